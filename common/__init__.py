@@ -1,0 +1,1 @@
+"""What every part needs and no part owns: errors for people, settings with ranges, safe files."""

@@ -1,0 +1,30 @@
+"""Errors that are written for the person who reads them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something a person can mend: one line that names the value and what would be accepted.
+
+    The command lines print it without a traceback and leave with exit code 2.
+    """
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """Return the known names closest to ``name`` as text, e.g. ``dqn, double_dqn``.
+
+    Falls back to the first few known names when nothing is close, so that the sentence
+    "did you mean ...?" always has an end.
+    """
+    names = sorted(set(known))
+    folded = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), list(folded), n=count, cutoff=0.5)
+    return ", ".join(folded[match] for match in close) if close else ", ".join(names[:count])
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """Return the error for a name that is not known: ``unknown agent 'dqm'; did you mean dqn?``."""
+    return UserError(f"unknown {kind} '{name}'; did you mean {nearest(name, known)}?")

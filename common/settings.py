@@ -1,0 +1,58 @@
+"""Settings are dataclass fields that carry their own allowed range."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from typing import Any
+
+from common.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Between:
+    """The closed range a number must lie in; put into ``Annotated[int, Between(1, 64)]``."""
+
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """Return whether the value is a real number within the range."""
+        return not math.isnan(value) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:,g} to {self.high:,g}"
+
+
+def option_name(field_name: str) -> str:
+    """Return the command line's spelling of a field: ``num_envs`` is ``--num-envs``."""
+    return "--" + field_name.replace("_", "-")
+
+
+def ranges(config: Any) -> dict[str, Between]:
+    """Return the range of every field of a dataclass (instance or class) that has one."""
+    cls = config if isinstance(config, type) else type(config)
+    hints = typing.get_type_hints(cls, include_extras=True)
+    found: dict[str, Between] = {}
+    for name, hint in hints.items():
+        for mark in _marks(hint):
+            if isinstance(mark, Between):
+                found[name] = mark
+    return found
+
+
+def _marks(hint: Any) -> list[Any]:
+    """Return the annotations of a type hint, looked for inside unions such as ``X | None`` too."""
+    marks = list(getattr(hint, "__metadata__", ()))
+    for inner in typing.get_args(hint):
+        marks += _marks(inner)
+    return marks
+
+
+def validate(config: Any) -> None:
+    """Raise ``UserError`` for the first field whose value lies outside its range."""
+    for name, allowed in ranges(config).items():
+        value = getattr(config, name)
+        if value is not None and not allowed.holds(value):
+            raise UserError(f"{option_name(name)} {value} is out of range; allowed: {allowed}")

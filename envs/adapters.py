@@ -1,0 +1,182 @@
+"""The worlds as Gymnasium environments: one, or a batch; both are the same `Worlds` underneath."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from envs.geometry import F32
+from envs.rldemo import RLDemo
+from envs.waterworld import Waterworld
+from envs.worlds import Eyes, Worlds
+
+WORLDS: dict[str, Callable[..., Worlds]] = {
+    "Waterworld-v0": lambda n, **options: Waterworld(n, exact=False, **options),
+    "Waterworld-v1": lambda n, **options: Waterworld(n, exact=True, **options),
+    "RLDemo-v0": RLDemo,
+}
+TICKS_PER_SECOND = 33  # the demos tick every 30 ms at normal speed
+
+
+class WorldEnv(gymnasium.Env[F32, np.int64]):
+    """One world; its action space is Discrete(A), and -1 is accepted as a person's "no key".
+
+    Every step's ``info`` has ``apples`` and ``poison``, the items eaten in that tick.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": TICKS_PER_SECOND}
+
+    def __init__(self, world: str, render_mode: str | None = None, **options: Any) -> None:
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode '{render_mode}' is not known; allowed: rgb_array (play.py has a window)")
+        self.render_mode = render_mode
+        self.worlds = WORLDS[world](1, **options)
+        self.name = world
+        self.observation_space = self.worlds.observation_space()
+        self.action_space = spaces.Discrete(len(self.worlds.action_names))
+
+    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[F32, dict[str, Any]]:
+        """Begin a fresh world; one seed always gives the same one."""
+        super().reset(seed=seed)
+        self.worlds.reset(np.array([True]), [seed])
+        return self.worlds.obs[0].copy(), {"apples": 0, "poison": 0}
+
+    def step(self, action: Any) -> tuple[F32, float, bool, bool, dict[str, Any]]:
+        """Move the world by one tick; it never terminates."""
+        self.worlds.step(np.array([action]).reshape(1))
+        apples, poison = self.worlds.eaten[0]
+        info = {"apples": int(apples), "poison": int(poison)}
+        return self.worlds.obs[0].copy(), float(self.worlds.reward[0]), False, False, info
+
+    def render(self) -> NDArray[np.uint8]:  # type: ignore[override]
+        """Return the world's picture, (500, 700, 3) uint8, as the original page draws it."""
+        from envs.drawing import world_picture  # pygame is only needed to draw
+
+        return world_picture(self)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the world as plain values: clock, pos, vel or angle, items, rng."""
+        return self.worlds.get_state()
+
+    def set_state(self, state: Mapping[str, Any]) -> F32:
+        """Set the world up as described (``rng`` may be missing) and return what the agent then sees."""
+        self.worlds.set_state(state)
+        return self.worlds.obs[0].copy()
+
+    def eyes(self) -> Eyes:
+        """Return what each eye sees."""
+        return self.worlds.eyes()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, pixels."""
+        return self.worlds.size
+
+    @property
+    def walls(self) -> NDArray[np.float64]:
+        """All walls [x1, y1, x2, y2], (W, 4) pixels."""
+        return self.worlds.walls
+
+    @property
+    def radius(self) -> float:
+        """Of the agent and of every item, pixels."""
+        return self.worlds.radius
+
+    @property
+    def eye_range(self) -> float:
+        """How far an eye sees, pixels."""
+        return self.worlds.eye_range
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """The name of each action."""
+        return self.worlds.action_names
+
+    @property
+    def coast(self) -> int:
+        """The action of a person who presses nothing."""
+        return self.worlds.coast
+
+
+class WorldVectorEnv(VectorEnv[F32, NDArray[np.int64], NDArray[Any]]):
+    """N worlds stepped by one kernel call.
+
+    Nothing is reset behind the caller's back (`AutoresetMode.DISABLED`): finished worlds are reset by
+    ``reset(seed=[...], options={"reset_mask": mask})``, ``mask`` (N,) bool. World i equals the single
+    environment with the same seed, bit for bit.
+    """
+
+    metadata = {
+        "render_modes": ["rgb_array"],
+        "render_fps": TICKS_PER_SECOND,
+        "autoreset_mode": AutoresetMode.DISABLED,
+    }
+
+    def __init__(
+        self,
+        world: str,
+        num_envs: int = 1,
+        max_episode_steps: int | None = None,
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs {num_envs} is out of range; at least 1 is needed")
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self.worlds = WORLDS[world](num_envs, **options)
+        self.max_episode_steps = max_episode_steps
+        self.single_observation_space = self.worlds.observation_space()
+        self.single_action_space = spaces.Discrete(len(self.worlds.action_names))
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._elapsed = np.zeros(num_envs, np.int64)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[F32, dict[str, Any]]:
+        """Begin fresh worlds: all of them, or those in ``options["reset_mask"]``; an int seed s means s + i."""
+        first = seed if isinstance(seed, int | np.integer) else None
+        super().reset(seed=None if first is None else int(first))
+        if first is not None:
+            seeds: list[int | None] = [int(first) + i for i in range(self.num_envs)]
+        elif seed is None:
+            seeds = [None] * self.num_envs
+        else:
+            seeds = [None if one is None else int(one) for one in seed]  # type: ignore[union-attr]
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{len(seeds)} seeds were given for {self.num_envs} environments")
+        mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_)))
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
+            raise ValueError(f"reset_mask must be bool of shape ({self.num_envs},), not {mask.dtype} {mask.shape}")
+        self.worlds.reset(mask, seeds)
+        self._elapsed[mask] = 0
+        return self.worlds.obs.copy(), {}
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[F32, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Move all worlds by one tick; ``info`` has ``apples`` and ``poison``, (N,) each."""
+        worlds = self.worlds
+        worlds.step(actions)
+        self._elapsed += 1
+        limit = self.max_episode_steps
+        truncated = self._elapsed >= limit if limit else np.zeros(self.num_envs, np.bool_)
+        info = {"apples": worlds.eaten[:, 0].copy(), "poison": worlds.eaten[:, 1].copy()}
+        return worlds.obs.copy(), worlds.reward.copy(), np.zeros(self.num_envs, np.bool_), truncated, info
+
+    def get_state(self, i: int) -> dict[str, Any]:
+        """Return world ``i`` as plain values."""
+        return self.worlds.get_state(i)
+
+    def set_state(self, i: int, state: Mapping[str, Any]) -> F32:
+        """Set world ``i`` up as described and return its observation."""
+        self.worlds.set_state(state, i)
+        return self.worlds.obs[i].copy()

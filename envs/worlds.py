@@ -1,0 +1,170 @@
+"""A batch of N worlds as plain arrays: the physics below the Gymnasium classes, without any of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from envs.geometry import AGE, F32, F64, HEIGHT, I64, RADIUS, TYPE, U64, VX, VY, WIDTH, X, Y, kernel, mix, spawn
+
+
+class Eyes(NamedTuple):
+    """What the eyes of one agent see; each array has one entry an eye.
+
+    ``angle`` in radians (an eye looks along (sin, cos), y grows downwards), ``distance`` in pixels,
+    ``kind``: -1 nothing, 0 wall, 1 apple, 2 poison.
+    """
+
+    angle: F64
+    distance: F64
+    kind: I64
+
+
+@kernel
+def reset_worlds(mask, start, clock, pos, vel, angle, items, count, rng, speed):  # type: ignore[no-untyped-def]
+    """Give every masked world a fresh agent at ``start`` and fresh items from its own generator."""
+    for i in range(mask.shape[0]):
+        if mask[i]:
+            clock[i] = 0
+            pos[i, 0], pos[i, 1] = start[0], start[1]
+            vel[i, 0], vel[i, 1] = 0.0, 0.0
+            angle[i] = 0.0
+            count[i] = 0
+            for _ in range(items.shape[1]):
+                spawn(i, items, count, rng, speed)
+
+
+class Worlds(ABC):
+    """N independent worlds; ``step`` moves all of them, ``obs`` is what their agents see now.
+
+    Attributes:
+        pos, vel: (N, 2) pixels and pixels per tick. angle: (N,) radians.
+        items: (N, capacity, 6) x, y, vx, vy, type (1 apple, 2 poison), age in ticks.
+        count: (N,) live items. clock: (N,) ticks. rng: (N,) generator words.
+        reward: (N,) of the last tick. eaten: (N, 2) apples and poison of the last tick.
+        obs: (N, size) float32.
+    """
+
+    size: ClassVar[tuple[int, int]] = (int(WIDTH), int(HEIGHT))
+    radius: ClassVar[float] = RADIUS
+    coast: ClassVar[int] = -1  # the action of a person who presses nothing
+    capacity: ClassVar[int]
+    num_eyes: ClassVar[int]
+    eye_range: ClassVar[float]
+    start: ClassVar[tuple[float, float]]
+    item_speed: ClassVar[float]
+    action_names: ClassVar[tuple[str, ...]]
+    state_columns: ClassVar[tuple[int, ...]]
+    walls: ClassVar[F64]
+
+    def __init__(self, num_worlds: int) -> None:
+        n = num_worlds
+        self.num_worlds = n
+        self.clock = np.zeros(n, np.int64)
+        self.pos, self.vel = np.zeros((n, 2)), np.zeros((n, 2))
+        self.angle = np.zeros(n)
+        self.items = np.zeros((n, self.capacity, 6))
+        self.count = np.zeros(n, np.int64)
+        # Until a seed comes, as Gymnasium has it: from the operating system.
+        self.rng: U64 = np.random.SeedSequence().generate_state(n, np.uint64)
+        self.reward = np.zeros(n)
+        self.eaten = np.zeros((n, 2), np.int64)
+        self.kind = np.zeros((n, self.num_eyes), np.int64)
+        self.distance = np.zeros((n, self.num_eyes))
+        self.which = np.zeros((n, self.num_eyes), np.int64)
+        space = self.observation_space()
+        self.obs: F32 = np.zeros((n, *space.shape), np.float32)
+
+    @abstractmethod
+    def observation_space(self) -> spaces.Box:
+        """Return the space of one world's observation."""
+
+    @abstractmethod
+    def sense(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """Bring ``obs`` up to date with the arrays; ``mask``: the worlds that did not come here by a tick."""
+
+    @abstractmethod
+    def _tick(self, actions: I64) -> None:
+        """Move every world by one tick."""
+
+    @abstractmethod
+    def eye_angles(self, i: int) -> F64:
+        """Return the direction of each eye of world ``i`` in radians, (E,)."""
+
+    def reset(self, mask: NDArray[np.bool_], seeds: Sequence[int | None]) -> None:
+        """Begin a fresh world wherever ``mask`` holds; a seed of None goes on with the world's own stream."""
+        for i in np.flatnonzero(mask):
+            seed = seeds[i]
+            if seed is not None:
+                self.rng[i] = mix(np.uint64(int(seed) & 0xFFFFFFFFFFFFFFFF))
+        reset_worlds(
+            mask, np.array(self.start), self.clock, self.pos, self.vel, self.angle, self.items, self.count,
+            self.rng, self.item_speed,
+        )  # fmt: skip
+        self.sense(mask)
+
+    def step(self, actions: NDArray[np.integer[Any]]) -> None:
+        """Move every world by one tick; ``actions`` (N,) in 0 .. A-1, or -1 to coast."""
+        chosen = np.asarray(actions, np.int64)
+        if chosen.shape != (self.num_worlds,):
+            raise ValueError(f"actions have shape {chosen.shape}, expected ({self.num_worlds},)")
+        if chosen.min() < self.coast or chosen.max() >= len(self.action_names):
+            raise ValueError(f"action out of range: allowed are -1 (coast) to {len(self.action_names) - 1}")
+        self._tick(chosen)
+        self.sense()
+
+    def eyes(self, i: int = 0) -> Eyes:
+        """Return what the agent of world ``i`` sees."""
+        return Eyes(self.eye_angles(i), self.distance[i].copy(), self.kind[i].copy())
+
+    def get_state(self, i: int = 0) -> dict[str, Any]:
+        """Return world ``i`` as plain values, all that `set_state` needs to make it again."""
+        live = self.items[i, : self.count[i]]
+        return {
+            "clock": int(self.clock[i]),
+            "pos": self.pos[i].copy(),
+            **self._motion(i),
+            "items": live[:, self.state_columns].copy(),
+            "rng": int(self.rng[i]),
+        }
+
+    @abstractmethod
+    def _motion(self, i: int) -> dict[str, Any]:
+        """Return the agent's own motion: ``vel`` or ``angle``."""
+
+    def set_state(self, state: Mapping[str, Any], i: int = 0) -> None:
+        """Make world ``i`` what `get_state` described; without ``rng`` its own generator goes on.
+
+        Raises:
+            UserError: a key is missing, or an array has the wrong shape.
+        """
+        items = np.asarray(_need(state, "items"), np.float64).reshape(-1, len(self.state_columns))
+        if len(items) > self.capacity:
+            raise UserError(f"a world holds {self.capacity} items at most, the state has {len(items)}")
+        motion = {name: _need(state, name) for name in self._motion(i)}
+        self.clock[i] = int(_need(state, "clock"))
+        self.pos[i] = np.asarray(_need(state, "pos"), np.float64).reshape(2)
+        for name, value in motion.items():
+            getattr(self, name)[i] = value
+        self.items[i] = 0.0
+        self.items[i, : len(items), self.state_columns] = items.T
+        self.count[i] = len(items)
+        if "rng" in state:
+            self.rng[i] = np.uint64(state["rng"])
+        self.sense(np.arange(self.num_worlds) == i)
+
+
+def _need(state: Mapping[str, Any], key: str) -> Any:
+    if key not in state:
+        raise UserError(f"the state of a world needs '{key}'; it has {', '.join(state)}")
+    return state[key]
+
+
+MOVING = (X, Y, VX, VY, TYPE, AGE)
+STATIC = (X, Y, TYPE, AGE)
