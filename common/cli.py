@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
 import sys
@@ -51,11 +52,23 @@ def parse(
             raise
         raise UserError(_one_line(complaint.getvalue())) from None
     if rest:
-        known = [option_name(name) for name in config.__dataclass_fields__]  # type: ignore[attr-defined]
-        known += ["--no-" + name[2:] for name in known if isinstance(getattr(parsed, name[2:].replace("-", "_")), bool)]
-        raise _unexpected(rest[0], known)
+        raise _unexpected(rest[0], _options(parsed))
     validate(parsed)
     return parsed
+
+
+def _options(config: Any) -> list[str]:
+    """Return how each field of a (nested) dataclass is spelt on the command line."""
+    names: list[str] = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            names += _options(value)
+        else:
+            names.append(option_name(field.name))
+            if isinstance(value, bool):
+                names.append(option_name("no_" + field.name))
+    return names
 
 
 def _unexpected(argument: str, known: list[str]) -> UserError:

@@ -51,8 +51,12 @@ def _marks(hint: Any) -> list[Any]:
 
 
 def validate(config: Any) -> None:
-    """Raise ``UserError`` for the first field whose value lies outside its range."""
+    """Raise ``UserError`` for the first field, also of nested dataclasses, that lies outside its range."""
+    for field in dataclasses.fields(config):
+        if dataclasses.is_dataclass(value := getattr(config, field.name)):
+            validate(value)
     for name, allowed in ranges(config).items():
         value = getattr(config, name)
-        if value is not None and not allowed.holds(value):
-            raise UserError(f"{option_name(name)} {value} is out of range; allowed: {allowed}")
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not allowed.holds(number):
+                raise UserError(f"{option_name(name)} {number} is out of range; allowed: {allowed}")

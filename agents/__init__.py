@@ -1,0 +1,6 @@
+"""What learns and what plays: one short file an algorithm, and a registry."""
+
+from agents.loading import load_policy
+from agents.registry import AGENTS, recipe
+
+__all__ = ["AGENTS", "load_policy", "recipe"]

@@ -1,0 +1,60 @@
+"""DQN: deep Q-learning, Mnih et al. 2015, doi:10.1038/nature14236.
+
+A network outputs, for each action, the expected discounted return; its error is the distance to the
+reward that came plus what a slower copy of it expects of the next observation.
+
+Deviations from the paper, all of them switches or settings below: by default the recipe for vector
+observations is a fully connected network with double Q-learning (arXiv:1509.06461), a dueling head
+(arXiv:1511.06581) and n-step returns (Sutton 1988), trained by Adam (arXiv:1412.6980) from many
+environments at once. `--no-double --no-dueling --n-step 1` is the plain algorithm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from gymnasium import spaces
+
+from common.settings import Between
+from learning.config import LearnerConfig, Steps
+from learning.losses import Loss, Network, td_loss
+from learning.networks import QNetwork
+from learning.recipe import Recipe
+from learning.replay import Batch
+
+
+@dataclass(frozen=True)
+class DQNConfig(LearnerConfig):
+    """The defaults learn Waterworld-v1 within three minutes on two CPU cores; each was measured there."""
+
+    hidden: tuple[Annotated[int, Between(1, 8192)], ...] = (128, 128)
+    """Units of each hidden layer."""
+    double: bool = True
+    """The online network chooses the next action, the target network judges it. arXiv:1509.06461."""
+    dueling: bool = True
+    """Value and advantages apart. arXiv:1511.06581."""
+    total_timesteps: Steps = 800_000
+    gamma: Annotated[float, Between(0.0, 1.0)] = 0.97
+    n_step: Annotated[int, Between(1, 100)] = 3
+
+
+def network(space: spaces.Box, num_actions: int, config: DQNConfig, generator: torch.Generator) -> QNetwork:
+    """Return a freshly drawn Q network."""
+    return QNetwork(space, num_actions, config.hidden, config.dueling, generator)
+
+
+def loss(online: Network, target: Network, batch: Batch, config: DQNConfig) -> Loss:
+    """Return the Huber loss of the temporal difference error."""
+    return td_loss(online, target, batch, config.double)
+
+
+RECIPE = Recipe(
+    name="dqn",
+    paper="Mnih et al. 2015, doi:10.1038/nature14236",
+    config=DQNConfig,
+    presets={"default": {}, "long": {"total_timesteps": 6_000_000}},
+    network=network,
+    loss=loss,
+)

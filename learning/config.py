@@ -1,0 +1,50 @@
+"""The settings that every recipe shares; an agent's config extends this and gives the values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from common.settings import Between
+
+Steps = Annotated[int, Between(1, 10**11)]
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """Everything that the trainer and the learner read; units stand beside each field."""
+
+    total_timesteps: Steps = 1_000_000
+    """Agent steps of the whole run, over all environments."""
+    num_envs: Annotated[int, Between(1, 4096)] = 16
+    """Environments stepped side by side."""
+    gamma: Annotated[float, Between(0.0, 1.0)] = 0.99
+    """Discount per agent step."""
+    n_step: Annotated[int, Between(1, 100)] = 1
+    """Rewards summed before bootstrapping, agent steps."""
+    capacity: Annotated[int, Between(100, 10**9)] = 200_000
+    """Observations that the replay holds."""
+    batch_size: Annotated[int, Between(1, 65_536)] = 128
+    """Transitions an update learns from."""
+    replay_ratio: Annotated[float, Between(0.001, 1024)] = 16.0
+    """Transitions learnt from per new transition; independent of the number of environments."""
+    learning_starts: Annotated[int, Between(0, 10**9)] = 5_000
+    """Agent steps before the first update."""
+    learning_rate: Annotated[float, Between(1e-8, 1.0)] = 5e-4
+    """Adam's step size at the start."""
+    final_learning_rate: Annotated[float, Between(0.0, 1.0)] = 5e-5
+    """Adam's step size at the end; it falls linearly over the run."""
+    adam_epsilon: Annotated[float, Between(1e-12, 1.0)] = 1e-8
+    """Adam's guard against division by zero."""
+    max_grad_norm: Annotated[float, Between(1e-6, 1e9)] = 10.0
+    """Gradients longer than this are cut to it."""
+    target_period: Annotated[int, Between(1, 10**7)] = 500
+    """Updates between two copies of the online network to the target network."""
+    epsilon_start: Annotated[float, Between(0.0, 1.0)] = 1.0
+    """Share of random actions at the start."""
+    epsilon_final: Annotated[float, Between(0.0, 1.0)] = 0.03
+    """Share of random actions after the schedule."""
+    epsilon_steps: Steps = 60_000
+    """Agent steps over which the share of random actions falls linearly."""
+    eval_epsilon: Annotated[float, Between(0.0, 1.0)] = 0.0
+    """Share of random actions in evaluation."""

@@ -1,0 +1,68 @@
+"""The learner: the one place where a loss becomes a step of the network."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from learning.config import LearnerConfig
+from learning.policy import NetworkPolicy
+from learning.recipe import Recipe
+from learning.replay import Batch
+from learning.seeding import torch_generator
+
+
+class Update(NamedTuple):
+    """What one update reports, still on the device: reading it would make a GPU wait."""
+
+    loss: Tensor  # ()
+    q_values: Tensor  # () mean expectation of the actions taken
+    priority: Tensor  # (B,)
+
+
+class Learner:
+    """Online and target network, optimiser and schedules of any recipe."""
+
+    def __init__(
+        self, recipe: Recipe, config: LearnerConfig, space: spaces.Box, num_actions: int, seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:  # fmt: skip
+        self.recipe, self.config, self.device = recipe, config, torch.device(device)
+        generator = torch_generator(seed, "network")
+        self.online = recipe.network(space, num_actions, config, generator).to(self.device)
+        self.target = recipe.network(space, num_actions, config, generator).to(self.device)
+        self.target.requires_grad_(False)
+        self.num_actions = num_actions
+        self.parameters = list(self.online.parameters())
+        self.optimizer = torch.optim.Adam(
+            self.parameters, lr=config.learning_rate, eps=config.adam_epsilon, fused=self.device.type != "mps"
+        )
+        self.updates = 0
+        self.sync_target()
+
+    def sync_target(self) -> None:
+        """Copy the online network to the target network."""
+        self.target.load_state_dict(self.online.state_dict())
+
+    def policy(self, env_id: str) -> NetworkPolicy:
+        """Return the online network as a player; it keeps learning while it plays."""
+        return NetworkPolicy(self.recipe.name, env_id, self.online, self.num_actions, self.config.eval_epsilon)
+
+    def update(self, batch: Batch, learning_rate: float) -> Update:
+        """Learn from one batch; copies the target network when its period is over."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        loss = self.recipe.loss(self.online, self.target, batch, self.config)
+        mean = loss.per_sample.mean()
+        self.optimizer.zero_grad()
+        mean.backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
+        self.optimizer.step()
+        self.updates += 1
+        if self.updates % self.config.target_period == 0:
+            self.sync_target()
+        return Update(mean.detach(), loss.q_values.mean(), loss.priority)
+

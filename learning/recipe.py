@@ -1,0 +1,30 @@
+"""What an agent file hands over: a recipe. The registry of them is in `agents`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from learning.config import LearnerConfig
+from learning.losses import Loss, Network
+from learning.replay import Batch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An agent: its settings, its network and its loss.
+
+    ``presets`` maps a preset's name to the fields it changes; "default" is the config as it stands.
+    """
+
+    name: str
+    paper: str
+    config: type[LearnerConfig]
+    presets: Mapping[str, Mapping[str, Any]]
+    network: Callable[[spaces.Box, int, Any, torch.Generator], nn.Module]
+    loss: Callable[[Network, Network, Batch, Any], Loss]

@@ -1,0 +1,167 @@
+"""The run folder: everything that one training leaves behind, readable while it is still being written."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import platform
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+from torch.utils.tensorboard import SummaryWriter
+
+from common.errors import UserError
+from common.files import read_json, write_json
+from learning.evaluate import EpisodeResult
+
+FORMAT = 1
+ROOT = Path(__file__).resolve().parent.parent
+EVAL_COLUMNS = (
+    "env_id", "agent", "seed", "agent_steps", "frames", "episode", "episode_return", "episode_length", "epsilon",
+    "protocol",
+)  # fmt: skip
+# column of metrics.csv -> TensorBoard's tag
+TAGS = {
+    "episodic_return": "charts/episodic_return",
+    "episodic_length": "charts/episodic_length",
+    "sps": "charts/SPS",
+    "epsilon": "charts/epsilon",
+    "learning_rate": "charts/learning_rate",
+    "td_loss": "losses/td_loss",
+    "q_values": "losses/q_values",
+    "eval_return": "eval/episodic_return",
+    "acting": "time/acting",
+    "environment": "time/environment",
+    "learning": "time/learning",
+}
+METRIC_COLUMNS = ("agent_steps", "frames", "updates", "episodes", "wall_s", *TAGS)
+
+
+class RunFolder:
+    """``config.json``, ``metrics.csv``, ``events.*``, ``eval.csv``, ``agent/`` and ``state/`` of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config: dict[str, Any] = read_json(path / "config.json")
+        if self.config.get("format") != FORMAT:
+            raise UserError(
+                f"{path / 'config.json'}: format {self.config.get('format')} is not known; this version reads {FORMAT}"
+            )
+        self._board: SummaryWriter | None = None
+
+    @classmethod
+    def create(cls, runs_dir: Path, env_id: str, agent: str, seed: int, config: Mapping[str, Any]) -> RunFolder:
+        """Make a folder that did not exist before: ``<env>__<agent>__<seed>__<time>``."""
+        stem = "__".join([env_id.replace("/", "-"), agent, str(seed), time.strftime("%Y%m%d-%H%M%S")])
+        try:
+            runs_dir.mkdir(parents=True, exist_ok=True)
+            path = _fresh(runs_dir, stem)
+        except OSError as error:
+            raise UserError(f"--runs-dir {runs_dir}: can't be written ({error.strerror})") from None
+        write_json(path / "config.json", {"format": FORMAT, "env_id": env_id, "agent": agent, "seed": seed, **config})
+        return cls(path)
+
+    @property
+    def agent(self) -> Path:
+        """The folder of all that playing needs."""
+        return self.path / "agent"
+
+    @property
+    def state(self) -> Path:
+        """The folder of all that going on needs besides."""
+        return self.path / "state"
+
+    def log(self, row: Mapping[str, float | int | None]) -> None:
+        """Append one row to ``metrics.csv`` and its values to TensorBoard; None leaves a blank."""
+        _append(self.path / "metrics.csv", METRIC_COLUMNS, [row])
+        if self._board is None:
+            self._board = SummaryWriter(str(self.path))
+        for column, tag in TAGS.items():
+            value = row.get(column)
+            if value is not None:
+                self._board.add_scalar(tag, value, int(row["agent_steps"] or 0))
+
+    def log_evaluation(
+        self, results: Iterable[EpisodeResult], agent_steps: int, epsilon: float, protocol: str
+    ) -> None:
+        """Append one row an episode to ``eval.csv``."""
+        common = {
+            **{key: self.config[key] for key in ("env_id", "agent", "seed")},
+            "agent_steps": agent_steps,
+            "frames": agent_steps,  # without a frame skip one agent step is one frame
+            "epsilon": epsilon,
+            "protocol": protocol,
+        }
+        _append(self.path / "eval.csv", EVAL_COLUMNS, [{**common, **result._asdict()} for result in results])
+
+    def close(self) -> None:
+        """Let TensorBoard's file be complete."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+
+def _fresh(runs_dir: Path, stem: str) -> Path:
+    """Make and return a new folder; a second run within one second gets a number."""
+    for attempt in range(1, 1000):
+        path = runs_dir / (stem if attempt == 1 else f"{stem}-{attempt}")
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            continue
+    raise UserError(f"{runs_dir / stem}: a thousand runs of this name exist")
+
+
+def _append(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def provenance(device: str, threads: int) -> dict[str, Any]:
+    """Return what a score needs to be believed: commit, library versions, hardware."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "commit": _commit(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("torch", "numpy", "numba", "gymnasium")},
+        },
+        "device": device,
+        "threads": threads,
+        "hardware": {
+            "machine": f"{platform.system()} {platform.machine()}",
+            "cores": psutil.cpu_count(logical=False) or psutil.cpu_count() or 0,
+            "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        },
+    }
+
+
+def _commit() -> str | None:
+    """Return the project's commit, with ``+`` when files differ from it; None outside a checkout."""
+    try:
+        head = _git("rev-parse", "--short=12", "HEAD")
+        return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def as_json(config: Any) -> dict[str, Any]:
+    """Return a settings dataclass as JSON's types."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(config).items()
+    }

@@ -1,0 +1,244 @@
+"""The trainer: the way of one transition, from acting to learning, and what is left on disk."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+import envs
+from common.errors import UserError
+from learning import checkpoint
+from learning.config import LearnerConfig
+from learning.episodes import Episodes
+from learning.evaluate import EpisodeResult, evaluate
+from learning.learner import Learner, Update
+from learning.recipe import Recipe
+from learning.replay import Replay
+from learning.runfolder import RunFolder
+from learning.schedules import linear
+from learning.seeding import numpy_generator
+from learning.stopwatch import Stopwatch
+
+LOGS_PER_RUN = 200
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained, and how it is judged on the way."""
+
+    env_id: str
+    recipe: Recipe
+    config: LearnerConfig
+    seed: int
+    device: str = "cpu"
+    evaluations: int = 10
+    """Evaluations of a run, the final one included."""
+    eval_episodes: int = 100
+    """Episodes of the final evaluation; those on the way take a fifth."""
+
+
+class Watcher(Protocol):
+    """Whoever looks on: a live display, plain lines, a test."""
+
+    def progress(self, row: dict[str, Any]) -> None:
+        """Receive one row of metrics."""
+
+    def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
+        """Receive the results of an evaluation."""
+
+
+class Trainer:
+    """One training run, from its plan or from its saved state to the last evaluation."""
+
+    def __init__(self, plan: Plan, run: RunFolder) -> None:
+        self.plan, self.run_folder = plan, run
+        config = plan.config
+        self.episodes = Episodes(plan.env_id, config.num_envs, plan.seed)
+        self.space = self.episodes.space
+        self.learner = Learner(
+            plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device
+        )
+        self.replay = Replay(config.capacity, config.num_envs, self.space, config.n_step, plan.device)
+        self.policy = self.learner.policy(plan.env_id)
+        self.rng = {name: numpy_generator(plan.seed, name) for name in ("exploration", "replay")}
+        self.agent_steps = 0
+        self.owed = 0.0  # updates that the replay ratio asks for and that are not made yet
+        self.watch = Stopwatch("acting", "environment", "learning")
+        self.wall_before = 0.0  # seconds of the run before it was resumed
+        self.recent: deque[tuple[float, int]] = deque(maxlen=100)
+        self.unread: list[Update] = []
+        self.stop_requested = False
+
+    # ------------------------------------------------------------------ the loop
+
+    def run(self, watcher: Watcher) -> bool:
+        """Train to the end or until ``stop_requested``; return whether the end was reached."""
+        config = self.plan.config
+        began, logged_at, logged_steps = time.perf_counter(), time.perf_counter(), self.agent_steps
+        if self.agent_steps == 0:
+            self.replay.reset(self.episodes.begin())
+        log_every = max(config.total_timesteps // LOGS_PER_RUN, config.num_envs)
+        eval_every = config.total_timesteps / self.plan.evaluations
+        while self.agent_steps < config.total_timesteps and not self.stop_requested:
+            before = self.agent_steps
+            self._step()
+            now = self.agent_steps
+            if now // log_every > before // log_every:
+                clock = time.perf_counter()
+                sps = (now - logged_steps) / max(clock - logged_at, 1e-9)
+                logged_at, logged_steps = clock, now
+                self._log(watcher, self.wall_before + clock - began, sps)
+            if now // eval_every > before // eval_every and now < config.total_timesteps:
+                self._evaluate(watcher, max(self.plan.eval_episodes // 5, 1))
+                logged_at, logged_steps = time.perf_counter(), now
+        self.wall_before += time.perf_counter() - began
+        finished = self.agent_steps >= config.total_timesteps
+        self._check_losses()
+        if finished:
+            self._evaluate(watcher, self.plan.eval_episodes)
+        else:
+            self.save_agent()
+            self.save_state()
+        self.run_folder.close()
+        return finished
+
+    def _step(self) -> None:
+        """Act once in every environment, remember it, learn as often as the replay ratio asks."""
+        config, watch = self.plan.config, self.watch
+        with watch("acting"):
+            actions = self.policy.act(self.episodes.obs, self.epsilon, self.rng["exploration"])
+        with watch("environment"):
+            step = self.episodes.step(actions)
+            discount = config.gamma * (1.0 - step.terminated)
+            self.replay.add(actions, step.reward, discount, step.obs)
+            if step.done.any():
+                self.recent.extend(step.finished)
+                self.replay.reset(self.episodes.obs, step.done)
+        self.agent_steps += config.num_envs
+        if self.agent_steps >= config.learning_starts:
+            self.owed += config.num_envs * config.replay_ratio / config.batch_size
+            with watch("learning"):
+                while self.owed >= 1.0:
+                    self.owed -= 1.0
+                    batch = self.replay.sample(config.batch_size, self.rng["replay"])
+                    self.unread.append(self.learner.update(batch, self.learning_rate))
+
+    @property
+    def epsilon(self) -> float:
+        """Share of random actions now."""
+        config = self.plan.config
+        return linear(config.epsilon_start, config.epsilon_final, config.epsilon_steps, self.agent_steps)
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's step size now."""
+        config = self.plan.config
+        return linear(
+            config.learning_rate, config.final_learning_rate, config.total_timesteps, self.agent_steps
+        )
+
+    # ------------------------------------------------------------------ what is reported
+
+    def _check_losses(self) -> tuple[float | None, float | None]:
+        """Return mean loss and Q value since the last call; raise if one of the losses was not a number.
+
+        Losses are read in one go and seldom, so that a GPU need not wait for each. Nothing is saved
+        between two readings, so what is on disk is never poisoned.
+        """
+        if not self.unread:
+            return None, None
+        losses = torch.stack([update.loss for update in self.unread]).cpu()
+        q_values = torch.stack([update.q_values for update in self.unread]).mean().item()
+        broken = torch.nonzero(~torch.isfinite(losses)).flatten()
+        if len(broken):
+            update = self.learner.updates - len(losses) + int(broken[0]) + 1
+            raise UserError(
+                f"the loss became {losses[broken[0]].item()} at update {update:,} (agent step {self.agent_steps:,} or"
+                f" shortly before); the last sound agent and all metrics are in {self.run_folder.path};"
+                " a smaller --learning-rate usually helps"
+            )
+        self.unread.clear()
+        return losses.mean().item(), q_values
+
+    def _log(self, watcher: Watcher, wall_s: float, sps: float) -> None:
+        loss, q_values = self._check_losses()
+        returns = [episode_return for episode_return, _ in self.recent]
+        lengths = [length for _, length in self.recent]
+        row = {
+            "agent_steps": self.agent_steps,
+            "frames": self.agent_steps,
+            "updates": self.learner.updates,
+            "episodes": self.episodes.finished,
+            "wall_s": round(wall_s, 2),
+            "episodic_return": round(float(np.mean(returns)), 4) if returns else None,
+            "episodic_length": round(float(np.mean(lengths)), 1) if lengths else None,
+            "sps": round(sps, 1),
+            "epsilon": round(self.epsilon, 5),
+            "learning_rate": self.learning_rate,
+            "td_loss": loss,
+            "q_values": q_values,
+            **{name: round(share, 4) for name, share in self.watch.shares().items()},
+        }
+        self.run_folder.log(row)
+        watcher.progress(row)
+
+    def _evaluate(self, watcher: Watcher, episodes: int) -> None:
+        """Judge the present network on environments of its own, then save it."""
+        self._check_losses()
+        epsilon = self.plan.config.eval_epsilon
+        results = evaluate(self.policy, self.plan.env_id, episodes, epsilon)
+        self.run_folder.log_evaluation(results, self.agent_steps, epsilon, envs.protocol(self.plan.env_id))
+        mean = float(np.mean([result.episode_return for result in results]))
+        self.run_folder.log({"agent_steps": self.agent_steps, "frames": self.agent_steps, "eval_return": mean})
+        self.save_agent()
+        watcher.evaluated(self.agent_steps, results)
+
+    # ------------------------------------------------------------------ what is kept
+
+    def save_agent(self) -> None:
+        """Write ``agent/``."""
+        checkpoint.save_agent(
+            self.run_folder.agent, self.learner, self.plan.env_id, self.space, self.agent_steps
+        )
+
+    def save_state(self) -> None:
+        """Write ``state/``, with which `load_state` goes on exactly where this run is now."""
+        folder = self.run_folder.state
+        checkpoint.save_learner(folder, self.learner)
+        checkpoint.save_arrays(folder / "replay.safetensors", self.replay.state())
+        # the counters come last: without them there is no state
+        checkpoint.write_json(
+            folder / "counters.json",
+            {
+                "format": checkpoint.FORMAT,
+                "agent_steps": self.agent_steps,
+                "updates": self.learner.updates,
+                "owed": self.owed,
+                "wall_s": self.wall_before,
+                "recent": list(self.recent),
+                "episodes": self.episodes.state(),
+                "generators": {name: rng.bit_generator.state for name, rng in self.rng.items()},
+            },
+        )
+
+    def load_state(self) -> None:
+        """Go on from ``state/``."""
+        folder = self.run_folder.state
+        if not (folder / "counters.json").exists():
+            raise UserError(f"{folder}: no saved state here; only a run stopped by Ctrl-C can be resumed")
+        counters = checkpoint.read_json(folder / "counters.json")
+        checkpoint.load_learner(folder, self.learner, counters["updates"])
+        self.replay.load(checkpoint.load_arrays(folder / "replay.safetensors"))
+        self.agent_steps, self.owed = counters["agent_steps"], counters["owed"]
+        self.wall_before = counters["wall_s"]
+        self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
+        self.episodes.load(counters["episodes"])
+        for name, rng in self.rng.items():
+            rng.bit_generator.state = counters["generators"][name]
+
+

@@ -1,0 +1,165 @@
+"""Train an agent: `python train.py [ENV_ID] --agent dqn --total-timesteps N ...`; `--help` lists all."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+from rich.console import Console
+
+import envs
+from agents import recipe
+from common.cli import parse, run
+from common.errors import UserError, unknown
+from common.settings import Between
+from learning.checkpoint import config_from
+from learning.config import LearnerConfig
+from learning.display import display
+from learning.preflight import preflight
+from learning.runfolder import RunFolder, as_json, provenance
+from learning.trainer import Plan, Trainer
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What is trained, and where it goes; the agent's own settings follow."""
+
+    env_id: tyro.conf.Positional[str] = envs.DEFAULT_ENV
+    """Any Gymnasium id with discrete actions."""
+    agent: str = "dqn"
+    """Which recipe learns."""
+    preset: str = "default"
+    """Named values for the agent's settings; options given beside it win."""
+    seed: Annotated[int, Between(0, 2**32 - 1)] = 1
+    """One seed gives one run, bit for bit on the CPU."""
+    runs_dir: Path = Path("runs")
+    """Where the run's folder is made."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """"auto" measures and takes the one that learns fastest."""
+    threads: Annotated[int, Between(1, 256)] = 1
+    """CPU threads of torch; small networks do not gain from more."""
+    evaluations: Annotated[int, Between(1, 10_000)] = 10
+    """Evaluations during the run, the final one included."""
+    eval_episodes: Annotated[int, Between(1, 100_000)] = 100
+    """Episodes of the final evaluation."""
+    resume: Path | None = None
+    """Go on with this stopped run, exactly where it was; other options are then its own."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train as the command line says; return 0, or 130 when stopped by Ctrl-C."""
+    options, config = read_command_line(argv)
+    console = Console()
+    if options.resume:
+        trainer = resume(options.resume, console)
+    else:
+        trainer = start(options, config, console)
+    total = trainer.plan.config.total_timesteps
+    with stop_on_signal(trainer), display(console, total, trainer.agent_steps) as watcher:
+        finished = trainer.run(watcher)
+    folder = trainer.run_folder.path
+    if not finished:
+        console.print(f"stopped at {trainer.agent_steps:,} agent steps; all is saved. Go on with", highlight=False)
+        console.print(f"  python train.py --resume {folder}", soft_wrap=True, highlight=False)
+        return 130
+    report(console, trainer)
+    return 0
+
+
+def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
+    """Return the run's options and the agent's settings; the agent and its preset decide what the rest may say."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    early.add_argument("--agent", default=RunOptions.agent)
+    early.add_argument("--preset", default=RunOptions.preset)
+    try:
+        chosen, _ = early.parse_known_args(argv)
+    except argparse.ArgumentError as error:
+        raise UserError(str(error)) from None
+    agent = recipe(chosen.agent)
+    if chosen.preset not in agent.presets:
+        raise unknown("preset", chosen.preset, agent.presets)
+    defaults = agent.config(**agent.presets[chosen.preset])
+    command = dataclasses.make_dataclass(
+        "Command", [("run", RunOptions, RunOptions()), ("settings", agent.config, defaults)], frozen=True
+    )
+    parsed: Any = parse(command, argv, prog="train.py", description=__doc__)
+    return parsed.run, parsed.settings
+
+
+def start(options: RunOptions, config: LearnerConfig, console: Console) -> Trainer:
+    """Check everything, say what it will take, then make the run's folder."""
+    torch.set_num_threads(options.threads)
+    agent = recipe(options.agent)
+    plan = Plan(
+        envs.resolve(options.env_id), agent, config, options.seed,
+        evaluations=options.evaluations, eval_episodes=options.eval_episodes,
+    )  # fmt: skip
+    estimate = preflight(plan, options.device)
+    plan = dataclasses.replace(plan, device=estimate.device)
+    console.print(f"[bold]{agent.name}[/] on [bold]{plan.env_id}[/] | {estimate}", soft_wrap=True, highlight=False)
+    described = {
+        "preset": options.preset,
+        "config": as_json(config),
+        "evaluations": options.evaluations,
+        "eval_episodes": options.eval_episodes,
+        "protocol": envs.protocol(plan.env_id),
+        **provenance(estimate.device, options.threads),
+    }
+    folder = RunFolder.create(options.runs_dir, plan.env_id, agent.name, options.seed, described)
+    console.print(f"run folder {folder.path}", soft_wrap=True, highlight=False)
+    return Trainer(plan, folder)
+
+
+def resume(path: Path, console: Console) -> Trainer:
+    """Return the stopped run's trainer, brought to where it was."""
+    folder = RunFolder(path)
+    about = folder.config
+    agent = recipe(about["agent"])
+    config = config_from(agent.config, about["config"], path / "config.json")
+    torch.set_num_threads(about["threads"])
+    plan = Plan(
+        about["env_id"], agent, config, about["seed"], about["device"], about["evaluations"], about["eval_episodes"]
+    )
+    trainer = Trainer(plan, folder)
+    trainer.load_state()
+    console.print(f"resumed {path} at {trainer.agent_steps:,} agent steps", soft_wrap=True, highlight=False)
+    return trainer
+
+
+@contextmanager
+def stop_on_signal(trainer: Trainer) -> Iterator[None]:
+    """Let Ctrl-C (or a polite kill) end the run after the present step; a second one ends it at once."""
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if trainer.stop_requested:
+            raise KeyboardInterrupt
+        trainer.stop_requested = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def report(console: Console, trainer: Trainer) -> None:
+    """Print the run beside the references, and what to type next."""
+    folder = trainer.run_folder.path
+    console.print(f"\nwatch it:    python play.py {folder}", soft_wrap=True, highlight=False)
+    console.print(f"compare it:  python compare.py --runs-dir {folder.parent}", soft_wrap=True, highlight=False)
+    console.print(f"its curves:  tensorboard --logdir {folder.parent}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    run(main)
