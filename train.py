@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,10 +59,7 @@ def main(argv: Sequence[str]) -> int:
     """Train as the command line says; return 0, or 130 when stopped by Ctrl-C."""
     options, config = read_command_line(argv)
     console = Console()
-    if options.resume:
-        trainer = resume(options.resume, console)
-    else:
-        trainer = start(options, config, console)
+    trainer = resume(options.resume, console) if options.resume else start(options, config, console)
     total = trainer.plan.config.total_timesteps
     with stop_on_signal(trainer), display(console, total, trainer.agent_steps) as watcher:
         finished = trainer.run(watcher)

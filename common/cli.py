@@ -36,6 +36,7 @@ def parse(
     """
     keywords: dict[str, Any] = {} if default is None else {"default": default}
     complaint = io.StringIO()
+    parsed: Config
     try:
         with contextlib.redirect_stderr(complaint):
             parsed, rest = tyro.cli(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -31,7 +31,7 @@ class WorldEnv(gymnasium.Env[F32, np.int64]):
     Every step's ``info`` has ``apples`` and ``poison``, the items eaten in that tick.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": TICKS_PER_SECOND}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": TICKS_PER_SECOND}  # type: ignore[misc]
 
     def __init__(self, world: str, render_mode: str | None = None, **options: Any) -> None:
         if render_mode not in (None, "rgb_array"):
@@ -39,7 +39,7 @@ class WorldEnv(gymnasium.Env[F32, np.int64]):
         self.render_mode = render_mode
         self.worlds = WORLDS[world](1, **options)
         self.name = world
-        self.observation_space = self.worlds.observation_space()
+        self.observation_space: spaces.Box = self.worlds.observation_space()  # type: ignore[assignment]
         self.action_space = spaces.Discrete(len(self.worlds.action_names))
 
     def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[F32, dict[str, Any]]:
@@ -55,7 +55,7 @@ class WorldEnv(gymnasium.Env[F32, np.int64]):
         info = {"apples": int(apples), "poison": int(poison)}
         return self.worlds.obs[0].copy(), float(self.worlds.reward[0]), False, False, info
 
-    def render(self) -> NDArray[np.uint8]:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8]:
         """Return the world's picture, (500, 700, 3) uint8, as the original page draws it."""
         from envs.drawing import world_picture  # pygame is only needed to draw
 
@@ -68,7 +68,8 @@ class WorldEnv(gymnasium.Env[F32, np.int64]):
     def set_state(self, state: Mapping[str, Any]) -> F32:
         """Set the world up as described (``rng`` may be missing) and return what the agent then sees."""
         self.worlds.set_state(state)
-        return self.worlds.obs[0].copy()
+        seen: F32 = self.worlds.obs[0].copy()
+        return seen
 
     def eyes(self) -> Eyes:
         """Return what each eye sees."""
@@ -113,7 +114,7 @@ class WorldVectorEnv(VectorEnv[F32, NDArray[np.int64], NDArray[Any]]):
     environment with the same seed, bit for bit.
     """
 
-    metadata = {
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         "render_modes": ["rgb_array"],
         "render_fps": TICKS_PER_SECOND,
         "autoreset_mode": AutoresetMode.DISABLED,
@@ -179,4 +180,5 @@ class WorldVectorEnv(VectorEnv[F32, NDArray[np.int64], NDArray[Any]]):
     def set_state(self, i: int, state: Mapping[str, Any]) -> F32:
         """Set world ``i`` up as described and return its observation."""
         self.worlds.set_state(state, i)
-        return self.worlds.obs[i].copy()
+        seen: F32 = self.worlds.obs[i].copy()
+        return seen

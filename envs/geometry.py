@@ -50,7 +50,7 @@ def uniform(rng: U64, i: int, low: float, high: float) -> float:
     checkpoint has to keep.
     """
     rng[i] += _GAMMA
-    unit = np.float64(mix(rng[i]) >> _S11) * (1.0 / 9007199254740992.0)  # 53 bits
+    unit: float = np.float64(mix(rng[i]) >> _S11) * (1.0 / 9007199254740992.0)  # 53 bits
     return unit * (high - low) + low
 
 
@@ -74,7 +74,7 @@ def segment_hit(x: float, y: float, dx: float, dy: float, wall: F64) -> float:
 @kernel
 def any_wall_between(x: float, y: float, to_x: float, to_y: float, walls: F64) -> bool:
     """Return whether a wall crosses the way from (x, y) to (to_x, to_y)."""
-    for k in range(walls.shape[0]):
+    for k in range(walls.shape[0]):  # noqa: SIM110 (numba compiles loops, not any())
         if segment_hit(x, y, to_x - x, to_y - y, walls[k]) < 1.0:
             return True
     return False

@@ -118,15 +118,11 @@ class Waterworld(Worlds):
         )  # fmt: skip
 
     def _tick(self, actions: I64) -> None:
-        tick(
-            self.clock, self.pos, self.vel, self.items, self.count, self.rng, actions, self.reward, self.eaten
-        )
+        tick(self.clock, self.pos, self.vel, self.items, self.count, self.rng, actions, self.reward, self.eaten)
 
     def eye_angles(self, i: int) -> F64:
         """Return the fixed directions: the agent does not turn."""
-        return EYE_ANGLES.copy()
+        return EYE_ANGLES.astype(np.float64)
 
     def _motion(self, i: int) -> dict[str, Any]:
         return {"vel": self.vel[i].copy()}
-
-

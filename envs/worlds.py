@@ -61,7 +61,7 @@ class Worlds(ABC):
     item_speed: ClassVar[float]
     action_names: ClassVar[tuple[str, ...]]
     state_columns: ClassVar[tuple[int, ...]]
-    walls: ClassVar[F64]
+    walls: F64
 
     def __init__(self, num_worlds: int) -> None:
         n = num_worlds
@@ -72,7 +72,7 @@ class Worlds(ABC):
         self.items = np.zeros((n, self.capacity, 6))
         self.count = np.zeros(n, np.int64)
         # Until a seed comes, as Gymnasium has it: from the operating system.
-        self.rng: U64 = np.random.SeedSequence().generate_state(n, np.uint64)
+        self.rng: U64 = np.random.SeedSequence().generate_state(n, np.uint64).astype(np.uint64)
         self.reward = np.zeros(n)
         self.eaten = np.zeros((n, 2), np.int64)
         self.kind = np.zeros((n, self.num_eyes), np.int64)
@@ -100,7 +100,7 @@ class Worlds(ABC):
     def reset(self, mask: NDArray[np.bool_], seeds: Sequence[int | None]) -> None:
         """Begin a fresh world wherever ``mask`` holds; a seed of None goes on with the world's own stream."""
         for i in np.flatnonzero(mask):
-            seed = seeds[i]
+            seed = seeds[int(i)]
             if seed is not None:
                 self.rng[i] = mix(np.uint64(int(seed) & 0xFFFFFFFFFFFFFFFF))
         reset_worlds(

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from common.errors import UserError
 from common.files import read_json, write_bytes, write_json
-from learning.config import LearnerConfig
 from learning.learner import Learner
 from learning.policy import NetworkPolicy
 from learning.recipe import Recipe
@@ -33,7 +32,8 @@ def save_agent(folder: Path, learner: Learner, env_id: str, space: spaces.Box, a
 
     The manifest comes last and holds the weights' checksum, so that the pair is never a mixture.
     """
-    data = safetensors.torch.save({name: value.cpu().contiguous() for name, value in learner.online.state_dict().items()})
+    weights = learner.online.state_dict()
+    data = safetensors.torch.save({name: value.cpu().contiguous() for name, value in weights.items()})
     manifest = {
         "format": FORMAT,
         "agent": learner.recipe.name,
@@ -69,7 +69,7 @@ def load_agent(folder: Path, recipe: Recipe) -> NetworkPolicy:
     manifest = read_manifest(folder)
     config = config_from(recipe.config, manifest["config"], folder / MANIFEST)
     shape = tuple(manifest["observation"]["shape"])
-    space = spaces.Box(-np.inf, np.inf, shape, np.dtype(manifest["observation"]["dtype"]).type)  # type: ignore[arg-type]
+    space = spaces.Box(-np.inf, np.inf, shape, np.dtype(manifest["observation"]["dtype"]).type)
     network = recipe.network(space, manifest["num_actions"], config, torch.Generator())
     weights = _read_tensors(folder / WEIGHTS, manifest["sha256"])
     try:
@@ -92,7 +92,7 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
         raise UserError(f"{path}: not readable ({error})") from None
 
 
-def config_from(cls: type[LearnerConfig], values: Mapping[str, Any], path: Path) -> Any:
+def config_from(cls: type[Any], values: Mapping[str, Any], path: Path) -> Any:
     """Return a settings dataclass from JSON's types; an unknown field is a `UserError` that names the file."""
     known = {field.name for field in dataclasses.fields(cls)}
     if strangers := set(values) - known:

@@ -49,7 +49,9 @@ class PlainLines:
     def __enter__(self) -> PlainLines:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         return None
 
     def progress(self, row: dict[str, Any]) -> None:
@@ -90,7 +92,9 @@ class LivePanel:
         self.live.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.live.__exit__(kind, error, trace)
 
     def progress(self, row: dict[str, Any]) -> None:
@@ -109,7 +113,8 @@ class LivePanel:
         table = Table.grid(padding=(0, 3))
         if row:
             table.add_row(
-                f"[dim]steps/s[/] {row['sps']:,.0f}", f"[dim]return, last 100[/] [bold]{number(row['episodic_return'])}[/]",
+                f"[dim]steps/s[/] {row['sps']:,.0f}",
+                f"[dim]return, last 100[/] [bold]{number(row['episodic_return'])}[/]",
                 f"[dim]episodes[/] {row['episodes']:,}", f"[dim]updates[/] {row['updates']:,}",
             )  # fmt: skip
             table.add_row(

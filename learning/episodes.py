@@ -32,7 +32,8 @@ class Episodes:
     def __init__(self, env_id: str, num_envs: int, seed: int) -> None:
         self.vec = envs.make_vec(env_id, num_envs)
         space, actions = self.vec.single_observation_space, self.vec.single_action_space
-        assert isinstance(space, spaces.Box) and isinstance(actions, spaces.Discrete)  # the factory sees to it
+        assert isinstance(space, spaces.Box)
+        assert isinstance(actions, spaces.Discrete)
         self.space, self.num_actions = space, int(actions.n)
         self.seed, self.num_envs = seed, num_envs
         self.number = np.zeros(num_envs, np.int64)  # of each environment's running episode
@@ -62,7 +63,7 @@ class Episodes:
 
     def _reset(self, mask: NDArray[np.bool_]) -> NDArray[Any]:
         seeds = [self._seed(i) if mask[i] else None for i in range(self.num_envs)]
-        self.obs, _ = self.vec.reset(seed=seeds, options={"reset_mask": mask})
+        self.obs, _ = self.vec.reset(seed=seeds, options={"reset_mask": mask})  # type: ignore[arg-type]
         self.returns[mask] = 0.0
         for i in np.flatnonzero(mask):
             self.actions[i] = []
@@ -92,11 +93,13 @@ class Episodes:
             if now < longest:
                 # those not begun yet stand at the start of an episode and mark time there
                 waiting = np.array([longest - now > len(played) for played in past])
-                upcoming = [played[now - longest] if not wait else 0 for played, wait in zip(past, waiting, strict=True)]
+                upcoming = [
+                    played[now - longest] if not wait else 0 for played, wait in zip(past, waiting, strict=True)
+                ]
                 self._replay(np.array(upcoming, np.int64), waiting)
 
     def _replay(self, actions: NDArray[np.int64], waiting: NDArray[np.bool_]) -> None:
-        obs, reward, terminated, truncated, _ = self.vec.step(actions)
+        obs, reward, _terminated, _truncated, _ = self.vec.step(actions)
         self.obs = obs
         self.returns += reward
         for i in np.flatnonzero(~waiting):

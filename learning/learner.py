@@ -58,11 +58,10 @@ class Learner:
         loss = self.recipe.loss(self.online, self.target, batch, self.config)
         mean = loss.per_sample.mean()
         self.optimizer.zero_grad()
-        mean.backward()
+        mean.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         self.optimizer.step()
         self.updates += 1
         if self.updates % self.config.target_period == 0:
             self.sync_target()
         return Update(mean.detach(), loss.q_values.mean(), loss.priority)
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -65,7 +66,7 @@ class QNetwork(nn.Module):
         super().__init__()
         widths = [int(np.prod(space.shape)), *hidden]
         self.scale = Scale(space)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.head = Expected(widths[-1], num_actions, dueling)
         initialise(self, generator)
 

@@ -33,9 +33,7 @@ class Policy(Protocol):
         ...
 
 
-def explore(
-    greedy: NDArray[np.int64], num_actions: int, epsilon: float, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def explore(greedy: NDArray[np.int64], num_actions: int, epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the actions (B,) with each one replaced by a uniform action with chance ``epsilon``.
 
     Draws the same number of random numbers whatever epsilon above 0 is, so that seeds stay comparable.

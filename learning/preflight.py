@@ -49,7 +49,8 @@ def preflight(plan: Plan, device: str) -> Preflight:
     vec = envs.make_vec(plan.env_id, plan.config.num_envs, seed=0)
     try:
         space, actions = vec.single_observation_space, vec.single_action_space
-        assert isinstance(space, spaces.Box) and isinstance(actions, spaces.Discrete)
+        assert isinstance(space, spaces.Box)
+        assert isinstance(actions, spaces.Discrete)
         candidates = available_devices() if device == "auto" else [device]
         if candidates[0] not in available_devices():
             raise UserError(f"--device {device} is not there; this machine has {', '.join(available_devices())}")
@@ -134,5 +135,3 @@ def _time_learner(
     act_s = timed(lambda: policy.act(obs, 0.5, rng), repeats)
     update_s = timed(lambda: learner.update(replay.sample(config.batch_size, rng), 0.0).loss, repeats)
     return act_s, update_s, count_parameters(learner.online)
-
-

@@ -49,7 +49,7 @@ class Replay:
             raise UserError(f"observations of type {space.dtype} can't be stored; uint8 or float32 can")
         self.num_envs, self.n_step = num_envs, n_step
         self.slots = -(-capacity // num_envs)  # records per environment
-        dtype = TORCH_TYPES[np.dtype(space.dtype)]  # type: ignore[arg-type]
+        dtype = TORCH_TYPES[np.dtype(space.dtype)]
         # observations lie on the learner's device; everything else is small and stays with the host
         self.obs = torch.zeros((num_envs * self.slots, *space.shape), dtype=dtype, device=device)
         shape = (num_envs * self.slots,)
@@ -76,9 +76,7 @@ class Replay:
         envs = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
         self._open(envs, obs[envs])
 
-    def add(
-        self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]
-    ) -> None:
+    def add(self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]) -> None:
         """Take one step of all environments, (N, ...) each; ``discount`` is gamma * (1 - terminated)."""
         here = self._base + self.cursor
         self.action[here], self.reward[here], self.discount[here] = action, reward, discount

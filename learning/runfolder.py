@@ -7,7 +7,7 @@ import dataclasses
 import platform
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -86,9 +86,7 @@ class RunFolder:
             if value is not None:
                 self._board.add_scalar(tag, value, int(row["agent_steps"] or 0))
 
-    def log_evaluation(
-        self, results: Iterable[EpisodeResult], agent_steps: int, epsilon: float, protocol: str
-    ) -> None:
+    def log_evaluation(self, results: Iterable[EpisodeResult], agent_steps: int, epsilon: float, protocol: str) -> None:
         """Append one row an episode to ``eval.csv``."""
         common = {
             **{key: self.config[key] for key in ("env_id", "agent", "seed")},
@@ -118,10 +116,10 @@ def _fresh(runs_dir: Path, stem: str) -> Path:
     raise UserError(f"{runs_dir / stem}: a thousand runs of this name exist")
 
 
-def _append(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def _append(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
+        writer: csv.DictWriter[str] = csv.DictWriter(file, columns)
         if new:
             writer.writeheader()
         writer.writerows(rows)

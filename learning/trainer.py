@@ -12,6 +12,7 @@ import torch
 
 import envs
 from common.errors import UserError
+from common.files import read_json, write_json
 from learning import checkpoint
 from learning.config import LearnerConfig
 from learning.episodes import Episodes
@@ -60,9 +61,7 @@ class Trainer:
         config = plan.config
         self.episodes = Episodes(plan.env_id, config.num_envs, plan.seed)
         self.space = self.episodes.space
-        self.learner = Learner(
-            plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device
-        )
+        self.learner = Learner(plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device)
         self.replay = Replay(config.capacity, config.num_envs, self.space, config.n_step, plan.device)
         self.policy = self.learner.policy(plan.env_id)
         self.rng = {name: numpy_generator(plan.seed, name) for name in ("exploration", "replay")}
@@ -138,9 +137,7 @@ class Trainer:
     def learning_rate(self) -> float:
         """Adam's step size now."""
         config = self.plan.config
-        return linear(
-            config.learning_rate, config.final_learning_rate, config.total_timesteps, self.agent_steps
-        )
+        return linear(config.learning_rate, config.final_learning_rate, config.total_timesteps, self.agent_steps)
 
     # ------------------------------------------------------------------ what is reported
 
@@ -202,9 +199,7 @@ class Trainer:
 
     def save_agent(self) -> None:
         """Write ``agent/``."""
-        checkpoint.save_agent(
-            self.run_folder.agent, self.learner, self.plan.env_id, self.space, self.agent_steps
-        )
+        checkpoint.save_agent(self.run_folder.agent, self.learner, self.plan.env_id, self.space, self.agent_steps)
 
     def save_state(self) -> None:
         """Write ``state/``, with which `load_state` goes on exactly where this run is now."""
@@ -212,7 +207,7 @@ class Trainer:
         checkpoint.save_learner(folder, self.learner)
         checkpoint.save_arrays(folder / "replay.safetensors", self.replay.state())
         # the counters come last: without them there is no state
-        checkpoint.write_json(
+        write_json(
             folder / "counters.json",
             {
                 "format": checkpoint.FORMAT,
@@ -231,7 +226,7 @@ class Trainer:
         folder = self.run_folder.state
         if not (folder / "counters.json").exists():
             raise UserError(f"{folder}: no saved state here; only a run stopped by Ctrl-C can be resumed")
-        counters = checkpoint.read_json(folder / "counters.json")
+        counters = read_json(folder / "counters.json")
         checkpoint.load_learner(folder, self.learner, counters["updates"])
         self.replay.load(checkpoint.load_arrays(folder / "replay.safetensors"))
         self.agent_steps, self.owed = counters["agent_steps"], counters["owed"]
@@ -240,5 +235,3 @@ class Trainer:
         self.episodes.load(counters["episodes"])
         for name, rng in self.rng.items():
             rng.bit_generator.state = counters["generators"][name]
-
-
