@@ -71,8 +71,9 @@ def draw_world(surface: pygame.Surface, world: World) -> None:
     surface.fill(WHITE)
     _draw_walls(surface, world.walls, scale)
     x, y = (float(value) * scale for value in state["pos"])
-    _stamp(surface, _disc(_body_color(world, state), world.radius * scale, 0), x, y)
     _draw_rays(surface, world.eyes(), look, x, y, scale)
+    # after its rays, unlike in the originals: thirty of them hide the body
+    _stamp(surface, _disc(_body_color(world, state), world.radius * scale, 0), x, y)
     kinds = state["items"][:, -2].astype(int)  # columns end in type, age
     sprites = {kind: _disc(look.of(kind), world.radius * scale, kind) for kind in (APPLE, POISON)}
     for kind, (item_x, item_y) in zip(kinds, state["items"][:, :2] * scale, strict=True):
@@ -103,7 +104,7 @@ def _draw_walls(surface: pygame.Surface, walls: NDArray[np.float64], scale: floa
 def _draw_rays(surface: pygame.Surface, eyes: Any, look: Look, x: float, y: float, scale: float) -> None:
     for angle, distance, kind in zip(eyes.angle, eyes.distance, eyes.kind, strict=True):
         end = (x + distance * scale * math.sin(angle), y + distance * scale * math.cos(angle))
-        pygame.draw.aaline(surface, look.of(int(kind)), (x, y), end, max(1, round(scale)))
+        pygame.draw.aaline(surface, look.of(int(kind)), (x, y), end, max(1, round(scale)))  # width: pygame-ce 2.5.3
 
 
 def _body_color(world: World, state: dict[str, Any]) -> Color:

@@ -46,7 +46,9 @@ def resolve(env_id: str) -> str:
     for candidate in (env_id, f"{NAMESPACE}/{env_id}"):
         if candidate in known:
             return candidate
-    bare = {re.sub(r"-v\d+$", "", name.split("/")[-1]): name for name in known}
+    # plain names win over namespaced ones, late versions over early ones
+    by_preference = sorted(known, key=lambda name: ("/" not in name, name))
+    bare = {re.sub(r"-v\d+$", "", name.split("/")[-1]): name for name in by_preference}
     if env_id in bare:  # a name without its version
         raise UserError(f"unknown environment '{env_id}'; did you mean {bare[env_id]}?")
     ours = [f"{NAMESPACE}/{world}" for world in WORLDS] + list(WORLDS)
@@ -76,11 +78,13 @@ def make(env_id: str, render_mode: str | None = None, **options: Any) -> gymnasi
         UserError: an unknown id, an environment whose packages are missing, or whose actions are not discrete.
     """
     name = resolve(env_id)
+    if render_mode is not None:  # not every environment knows the word
+        options["render_mode"] = render_mode
     try:
         with warnings.catch_warnings():
             # v0 is the original and here to stay, not "out of date"
             warnings.simplefilter("ignore", DeprecationWarning)
-            env = gymnasium.make(name, render_mode=render_mode, **options)
+            env = gymnasium.make(name, **options)
     except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
         raise UserError(f"{name} can't be made: {error}") from None
     return _checked(env, name)

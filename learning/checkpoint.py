@@ -72,11 +72,11 @@ def load_agent(folder: Path, recipe: Recipe) -> NetworkPolicy:
     space = spaces.Box(-np.inf, np.inf, shape, np.dtype(manifest["observation"]["dtype"]).type)
     network = recipe.network(space, manifest["num_actions"], config, torch.Generator())
     weights = _read_tensors(folder / WEIGHTS, manifest["sha256"])
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())
-        raise UserError(f"{folder / WEIGHTS}: does not fit its manifest ({detail})") from None
+    for name, wanted in network.state_dict().items():
+        found = tuple(weights[name].shape) if name in weights else "missing"
+        if found != tuple(wanted.shape):
+            raise UserError(f"{folder}: {WEIGHTS} does not fit {MANIFEST}: {name} is {found}, not {tuple(wanted.shape)}")
+    network.load_state_dict(weights, strict=False)
     return NetworkPolicy(recipe.name, manifest["env_id"], network, manifest["num_actions"], config.eval_epsilon)
 
 

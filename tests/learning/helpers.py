@@ -1,0 +1,47 @@
+"""A short way to a small training run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from agents import recipe
+from learning.runfolder import RunFolder
+from learning.trainer import Plan, Trainer
+
+SMALL: dict[str, Any] = {
+    "total_timesteps": 2_000,
+    "num_envs": 4,
+    "capacity": 1_000,
+    "learning_starts": 200,
+    "epsilon_steps": 1_000,
+    "batch_size": 32,
+    "replay_ratio": 8.0,
+    "hidden": (16,),
+}
+
+
+class Onlooker:
+    """A watcher that keeps what it hears and may stop the run."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.evaluations: list[tuple[int, list[Any]]] = []
+        self.stop_at = stop_at
+        self.trainer: Trainer | None = None
+
+    def progress(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+        if self.trainer and self.stop_at and row["agent_steps"] >= self.stop_at:
+            self.trainer.stop_requested = True
+
+    def evaluated(self, agent_steps: int, results: list[Any]) -> None:
+        self.evaluations.append((agent_steps, results))
+
+
+def trainer(folder: Path, env_id: str, agent: str = "dqn", seed: int = 1, **changes: Any) -> Trainer:
+    """Return the trainer of a small run."""
+    found = recipe(agent)
+    config = found.config(**{**SMALL, **changes})
+    run = RunFolder.create(folder, env_id, agent, seed, {})
+    return Trainer(Plan(env_id, found, config, seed, evaluations=2, eval_episodes=5), run)

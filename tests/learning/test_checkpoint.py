@@ -1,0 +1,82 @@
+"""Agents on disk: read back exactly; damaged, truncated or foreign files are refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agents import load_policy
+from common.errors import UserError
+from learning.checkpoint import MANIFEST, WEIGHTS
+from tests.learning.helpers import trainer
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    run = trainer(tmp_path_factory.mktemp("run"), "CartPole-v1")
+    run.save_agent()
+    return {name: (run.run_folder.agent / name).read_bytes() for name in (MANIFEST, WEIGHTS)}
+
+
+@pytest.fixture
+def agent(saved: dict[str, bytes], tmp_path: Path) -> Path:
+    for name, data in saved.items():
+        (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+def edit(key: str, value: object) -> Callable[[bytes], bytes]:
+    return lambda data: json.dumps({**json.loads(data), key: value}).encode()
+
+
+def drop(key: str) -> Callable[[bytes], bytes]:
+    return lambda data: json.dumps({k: v for k, v in json.loads(data).items() if k != key}).encode()
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "message"),
+    [
+        (WEIGHTS, lambda data: data[:-10], "damaged or truncated"),
+        (WEIGHTS, lambda data: data[:-1] + bytes([data[-1] ^ 1]), "damaged or truncated"),
+        (WEIGHTS, lambda data: b"", "damaged or truncated"),
+        (MANIFEST, lambda data: data[: len(data) // 2], "not readable as JSON"),
+        (MANIFEST, lambda data: b"\xff\xfe", "not readable as JSON"),
+        (MANIFEST, drop("sha256"), "lacks sha256"),
+        (MANIFEST, lambda data: b"[]", "damaged, it lacks"),
+        (MANIFEST, edit("format", 99), "format 99 is not known; this version reads 1"),
+        (MANIFEST, edit("agent", "dqm"), "unknown agent 'dqm'; did you mean dqn"),
+        (MANIFEST, edit("num_actions", 3), r"does not fit manifest\.json: head\.linear\.weight is \(3, 16\), not \(4, 16\)"),
+        (MANIFEST, edit("observation", {"shape": [5], "dtype": "float32"}), r"does not fit manifest\.json: scale\.factor is \(4,\), not \(5,\)"),
+        (MANIFEST, edit("config", {"wings": 2}), "settings that this version does not know: wings"),
+    ],
+)
+def test_damage_is_named(agent: Path, file: str, damage: Callable[[bytes], bytes], message: str) -> None:
+    load_policy(agent)  # sound before
+    (agent / file).write_bytes(damage((agent / file).read_bytes()))
+    with pytest.raises(UserError, match=message) as error:
+        load_policy(agent)
+    assert "\n" not in str(error.value)
+    assert "unknown agent" in message or file in str(error.value)
+
+
+@pytest.mark.parametrize("file", [WEIGHTS, MANIFEST])
+def test_a_missing_file_is_named(agent: Path, file: str) -> None:
+    (agent / file).unlink()
+    with pytest.raises(UserError, match=r"no such file|no agent here yet"):
+        load_policy(agent)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such run or agent"):
+        load_policy(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="no agent here yet"):
+        load_policy(tmp_path)
+
+
+def test_an_agent_of_format_1_loads_for_ever(tmp_path: Path) -> None:
+    """The shipped agent is the fixture of format 1: it must load in every later version."""
+    policy = load_policy(Path(__file__).parents[2] / "pretrained" / "waterworld")
+    assert policy.env_id == "tidepool/Waterworld-v1"

@@ -1,0 +1,182 @@
+"""Boundary tables, and the replay against a naive one that stores every transition whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.errors import UserError
+from learning.replay import Batch, Replay
+
+SPACE = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+GAMMA = 0.5
+
+
+def column(*values: float) -> np.ndarray[Any, Any]:
+    return np.array(values, np.float32)[:, None]
+
+
+def all_transitions(replay: Replay) -> dict[float, tuple[float, float, float, float]]:
+    """Return every transition held by its observation: action, reward, discount, next observation."""
+
+    class Every:
+        """Stands in for a generator: draws each record once."""
+
+        def integers(self, low: int, high: int, count: int) -> np.ndarray[Any, Any]:
+            return np.arange(count) % high
+
+    held = replay.acted.reshape(replay.num_envs, -1)[:, : replay.filled].ravel()
+    records = np.flatnonzero(held)
+
+    class Held(Every):
+        def integers(self, low: int, high: int, count: int) -> np.ndarray[Any, Any]:
+            return records[:count]
+
+    batch = replay.sample(len(records), Held())  # type: ignore[arg-type]
+    rows = zip(*(np.asarray(part).reshape(len(records)).tolist() for part in batch), strict=True)
+    return {obs: (action, reward, discount, following) for obs, action, reward, discount, following in rows}
+
+
+def lived(n_step: int, terminated: bool) -> Replay:
+    """Observations 0, 1, 2 and a last one, 3; rewards 1, 10, 100; then an episode that begins at 50."""
+    replay = Replay(100, 1, SPACE, n_step)
+    replay.reset(column(0))
+    for t, reward in enumerate((1, 10, 100)):
+        ends = terminated and t == 2
+        replay.add(np.array([t]), np.array([reward]), np.array([GAMMA * (1 - ends)]), column(t + 1))
+    replay.reset(column(50), np.array([True]))
+    replay.add(np.array([7]), np.array([1000]), np.array([GAMMA]), column(51))
+    return replay
+
+
+# obs -> (action, reward, discount, next obs), worked out by hand with gamma 1/2
+TABLES = {
+    (1, False): {0: (0, 1, 0.5, 1), 1: (1, 10, 0.5, 2), 2: (2, 100, 0.5, 3), 50: (7, 1000, 0.5, 51)},
+    (1, True): {0: (0, 1, 0.5, 1), 1: (1, 10, 0.5, 2), 2: (2, 100, 0.0, 3), 50: (7, 1000, 0.5, 51)},
+    # 0: 1 + 10/2 = 6, discount 1/4, bootstrap from 2; 2: the window is cut at the episode's end
+    (2, False): {0: (0, 6, 0.25, 2), 1: (1, 60, 0.25, 3), 2: (2, 100, 0.5, 3), 50: (7, 1000, 0.5, 51)},
+    (2, True): {0: (0, 6, 0.25, 2), 1: (1, 60, 0.0, 3), 2: (2, 100, 0.0, 3), 50: (7, 1000, 0.5, 51)},
+    # 0: 1 + 10/2 + 100/4 = 31, discount 1/8; no window reaches into the episode that begins at 50
+    (3, False): {0: (0, 31, 0.125, 3), 1: (1, 60, 0.25, 3), 2: (2, 100, 0.5, 3), 50: (7, 1000, 0.5, 51)},
+    (5, True): {0: (0, 31, 0.0, 3), 1: (1, 60, 0.0, 3), 2: (2, 100, 0.0, 3), 50: (7, 1000, 0.5, 51)},
+}
+
+
+@pytest.mark.parametrize(("n_step", "terminated"), TABLES)
+def test_boundary_tables(n_step: int, terminated: bool) -> None:
+    assert all_transitions(lived(n_step, terminated)) == TABLES[n_step, terminated]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), num_envs=st.integers(1, 3), n_step=st.integers(1, 4), slots=st.integers(2, 12))
+def test_replay_equals_a_naive_one(data: st.DataObject, num_envs: int, n_step: int, slots: int) -> None:
+    """Random episodes, terminated and truncated, long enough to go round the ring several times."""
+    replay = Replay(slots * num_envs, num_envs, SPACE, n_step)
+    # per environment: episodes, each a list of [obs, action, reward, discount] and at last the final obs
+    naive: list[list[list[Any]]] = [[] for _ in range(num_envs)]
+    counter = iter(range(10**6))
+
+    def fresh() -> np.ndarray[Any, Any]:
+        return column(*(next(counter) for _ in range(num_envs)))
+
+    obs = fresh()
+    replay.reset(obs)
+    for i in range(num_envs):
+        naive[i].append([obs[i, 0]])
+    for _ in range(data.draw(st.integers(1, 40))):
+        action = np.array([next(counter) % 5 for _ in range(num_envs)])
+        reward = np.array([float(next(counter) % 7) for _ in range(num_envs)])
+        ends = np.array(data.draw(st.lists(st.sampled_from("---TC"), min_size=num_envs, max_size=num_envs)))
+        discount = np.where(ends == "T", 0.0, GAMMA)
+        following = fresh()
+        replay.add(action, reward, discount, following)
+        for i in range(num_envs):
+            naive[i][-1][-1:] = [[naive[i][-1][-1], action[i], reward[i], discount[i]], following[i, 0]]
+        done = ends != "-"
+        if done.any():
+            begun = fresh()
+            replay.reset(begun, done)
+            for i in np.flatnonzero(done):
+                naive[i].append([begun[i, 0]])
+    wanted: dict[float, Any] = {}
+    for i in range(num_envs):
+        # a record is an observation; the ring keeps the newest ones
+        records = [(e, k) for e, episode in enumerate(naive[i]) for k in range(len(episode))][-slots:]
+        for e, k in records:
+            steps = naive[i][e][k:-1][:n_step]
+            if steps:
+                total, product = 0.0, 1.0
+                for _, _, reward_k, discount_k in steps:
+                    total, product = total + product * reward_k, product * discount_k
+                after = naive[i][e][k + len(steps)]
+                wanted[steps[0][0]] = (steps[0][1], total, product, after[0] if isinstance(after, list) else after)
+    if wanted:
+        assert all_transitions(replay) == wanted
+    assert len(replay) == len(wanted)
+
+
+def test_sampling_is_uniform_over_transitions_of_uneven_environments() -> None:
+    """Environment 1 has many short episodes, so fewer transitions per record; each still has equal chance."""
+    replay = Replay(60, 2, SPACE)
+    replay.reset(column(0, 1000))
+    for t in range(1, 25):
+        replay.add(np.zeros(2), np.zeros(2), np.full(2, GAMMA), column(t, 1000 + 10 * t))
+        if t % 2 == 0:
+            replay.reset(column(0, 1001 + 10 * t), np.array([False, True]))
+    count = len(replay)
+    batch = replay.sample(20_000, np.random.default_rng(0))
+    _, times = np.unique(np.asarray(batch.obs), return_counts=True)
+    assert len(times) == count
+    expected = 20_000 / count
+    # chi-square with count - 1 degrees of freedom: mean count - 1, sd sqrt(2 (count - 1))
+    chi_square = float(((times - expected) ** 2 / expected).sum())
+    assert abs(chi_square - (count - 1)) < 4 * np.sqrt(2 * (count - 1))
+
+
+def test_one_generator_state_gives_one_batch_and_another_another() -> None:
+    replay = lived(1, True)
+    one, same, other = (np.asarray(replay.sample(50, np.random.default_rng(s)).obs) for s in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_each_observation_is_stored_once() -> None:
+    """1000 observations of 152 float32 take 608 kB; two copies of each would take twice that."""
+    space = spaces.Box(-1, 1, (152,), np.float32)
+    replay = Replay(1000, 4, space)
+    arrays = (replay.action, replay.reward, replay.discount, replay.acted)
+    measured = replay.obs.numel() * replay.obs.element_size() + sum(array.nbytes for array in arrays)
+    assert measured == Replay.bytes_needed(1000, space)
+    assert measured < 1.05 * 1000 * 152 * 4
+
+
+def test_state_and_load_make_the_same_replay() -> None:
+    replay = lived(3, False)
+    other = Replay(100, 1, SPACE, 3)
+    other.load(replay.state())
+    assert all_transitions(other) == all_transitions(replay)
+    for one in (replay, other):
+        one.add(np.array([1]), np.array([5.0]), np.array([GAMMA]), column(52))
+    assert all_transitions(other) == all_transitions(replay)
+
+
+def test_bad_input_is_refused() -> None:
+    with pytest.raises(UserError, match="--capacity 7 is too small for 4 environments; at least 8"):
+        Replay(7, 4, SPACE)
+    with pytest.raises(UserError, match="float64"):
+        Replay(10, 1, spaces.Box(0, 1, (1,), np.float64))
+    with pytest.raises(ValueError, match="empty"):
+        Replay(10, 1, SPACE).sample(1, np.random.default_rng(0))
+
+
+def test_batch_fields_have_the_documented_types() -> None:
+    batch: Batch = lived(2, False).sample(5, np.random.default_rng(0))
+    assert [str(part.dtype) for part in batch] == [
+        "torch.float32", "torch.int64", "torch.float32", "torch.float32", "torch.float32",
+    ]  # fmt: skip
+    assert [tuple(part.shape) for part in batch] == [(5, 1), (5,), (5,), (5,), (5, 1)]

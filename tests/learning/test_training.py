@@ -1,0 +1,190 @@
+"""The trainer as a whole: it learns what is known, repeats itself bit for bit, resumes, and fails clearly."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+from agents import AGENTS, load_policy
+from common.errors import UserError
+from learning.evaluate import evaluate
+from learning.runfolder import RunFolder
+from learning.trainer import Trainer
+from tests import tiny
+from tests.learning.helpers import Onlooker, trainer
+
+WATERWORLD = "tidepool/Waterworld-v1"
+
+
+def weights(one: Trainer) -> dict[str, torch.Tensor]:
+    return one.learner.online.state_dict()
+
+
+def equal(one: Trainer, other: Trainer) -> bool:
+    return all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_the_known_values_of_the_corridor_are_learnt(agent: str, tmp_path: Path) -> None:
+    """One step, gamma 0.9, half of the actions random: Q must come to Q*, not only to the right order."""
+    run = trainer(
+        tmp_path, tiny.CORRIDOR, agent, total_timesteps=12_000, gamma=0.9, n_step=1, epsilon_final=0.5,
+        learning_rate=3e-3, final_learning_rate=1e-4, target_period=50, hidden=(32,), capacity=5_000,
+    )  # fmt: skip
+    assert run.run(Onlooker())
+    q = run.policy.q_values(np.eye(5, dtype=np.float32)[:4])
+    np.testing.assert_allclose(q, tiny.Corridor.q_star(0.9), atol=0.03)
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("agent", AGENTS)
+def test_truncation_does_not_shorten_the_future(agent: str, n_step: int, tmp_path: Path) -> None:
+    """Episodes are cut after 5 steps; the value is that of the endless loop, 1 / (1 - 0.8) = 5, not 3.4."""
+    run = trainer(
+        tmp_path, tiny.LOOP, agent, total_timesteps=8_000, gamma=0.8, n_step=n_step, learning_rate=3e-3,
+        final_learning_rate=1e-4, target_period=50,
+    )  # fmt: skip
+    run.run(Onlooker())
+    q = run.policy.q_values(np.array([[1.0, 0.0]], np.float32))
+    np.testing.assert_allclose(q, 5.0, atol=0.1)
+
+
+@pytest.mark.parametrize("env_id", [WATERWORLD, "CartPole-v1"])
+def test_one_seed_is_one_run_bit_for_bit_and_another_seed_another(env_id: str, tmp_path: Path) -> None:
+    one, same, other = (trainer(tmp_path, env_id, seed=seed) for seed in (1, 1, 2))
+    heard = [Onlooker() for _ in range(3)]
+    for run, onlooker in zip((one, same, other), heard, strict=True):
+        run.run(onlooker)
+    assert equal(one, same)
+    assert not equal(one, other)
+    assert heard[0].evaluations == heard[1].evaluations
+    for row, again in zip(heard[0].rows, heard[1].rows, strict=True):
+        for column in ("agent_steps", "episodic_return", "td_loss", "q_values", "epsilon", "updates"):
+            assert row[column] == again[column]
+
+
+@pytest.mark.parametrize("env_id", [WATERWORLD, "CartPole-v1"])
+def test_stopped_and_resumed_is_the_run_that_was_never_stopped(env_id: str, tmp_path: Path) -> None:
+    whole = trainer(tmp_path, env_id)
+    assert whole.run(Onlooker())
+    stopped = trainer(tmp_path, env_id)
+    onlooker = Onlooker(stop_at=1_200)
+    onlooker.trainer = stopped
+    assert not stopped.run(onlooker)
+    resumed = Trainer(stopped.plan, RunFolder(stopped.run_folder.path))
+    resumed.load_state()
+    assert 1_200 <= resumed.agent_steps < 1_400
+    np.testing.assert_array_equal(resumed.episodes.obs, stopped.episodes.obs)
+    assert not equal(resumed, whole)
+    assert resumed.run(Onlooker())
+    assert equal(resumed, whole)
+
+
+def test_the_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
+    run = trainer(tmp_path, WATERWORLD)
+    run.run(Onlooker())
+    folder = run.run_folder.path
+    rows = list(csv.DictReader((folder / "eval.csv").open()))
+    assert list(rows[0]) == [
+        "env_id", "agent", "seed", "agent_steps", "frames", "episode", "episode_return", "episode_length", "epsilon",
+        "protocol",
+    ]  # fmt: skip
+    final = [row for row in rows if row["agent_steps"] == "2000"]
+    assert [row["episode"] for row in final] == list("01234")
+    assert {row["protocol"] for row in final} == {"waterworld-1000"}
+    metrics = list(csv.DictReader((folder / "metrics.csv").open()))
+    assert float(metrics[-2]["td_loss"]) > 0
+    assert metrics[-1]["eval_return"]
+    # what was saved plays exactly as what was trained
+    policy = load_policy(folder)
+    obs = np.random.default_rng(0).uniform(-1, 1, (20, 152)).astype(np.float32)
+    np.testing.assert_array_equal(policy.q_values(obs), run.policy.q_values(obs))
+    results = evaluate(policy, WATERWORLD, 5, 0.0)
+    assert [f"{result.episode_return}" for result in results] == [row["episode_return"] for row in final]
+
+
+def test_tensorboard_gets_the_standard_tags(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = trainer(tmp_path, "CartPole-v1")
+    run.run(Onlooker())
+    board = EventAccumulator(str(run.run_folder.path))
+    board.Reload()  # type: ignore[no-untyped-call]
+    tags = board.Tags()["scalars"]  # type: ignore[no-untyped-call]
+    wanted = {"charts/episodic_return", "charts/SPS", "losses/td_loss", "losses/q_values", "eval/episodic_return"}
+    assert wanted <= set(tags)
+
+
+def test_the_replay_ratio_is_held_whatever_the_number_of_environments(tmp_path: Path) -> None:
+    for num_envs in (1, 4, 7):
+        run = trainer(tmp_path, "CartPole-v1", num_envs=num_envs)
+        run.run(Onlooker())
+        learnt_from = run.learner.updates * 32
+        assert learnt_from == pytest.approx((2000 - 200) * 8, abs=2 * 32 + 8 * num_envs)
+
+
+def test_logged_returns_are_the_environments_own(tmp_path: Path) -> None:
+    """Every step of the loop pays 1 and every episode has 5: the return is 5, whatever the learner does."""
+    run = trainer(tmp_path, tiny.LOOP)
+    onlooker = Onlooker()
+    run.run(onlooker)
+    assert {row["episodic_return"] for row in onlooker.rows if row["episodic_return"] is not None} == {5.0}
+    assert {row["episodic_length"] for row in onlooker.rows if row["episodic_length"] is not None} == {5.0}
+    assert onlooker.rows[-1]["episodes"] == 400
+
+
+def test_a_loss_that_is_not_a_number_names_the_update_and_spares_the_saved_agent(tmp_path: Path) -> None:
+    run = trainer(tmp_path, "CartPole-v1")
+    before = run.run_folder.path
+    poisoned_after = []
+
+    class Poison(Onlooker):
+        def evaluated(self, agent_steps: int, results: list[object]) -> None:
+            poisoned_after.append(run.learner.updates)
+            with torch.no_grad():
+                run.learner.parameters[0][0, 0] = float("nan")
+
+    with pytest.raises(UserError, match=r"the loss became nan at update \d+ .*agent step 1,0") as error:
+        run.run(Poison())
+    assert f"update {poisoned_after[0] + 1} " in str(error.value)
+    assert str(before) in str(error.value)
+    policy = load_policy(before)
+    assert np.isfinite(policy.q_values(np.zeros((1, 4), np.float32))).all()  # type: ignore[arg-type]
+
+
+def test_a_run_folder_is_never_used_twice(tmp_path: Path) -> None:
+    paths = {RunFolder.create(tmp_path, "a/b", "dqn", 1, {}).path for _ in range(5)}
+    assert len(paths) == 5
+    assert all(json.loads((path / "config.json").read_text())["env_id"] == "a/b" for path in paths)
+
+
+def test_evaluation_plays_every_episode_once_in_its_own_world() -> None:
+    class Left:
+        name, env_id = "left", None
+
+        def q_values(self, obs: object) -> None:
+            return None
+
+        def act(self, obs: np.ndarray, epsilon: float, rng: object) -> np.ndarray:  # type: ignore[type-arg]
+            return np.zeros(len(obs), np.int64)
+
+    few, many = (evaluate(Left(), "CartPole-v1", episodes, 0.0) for episodes in (3, 130))
+    assert [result.episode for result in many] == list(range(130))
+    assert many[:3] == few  # the same episodes, however many run beside them
+    assert len({result.episode_return for result in many}) > 1
+    env = envs.make("CartPole-v1")
+    from learning.evaluate import EVALUATION_SEED
+    from learning.seeding import episode_seed
+
+    env.reset(seed=episode_seed(EVALUATION_SEED, "evaluation", 0, 120))
+    length, done = 0, False
+    while not done:
+        done = env.step(0)[2]
+        length += 1
+    assert many[120].episode_length == length
