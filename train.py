@@ -17,6 +17,7 @@ import tyro
 from rich.console import Console
 
 import envs
+import scores
 from agents import recipe
 from common.cli import parse, run
 from common.errors import UserError, unknown
@@ -27,6 +28,8 @@ from learning.display import display
 from learning.preflight import preflight
 from learning.runfolder import RunFolder, as_json, provenance
 from learning.trainer import Plan, Trainer
+
+PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,9 @@ def stop_on_signal(trainer: Trainer) -> Iterator[None]:
 def report(console: Console, trainer: Trainer) -> None:
     """Print the run beside the references, and what to type next."""
     folder = trainer.run_folder.path
+    table = scores.comparison(trainer.plan.env_id, folder.parent, PRETRAINED)
+    width = console.width if console.is_terminal else None
+    print("\n" + scores.as_text([table], width, color=console.is_terminal))
     console.print(f"\nwatch it:    python play.py {folder}", soft_wrap=True, highlight=False)
     console.print(f"compare it:  python compare.py --runs-dir {folder.parent}", soft_wrap=True, highlight=False)
     console.print(f"its curves:  tensorboard --logdir {folder.parent}", soft_wrap=True, highlight=False)

@@ -1,0 +1,65 @@
+"""How fast are the worlds? Agent steps per second on one core, for several batch sizes.
+
+    python benchmarks/worlds.py
+
+Random actions, finished episodes reset as the trainer resets them, observations copied out as the
+trainer gets them. Rounds alternate between the worlds, so that a drift of the machine meets all
+alike; the median round is printed with the slowest and the fastest.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import envs
+from envs.adapters import WORLDS
+
+BATCHES = (1, 16, 128, 1024)
+ROUNDS = 7
+STEPS_A_ROUND = 200_000
+ORIGINAL = {"Waterworld": 25_000, "RLDemo": 91_000}  # the JavaScript under Node, on a machine of this kind
+
+
+def steps_per_second(world: str, batch: int) -> float:
+    """Return agent steps per second of one round."""
+    vec = envs.make_vec(f"tidepool/{world}", batch, seed=0)
+    actions = np.random.default_rng(0).integers(0, vec.single_action_space.n, (1000, batch))  # type: ignore[attr-defined]
+    vec.step(actions[0])
+    ticks = STEPS_A_ROUND // batch
+    began = time.perf_counter()
+    for t in range(ticks):
+        _, _, terminated, truncated, _ = vec.step(actions[t % 1000])
+        done = terminated | truncated
+        if done.any():
+            vec.reset(seed=[t] * batch, options={"reset_mask": done})  # type: ignore[arg-type]
+    return ticks * batch / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Measure all worlds and print the table."""
+    rounds: dict[tuple[str, int], list[float]] = {}
+    for _ in range(ROUNDS):
+        for world in WORLDS:
+            for batch in BATCHES:
+                rounds.setdefault((world, batch), []).append(steps_per_second(world, batch))
+    table = Table("world", "worlds in the batch", "median steps/s", "slowest", "fastest", "times the original")
+    for (world, batch), speeds in rounds.items():
+        median = statistics.median(speeds)
+        table.add_row(
+            world, f"{batch:,}", f"{median:,.0f}", f"{min(speeds):,.0f}", f"{max(speeds):,.0f}",
+            f"{median / ORIGINAL[world.split('-')[0]]:.0f}",
+        )  # fmt: skip
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

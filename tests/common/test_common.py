@@ -1,0 +1,98 @@
+"""Settings with ranges, errors of one line, files that are whole or not there."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+import tyro
+
+from common.cli import parse
+from common.errors import UserError, nearest, unknown
+from common.files import read_json, write_bytes, write_json
+from common.settings import Between, validate
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    rate: Annotated[float, Between(0.0, 1.0)] = 0.5
+    double: bool = True
+    widths: tuple[Annotated[int, Between(1, 9)], ...] = (2, 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    name: tyro.conf.Positional[str] = "x"
+    seed: Annotated[int, Between(0, 10)] | None = None
+    mode: Literal["a", "b"] = "a"
+    inner: Inner = dataclasses.field(default_factory=Inner)
+
+
+def test_options_of_nested_settings_have_no_prefix() -> None:
+    got = parse(Outer, ["y", "--rate", "0.25", "--no-double", "--seed", "3", "--widths", "4", "5"])
+    assert got == Outer("y", 3, "a", Inner(0.25, False, (4, 5)))
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--sead", "3"], r"^unknown option '--sead'; did you mean --seed"),
+        (["--no-duble"], r"^unknown option '--no-duble'; did you mean --no-double"),
+        (["--rat=3"], r"^unknown option '--rat'; did you mean --rate"),
+        (["--seed", "abc"], r"--seed.*'abc'"),
+        (["--seed", "11"], r"^--seed 11 is out of range; allowed: 0 to 10$"),
+        (["--rate", "nan"], r"^--rate nan is out of range; allowed: 0 to 1$"),
+        (["--widths", "3", "0"], r"^--widths 0 is out of range; allowed: 1 to 9$"),
+        (["--mode", "c"], r"'c'.*\('a', 'b'\)"),
+        (["one", "two"], r"^unexpected argument 'two'"),
+        (["--seed"], r"--seed"),
+    ],
+)
+def test_every_mistake_is_one_line(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        parse(Outer, argv)
+    assert "\n" not in str(error.value)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_help_is_printed_and_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse(Outer, ["--help"])
+    assert stop.value.code == 0
+    assert "--seed" in capsys.readouterr().out
+
+
+def test_validate_looks_into_nested_settings() -> None:
+    with pytest.raises(UserError, match="--rate 2"):
+        validate(Outer(inner=Inner(rate=2)))
+    validate(Outer())
+
+
+def test_nearest_names() -> None:
+    assert nearest("DQM", ["dqn", "rainbow"]) == "dqn"
+    assert nearest("zzz", ["c", "a", "b", "d"]) == "a, b, c"
+    assert str(unknown("agent", "dqm", ["dqn"])) == "unknown agent 'dqm'; did you mean dqn?"
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep" / "x.json"
+    write_json(path, {"a": 1})
+
+    def crash(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("common.files.os.replace", crash)
+    with pytest.raises(OSError, match="disk full"):
+        write_bytes(path, b"half")
+    assert read_json(path) == {"a": 1}
+    assert [child.name for child in path.parent.iterdir()] == ["x.json"]
+
+
+def test_unreadable_json_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.json: no such file"):
+        read_json(tmp_path / "none.json")
+    (tmp_path / "half.json").write_text("{")
+    with pytest.raises(UserError, match=r"half\.json: not readable as JSON"):
+        read_json(tmp_path / "half.json")

@@ -1,0 +1,100 @@
+"""`train.py` as a person runs it: a process, its output, its folder, its exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHORT = ["--total-timesteps", "3000", "--learning-starts", "500", "--capacity", "5000", "--eval-episodes", "5"]
+
+
+def train(*words: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *map(str, words)],
+        capture_output=True, text=True, timeout=300, env={**os.environ, **extra},
+    )  # fmt: skip
+
+
+def test_a_first_run_from_preflight_to_score_table(tmp_path: Path) -> None:
+    done = train("--runs-dir", tmp_path, *SHORT)
+    assert done.returncode == 0, done.stderr
+    first, second, *_ = done.stdout.splitlines()
+    assert first.startswith("dqn on tidepool/Waterworld-v1 | device cpu | replay 3 MB | network 36,741 parameters | about ")
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith("tidepool-Waterworld-v1__dqn__1__")
+    assert str(folder) in second
+    assert "evaluation at 3,000 agent steps: mean return" in done.stdout
+    assert "karpathy" in done.stdout.lower()  # the references stand beside the run
+    assert f"python play.py {folder}" in done.stdout
+    assert "python compare.py" in done.stdout
+    assert "\x1b" not in done.stdout  # not a terminal: plain lines
+    assert {"config.json", "metrics.csv", "eval.csv", "agent"} <= {child.name for child in folder.iterdir()}
+    again = train("--runs-dir", tmp_path, *SHORT)
+    assert again.returncode == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_any_gymnasium_environment(tmp_path: Path) -> None:
+    done = train("CartPole-v1", "--agent", "dqn", "--num-envs", "4", "--seed", "3", "--runs-dir", tmp_path, *SHORT)
+    assert done.returncode == 0, done.stderr
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith("CartPole-v1__dqn__3__")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["Waterwrld-v1"], "unknown environment 'Waterwrld-v1'; did you mean Waterworld-v1"),
+        (["--agent", "dqm"], "unknown agent 'dqm'; did you mean dqn?"),
+        (["--preset", "lang"], "unknown preset 'lang'; did you mean long?"),
+        (["--totl-timesteps", "5"], "unknown option '--totl-timesteps'; did you mean --total-timesteps"),
+        (["--num-envs", "0"], "--num-envs 0 is out of range; allowed: 1 to 4,096"),
+        (["--gamma", "1.5"], "--gamma 1.5 is out of range; allowed: 0 to 1"),
+        (["--capacity", "1000000000"], "would fit"),
+        (["Pendulum-v1"], "only discrete actions"),
+        (["--resume", "nowhere"], "nowhere/config.json: no such file"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(words: list[str], message: str, tmp_path: Path) -> None:
+    done = train(*words, "--runs-dir", tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_dir_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = train("--runs-dir", tmp_path / "file", *SHORT)
+    assert done.returncode == 2
+    assert "--runs-dir" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_saves_and_the_command_it_prints_goes_on(tmp_path: Path) -> None:
+    words = ["CartPole-v1", "--total-timesteps", "12000", "--learning-starts", "200", "--capacity", "2000"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *words, "--runs-dir", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*/metrics.csv")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    (folder,) = tmp_path.iterdir()
+    assert f"python train.py --resume {folder}" in out
+    resumed = train("--resume", folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "evaluation at 12,000 agent steps" in resumed.stdout
