@@ -33,6 +33,10 @@ from scores.stats import Interval, student_interval  # noqa: E402
 
 V0, V1, RLDEMO = "tidepool/Waterworld-v0", "tidepool/Waterworld-v1", "tidepool/RLDemo-v0"
 EPISODE_STEPS = 5000  # RLDemo's reference is one long run; ours come in episodes of this length
+# The greedy network sometimes stays at a wall for thousands of ticks, so one run says little and a few episodes
+# hide it. Measured here: 32 runs of 100,000 steps had a mean of 1.061, a spread of 0.023, and reached from 0.990
+# to 1.094 (with epsilon 0.05: 1.089, spread 0.003).
+LONG_RUN_SPREAD = {(RLDEMO, "karpathy_pretrained_greedy"): 0.023}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +89,7 @@ def distance(player: Player, found: Interval) -> float:
     """Return how far the measured mean is from the reference, in standard errors of their difference."""
     reference = references.find(player.env_id, player.reference)
     error = found.standard_error or 0.0
-    other = reference.standard_error
+    other = reference.standard_error or LONG_RUN_SPREAD.get((player.env_id, player.reference))
     if other is None:  # not published: what ours says a run of its length would have
         steps = reference.steps or EPISODE_STEPS
         other = error * (found.size * EPISODE_STEPS / steps) ** 0.5

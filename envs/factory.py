@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -81,9 +83,7 @@ def make(env_id: str, render_mode: str | None = None, **options: Any) -> gymnasi
     if render_mode is not None:  # not every environment knows the word
         options["render_mode"] = render_mode
     try:
-        with warnings.catch_warnings():
-            # v0 is the original and here to stay, not "out of date"
-            warnings.simplefilter("ignore", DeprecationWarning)
+        with _originals_are_not_out_of_date():
             env = gymnasium.make(name, **options)
     except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
         raise UserError(f"{name} can't be made: {error}") from None
@@ -102,7 +102,8 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     if num_envs < 1:
         raise UserError(f"--num-envs {num_envs} is out of range; at least 1 is needed")
     if gymnasium.spec(name).vector_entry_point == "envs.adapters:WorldVectorEnv":
-        envs: VectorEnv[Any, Any, Any] = gymnasium.make_vec(name, num_envs, **options)
+        with _originals_are_not_out_of_date():
+            envs: VectorEnv[Any, Any, Any] = gymnasium.make_vec(name, num_envs, **options)
     else:
         envs = SyncVectorEnv(
             [lambda: make(name, **options) for _ in range(num_envs)], autoreset_mode=AutoresetMode.DISABLED
@@ -110,6 +111,14 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     if seed is not None:
         envs.reset(seed=seed)
     return envs
+
+
+@contextmanager
+def _originals_are_not_out_of_date() -> Iterator[None]:
+    """Silence Gymnasium's advice to leave a v0 that has a v1: ours is the original, and stays."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*out of date.*", DeprecationWarning)
+        yield
 
 
 def _checked(env: gymnasium.Env[Any, Any], name: str) -> gymnasium.Env[Any, Any]:

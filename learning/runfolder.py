@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from torch.utils.tensorboard import SummaryWriter
 
 from common.errors import UserError
 from common.files import read_json, write_json
@@ -52,7 +51,7 @@ class RunFolder:
             raise UserError(
                 f"{path / 'config.json'}: format {self.config.get('format')} is not known; this version reads {FORMAT}"
             )
-        self._board: SummaryWriter | None = None
+        self._board: Any = None  # TensorBoard's writer, made when there is something to write
 
     @classmethod
     def create(cls, runs_dir: Path, env_id: str, agent: str, seed: int, config: Mapping[str, Any]) -> RunFolder:
@@ -80,6 +79,8 @@ class RunFolder:
         """Append one row to ``metrics.csv`` and its values to TensorBoard; None leaves a blank."""
         _append(self.path / "metrics.csv", METRIC_COLUMNS, [row])
         if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter  # slow to import, and playing never needs it
+
             self._board = SummaryWriter(str(self.path))
         for column, tag in TAGS.items():
             value = row.get(column)

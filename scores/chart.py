@@ -1,0 +1,102 @@
+"""The comparison as a picture: one bar a row, best on top, drawn without a screen."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from common.errors import UserError
+from common.files import write_bytes
+from scores.gather import Comparison
+from scores.table import decimals
+
+FORMATS = ("png", "pdf", "svg")
+# Kinds differ in colour and in hatching, and each bar says its kind: colour alone tells nothing.
+STYLES = {
+    "run": ("#4a90d9", ""),
+    "pretrained": ("#9fd3c7", ".."),
+    "human": ("#e8a33d", "xx"),
+    "reference": ("#c9ced6", "//"),
+}
+MEANINGS = {"run": "this project's runs", "pretrained": "ships with it", "human": "people", "reference": "references"}
+
+
+def check_path(path: Path) -> None:
+    """Raise ``UserError`` unless ``path`` is a picture that can be written, before any work is done."""
+    if path.suffix.lower().lstrip(".") not in FORMATS:
+        allowed = ", ".join("." + name for name in FORMATS)
+        raise UserError(f"--plot {path}: the extension '{path.suffix}' is not known; allowed: {allowed}")
+    if not path.parent.is_dir():
+        raise UserError(f"--plot {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise UserError(f"--plot {path}: is a folder")
+
+
+def draw(comparisons: Sequence[Comparison]) -> Figure:
+    """Return the figure: one panel an environment, horizontal bars of means with their 95 % intervals."""
+    shown = [one for one in comparisons if one.rows]
+    heights = [len(one.rows) for one in shown]
+    # inches: a bar 0.33, a panel's title and axis 0.95, the legend 0.5; so all bars are equally thick
+    figure = Figure(figsize=(11, max(0.33 * sum(heights) + 0.95 * len(shown) + 0.5, 2)), layout="constrained")
+    FigureCanvasAgg(figure)  # Agg, whatever backend the machine prefers: no screen is needed
+    if not shown:
+        figure.text(0.5, 0.5, "no scores", ha="center")
+        return figure
+    panels = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, one in zip(panels, shown, strict=True):
+        _panel(axes, one)
+    kinds = [kind for kind in STYLES if any(row.kind == kind for one in shown for row in one.rows)]
+    handles = [_patch(kind) for kind in kinds]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    return figure
+
+
+def save(comparisons: Sequence[Comparison], path: Path) -> None:
+    """Write the picture in the format of ``path``'s extension; a ``UserError`` if that can't be done."""
+    check_path(path)
+    data = io.BytesIO()
+    draw(comparisons).savefig(data, format=path.suffix.lower().lstrip("."), dpi=150)
+    try:
+        write_bytes(path, data.getvalue())
+    except OSError as error:
+        raise UserError(f"--plot {path}: can't be written ({error.strerror})") from None
+
+
+def _panel(axes: Axes, one: Comparison) -> None:
+    places, digits = list(range(len(one.rows))), decimals(one)
+    ends = [max(row.mean, row.ci95[1] if row.ci95 else row.mean, 0.0) for row in one.rows]
+    lows = [min(row.mean, row.ci95[0] if row.ci95 else row.mean, 0.0) for row in one.rows]
+    span = (max(ends) - min(lows)) or 1.0
+    for place, row, end in zip(places, one.rows, ends, strict=True):
+        color, hatch = STYLES[row.kind]
+        axes.barh(place, row.mean, height=0.7, color=color, hatch=hatch, edgecolor="#33383f", linewidth=0.8)
+        if row.ci95:
+            low, high = row.ci95
+            error = [[row.mean - low], [high - row.mean]]
+            axes.errorbar(row.mean, place, xerr=error, color="black", capsize=3.5, linewidth=1.3)
+        axes.text(end + 0.012 * span, place, f"{row.mean:.{digits}f}", va="center", fontsize=9)
+    axes.set_yticks(places, [_label(one.env_id, row.name, row.kind, row.env_id) for row in one.rows], fontsize=9)
+    for label, row in zip(axes.get_yticklabels(), one.rows, strict=True):
+        label.set_fontweight("normal" if row.kind == "reference" else "bold")
+    axes.set_ylim(len(places) - 0.5, -0.5)  # downwards: the rows come best first
+    axes.set_xlim(min(lows) - (0.03 * span if min(lows) < 0 else 0), max(ends) + 0.1 * span)
+    axes.axvline(0, color="#33383f", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(one.env_id, loc="left", fontweight="bold")
+    axes.set_xlabel(f"{one.metric} (bar: mean; line: 95 % interval where one is known)")
+
+
+def _label(env_id: str, name: str, kind: str, measured_in: str) -> str:
+    where = "" if measured_in == env_id else f", {measured_in.removeprefix('tidepool/')}"
+    return f"{name} ({kind}{where})"
+
+
+def _patch(kind: str) -> Patch:
+    color, hatch = STYLES[kind]
+    return Patch(facecolor=color, hatch=hatch, edgecolor="#33383f", label=MEANINGS[kind])

@@ -1,0 +1,131 @@
+"""Scores that others reached, or that we measured once, each with the protocol it was measured under."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import math
+from pathlib import Path
+
+from common.errors import UserError, unknown
+from scores.stats import around
+
+COLUMNS = (
+    "env_id", "agent", "metric", "mean", "standard_error", "episodes", "note", "epsilon", "agent_steps", "protocol",
+)  # fmt: skip
+DATA = Path(__file__).parent / "data"
+REFERENCE_FILE = DATA / "reference_scores.csv"
+
+SAME_GAME = {
+    "tidepool/Waterworld-v1": "tidepool/Waterworld-v0",
+    "tidepool/Waterworld-v0": "tidepool/Waterworld-v1",
+}
+"""Environments that differ in sensing only: same game, same rewards, so their scores stand side by side."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """What the score of an environment is."""
+
+    name: str
+    per_step: bool = False  # the episode's return divided by its length
+    episode_length: int | None = None  # the score is only this when an episode has this many steps
+
+
+WATERWORLD_METRIC = Metric("return over 1000 steps from a fresh world", episode_length=1000)
+METRICS = {
+    "tidepool/Waterworld-v0": WATERWORLD_METRIC,
+    "tidepool/Waterworld-v1": WATERWORLD_METRIC,
+    "tidepool/RLDemo-v0": Metric("mean reward per step", per_step=True),
+}
+EPISODE_RETURN = Metric("episode return")
+
+
+def metric(env_id: str) -> Metric:
+    """Return what is compared in an environment; the episode's return where nothing else is agreed."""
+    return METRICS.get(env_id, EPISODE_RETURN)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """One published or once measured score."""
+
+    env_id: str
+    agent: str
+    metric: str
+    mean: float
+    standard_error: float | None
+    episodes: int | None  # None: measured over steps, not episodes
+    note: str
+    epsilon: float | None
+    agent_steps: int | None  # of training; None: not stated, or it never trained
+    protocol: str
+    steps: int | None = None  # that the mean is over, where it is not over episodes
+
+    @property
+    def ci95(self) -> tuple[float, float] | None:
+        """Return the 95 % interval of the mean (Student t), None where no standard error is known."""
+        if self.standard_error is None:
+            return None
+        return around(self.mean, self.standard_error, self.episodes)
+
+
+@functools.cache
+def load(path: Path = REFERENCE_FILE) -> tuple[Reference, ...]:
+    """Return every row of a reference table.
+
+    Raises:
+        UserError: the file is missing, lacks a column, or holds a cell that does not parse; the line says where.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            columns, rows = reader.fieldnames or [], list(reader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable ({error})") from None
+    missing = [column for column in COLUMNS if column not in columns]
+    if missing:
+        raise UserError(f"{path}: column '{missing[0]}' is missing; the file has {', '.join(columns) or 'none'}")
+    return tuple(_parse(row, f"{path}, row {number}") for number, row in enumerate(rows, start=1))
+
+
+def of_env(env_id: str) -> list[Reference]:
+    """Return the references of exactly this environment; an empty list when there are none."""
+    return [reference for reference in load() if reference.env_id == env_id]
+
+
+def find(env_id: str, agent: str) -> Reference:
+    """Return one reference; `UserError` with the nearest names when there is no such row."""
+    rows = of_env(env_id)
+    if not rows:
+        raise unknown("environment of a reference score", env_id, {row.env_id for row in load()})
+    for row in rows:
+        if row.agent == agent:
+            return row
+    raise unknown(f"reference for {env_id}", agent, [row.agent for row in rows])
+
+
+def _parse(row: dict[str, str], where: str) -> Reference:
+    try:
+        mean = float(row["mean"])
+        if not math.isfinite(mean):
+            raise ValueError(f"mean {mean}")
+        count, _, unit = row["episodes"].partition(" ")  # "500", or "100000 steps"
+        if unit not in ("", "steps"):
+            raise ValueError(f"episodes '{row['episodes']}' is neither a number nor a number of steps")
+        return Reference(
+            env_id=row["env_id"],
+            agent=row["agent"],
+            metric=row["metric"],
+            mean=mean,
+            standard_error=float(row["standard_error"]) if row["standard_error"] else None,
+            episodes=None if unit else int(count),
+            steps=int(count) if unit else None,
+            note=f"{row['note']}; over {count} steps" if unit else row["note"],
+            epsilon=float(row["epsilon"]) if row["epsilon"] else None,
+            agent_steps=int(row["agent_steps"]) if row["agent_steps"] else None,
+            protocol=row["protocol"],
+        )
+    except (ValueError, TypeError, AttributeError) as error:  # a short row gives None cells
+        raise UserError(f"{where}: {error}") from None

@@ -1,0 +1,212 @@
+"""Run folders and the human ledger, read while others write them: what is damaged is said and left out."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError, nearest
+
+EVAL_FILE, CONFIG_FILE, HUMANS_FILE = "eval.csv", "config.json", "humans.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """One evaluation episode; or one episode played by a person (``agent_steps`` 0, ``epsilon`` None)."""
+
+    env_id: str
+    player: str
+    seed: int
+    agent_steps: int  # that the agent had been trained for
+    episode: int
+    episode_return: float
+    episode_length: int
+    epsilon: float | None
+    protocol: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The last evaluation of one run folder, and what it was trained with."""
+
+    path: Path
+    env_id: str
+    agent: str
+    seed: int
+    preset: str  # "" when it is not known
+    config: dict[str, Any]
+    episodes: list[Episode]  # all of one evaluation, at least one
+    pretrained: bool = False
+
+    @property
+    def agent_steps(self) -> int:
+        """Agent steps of training before this evaluation."""
+        return self.episodes[0].agent_steps
+
+
+def read_runs(runs_dir: Path, pretrained: bool = False) -> tuple[list[Run], list[str]]:
+    """Return every run under a folder that has been evaluated, and one line for whatever could not be read.
+
+    A folder that does not exist holds no runs.
+    """
+    runs, warnings = [], []
+    try:
+        folders = sorted(path for path in runs_dir.iterdir() if path.is_dir()) if runs_dir.is_dir() else []
+    except OSError as error:
+        return [], [f"{runs_dir}: not readable ({error.strerror})"]
+    for folder in folders:
+        if is_run(folder):
+            run, complaints = read_run(folder, pretrained)
+            warnings += complaints
+            runs += [run] if run else []
+    return runs, warnings
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is meant as a run, whole or not."""
+    return folder.name.count("__") >= 3 or (folder / CONFIG_FILE).exists() or (folder / EVAL_FILE).exists()
+
+
+def find_run(name: str, runs_dir: Path) -> Path:
+    """Return the run folder that a person names, by its path or by its name under ``runs_dir``."""
+    for path in (Path(name), runs_dir / name):
+        if path.is_dir():
+            if not is_run(path):
+                raise UserError(f"{path}: not a run folder (it has neither {CONFIG_FILE} nor {EVAL_FILE})")
+            return path
+    parents = {Path(name).parent, runs_dir}
+    near = [path.name for parent in parents if parent.is_dir() for path in parent.iterdir() if is_run(path)]
+    hint = f"; did you mean {nearest(Path(name).name, near)}?" if near else f"; {runs_dir} holds no runs"
+    raise UserError(f"no run folder '{name}'{hint}")
+
+
+def read_run(folder: Path, pretrained: bool = False) -> tuple[Run | None, list[str]]:
+    """Return the last evaluation of a run, None when it has none; and one line for each thing left out."""
+    config, warnings = _read_config(folder / CONFIG_FILE)
+    if not (folder / EVAL_FILE).exists():
+        return None, [*warnings, f"{folder}: no evaluation yet ({EVAL_FILE} is missing), left out"]
+    episodes: dict[tuple[int, int], Episode] = {}  # a resumed run may repeat an evaluation: the last one counts
+    env_id = config.get("env_id")
+    for where, row in _rows(folder / EVAL_FILE, warnings):
+        try:
+            one = Episode(
+                env_id=_text(row, "env_id"),
+                player=_text(row, "agent"),
+                seed=int(row["seed"]),
+                agent_steps=int(row["agent_steps"]),
+                episode=int(row["episode"]),
+                episode_return=_finite(row["episode_return"]),
+                episode_length=_positive(row["episode_length"]),
+                epsilon=_finite(row["epsilon"]) if row["epsilon"] else None,
+                protocol=_text(row, "protocol"),
+            )
+            env_id = env_id or one.env_id
+            if one.env_id != env_id:
+                raise ValueError(f"it is of {one.env_id}, the run of {env_id}")
+            episodes[one.agent_steps, one.episode] = one
+        except (KeyError, TypeError, ValueError) as error:
+            warnings.append(f"{where}: damaged, left out ({_reason(error)})")
+    if not episodes:
+        return None, [*warnings, f"{folder}: no evaluation episode yet, left out"]
+    last = max(steps for steps, _ in episodes)
+    kept = [one for (steps, _), one in sorted(episodes.items()) if steps == last]
+    preset = config.get("preset")
+    settings = config.get("config")
+    return Run(
+        path=folder,
+        env_id=kept[0].env_id,
+        agent=kept[0].player,
+        seed=kept[0].seed,
+        preset=preset if isinstance(preset, str) else "",
+        config=settings if isinstance(settings, dict) else {},
+        episodes=kept,
+        pretrained=pretrained,
+    ), warnings
+
+
+def read_humans(runs_dir: Path) -> tuple[list[Episode], list[str]]:
+    """Return the episodes that people played (``humans.csv``), and one line for each row left out."""
+    warnings: list[str] = []
+    episodes: list[Episode] = []
+    path = runs_dir / HUMANS_FILE
+    for where, row in _rows(path, warnings) if path.exists() else ():
+        try:
+            episodes.append(
+                Episode(
+                    env_id=_text(row, "env_id"),
+                    player=_text(row, "name"),
+                    seed=int(row["seed"]) if row.get("seed") else 0,
+                    agent_steps=0,
+                    episode=len(episodes),
+                    episode_return=_finite(row["episode_return"]),
+                    episode_length=_positive(row["episode_length"]),
+                    epsilon=None,
+                    protocol=_text(row, "protocol"),
+                )
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            warnings.append(f"{where}: damaged, left out ({_reason(error)})")
+    return episodes, warnings
+
+
+def _read_config(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return what ``config.json`` says; nothing, and why, when it can't be read: eval.csv says the most of it."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(config, dict):
+            return config, []
+        reason = "not a JSON object"
+    except FileNotFoundError:
+        reason = "missing"
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, not UTF-8
+        reason = f"not readable: {error}"
+    return {}, [f"{path}: {reason}; preset and settings of this run are not known"]
+
+
+def _rows(path: Path, warnings: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield (file and line, cells) of a CSV file; a last line without its end is still being written."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    except OSError as error:
+        warnings.append(f"{path}: not readable ({error.strerror}), left out")
+        return
+    if lines and not lines[-1].endswith("\n"):
+        warnings.append(f"{path}, line {len(lines)}: half a line, left out (the run may still be writing)")
+        lines.pop()
+    if not lines:
+        return
+    columns = next(csv.reader(lines[:1]))
+    for number, line in enumerate(lines[1:], start=2):
+        # line by line, so that one stray quote can't swallow the rest of the file
+        cells = next(csv.reader([line]), []) if line.strip() else []
+        if cells:
+            yield f"{path}, line {number}", dict(zip(columns, cells, strict=False))
+
+
+def _text(row: dict[str, str], column: str) -> str:
+    if not row[column].strip():
+        raise ValueError(f"{column} is empty")
+    return row[column]
+
+
+def _finite(cell: str) -> float:
+    value = float(cell)
+    if not math.isfinite(value):
+        raise ValueError(f"'{cell}' is not a finite number")
+    return value
+
+
+def _positive(cell: str) -> int:
+    value = int(cell)
+    if value < 1:
+        raise ValueError(f"'{cell}' is not a number of steps")
+    return value
+
+
+def _reason(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error)

@@ -1,0 +1,116 @@
+"""compare.py as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import compare
+from common.errors import UserError
+from tests.scores.helpers import RLDEMO, V1, human, make_ledger, make_run
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run the program without a screen and return what it wrote."""
+    env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    env |= {"MPLBACKEND": "TkAgg"}  # a backend that needs a screen: it must not be used
+    command = [sys.executable, str(ROOT / "compare.py"), *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Three seeds, one damaged run, one person."""
+    folder = tmp_path / "runs"
+    for seed, score in ((1, 26.0), (2, 28.0), (3, 25.0)):
+        make_run(folder, [score - 1, score, score + 1], seed=seed)
+    (make_run(folder, [1.0], seed=4) / "eval.csv").write_text("env_id,ag")
+    make_ledger(folder, human("Anna", 18.0), human("Anna", 23.0))
+    return folder
+
+
+def test_the_table(runs: Path) -> None:
+    done = run("--runs-dir", runs)
+    assert done.returncode == 0, done.stderr
+    for name in (
+        "dqn seed 1", "dqn seed 2", "dqn seed 3", "dqn, mean of 3 seeds", "Anna", "random", "apple_chaser",
+        "karpathy_pretrained_eps_0.05", "full_information_planner", "sb3_dqn_100k_steps",
+    ):  # fmt: skip
+        assert name in done.stdout, name
+    assert "Fewer than 5 seeds of dqn" in done.stdout
+    assert "same game with the same rewards" in done.stdout
+    assert "\x1b" not in done.stdout, "no colours into a pipe"
+    assert f"warning: {runs}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_json_and_a_picture_without_a_screen(runs: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "scores.png"
+    done = run("--runs-dir", runs, "--format", "json", "--plot", picture, "--env-id", "Waterworld-v1")
+    assert done.returncode == 0, done.stderr
+    environments = json.loads(done.stdout)["environments"]
+    assert list(environments) == [V1]
+    means = {row["name"]: row["mean"] for row in environments[V1]["rows"]}
+    assert means["dqn, mean of 3 seeds"] == pytest.approx(79 / 3)
+    assert means["Anna"] == 20.5
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_markdown(runs: Path) -> None:
+    done = run("--runs-dir", runs, "--format", "markdown")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"## {V1}\n")
+    assert "| dqn seed 2 | run | 28.00 |" in done.stdout
+
+
+def test_with_no_runs_at_all_the_references_and_how_to_train(tmp_path: Path) -> None:
+    done = run(cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "full_information_planner" in done.stdout
+    assert f"No runs of {V1} yet; train one: python train.py {V1}" in done.stdout
+    assert RLDEMO in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--format", "tabel"], "allowed: table, markdown, json"),
+        (["--formt", "json"], "did you mean --format"),
+        (["--env-id", "Waterwrld-v1"], "Waterworld-v1"),
+        (["--runs-dir", "no/such/place"], "no such folder"),
+        (["tidepool-Waterworld-v1__dqn__1__2020"], "no run folder"),
+        (["--plot", "scores.xyz"], "allowed: .png, .pdf, .svg"),
+        (["--plot", "no/such/place/scores.png"], "no folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_printed(words: list[str], fault: str, tmp_path: Path) -> None:
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert fault in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_are_named_by_folder_or_path(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = sorted(runs.glob("*__dqn__*"))[:2]
+    assert compare.main(["--runs-dir", str(runs), first.name, str(second), "--format", "json"]) is None
+    environments = json.loads(capsys.readouterr().out)["environments"]
+    names = {row["name"] for row in environments[V1]["rows"] if row["kind"] == "run"}
+    assert names == {"dqn seed 1", "dqn seed 2", "dqn, mean of 2 seeds"}
+    with pytest.raises(UserError, match=f"did you mean {first.name}"):
+        compare.main(["--runs-dir", str(runs), first.name + "x"])
+
+
+def test_scores_need_neither_torch_nor_agents() -> None:
+    """The table must work where training is not installed, and start at once."""
+    code = "import scores, sys; print(sorted({'torch', 'agents', 'learning', 'envs'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
