@@ -1,7 +1,7 @@
 """Does `python train.py` keep its promise? Trains several seeds as a person would, and times the whole command.
 
-    python benchmarks/default_run.py --seeds 1 2 3            # the default preset: 3 minutes each
-    python benchmarks/default_run.py --seeds 1 --preset long
+python benchmarks/default_run.py --seeds 1 2 3            # the default preset: 3 minutes each
+python benchmarks/default_run.py --seeds 1 --preset long
 """
 
 from __future__ import annotations

@@ -78,7 +78,9 @@ def main() -> None:
     for part, spent in sorted(seconds.items(), key=lambda item: -item[1]):
         table.add_row(part, f"{spent:.2f}", f"{spent / total:.1%}")
     Console().print(table)
-    Console().print(f"learning {seconds['learning'] / total:.1%}, everything else {1 - seconds['learning'] / total:.1%}")
+    Console().print(
+        f"learning {seconds['learning'] / total:.1%}, everything else {1 - seconds['learning'] / total:.1%}"
+    )
     Console().print(f"{1000 * seconds['learning'] / trainer.learner.updates:.3f} ms an update")
 
 

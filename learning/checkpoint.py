@@ -75,7 +75,9 @@ def load_agent(folder: Path, recipe: Recipe) -> NetworkPolicy:
     for name, wanted in network.state_dict().items():
         found = tuple(weights[name].shape) if name in weights else "missing"
         if found != tuple(wanted.shape):
-            raise UserError(f"{folder}: {WEIGHTS} does not fit {MANIFEST}: {name} is {found}, not {tuple(wanted.shape)}")
+            raise UserError(
+                f"{folder}: {WEIGHTS} does not fit {MANIFEST}: {name} is {found}, not {tuple(wanted.shape)}"
+            )
     network.load_state_dict(weights, strict=False)
     return NetworkPolicy(recipe.name, manifest["env_id"], network, manifest["num_actions"], config.eval_epsilon)
 

@@ -29,7 +29,9 @@ def test_a_first_run_from_preflight_to_score_table(tmp_path: Path) -> None:
     done = train("--runs-dir", tmp_path, *SHORT)
     assert done.returncode == 0, done.stderr
     first, second, *_ = done.stdout.splitlines()
-    assert first.startswith("dqn on tidepool/Waterworld-v1 | device cpu | replay 3 MB | network 36,741 parameters | about ")
+    assert first.startswith(
+        "dqn on tidepool/Waterworld-v1 | device cpu | replay 3 MB | network 36,741 parameters | about "
+    )
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("tidepool-Waterworld-v1__dqn__1__")
     assert str(folder) in second

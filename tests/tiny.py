@@ -32,7 +32,8 @@ class Corridor(gymnasium.Env[NDArray[np.float32], np.int64]):
         return self._obs(), float(done), done, False, {}
 
     def _obs(self) -> NDArray[np.float32]:
-        return np.eye(5, dtype=np.float32)[self.state]
+        seen: NDArray[np.float32] = np.eye(5, dtype=np.float32)[self.state]
+        return seen
 
     @staticmethod
     def q_star(g: float) -> NDArray[np.float64]:
@@ -61,6 +62,6 @@ CORRIDOR, LOOP = "tidepool-tests/Corridor-v0", "tidepool-tests/Loop-v0"
 
 
 def register() -> None:
-    for name, entry, limit in ((CORRIDOR, Corridor, 50), (LOOP, Loop, 5)):
+    for name, entry, limit in ((CORRIDOR, "Corridor", 50), (LOOP, "Loop", 5)):
         if name not in gymnasium.registry:
-            gymnasium.register(name, entry_point=entry, max_episode_steps=limit)
+            gymnasium.register(name, entry_point=f"tests.tiny:{entry}", max_episode_steps=limit)

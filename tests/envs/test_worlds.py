@@ -26,14 +26,14 @@ def test_gymnasiums_own_checker_has_nothing_to_say(env_id: str, recwarn: pytest.
 @pytest.mark.parametrize("env_id", IDS)
 def test_world_i_of_a_batch_is_the_single_world_of_that_seed(env_id: str) -> None:
     seeds = [7, 8, 2**31, 0]
-    vec = gymnasium.make_vec(env_id, num_envs=4)
+    vec: Any = gymnasium.make_vec(env_id, num_envs=4)
     singles = [envs.make(env_id) for _ in seeds]
     batch, _ = vec.reset(seed=seeds)
     rng = np.random.default_rng(0)
     for env, seed, row in zip(singles, seeds, batch, strict=True):
         np.testing.assert_array_equal(env.reset(seed=seed)[0], row)
     for _ in range(400):
-        actions = rng.integers(-1, vec.single_action_space.n, 4)  # type: ignore[attr-defined]
+        actions = rng.integers(-1, vec.single_action_space.n, 4)
         obs, reward, _, truncated, info = vec.step(actions)
         for i, env in enumerate(singles):
             one = env.step(actions[i])

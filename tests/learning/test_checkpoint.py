@@ -48,8 +48,16 @@ def drop(key: str) -> Callable[[bytes], bytes]:
         (MANIFEST, lambda data: b"[]", "damaged, it lacks"),
         (MANIFEST, edit("format", 99), "format 99 is not known; this version reads 1"),
         (MANIFEST, edit("agent", "dqm"), "unknown agent 'dqm'; did you mean dqn"),
-        (MANIFEST, edit("num_actions", 3), r"does not fit manifest\.json: head\.linear\.weight is \(3, 16\), not \(4, 16\)"),
-        (MANIFEST, edit("observation", {"shape": [5], "dtype": "float32"}), r"does not fit manifest\.json: scale\.factor is \(4,\), not \(5,\)"),
+        (
+            MANIFEST,
+            edit("num_actions", 3),
+            r"does not fit manifest\.json: head\.linear\.weight is \(3, 16\), not \(4, 16\)",
+        ),
+        (
+            MANIFEST,
+            edit("observation", {"shape": [5], "dtype": "float32"}),
+            r"does not fit manifest\.json: scale\.factor is \(4,\), not \(5,\)",
+        ),
         (MANIFEST, edit("config", {"wings": 2}), "settings that this version does not know: wings"),
     ],
 )

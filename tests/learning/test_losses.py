@@ -12,7 +12,6 @@ from learning.networks import Expected, QOutput
 from learning.replay import Batch
 
 
-
 def network(rows: list[list[float]]):  # type: ignore[no-untyped-def]
     """Return a "network" that looks its Q values up: observation k is row k."""
     values = torch.tensor(rows)
@@ -90,7 +89,9 @@ def test_only_the_online_network_at_the_action_taken_learns(double: bool) -> Non
 
 
 def test_huber_and_select_by_hand() -> None:
-    torch.testing.assert_close(huber(torch.tensor([-3.0, -0.5, 0.0, 1.0, 2.0])), torch.tensor([2.5, 0.125, 0, 0.5, 1.5]))
+    torch.testing.assert_close(
+        huber(torch.tensor([-3.0, -0.5, 0.0, 1.0, 2.0])), torch.tensor([2.5, 0.125, 0, 0.5, 1.5])
+    )
     torch.testing.assert_close(select(torch.tensor(ONLINE), torch.tensor([2, 0])), torch.tensor([0.0, 4.0]))
 
 

@@ -14,7 +14,7 @@ from tests.learning.helpers import SMALL
 
 def plan(**changes: object) -> Plan:
     dqn = recipe("dqn")
-    return Plan("CartPole-v1", dqn, dqn.config(**{**SMALL, **changes}), seed=1)  # type: ignore[arg-type]
+    return Plan("CartPole-v1", dqn, dqn.config(**{**SMALL, **changes}), seed=1)
 
 
 def test_the_first_line_tells_device_memory_size_and_time() -> None:
@@ -33,7 +33,9 @@ def test_the_estimate_grows_with_the_work() -> None:
 def test_a_replay_that_does_not_fit_is_refused_with_the_size_that_would() -> None:
     space = spaces.Box(-1, 1, (152,), np.float32)
     free = 10**9
-    with pytest.raises(UserError, match=r"would take 6\.2 GB and 0\.9 GB can be used; --capacity (\d+) would fit") as error:
+    with pytest.raises(
+        UserError, match=r"would take 6\.2 GB and 0\.9 GB can be used; --capacity (\d+) would fit"
+    ) as error:
         check_memory(Replay.bytes_needed(10**7, space), space, free)
     fits = int(str(error.value).split("--capacity ")[1].split()[0])
     check_memory(Replay.bytes_needed(fits, space), space, free)

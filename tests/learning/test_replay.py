@@ -101,7 +101,7 @@ def test_replay_equals_a_naive_one(data: st.DataObject, num_envs: int, n_step: i
         if done.any():
             begun = fresh()
             replay.reset(begun, done)
-            for i in np.flatnonzero(done):
+            for i in map(int, np.flatnonzero(done)):
                 naive[i].append([begun[i, 0]])
     wanted: dict[float, Any] = {}
     for i in range(num_envs):

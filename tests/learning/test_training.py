@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 import envs
 from agents import AGENTS, load_policy
 from common.errors import UserError
-from learning.evaluate import evaluate
+from learning.evaluate import EVALUATION_SEED, EpisodeResult, evaluate
+from learning.policy import explore
 from learning.runfolder import RunFolder
+from learning.seeding import episode_seed
 from learning.trainer import Trainer
 from tests import tiny
 from tests.learning.helpers import Onlooker, trainer
@@ -115,8 +119,8 @@ def test_tensorboard_gets_the_standard_tags(tmp_path: Path) -> None:
     run = trainer(tmp_path, "CartPole-v1")
     run.run(Onlooker())
     board = EventAccumulator(str(run.run_folder.path))
-    board.Reload()  # type: ignore[no-untyped-call]
-    tags = board.Tags()["scalars"]  # type: ignore[no-untyped-call]
+    board.Reload()
+    tags = board.Tags()["scalars"]
     wanted = {"charts/episodic_return", "charts/SPS", "losses/td_loss", "losses/q_values", "eval/episodic_return"}
     assert wanted <= set(tags)
 
@@ -145,7 +149,7 @@ def test_a_loss_that_is_not_a_number_names_the_update_and_spares_the_saved_agent
     poisoned_after = []
 
     class Poison(Onlooker):
-        def evaluated(self, agent_steps: int, results: list[object]) -> None:
+        def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
             poisoned_after.append(run.learner.updates)
             with torch.no_grad():
                 run.learner.parameters[0][0, 0] = float("nan")
@@ -166,22 +170,20 @@ def test_a_run_folder_is_never_used_twice(tmp_path: Path) -> None:
 
 def test_evaluation_plays_every_episode_once_in_its_own_world() -> None:
     class Left:
-        name, env_id = "left", None
+        name = "left"
+        env_id: str | None = None
 
-        def q_values(self, obs: object) -> None:
+        def q_values(self, obs: Any) -> None:
             return None
 
-        def act(self, obs: np.ndarray, epsilon: float, rng: object) -> np.ndarray:  # type: ignore[type-arg]
-            return np.zeros(len(obs), np.int64)
+        def act(self, obs: Any, epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
+            return explore(np.zeros(len(obs), np.int64), 2, epsilon, rng)
 
     few, many = (evaluate(Left(), "CartPole-v1", episodes, 0.0) for episodes in (3, 130))
     assert [result.episode for result in many] == list(range(130))
     assert many[:3] == few  # the same episodes, however many run beside them
     assert len({result.episode_return for result in many}) > 1
     env = envs.make("CartPole-v1")
-    from learning.evaluate import EVALUATION_SEED
-    from learning.seeding import episode_seed
-
     env.reset(seed=episode_seed(EVALUATION_SEED, "evaluation", 0, 120))
     length, done = 0, False
     while not done:

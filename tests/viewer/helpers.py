@@ -1,0 +1,80 @@
+"""A policy whose expectations are known, sessions and views made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pygame
+from numpy.typing import NDArray
+
+import envs
+from viewer import screen
+from viewer.canvas import Fonts
+from viewer.hands import Hands, keys_for
+from viewer.panels import View
+from viewer.session import Session
+
+V1 = "tidepool/Waterworld-v1"
+RLDEMO = "tidepool/RLDemo-v0"
+CARTPOLE = "CartPole-v1"
+
+
+class Known:
+    """Expects the same everywhere and does what it thinks best."""
+
+    name = "known"
+    env_id: str | None = None
+
+    def __init__(self, q: Sequence[float]) -> None:
+        self.q = np.array(q, np.float64)
+
+    def q_values(self, obs: NDArray[Any]) -> NDArray[np.float64] | None:
+        return np.tile(self.q, (len(obs), 1))
+
+    def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
+        return np.full(len(obs), int(np.nanargmax(self.q)))
+
+
+class Mute(Known):
+    """Plays without expecting anything."""
+
+    name = "mute"
+
+    def q_values(self, obs: NDArray[Any]) -> None:
+        return None
+
+
+class Clumsy(Known):
+    """Moves at random with chance epsilon, from the generator that it is given."""
+
+    def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
+        return rng.integers(0, len(self.q), len(obs)) if rng.random() < epsilon else super().act(obs, epsilon, rng)
+
+
+Q4 = (0.5, 2.0, 1.0, -1.0)  # the best of Waterworld's left, right, up, down is right
+
+
+def session_in(env_id: str = V1, policy: Known | None = None, **options: Any) -> Session:
+    env = envs.make(env_id, render_mode="rgb_array")
+    return Session(env, policy, action_names=envs.action_names(env), **{"seed": 3, **options})
+
+
+def view_of(session: Session, env_id: str = V1, *, locked: bool = False) -> View:
+    return View(session, Hands(session, keys_for(session.action_names), locked=locked), env_id)
+
+
+def drawn(view: View, scale: float = 1.0) -> pygame.Surface:
+    surface = pygame.Surface((round(screen.SIZE[0] * scale), round(screen.SIZE[1] * scale)), depth=24)
+    screen.draw(surface, Fonts(), view)
+    return surface
+
+
+def color_at(surface: pygame.Surface, x: float, y: float) -> tuple[int, int, int]:
+    red, green, blue, _ = surface.get_at((round(x), round(y)))
+    return red, green, blue
+
+
+def key(kind: int, code: int) -> pygame.event.Event:
+    return pygame.event.Event(kind, key=code, unicode="", mod=0)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import csv
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from viewer import ledger
+from viewer.ledger import Entry
+
+ADA = Entry("Ada", "2026-11-23T10:15:30+01:00", "tidepool/Waterworld-v1", "waterworld-1000", 3, 12.0, 1000, 14, 2)
+BOB = Entry('Bob "B", jr.', "2026-11-23T11:00:00", "CartPole-v1", "gymnasium-default", 4, 31.5, 31, None, None)
+
+
+def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    assert ledger.read(runs) == ([], [])
+    assert ledger.append(runs, ADA) == runs / "humans.csv"
+    ledger.append(runs, BOB)
+    assert ledger.read(runs) == ([ADA, BOB], [])
+    with (runs / "humans.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        "name", "date", "env_id", "protocol", "seed", "episode_return", "episode_length", "apples", "poison"
+    ]  # fmt: skip
+    assert (rows[0]["episode_return"], rows[1]["apples"]) == ("12.0", "")
+
+
+def test_damaged_lines_are_kept_aside_and_the_others_read(tmp_path: Path) -> None:
+    ledger.append(tmp_path, ADA)
+    path = tmp_path / "humans.csv"
+    bad = ["half,2026-11-23T1", ADA.name + ",yesterday" + ",x" * 7, "\x00\xff,,,", '"open quote']
+    with path.open("a", encoding="utf-8") as file:
+        file.write("".join(line + "\n" for line in bad))
+    ledger.append(tmp_path, BOB)
+    before = path.read_bytes()
+    entries, damaged = ledger.read(tmp_path)
+    assert entries == [ADA, BOB]
+    assert [line.line for line in damaged] == [3, 4, 5, 6]
+    assert damaged[0].text == bad[0]
+    assert path.read_bytes() == before
+
+
+def test_a_line_cut_in_half_does_not_swallow_the_next(tmp_path: Path) -> None:
+    ledger.append(tmp_path, ADA)
+    path = tmp_path / "humans.csv"
+    path.write_bytes(path.read_bytes()[:-20])  # no line end
+    ledger.append(tmp_path, BOB)
+    entries, damaged = ledger.read(tmp_path)
+    assert entries == [BOB]
+    assert len(damaged) == 1
+
+
+def test_a_name_of_two_lines_stays_one_line(tmp_path: Path) -> None:
+    ledger.append(tmp_path, Entry("A\nB\t C", *list(vars(ADA).values())[1:]))
+    entries, damaged = ledger.read(tmp_path)
+    assert [entry.name for entry in entries] == ["A B C"]
+    assert damaged == []
+
+
+def test_a_ledger_that_can_not_be_written_is_said_before_the_game(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file where a folder should be")
+    with pytest.raises(UserError, match=r"humans\.csv: can't be written"):
+        ledger.check(tmp_path / "runs")
+    with pytest.raises(UserError, match=r"humans\.csv: can't be written"):
+        ledger.append(tmp_path / "runs", ADA)
+
+
+def test_now_is_iso_8601_with_an_offset() -> None:
+    assert datetime.fromisoformat(ledger.now()).utcoffset() is not None

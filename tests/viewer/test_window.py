@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pygame
+import pytest
+
+from common.errors import UserError
+from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, Mute, color_at, drawn, key, session_in, view_of
+from viewer import screen
+from viewer.canvas import Theme
+from viewer.panels import SIDE, View
+from viewer.panels.q_bars import QBarsPanel
+from viewer.session import AGENT, HUMAN, Score
+from viewer.trial import PLAYING, READY, SUMMARY, Trial
+from viewer.window import Window, open_display
+
+
+@pytest.fixture
+def window(monkeypatch: pytest.MonkeyPatch) -> Iterator[Window]:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    opened = Window(view_of(session_in(policy=Known(Q4))))
+    yield opened
+    pygame.display.quit()
+
+
+def press(window: Window, *codes: int) -> None:
+    """Send keys the way SDL does, and let one frame pass."""
+    for code in codes:
+        pygame.event.post(key(pygame.KEYDOWN, code))
+        pygame.event.post(key(pygame.KEYUP, code))
+    window.frame(0.0)
+
+
+# the picture
+
+
+def bars(view: View) -> list[tuple[int, tuple[int, int, int]]]:
+    """Return the length in pixels and the colour of each action's bar, as drawn."""
+    surface = drawn(view)
+    panel, area = next((panel, area) for panel, area in screen.column(view) if isinstance(panel, QBarsPanel))
+    found = []
+    for action in range(view.session.num_actions):
+        zone = panel.bar_zone(panel.row_area(area, action, view))
+        y = zone.y + zone.h / 2
+        row = [color_at(surface, x, y) for x in range(round(zone.x), round(zone.right))]
+        colored = [color for color in row if color in (Theme.agent, Theme.agent_pale)]
+        found.append((len(colored), colored[0] if colored else Theme.track))
+    return found
+
+
+def test_bars_are_as_long_as_the_q_values_and_the_best_is_strong() -> None:
+    lengths, colors = zip(*bars(view_of(session_in(policy=Known((1.0, 4.0, 2.0, 3.0))))), strict=True)
+    full = lengths[1]
+    assert full > 140
+    assert [length / full for length in lengths] == pytest.approx([0.25, 1.0, 0.5, 0.75], abs=0.02)
+    assert colors == (Theme.agent_pale, Theme.agent, Theme.agent_pale, Theme.agent_pale)
+
+
+def test_negative_bars_grow_to_the_left_of_zero() -> None:
+    view = view_of(session_in(policy=Known((-3.0, -1.0, 1.0, 0.0))))
+    lengths = [length for length, _ in bars(view)]
+    assert lengths[0] == pytest.approx(3 * lengths[2], abs=4)  # the zero line covers a pixel of each
+    panel, area = next((panel, area) for panel, area in screen.column(view) if isinstance(panel, QBarsPanel))
+    left = panel.bar(panel.row_area(area, 0, view), -3.0, (-3.0, 1.0))
+    right = panel.bar(panel.row_area(area, 2, view), 1.0, (-3.0, 1.0))
+    assert left.right == pytest.approx(right.x)
+
+
+def test_a_q_value_that_is_not_a_number_is_no_bar() -> None:
+    assert bars(view_of(session_in(policy=Known((np.nan, 1.0, 0.0, np.inf)))))[0][0] == 0
+
+
+def test_the_action_of_the_human_is_marked() -> None:
+    view = view_of(session_in(policy=Known(Q4)))
+    panel, area = next((panel, area) for panel, area in screen.column(view) if isinstance(panel, QBarsPanel))
+    row = panel.row_area(area, 2, view)
+    spot = (row.x - 3, row.y + row.h / 2)
+    assert color_at(drawn(view), *spot) == Theme.card
+    view.hands.press("up")
+    assert color_at(drawn(view), *spot) == Theme.human_pale
+
+
+def test_who_is_in_control_is_seen_in_card_and_frame() -> None:
+    view = view_of(session_in(policy=Known(Q4)))
+    card, frame = (screen.COLUMN.x + 5, screen.COLUMN.y + 40), (screen.WORLD.x - 2, screen.WORLD.y + 100)
+    surface = drawn(view)
+    assert (color_at(surface, *card), color_at(surface, *frame)) == (Theme.agent, Theme.border)
+    view.session.take_over()
+    surface = drawn(view)
+    assert (color_at(surface, *card), color_at(surface, *frame)) == (Theme.human, Theme.human)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 1.7])
+def test_the_world_is_in_its_place_at_every_size(scale: float) -> None:
+    session = session_in(policy=Known(Q4))
+    surface = drawn(view_of(session), scale)
+    x, y = session.env.unwrapped.get_state()["pos"]  # type: ignore[attr-defined]
+    assert color_at(surface, (screen.WORLD.x + x) * scale, (screen.WORLD.y + y) * scale) == (0, 150, 150)
+
+
+def test_other_environments_show_their_own_picture() -> None:
+    session = session_in(CARTPOLE, Known((0.0, 1.0)))
+    surface = drawn(view_of(session, CARTPOLE))
+    picture = session.picture()
+    assert picture is not None
+    scale = 700 / picture.shape[1]
+    top = screen.WORLD.y + (500 - picture.shape[0] * scale) / 2
+    cart = np.argwhere((picture == 0).all(-1) & (np.arange(600) % 600 > 200))[-1]  # a pixel of the black cart
+    assert max(color_at(surface, screen.WORLD.x + cart[1] * scale, top + (cart[0] - 6) * scale)) < 40
+
+
+def test_panels_fill_the_column_and_do_not_overlap() -> None:
+    for policy, env_id in ((Known(Q4), V1), (Known(range(5)), RLDEMO), (Mute(Q4), V1)):
+        view = view_of(session_in(env_id, policy), env_id)
+        areas = [area for _, area in screen.column(view)]
+        assert len(areas) == len(SIDE)
+        assert areas[-1].bottom == pytest.approx(screen.COLUMN.bottom)
+        assert all(above.bottom < below.y for above, below in zip(areas, areas[1:], strict=False))
+
+
+def test_everything_can_be_drawn() -> None:
+    view = view_of(session_in(policy=Known(Q4)))
+    plain = drawn(view)
+    view.help = True
+    assert pygame.image.tobytes(drawn(view), "RGB") != pygame.image.tobytes(plain, "RGB")
+    view.help, view.session.paused = False, True
+    assert pygame.image.tobytes(drawn(view), "RGB") != pygame.image.tobytes(plain, "RGB")
+    alone = view_of(session_in(), locked=True)
+    alone.trial = Trial(alone.session, 2, lambda score: None)
+    for phase in (READY, PLAYING, SUMMARY):
+        while alone.trial.phase != phase:
+            alone.trial.advance(0.25)
+        drawn(alone)
+        alone.help = True
+        drawn(alone, 0.3)
+        alone.help = False
+
+
+# the keys
+
+
+def test_space_pauses_and_n_and_dot_step(window: Window) -> None:
+    session = window.view.session
+    press(window, pygame.K_SPACE)
+    assert session.paused
+    window.frame(0.1)
+    assert session.score.steps == 0
+    press(window, pygame.K_n)
+    press(window, pygame.K_PERIOD)
+    assert session.score.steps == 2
+    press(window, pygame.K_SPACE)
+    window.frame(0.09)
+    assert session.score.steps == 5
+
+
+def test_a_step_pauses_first(window: Window) -> None:
+    press(window, pygame.K_n)
+    assert window.view.session.paused
+    assert window.view.session.score.steps == 1
+
+
+def test_speed_keys(window: Window) -> None:
+    press(window, pygame.K_PLUS, pygame.K_EQUALS, pygame.K_KP_PLUS)
+    assert window.view.session.speed == 10.0
+    press(window, pygame.K_MINUS, pygame.K_KP_MINUS)
+    assert window.view.session.speed == 2.0
+
+
+def test_arrows_take_over_and_enter_hands_back(window: Window) -> None:
+    session = window.view.session
+    pygame.event.post(key(pygame.KEYDOWN, pygame.K_UP))
+    window.frame(0.031)
+    assert (session.control, session.history[-1].action) == (HUMAN, 2)
+    pygame.event.post(key(pygame.KEYUP, pygame.K_UP))
+    window.frame(0.031)
+    assert (session.control, session.history[-1].action) == (HUMAN, -1)
+    press(window, pygame.K_RETURN)
+    assert session.control == AGENT
+    window.frame(0.031)
+    assert (session.history[-1].action, session.history[-1].by_human) == (1, False)
+
+
+def test_control_goes_back_by_itself(window: Window) -> None:
+    press(window, pygame.K_LEFT)
+    assert window.view.session.control == HUMAN
+    for _ in range(9):
+        window.frame(0.25)
+    assert window.view.session.control == AGENT
+
+
+def test_restart_and_help(window: Window) -> None:
+    session = window.view.session
+    window.frame(0.25)
+    press(window, pygame.K_r)
+    assert session.score.steps == 0
+    press(window, pygame.K_h)
+    assert window.view.help
+    window.frame(0.25)
+    assert session.score.steps == 0  # time stands still behind the help
+    press(window, pygame.K_q)  # any key closes it
+    assert window.open
+    assert not window.view.help
+
+
+@pytest.mark.parametrize("code", [pygame.K_ESCAPE, pygame.K_q])
+def test_quit_keys(window: Window, code: int) -> None:
+    press(window, code)
+    assert not window.open
+
+
+def test_the_close_button_ends_the_loop(window: Window) -> None:
+    pygame.event.post(pygame.event.Event(pygame.QUIT))
+    window.run()
+    assert not pygame.display.get_init()
+
+
+def test_a_resized_window_draws_at_its_new_size(window: Window) -> None:
+    pygame.display.set_mode((500, 420), pygame.RESIZABLE)
+    window.frame(0.0)
+    surface = pygame.display.get_surface()
+    assert surface is not None
+    assert color_at(surface, 2, 2) == Theme.background  # above the layout, which keeps its shape
+
+
+def test_steps_and_episodes_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    session = session_in(policy=Known(Q4), speed=50.0)
+    Window(view_of(session), max_steps=60).run()
+    assert session.total_steps == 60
+    session = session_in(CARTPOLE, Known((0.0, 1.0)), speed=50.0)
+    Window(view_of(session, CARTPOLE), max_episodes=2).run()
+    assert len(session.results) == 2
+
+
+def test_a_window_that_goes_away_ends_the_loop(window: Window) -> None:
+    window.frame(0.0)
+    pygame.display.quit()
+    window.run()  # no error
+
+
+def test_a_scored_episode_from_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    view = view_of(session_in(), locked=True)
+    recorded: list[Score] = []
+    view.trial = Trial(view.session, 1, recorded.append)
+    window = Window(view)
+    press(window, pygame.K_PLUS, pygame.K_n)  # neither speed nor single steps in a scored episode
+    assert (view.session.speed, view.session.score.steps) == (1.0, 0)
+    for _ in range(13):
+        window.frame(0.25)
+    pygame.event.post(key(pygame.KEYDOWN, pygame.K_RIGHT))
+    while view.trial.phase == PLAYING:
+        window.frame(0.25)
+    assert [score.steps for score in recorded] == [1000]
+    assert {step.action for step in view.session.history} == {-1, 1}
+    press(window, pygame.K_RETURN)
+    assert not window.open
+    pygame.display.quit()
+
+
+# the screen
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="elsewhere there is always a screen")
+@pytest.mark.parametrize("display", [None, ":6789"])
+def test_no_screen_is_said(monkeypatch: pytest.MonkeyPatch, display: str | None) -> None:
+    for name in ("SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    if display:
+        monkeypatch.setenv("DISPLAY", display)  # where nobody listens
+    with pytest.raises(UserError, match=r"no screen.*--record film\.mp4"):
+        open_display()
+    assert pygame.display.get_surface() is None
