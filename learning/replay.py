@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium import spaces
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,6 +29,21 @@ class Batch(NamedTuple):
     reward: Tensor  # (B,) float32
     discount: Tensor  # (B,) float32
     next_obs: Tensor  # (B, ...)
+
+
+@njit(cache=True, nogil=True)
+def follow(start, slots, n_step, acted, reward, discount, total, product, end):  # type: ignore[no-untyped-def]
+    """Follow each window from its start until n actions or a record without one; fill total, product, end, (B,)."""
+    for b in range(start.shape[0]):
+        first = start[b] // slots * slots  # of this environment's ring
+        here, total[b], product[b] = start[b], 0.0, 1.0
+        for _ in range(n_step):
+            if not acted[here]:
+                break
+            total[b] += product[b] * reward[here]
+            product[b] *= discount[here]
+            here = first + (here - first + 1) % slots
+        end[b] = here
 
 
 class Replay:
@@ -94,15 +110,9 @@ class Replay:
     def sample(self, batch_size: int, rng: np.random.Generator) -> Batch:
         """Return a batch drawn uniformly, with replacement, from all transitions held."""
         start = self._draw(batch_size, rng)
-        env_base, slot = start - start % self.slots, start % self.slots
-        reward, discount = np.zeros(batch_size, np.float32), np.ones(batch_size, np.float32)
-        running, end = np.ones(batch_size, np.bool_), start
-        for k in range(self.n_step):
-            here = env_base + (slot + k) % self.slots
-            running = running & self.acted[here]
-            reward += np.where(running, discount * self.reward[here], np.float32(0))
-            discount = np.where(running, discount * self.discount[here], discount)
-            end = np.where(running, env_base + (slot + k + 1) % self.slots, end)
+        reward, discount = np.empty(batch_size, np.float32), np.empty(batch_size, np.float32)
+        end = np.empty(batch_size, np.int64)
+        follow(start, self.slots, self.n_step, self.acted, self.reward, self.discount, reward, discount, end)
         device = self.obs.device
         return Batch(
             obs=self._gather(start),
