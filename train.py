@@ -98,6 +98,7 @@ def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
 def start(options: RunOptions, config: LearnerConfig, console: Console) -> Trainer:
     """Check everything, say what it will take, then make the run's folder."""
     torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)  # vanishing moments of Adam cost time and mean nothing
     agent = recipe(options.agent)
     plan = Plan(
         envs.resolve(options.env_id), agent, config, options.seed,
@@ -114,6 +115,12 @@ def start(options: RunOptions, config: LearnerConfig, console: Console) -> Train
         "protocol": envs.protocol(plan.env_id),
         **provenance(estimate.device, options.threads),
     }
+    if config.learning_starts >= config.total_timesteps:
+        console.print(
+            f"note: nothing will be learnt: --learning-starts {config.learning_starts:,} is not before the run's end",
+            soft_wrap=True,
+            highlight=False,
+        )
     folder = RunFolder.create(options.runs_dir, plan.env_id, agent.name, options.seed, described)
     console.print(f"run folder {folder.path}", soft_wrap=True, highlight=False)
     return Trainer(plan, folder)
@@ -126,6 +133,7 @@ def resume(path: Path, console: Console) -> Trainer:
     agent = recipe(about["agent"])
     config = config_from(agent.config, about["config"], path / "config.json")
     torch.set_num_threads(about["threads"])
+    torch.set_flush_denormal(True)
     plan = Plan(
         about["env_id"], agent, config, about["seed"], about["device"], about["evaluations"], about["eval_episodes"]
     )

@@ -35,9 +35,11 @@ class DQNConfig(LearnerConfig):
     """The online network chooses the next action, the target network judges it. arXiv:1509.06461."""
     dueling: bool = True
     """Value and advantages apart. arXiv:1511.06581."""
-    total_timesteps: Steps = 800_000
-    gamma: Annotated[float, Between(0.0, 1.0)] = 0.97
+    total_timesteps: Steps = 640_000
+    gamma: Annotated[float, Between(0.0, 1.0)] = 0.98
     n_step: Annotated[int, Between(1, 100)] = 3
+    learning_rate: Annotated[float, Between(1e-8, 1.0)] = 1e-3
+    final_learning_rate: Annotated[float, Between(0.0, 1.0)] = 5e-5
 
 
 def network(space: spaces.Box, num_actions: int, config: DQNConfig, generator: torch.Generator) -> QNetwork:

@@ -1,18 +1,22 @@
 """Does `python train.py` keep its promise? Trains several seeds as a person would, and times the whole command.
 
-python benchmarks/default_run.py --seeds 1 2 3            # the default preset: 3 minutes each
-python benchmarks/default_run.py --seeds 1 --preset long
+    python benchmarks/default_run.py --seeds 1 2 3            # the default preset: 3 minutes each
+    python benchmarks/default_run.py --seeds 1 --preset long --results results/waterworld.csv
+
+``--results`` appends the final evaluation, one row an episode, with all that makes a score a score.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -20,12 +24,42 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def final_rows(folder: Path) -> list[dict[str, str]]:
+    """Return the last evaluation of a run, one row an episode."""
+    with (folder / "eval.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    last = max(int(row["agent_steps"]) for row in rows)
+    return [row for row in rows if int(row["agent_steps"]) == last]
+
+
+def append_results(path: Path, folder: Path, rows: list[dict[str, str]], wall_s: float) -> None:
+    """Append the rows with the run's preset, commit, versions and hardware."""
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    described = {
+        "preset": config["preset"],
+        "wall_s": round(wall_s),
+        "commit": config["commit"],
+        "device": config["device"],
+        "threads": config["threads"],
+        "hardware": "; ".join(f"{key} {value}" for key, value in config["hardware"].items()),
+        "versions": "; ".join(f"{key} {value}" for key, value in config["versions"].items()),
+        "run": folder.name,
+    }
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], *described])
+        if new:
+            writer.writeheader()
+        writer.writerows({**row, **described} for row in rows)
+
+
 def main() -> None:
     """Run the seeds one after the other, on an otherwise idle machine, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--preset", default="default")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--results", type=Path)
     words = parser.parse_args()
     table = Table("seed", "wall s", "mean return", "standard error", "episodes", "run", title=f"preset {words.preset}")
     for seed in words.seeds:
@@ -35,9 +69,10 @@ def main() -> None:
         subprocess.run([*command, "--runs-dir", str(words.runs_dir)], check=True)
         wall = time.perf_counter() - began
         (folder,) = set(words.runs_dir.glob("*")) - before
-        rows = list(csv.DictReader((folder / "eval.csv").open()))
-        last = max(int(row["agent_steps"]) for row in rows)
-        returns = [float(row["episode_return"]) for row in rows if int(row["agent_steps"]) == last]
+        rows = final_rows(folder)
+        if words.results:
+            append_results(words.results, folder, rows, wall)
+        returns = [float(row["episode_return"]) for row in rows]
         error = statistics.stdev(returns) / len(returns) ** 0.5
         mean = statistics.fmean(returns)
         table.add_row(str(seed), f"{wall:.0f}", f"{mean:.2f}", f"{error:.2f}", str(len(returns)), folder.name)

@@ -28,7 +28,7 @@ class LearnerConfig:
     """Transitions an update learns from."""
     replay_ratio: Annotated[float, Between(0.001, 1024)] = 16.0
     """Transitions learnt from per new transition; independent of the number of environments."""
-    learning_starts: Annotated[int, Between(0, 10**9)] = 5_000
+    learning_starts: Annotated[int, Between(0, 10**9)] = 1_000
     """Agent steps before the first update."""
     learning_rate: Annotated[float, Between(1e-8, 1.0)] = 5e-4
     """Adam's step size at the start."""
