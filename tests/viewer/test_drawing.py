@@ -85,9 +85,9 @@ def test_the_agent_is_a_teal_disc_redder_with_reward() -> None:
     env.reset(seed=1)
     shown: Any = env.unwrapped
     assert color_at(drawn(shown), 50, 50) == (0, 150, 150)
-    _, reward, *_ = env.step(1)
+    reward = float(env.step(1)[1])
     x, y = shown.get_state()["pos"]
-    assert color_at(drawn(shown), x, y) == (min(int(reward * 200), 255), 150, 150)  # type: ignore[call-overload]
+    assert color_at(drawn(shown), x, y) == (min(int(reward * 200), 255), 150, 150)
 
 
 @pytest.mark.parametrize(("env_id", "points"), [

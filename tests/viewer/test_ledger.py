@@ -68,5 +68,14 @@ def test_a_ledger_that_can_not_be_written_is_said_before_the_game(tmp_path: Path
         ledger.append(tmp_path / "runs", ADA)
 
 
+def test_the_check_leaves_things_as_they_were(tmp_path: Path) -> None:
+    ledger.check(tmp_path / "runs")
+    assert list((tmp_path / "runs").iterdir()) == []
+    path = ledger.append(tmp_path / "runs", ADA)
+    before = path.read_bytes()
+    ledger.check(tmp_path / "runs")
+    assert path.read_bytes() == before
+
+
 def test_now_is_iso_8601_with_an_offset() -> None:
     assert datetime.fromisoformat(ledger.now()).utcoffset() is not None

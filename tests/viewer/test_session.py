@@ -167,7 +167,7 @@ def test_termination_ends_an_episode_too() -> None:
 
 
 def test_wrong_sizes_are_said_at_once() -> None:
-    with pytest.raises(UserError, match="'known'.*does not fit CartPole-v1: 4 observations, 2 actions"):
+    with pytest.raises(UserError, match=r"'known'.*does not fit CartPole-v1: 4 observations, 2 actions"):
         session_in(CARTPOLE, Known(Q4))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pygame
@@ -117,7 +118,20 @@ def test_panels_fill_the_column_and_do_not_overlap() -> None:
         areas = [area for _, area in screen.column(view)]
         assert len(areas) == len(SIDE)
         assert areas[-1].bottom == pytest.approx(screen.COLUMN.bottom)
-        assert all(above.bottom < below.y for above, below in zip(areas, areas[1:], strict=False))
+        assert all(above.bottom < below.y for above, below in pairwise(areas))
+
+
+def test_eighteen_actions_have_room() -> None:
+    session = session_in(policy=Known(Q4))
+    session.num_actions, session.action_names = 18, tuple(f"action {number}" for number in range(18))
+    session.policy = Known(range(18))
+    session.restart()
+    view = view_of(session)
+    lengths = [length for length, _ in bars(view)]
+    assert lengths == sorted(lengths)
+    assert screen.column(view)[-1][1].bottom == pytest.approx(screen.COLUMN.bottom)
+    view.help = True
+    drawn(view)
 
 
 def test_everything_can_be_drawn() -> None:

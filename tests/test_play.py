@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import envs
+import play
+from agents import recipe
+from common.errors import UserError
+from learning.checkpoint import save_agent
+from learning.learner import Learner
+from viewer import ledger
+
+ROOT = Path(play.__file__).parent
+WATER, WHEELS = "reinforcejs_wateragent.json", "convnetjs_rldemo_net.json"
+SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER")
+
+
+def command(*words: str, cwd: Path, screen: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run play.py in another folder, without a screen or with SDL's blind one."""
+    environment = {name: value for name, value in os.environ.items() if name not in SCREENS}
+    if screen is not None:
+        environment["SDL_VIDEODRIVER"] = screen
+    return subprocess.run(
+        [sys.executable, str(ROOT / "play.py"), *words], cwd=cwd, env=environment, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+
+
+def one_line_error(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def run_folder(runs: Path, name: str, env_id: str = "CartPole-v1") -> Path:
+    """Write a run with an untrained agent, as training does at its first evaluation."""
+    learned = recipe("dqn")
+    env: Any = envs.make(env_id)
+    learner = Learner(learned, learned.config(), env.observation_space, int(env.action_space.n), 1)
+    folder = runs / name
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"format": 1, "env_id": env_id, "agent": "dqn", "seed": 1}))
+    save_agent(folder / "agent", learner, env_id, env.observation_space, 100)
+    return folder
+
+
+# as a program
+
+
+def test_a_picture_without_a_screen(tmp_path: Path) -> None:
+    done = command("--agent-file", WATER, "--record", "a.png", "--steps", "5", "--seed", "4", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "karpathy_pretrained in tidepool/Waterworld-v0, seed 4" in done.stdout
+    assert Image.open(tmp_path / "a.png").size == (1112, 624)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a screen")
+def test_no_screen_says_what_to_do(tmp_path: Path) -> None:
+    assert re.search(r"no screen.*--record film\.mp4", one_line_error(command("--agent-file", WATER, cwd=tmp_path)))
+
+
+def test_the_window_closes_itself_after_steps(tmp_path: Path) -> None:
+    done = command("--agent-file", WHEELS, "--steps", "60", "--speed", "10", cwd=tmp_path, screen="dummy")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "tidepool/RLDemo-v0" in done.stdout
+
+
+def test_a_mistyped_option_and_a_missing_run(tmp_path: Path) -> None:
+    message = one_line_error(command("--recrod", "a.png", cwd=tmp_path))
+    assert message.startswith("error: unknown option '--recrod'; did you mean --record")
+    assert "reinforcejs_wateragent.json" in one_line_error(command("reinforcejs_wateragent", cwd=tmp_path))
+
+
+# in this process
+
+
+@pytest.fixture(autouse=True)
+def _dummy_screen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_trained_agent_plays_in_its_own_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run_folder(tmp_path / "runs", "CartPole-v1__dqn__1__20261123-101530")
+    for path in (folder, folder / "agent", Path(folder.name)):  # a bare name is looked for in runs/
+        assert play.main([str(path), "--record", "a.png", "--overwrite", "--steps", "3"]) == 0
+        assert "dqn in CartPole-v1" in capsys.readouterr().out
+
+
+def test_without_a_name_the_newest_run_with_an_agent_plays(tmp_path: Path) -> None:
+    newest = run_folder(tmp_path / "runs", "b__dqn__1__20261123-101530")
+    run_folder(tmp_path / "runs", "c__dqn__2__20261122-235959")
+    (tmp_path / "runs" / "d__dqn__3__20261124-000000").mkdir()  # still without an agent
+    assert play.find_agent(play.Options(runs_dir=tmp_path / "runs")) == newest
+
+
+def test_without_any_run_the_agent_that_ships_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = run_folder(tmp_path / "pretrained", "waterworld")
+    monkeypatch.setattr(play, "SHIPPED", shipped)
+    assert play.find_agent(play.Options()) == shipped
+    monkeypatch.setattr(play, "SHIPPED", tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"no run in runs has an agent yet; train one: python train\.py"):
+        play.find_agent(play.Options())
+
+
+def test_a_run_without_an_agent_yet(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "x").mkdir(parents=True)
+    with pytest.raises(UserError, match="no agent here yet"):
+        play.main(["x", "--record", "a.png"])
+
+
+def test_the_other_options_reach_the_session(capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--agent-file", WATER, "--env-id", "Waterworld-v1", "--record", "a.png"]
+    play.main([*where, "--seed", "9", "--epsilon", "1"])
+    assert "karpathy_pretrained in tidepool/Waterworld-v1, seed 9, epsilon 1" in capsys.readouterr().out
+
+
+def test_a_seed_by_chance_is_said_and_gives_the_same_film_again(capsys: pytest.CaptureFixture[str]) -> None:
+    play.main(["--agent-file", WATER, "--record", "a.png"])
+    seed = re.search(r"seed (\d+)", capsys.readouterr().out)
+    assert seed is not None
+    play.main(["--agent-file", WATER, "--record", "b.png", "--seed", seed[1]])
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["runs/x", "--agent-file", WATER], "two players"),
+        (["--human", "--speed", "2"], "real time"),
+        (["--human", "--record", "a.mp4"], "--human needs a screen"),
+        (["--fps", "30"], "--fps belongs to --record"),
+        (["--overwrite"], "--overwrite belongs to --record"),
+        (["--record", "a.avi"], r"allowed: \.mp4, \.gif, \.png"),
+        (["--speed", "51"], "--speed 51.0 is out of range; allowed: 0.25 to 50"),
+        (["--epsilon", "nan"], "--epsilon nan is out of range"),
+        (["--steps", "0"], "--steps 0 is out of range"),
+        (["--agent-file", WATER, "--env-id", "CartPole-v1", "--record", "a.png"], "does not fit CartPole-v1"),
+        (["--agent-file", WATER, "--env-id", "Waterwrld-v1", "--record", "a.png"], "did you mean.*Waterworld-v1"),
+        (["--agent-file", "nothing.json", "--record", "a.png"], "no such run or agent"),
+    ],
+)
+def test_bad_input_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        play.main(words)
+    assert not Path("a.png").exists()
+
+
+def test_a_person_is_scored_and_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from viewer import window
+
+    def run_fast(self: window.Window) -> None:
+        """Let the game run through without waiting; the person holds the left arrow."""
+        trial = self.view.trial
+        assert trial is not None
+        while len(trial.finished) < trial.episodes:
+            self.play(0.25)
+            self.view.hands.press("left")
+            trial.confirm()
+
+    monkeypatch.setattr(window.Window, "run", run_fast)
+    assert play.main(["--human", "--episodes", "2", "--name", "Ada", "--seed", "7"]) == 0
+    entries, damaged = ledger.read(tmp_path / "runs")
+    assert damaged == []
+    assert [(entry.name, entry.seed, entry.episode_length) for entry in entries] == [("Ada", 7, 1000), ("Ada", 8, 1000)]
+    assert {(entry.env_id, entry.protocol) for entry in entries} == {("tidepool/Waterworld-v1", "waterworld-1000")}
+    first = entries[0]
+    assert first.apples is not None
+    assert first.poison is not None
+    assert first.episode_return == first.apples - first.poison
+    out = capsys.readouterr().out
+    assert f"episode 1: return {first.episode_return:g}" in out
+    assert "python compare.py" in out
+
+
+def test_a_broken_off_episode_is_not_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert play.main(["--human", "--steps", "1"]) == 0  # the window closes in the middle of the first episode
+    assert ledger.read(tmp_path / "runs") == ([], [])
+    assert "none was recorded" in capsys.readouterr().out
+
+
+def test_both_demos_networks_play_where_they_were_made() -> None:
+    for name, env_id in ((WATER, "tidepool/Waterworld-v0"), (WHEELS, "tidepool/RLDemo-v0")):
+        options = play.Options(agent_file=Path(name), seed=1)
+        policy = play._load(play.find_agent(options))
+        assert policy.env_id == env_id
+        session = play.open_session(options, policy, env_id)
+        assert session.epsilon == 0.05
+        for _ in range(300):
+            session.step()
+        q = session.q_values()
+        assert q is not None
+        assert np.isfinite(q).all()
+        assert session.score.episode_return > 0

@@ -1,0 +1,198 @@
+"""Drawing in logical pixels: a layout of one size, sharp at every size of the window."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import OrderedDict
+from pathlib import Path
+from typing import NamedTuple
+
+import pygame
+
+Color = tuple[int, int, int]
+MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"  # as printed, not as typed
+
+
+class Theme:
+    """The window's colours; blue and orange, which nearly every eye can tell apart."""
+
+    background: Color = (238, 241, 244)
+    card: Color = (255, 255, 255)
+    border: Color = (218, 224, 230)
+    edge: Color = (190, 199, 208)  # of key caps
+    track: Color = (229, 234, 239)
+    text: Color = (28, 36, 46)
+    soft: Color = (104, 116, 130)
+    agent: Color = (0, 104, 158)
+    agent_pale: Color = (168, 205, 226)
+    human: Color = (200, 84, 0)
+    human_pale: Color = (253, 236, 222)
+    dim: tuple[int, int, int, int] = (22, 30, 40, 150)
+
+
+class Area(NamedTuple):
+    """A rectangle in logical pixels."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    @property
+    def right(self) -> float:
+        """Return the x of the right edge."""
+        return self.x + self.w
+
+    @property
+    def bottom(self) -> float:
+        """Return the y of the bottom edge."""
+        return self.y + self.h
+
+    def inset(self, by: float) -> Area:
+        """Return the area without a margin of ``by`` on every side."""
+        return Area(self.x + by, self.y + by, self.w - 2 * by, self.h - 2 * by)
+
+
+def font_file(bold: bool) -> str | None:
+    """Return a font that every installation has: DejaVu Sans comes with matplotlib. None: pygame's own."""
+    spec = importlib.util.find_spec("matplotlib")
+    if spec is None or spec.origin is None:
+        return None
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    path = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / name
+    return str(path) if path.exists() else None
+
+
+class Fonts:
+    """Fonts and drawn lines of text, kept because most of a frame's text was in the last frame too."""
+
+    def __init__(self, keep: int = 600) -> None:
+        """Keep the last ``keep`` pieces of text."""
+        pygame.font.init()
+        self._fonts: dict[tuple[int, bool], pygame.font.Font] = {}
+        self._texts: OrderedDict[tuple[str, int, bool, Color], pygame.Surface] = OrderedDict()
+        self._keep = keep
+
+    def font(self, pixels: int, bold: bool) -> pygame.font.Font:
+        """Return the font of that height."""
+        key = (pixels, bold)
+        if key not in self._fonts:
+            self._fonts[key] = pygame.font.Font(font_file(bold), pixels)
+        return self._fonts[key]
+
+    def text(self, text: str, pixels: int, bold: bool, color: Color) -> pygame.Surface:
+        """Return the text drawn in one line on nothing."""
+        key = (text, pixels, bold, color)
+        if key in self._texts:
+            self._texts.move_to_end(key)
+            return self._texts[key]
+        surface = self.font(pixels, bold).render(text, True, color)
+        self._texts[key] = surface
+        if len(self._texts) > self._keep:
+            self._texts.popitem(last=False)
+        return surface
+
+
+class Canvas:
+    """A surface seen in logical pixels: (x, y) lies at ``origin + scale * (x, y)``."""
+
+    def __init__(self, surface: pygame.Surface, fonts: Fonts, size: tuple[float, float]) -> None:
+        """Fit a layout of the logical ``size`` into the middle of the surface."""
+        self.surface, self.fonts = surface, fonts
+        width, height = surface.get_size()
+        self.scale = min(width / size[0], height / size[1])
+        self.origin = ((width - size[0] * self.scale) / 2, (height - size[1] * self.scale) / 2)
+
+    def pixels(self, area: Area) -> pygame.Rect:
+        """Return where an area lies on the surface."""
+        left, top = self.point(area.x, area.y)
+        right, bottom = self.point(area.right, area.bottom)
+        return pygame.Rect(left, top, right - left, bottom - top)
+
+    def point(self, x: float, y: float) -> tuple[int, int]:
+        """Return where a point lies on the surface."""
+        return round(self.origin[0] + x * self.scale), round(self.origin[1] + y * self.scale)
+
+    def window(self, area: Area) -> pygame.Surface:
+        """Return the part of the surface below an area, to draw on in real pixels."""
+        return self.surface.subsurface(self.pixels(area).clip(self.surface.get_rect()))
+
+    def rect(self, area: Area, color: Color) -> None:
+        """Fill an area."""
+        self.surface.fill(color, self.pixels(area))
+
+    def line(self, start: tuple[float, float], end: tuple[float, float], color: Color, width: float = 1.0) -> None:
+        """Draw a line."""
+        thick = max(1, round(width * self.scale))
+        pygame.draw.line(self.surface, color, self.point(*start), self.point(*end), thick)
+
+    def curve(self, points: list[tuple[float, float]], color: Color) -> None:
+        """Draw a smooth line through two or more points."""
+        if len(points) > 1:
+            pygame.draw.aalines(self.surface, color, False, [self.point(*point) for point in points])
+
+    def disc(self, x: float, y: float, radius: float, color: Color) -> None:
+        """Draw a disc."""
+        pygame.draw.aacircle(self.surface, color, self.point(x, y), max(1, round(radius * self.scale)))
+
+    def rounded(self, area: Area, color: Color, radius: float) -> None:
+        """Fill an area with round corners."""
+        self._round_box(self.pixels(area), color, round(radius * self.scale))
+
+    def _round_box(self, box: pygame.Rect, color: Color, corner: int) -> None:
+        corner = min(corner, (box.w - 1) // 2, (box.h - 1) // 2)  # a disc is 2 r + 1 pixels wide
+        if corner < 2:
+            self.surface.fill(color, box)
+            return
+        self.surface.fill(color, box.inflate(-2 * corner, 0))
+        self.surface.fill(color, box.inflate(0, -2 * corner))
+        for x in (box.left + corner, box.right - corner - 1):
+            for y in (box.top + corner, box.bottom - corner - 1):
+                pygame.draw.aacircle(self.surface, color, (x, y), corner)
+
+    def card(self, area: Area, border: Color = Theme.border, radius: float = 8, fill: Color = Theme.card) -> None:
+        """Draw a card: round corners and a hairline around."""
+        box, corner, hair = self.pixels(area), round(radius * self.scale), max(1, round(self.scale))
+        self._round_box(box, border, corner)
+        self._round_box(box.inflate(-2 * hair, -2 * hair), fill, corner - hair)
+
+    def veil(self, area: Area) -> None:
+        """Darken an area so that something can stand before it."""
+        box = self.pixels(area).clip(self.surface.get_rect())
+        veil = pygame.Surface(box.size, pygame.SRCALPHA)
+        veil.fill(Theme.dim)
+        self.surface.blit(veil, box)
+
+    def text(
+        self, x: float, y: float, text: str, size: float = 13, color: Color = Theme.text, *,
+        bold: bool = False, align: float = 0.0, width: float | None = None,
+    ) -> float:  # fmt: skip
+        """Draw a line of text whose middle height is ``y`` and return its logical width.
+
+        ``align``: 0 begins at x, 0.5 is centred on it, 1 ends there. ``width``: longer text is cut
+        off with an ellipsis.
+        """
+        pixels = max(6, round(size * self.scale))
+        if width is not None:
+            text = self._fit(text, pixels, bold, width * self.scale)
+        drawn = self.fonts.text(text, pixels, bold, color)
+        left, middle = self.point(x, y)
+        self.surface.blit(drawn, (round(left - align * drawn.get_width()), middle - drawn.get_height() // 2))
+        return drawn.get_width() / self.scale
+
+    def _fit(self, text: str, pixels: int, bold: bool, room: float) -> str:
+        font = self.fonts.font(pixels, bold)
+        if font.size(text)[0] <= room:
+            return text
+        while text and font.size(text + "…")[0] > room:
+            text = text[:-1]
+        return text.rstrip() + "…"
+
+    def key(self, x: float, y: float, label: str, size: float = 12, color: Color = Theme.text) -> float:
+        """Draw a key cap whose left edge is ``x`` and whose middle height is ``y``; return its width."""
+        pixels = max(6, round(size * self.scale))
+        width = max(self.fonts.font(pixels, False).size(label)[0] / self.scale + 12, size + 10)
+        high = size + 9
+        self.card(Area(x, y - high / 2, width, high), Theme.edge, radius=5)
+        self.text(x + width / 2, y, label, size, color, align=0.5)
+        return width

@@ -1,0 +1,16 @@
+"""The panels of the window's side column, from top to bottom. A new one: its file, and a line here."""
+
+from __future__ import annotations
+
+from viewer.panels.base import Panel, View
+from viewer.panels.control import ControlPanel
+from viewer.panels.q_bars import QBarsPanel
+from viewer.panels.score import ScorePanel
+
+SIDE: tuple[Panel, ...] = (
+    ControlPanel(),
+    QBarsPanel(),
+    ScorePanel(),
+)
+
+__all__ = ["SIDE", "Panel", "View"]

@@ -1,0 +1,57 @@
+"""Who is in control, and how fast time runs."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from viewer.canvas import TIMES, Area, Canvas, Theme
+from viewer.hands import HAND_BACK_SECONDS
+from viewer.panels.base import View
+from viewer.session import HUMAN
+
+
+class ControlPanel:
+    """One coloured card: blue while the agent plays, orange while a person does."""
+
+    stretches: ClassVar[bool] = False
+
+    def height(self, view: View) -> float:
+        """Return the height of three lines."""
+        return 84.0
+
+    def draw(self, canvas: Canvas, area: Area, view: View) -> None:
+        """Draw who plays, how control goes back, and the speed."""
+        session = view.session
+        human = session.control == HUMAN
+        color = Theme.human if human else Theme.agent
+        canvas.rounded(area, color, 8)
+        x, white, pale = area.x + 18, Theme.card, Theme.human_pale if human else (214, 232, 243)
+        canvas.text(x, area.y + 28, "You play" if human else "The agent plays", 20, white, bold=True)
+        canvas.text(x, area.y + 57, self._below(view), 12.5, pale, width=area.w - 100)
+        back = view.hands.hands_back_in
+        if back is not None:
+            track = Area(x, area.bottom - 11, area.w - 36, 3)
+            canvas.rect(Area(track.x, track.y, track.w * back / HAND_BACK_SECONDS, track.h), white)
+        canvas.text(area.right - 18, area.y + 28, speed_text(session.speed), 20, white, bold=True, align=1)
+        canvas.text(
+            area.right - 18, area.y + 57, "paused" if session.paused else "speed", 12.5, pale, align=1,
+            bold=session.paused,
+        )  # fmt: skip
+
+    def _below(self, view: View) -> str:
+        session = view.session
+        if session.control != HUMAN:
+            noise = f"{session.epsilon:.0%} random" if session.epsilon > 0 else "best action"
+            return f"{view.agent_name.replace('_', ' ')} · {noise}"
+        if view.trial is not None:
+            return f"scored episode {view.trial.number} of {view.trial.episodes}"
+        if view.hands.locked:
+            return "no agent is loaded"
+        back = view.hands.hands_back_in
+        return "Enter hands back" if back is None else f"agent goes on in {math.ceil(back)} s · Enter: now"
+
+
+def speed_text(speed: float) -> str:
+    """Return a speed as people write it, with fractions below 1."""
+    return {0.25: "¼", 0.5: "½"}.get(speed, f"{speed:g}") + TIMES

@@ -1,0 +1,102 @@
+"""What the episode has brought so far, and the ones before it."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import ClassVar
+
+from viewer.canvas import MINUS, Area, Canvas, Theme
+from viewer.panels.base import View
+from viewer.session import Session
+
+MARGIN = 18.0
+
+
+class ScorePanel:
+    """The return, what was eaten, how far the episode is, how much of it was a person's, and the return's curve."""
+
+    stretches: ClassVar[bool] = True
+
+    def height(self, view: View) -> float:
+        """Return the least height."""
+        return 150.0
+
+    def draw(self, canvas: Canvas, area: Area, view: View) -> None:
+        """Draw the numbers from the top and the curve into what is left."""
+        canvas.card(area)
+        session = view.session
+        score = session.score
+        left = area.x + MARGIN
+        canvas.text(left, area.y + 24, "Score", 16, bold=True)
+        number = number_text(score.episode_return)
+        canvas.text(area.right - MARGIN, area.y + 27, number, 24, bold=True, align=1)
+        y = area.y + 56
+        for text, color in self._facts(session):
+            left += canvas.text(left, y, text, 12.5, color) + 16
+        self._draw_progress(canvas, Area(area.x + MARGIN, area.y + 74, area.w - 2 * MARGIN, 5), session)
+        y = area.y + 96
+        canvas.text(area.x + MARGIN, y, steps_text(session), 11.5, Theme.soft)
+        past = self._past(session)
+        if past:
+            canvas.text(area.right - MARGIN, y, past, 11.5, Theme.soft, align=1)
+        room = Area(area.x + MARGIN, area.y + 112, area.w - 2 * MARGIN, area.h - 124)
+        if room.h >= 24:
+            self._draw_curve(canvas, room, session)
+
+    def _facts(self, session: Session) -> list[tuple[str, tuple[int, int, int]]]:
+        score = session.score
+        facts = []
+        if score.apples is not None and score.poison is not None:
+            facts = [(f"apples {score.apples}", Theme.text), (f"poison {score.poison}", Theme.text)]
+        if score.human_steps:
+            facts.append((f"by you {score.human_share:.0%}", Theme.human))
+        elif session.policy is not None:
+            facts.append(("all by the agent", Theme.agent))
+        return facts
+
+    def _past(self, session: Session) -> str:
+        """Return the mean of the episodes before."""
+        past = [result for result in session.results if result is not session.score]
+        if not past:
+            return ""
+        mean = sum(result.episode_return for result in past) / len(past)
+        return f"before: {number_text(mean)}" if len(past) == 1 else f"mean of {len(past)} before: {mean:.1f}"
+
+    def _draw_progress(self, canvas: Canvas, area: Area, session: Session) -> None:
+        if session.horizon:
+            canvas.rounded(area, Theme.track, 2)
+            done = min(session.score.steps / session.horizon, 1.0)
+            canvas.rounded(Area(area.x, area.y, area.w * done, area.h), Theme.soft, 2)
+
+    def _draw_curve(self, canvas: Canvas, area: Area, session: Session) -> None:
+        """Draw the return over the episode's steps, blue where the agent acted, orange where the person did."""
+        totals = [0.0, *accumulate(step.reward for step in session.history)]
+        low, high = min(totals), max(totals)
+        span = max(high - low, 1.0)
+        width = max(session.horizon or 0, len(totals), 50)
+        zero = area.bottom - (0.0 - low) / span * area.h
+        canvas.line((area.x, zero), (area.right, zero), Theme.border)
+        stride = max(1, len(totals) // 400)
+        shown = sorted({*range(0, len(totals), stride), len(totals) - 1})
+        steps = list(session.history)
+        run: list[tuple[float, float]] = []
+        human = steps[0].by_human if steps else False
+        for place in shown:
+            point = (area.x + place / width * area.w, area.bottom - (totals[place] - low) / span * area.h)
+            run.append(point)
+            if place and steps[place - 1].by_human != human:
+                canvas.curve(run, Theme.human if human else Theme.agent)
+                run, human = [point], steps[place - 1].by_human
+        canvas.curve(run, Theme.human if human else Theme.agent)
+
+
+def number_text(value: float) -> str:
+    """Return a return as people read it: whole where it is whole, with a true minus sign."""
+    text = f"{value:.0f}" if abs(value - round(value)) < 1e-6 else f"{value:.1f}"
+    return text.replace("-", MINUS)
+
+
+def steps_text(session: Session) -> str:
+    """Return how far the episode is."""
+    steps = f"step {session.score.steps:,}"
+    return f"{steps} of {session.horizon:,}" if session.horizon else steps

@@ -1,0 +1,286 @@
+"""Films and pictures of exactly what the window shows, written without a screen."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import pygame
+from numpy.typing import NDArray
+from PIL import GifImagePlugin, Image, ImageChops
+
+from common.errors import UserError
+from envs import drawing
+from viewer import screen
+from viewer.canvas import Fonts, Theme
+from viewer.panels import View
+
+Frame = NDArray[np.uint8]  # (H, W, 3)
+
+DEFAULT_STEPS = {".mp4": 1000, ".gif": 300, ".png": 60}
+# Frames a second. mp4: one a tick of 30 ms. gif: its delays are hundredths of a second, and browsers
+# slow down what asks for less than 0.02 s.
+DEFAULT_FPS = {".mp4": 1000 / 30, ".gif": 100 / 6, ".png": 1000 / 30}
+VIDEO_HINT = "writing mp4 needs imageio-ffmpeg: pip install -e '.[video]' (gif and png go without)"
+PALETTE = 255  # colours of a gif
+
+
+class Film(Protocol):
+    """Takes frames one by one; what was added stays readable whatever happens after ``close``."""
+
+    def add(self, frame: Frame) -> None:
+        """Write one frame (H, W, 3); all have the size of the first."""
+        ...
+
+    def close(self) -> None:
+        """Complete the file."""
+        ...
+
+
+class Mp4:
+    """H.264 through imageio-ffmpeg's own encoder; frames go down a pipe."""
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float) -> None:
+        """Start the encoder, so that whatever fails, fails before anything is played."""
+        try:
+            self._writer: Generator[None, Any, None] = importlib.import_module("imageio_ffmpeg").write_frames(
+                str(path), size, fps=fps, codec="libx264", quality=8, macro_block_size=2
+            )
+            self._writer.send(None)
+        except ImportError:
+            raise UserError(VIDEO_HINT) from None
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"ffmpeg can't be started: {first_line(error)}") from None
+
+    def add(self, frame: Frame) -> None:
+        """Hand one frame to the encoder."""
+        try:
+            self._writer.send(np.ascontiguousarray(frame))
+        except (OSError, StopIteration) as error:
+            raise UserError(f"the film can't be written: {first_line(error)}") from None
+
+    def close(self) -> None:
+        """Let the encoder write its index and end."""
+        self._writer.close()
+
+
+class Gif:
+    """An endless gif, written as it comes: each frame is only the part that changed.
+
+    Pillow's own ``save_all`` keeps every frame in memory until the end; its single-frame encoder
+    does not. All frames share the palette of the first and the theme's colours.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        """Open the file; the first frame decides size and palette."""
+        self._file: BinaryIO = path.open("wb")
+        self._hundredths = max(2, round(100 / fps))
+        self._last: Image.Image | None = None
+        self._palette: Image.Image | None = None
+
+    def add(self, frame: Frame) -> None:
+        """Write what differs from the frame before."""
+        image = Image.fromarray(frame)
+        if self._palette is None:
+            self._palette = palette(image)
+            self._write_head(frame.shape[1], frame.shape[0])
+        reduced = image.quantize(palette=self._palette, dither=Image.Dither.NONE)
+        box = (0, 0, *reduced.size)
+        if self._last is not None:
+            box = ImageChops.difference(reduced, self._last).getbbox() or (0, 0, 1, 1)
+        for part in GifImagePlugin.getdata(reduced.crop(box), box[:2], duration=10 * self._hundredths):
+            self._file.write(part)
+        self._last = reduced
+
+    def _write_head(self, width: int, height: int) -> None:
+        assert self._palette is not None
+        colors = (self._palette.getpalette() or [])[: 3 * 256]
+        table = bytes(colors + [0] * (3 * 256 - len(colors)))
+        screen_descriptor = width.to_bytes(2, "little") + height.to_bytes(2, "little") + b"\xf7\x00\x00"
+        loop_forever = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
+        self._file.write(b"GIF89a" + screen_descriptor + table + loop_forever)
+
+    def close(self) -> None:
+        """Write the trailer."""
+        if not self._file.closed:
+            self._file.write(b";")
+            self._file.close()
+
+
+class Png:
+    """One picture: the last frame it was given."""
+
+    def __init__(self, path: Path) -> None:
+        """Remember where it goes."""
+        self._path = path
+        self._frame: Frame | None = None
+
+    def add(self, frame: Frame) -> None:
+        """Keep the frame instead of the one before."""
+        self._frame = frame
+
+    def close(self) -> None:
+        """Write the picture."""
+        if self._frame is not None:
+            data = io.BytesIO()
+            Image.fromarray(self._frame).save(data, "PNG", optimize=True)
+            self._path.write_bytes(data.getvalue())
+
+
+def palette(image: Image.Image) -> Image.Image:
+    """Return an image with the palette of a gif: the window's own colours exactly, then those of ``image``.
+
+    Pillow looks colours up by their upper six bits: neighbours of an own colour would take its place.
+    """
+    own = [color for color in vars(Theme).values() if isinstance(color, tuple) and len(color) == 3]
+    own += [drawing.WHITE, drawing.BLACK, drawing.RED, drawing.GREEN, drawing.GREY]
+    flat = image.quantize(PALETTE - len(own), Image.Quantize.MEDIANCUT).getpalette() or []
+    found = zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
+    others = [color for color in found if all(_apart(color, ours) > 12 for ours in own)]
+    colors = Image.new("P", (1, 1))
+    colors.putpalette([channel for color in [*own, *others][:PALETTE] for channel in color])
+    return colors
+
+
+def _apart(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    return max(abs(a - b) for a, b in zip(one, other, strict=True))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def check(path: Path, overwrite: bool) -> str:
+    """Return the kind of file (its suffix) that ``--record`` asks for, all doubts cleared before playing.
+
+    Raises:
+        UserError: an unknown kind, a file that exists, a folder that is missing or can't be written
+            to, no encoder.
+    """
+    kind = path.suffix.lower()
+    if kind not in DEFAULT_STEPS:
+        raise UserError(f"--record {path}: unknown kind '{path.suffix}'; allowed: {', '.join(DEFAULT_STEPS)}")
+    if path.is_dir():
+        raise UserError(f"--record {path}: is a folder")
+    if path.exists() and not overwrite:
+        raise UserError(f"--record {path}: the file exists; --overwrite replaces it")
+    if kind == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
+        raise UserError(VIDEO_HINT)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = _beside(path)
+        beside.write_bytes(b"")
+        beside.unlink()
+    except OSError as error:
+        raise UserError(f"--record {path}: can't be written ({error.strerror})") from None
+    return kind
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+
+
+def open_film(path: Path, kind: str, size: tuple[int, int], fps: float) -> Film:
+    """Return the writer of that kind."""
+    if kind == ".mp4":
+        return Mp4(path, size, fps)
+    return Gif(path, fps) if kind == ".gif" else Png(path)
+
+
+@contextmanager
+def film(path: Path, kind: str, size: tuple[int, int], fps: float) -> Iterator[Callable[[Frame], None]]:
+    """Open a film, give the function that adds a frame, and complete the film whatever happens inside.
+
+    The file takes its name only when it is complete; without a single frame there is none.
+    """
+    beside, frames = _beside(path), 0
+    try:
+        writer = open_film(beside, kind, size, fps)
+
+        def add(frame: Frame) -> None:
+            nonlocal frames
+            writer.add(frame)
+            frames += 1
+
+        try:
+            yield add
+        finally:
+            writer.close()
+            if frames:
+                os.replace(beside, path)
+    except OSError as error:
+        raise UserError(f"--record {path}: can't be written ({error.strerror})") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def record(
+    view: View,
+    path: Path,
+    *,
+    steps: int | None = None,
+    episodes: int | None = None,
+    fps: float | None = None,
+    size: tuple[int, int] = screen.SIZE,
+) -> int:
+    """Play ``steps`` steps, or ``episodes`` episodes if that is less, and film them; return the number of frames.
+
+    Between two frames 1/fps seconds of play pass at the session's speed, so a film runs as fast as
+    the window does. Ctrl-C or a polite kill ends it early, complete up to there.
+
+    Raises:
+        UserError: the file can't be written.
+        KeyboardInterrupt: it was ended early; the film is complete by then.
+    """
+    kind = path.suffix.lower()
+    session = view.session
+    steps = steps or (sys.maxsize if episodes else DEFAULT_STEPS[kind])
+    fps = fps or DEFAULT_FPS[kind]
+    surface, fonts, frames = pygame.Surface(size, depth=24), Fonts(), 0
+    with stop_flag() as stop, film(path, kind, size, fps) as add:
+        while True:
+            done = session.total_steps >= steps or (episodes is not None and len(session.results) >= episodes)
+            if kind != ".png" or done or stop.is_set():
+                screen.draw(surface, fonts, view)
+                add(drawing.picture(surface))
+                frames += 1
+            else:
+                session.q_values()  # as every drawn frame does: the bars' axis follows them
+            if done or stop.is_set():
+                break
+            session.advance(1.0 / fps, limit=steps - session.total_steps)
+    if stop.is_set():
+        raise KeyboardInterrupt
+    return frames
+
+
+@contextmanager
+def stop_flag() -> Iterator[threading.Event]:
+    """Turn Ctrl-C and a polite kill into a flag, so that no frame is cut in half; a second one ends at once."""
+    flag = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if flag.is_set():
+            raise KeyboardInterrupt
+        flag.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield flag  # signals are not this thread's
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,280 @@
+"""An environment being played: who acts, how fast, and what came of it. No pygame here."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError
+
+if TYPE_CHECKING:  # a person plays without torch
+    from learning.policy import Policy
+
+AGENT, HUMAN = "agent", "human"
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+TICK_SECONDS = 0.03  # one tick of Karpathy's demos at normal speed
+REST_SECONDS = 1.5  # how long a finished episode stays in sight, at speed 1 or less
+HISTORY = 10_000  # steps kept; a Waterworld episode has 1000
+AXIS_CALMS = 0.02  # the bars' axis comes back by this share a state after an outlier has widened it
+
+
+class Step(NamedTuple):
+    """One step of the running episode."""
+
+    action: int
+    reward: float
+    by_human: bool
+
+
+@dataclasses.dataclass
+class Score:
+    """What an episode has brought so far."""
+
+    episode: int  # 0, 1, ...
+    seed: int
+    episode_return: float = 0.0  # undiscounted sum of rewards
+    steps: int = 0
+    human_steps: int = 0
+    apples: int | None = None  # None: this environment does not tell
+    poison: int | None = None
+    finished: bool = False
+
+    @property
+    def human_share(self) -> float:
+        """Return the share of steps that a person chose, 0 to 1."""
+        return self.human_steps / self.steps if self.steps else 0.0
+
+
+class Session:
+    """Steps one environment with a policy, a person, or both in turn.
+
+    Episode k starts with seed ``seed + k``, always explicitly. ``version`` grows with every change
+    of the environment, so that drawing knows whether something is new.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        policy: Policy | None,
+        *,
+        seed: int = 0,
+        epsilon: float = 0.0,
+        speed: float = 1.0,
+        action_names: Sequence[str] | None = None,
+        auto_next: bool = True,
+    ) -> None:
+        """Take over ``env`` and begin its first episode.
+
+        Raises:
+            UserError: the policy does not fit the environment's observations or actions.
+        """
+        self.env, self.policy = env, policy
+        self.seed, self.epsilon = seed, epsilon
+        self.num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
+        self.action_names = tuple(action_names or (str(action) for action in range(self.num_actions)))
+        self.coast: int | None = getattr(env.unwrapped, "coast", None)
+        self.tick_seconds = tick_seconds(env)
+        self.horizon: int | None = env.spec.max_episode_steps if env.spec else None
+        self.speed = speed
+        self.auto_next = auto_next
+        self.paused = False
+        self.control = HUMAN if policy is None else AGENT
+        self.human_action: int | None = None  # what the keys say now; None: no key
+        self.results: deque[Score] = deque(maxlen=1000)
+        self.total_steps = 0
+        self.version = 0
+        self._axis = (0.0, 0.0)
+        self._begin(0)
+        if policy is not None:
+            self._check(policy)
+
+    def _begin(self, episode: int) -> None:
+        self.score = Score(episode, self.seed + episode)
+        self.history: deque[Step] = deque(maxlen=HISTORY)
+        self.rng = np.random.default_rng([self.score.seed, 1])  # of the policy's exploration only
+        obs, info = self.env.reset(seed=self.score.seed)
+        if "apples" in info and "poison" in info:
+            self.score.apples = self.score.poison = 0
+        self._due = 0.0
+        self._rest = REST_SECONDS
+        self._last_picked = 0
+        self._arrived(obs)
+
+    def _arrived(self, obs: Any) -> None:
+        self.obs = np.asarray(obs)
+        self._q: NDArray[np.float64] | None = None
+        self._q_known = False
+        self._picture: NDArray[np.uint8] | None = None
+        self.version += 1
+
+    def _check(self, policy: Policy) -> None:
+        shape = "x".join(map(str, self.obs.shape)) or "1"
+        mismatch = UserError(
+            f"the agent '{policy.name}' (made for {policy.env_id or 'any environment'}) does not fit"
+            f" {self.env.spec.id if self.env.spec else 'this environment'}:"
+            f" {shape} observations, {self.num_actions} actions"
+        )
+        try:
+            action = int(policy.act(self.obs[None], 0.0, np.random.default_rng(0))[0])
+            q_values = self.q_values()
+        except (ValueError, IndexError, RuntimeError, TypeError):  # what numpy and torch raise for wrong sizes
+            raise mismatch from None
+        if not 0 <= action < self.num_actions or (q_values is not None and len(q_values) != self.num_actions):
+            raise mismatch
+
+    # what is seen
+
+    def q_values(self) -> NDArray[np.float64] | None:
+        """Return the expected discounted return of each action here, (A,); None when the policy has none."""
+        if not self._q_known:
+            q = None if self.policy is None else self.policy.q_values(self.obs[None])
+            self._q = None if q is None else np.asarray(q, np.float64)[0]
+            self._q_known = True
+            if self._q is not None:
+                self._widen(self._q)
+        return self._q
+
+    def _widen(self, q: NDArray[np.float64]) -> None:
+        finite = [float(value) for value in q if math.isfinite(value)]
+        low, high = self._axis
+        self._axis = (min([low * (1 - AXIS_CALMS), *finite]), max([high * (1 - AXIS_CALMS), *finite]))
+
+    def q_axis(self) -> tuple[float, float]:
+        """Return the range (low <= 0 <= high) that holds the Q values shown lately."""
+        return min(self._axis[0], 0.0), max(self._axis[1], 0.0)
+
+    def best_action(self) -> int | None:
+        """Return the action with the highest expected return; None without Q values."""
+        q = self.q_values()
+        return None if q is None or np.isnan(q).all() else int(np.nanargmax(q))
+
+    def picture(self) -> NDArray[np.uint8] | None:
+        """Return the environment's own picture, (H, W, 3) uint8; None when it draws none."""
+        if self._picture is None and self.env.render_mode == "rgb_array":
+            self._picture = np.asarray(self.env.render())
+        return self._picture
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the episode has ended and the next one has not begun."""
+        return self.score.finished
+
+    @property
+    def rested(self) -> bool:
+        """Return whether the finished episode has been in sight for long enough."""
+        return self.finished and self._rest <= 0.0
+
+    # what is done
+
+    def take_over(self) -> None:
+        """Give control to the person."""
+        self.control = HUMAN
+
+    def hand_back(self) -> None:
+        """Give control to the agent, where there is one."""
+        if self.policy is not None:
+            self.control = AGENT
+            self.human_action = None
+
+    def change_speed(self, by: int) -> None:
+        """Move ``by`` places along the speeds."""
+        nearest = min(range(len(SPEEDS)), key=lambda place: abs(math.log(SPEEDS[place] / self.speed)))
+        self.speed = SPEEDS[min(max(nearest + by, 0), len(SPEEDS) - 1)]
+
+    def restart(self) -> None:
+        """Begin the running episode again, from its own seed."""
+        self._begin(self.score.episode)
+
+    def next_episode(self) -> None:
+        """Begin the next episode, with the next seed."""
+        self._begin(self.score.episode + 1)
+
+    def human_choice(self) -> int:
+        """Return what the person does now: the key's action; without one coast, else the last pick again."""
+        if self.human_action is not None:
+            return self.human_action
+        return self._last_picked if self.coast is None else self.coast
+
+    def step(self) -> None:
+        """Advance by one step; a finished episode first gives way to the next one."""
+        if self.finished:
+            self.next_episode()
+            return
+        by_human = self.control == HUMAN
+        if by_human:
+            action = self.human_choice()
+            self._last_picked = max(action, 0)
+        else:
+            assert self.policy is not None
+            action = int(self.policy.act(self.obs[None], self.epsilon, self.rng)[0])
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        self._count(action, float(reward), by_human, info)
+        self._arrived(obs)
+        if terminated or truncated:
+            self.score.finished = True
+            self.results.append(self.score)
+
+    def _count(self, action: int, reward: float, by_human: bool, info: dict[str, Any]) -> None:
+        score = self.score
+        self.history.append(Step(action, reward, by_human))
+        self.total_steps += 1
+        score.steps += 1
+        score.human_steps += by_human
+        score.episode_return += reward
+        if score.apples is not None and score.poison is not None:
+            score.apples += int(info.get("apples", 0))
+            score.poison += int(info.get("poison", 0))
+
+    def advance(
+        self,
+        seconds: float,
+        *,
+        limit: int | None = None,
+        budget: float = math.inf,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> int:
+        """Let ``seconds`` of real time pass at the present speed; return how many steps were made.
+
+        ``limit``: at most so many steps. ``budget``: seconds of computing after which the rest is
+        dropped, so that a speed the machine can't reach does not freeze the window.
+        """
+        if self.paused:
+            return 0
+        started, before = clock(), self.total_steps
+        self._due += seconds * self.speed / self.tick_seconds
+        while self._due >= 1.0 - 1e-9:
+            if limit is not None and self.total_steps - before >= limit:
+                break
+            if self.finished:
+                if not self._rested(seconds):
+                    break
+                self.next_episode()
+                break
+            self._due -= 1.0
+            self.step()
+            if clock() - started > budget:
+                self._due = min(self._due, 1.0)
+                break
+        return self.total_steps - before
+
+    def _rested(self, seconds: float) -> bool:
+        """Return whether the finished episode has been in sight for long enough; time does not pile up."""
+        self._due = 1.0
+        self._rest -= seconds * max(self.speed, 1.0)
+        return self.auto_next and self._rest <= 0.0
+
+
+def tick_seconds(env: gymnasium.Env[Any, Any]) -> float:
+    """Return how long a step lasts at normal speed: 30 ms in our worlds, else what the environment says."""
+    fps = env.metadata.get("render_fps")
+    if hasattr(env.unwrapped, "coast") or not fps:
+        return TICK_SECONDS
+    return 1.0 / float(fps)
