@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -100,10 +101,12 @@ class Trainer:
         self._check_losses()
         if finished:
             self._evaluate(watcher, self.plan.eval_episodes)
+            shutil.rmtree(self.run_folder.state, ignore_errors=True)  # of an earlier stop; nothing is left to resume
         else:
             self.save_agent()
             self.save_state()
         self.run_folder.close()
+        self.episodes.close()
         return finished
 
     def _step(self) -> None:
@@ -204,9 +207,10 @@ class Trainer:
     def save_state(self) -> None:
         """Write ``state/``, with which `load_state` goes on exactly where this run is now."""
         folder = self.run_folder.state
+        # the counters go first and come last: without them there is no state, so it is never a mixture
+        (folder / "counters.json").unlink(missing_ok=True)
         checkpoint.save_learner(folder, self.learner)
         checkpoint.save_arrays(folder / "replay.safetensors", self.replay.state())
-        # the counters come last: without them there is no state
         write_json(
             folder / "counters.json",
             {

@@ -88,6 +88,10 @@ def test_stopped_and_resumed_is_the_run_that_was_never_stopped(env_id: str, tmp_
     assert not equal(resumed, whole)
     assert resumed.run(Onlooker())
     assert equal(resumed, whole)
+    # the finished run keeps its agent; its state, large and now stale, is gone
+    assert not resumed.run_folder.state.exists()
+    with pytest.raises(UserError, match="only a run stopped by Ctrl-C can be resumed"):
+        resumed.load_state()
 
 
 def test_the_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
