@@ -6,6 +6,7 @@ import pytest
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
+import numpy as np
 import torch
 
 from tests import tiny
@@ -16,5 +17,6 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def _no_module_level_randomness() -> None:
-    """Poison torch's and NumPy's global generators: a run that draws from them differs from test to test."""
+    """Seed torch's and NumPy's global generators by chance: whoever draws from them can't repeat itself."""
     torch.seed()
+    np.random.seed(None)  # noqa: NPY002
