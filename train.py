@@ -55,13 +55,16 @@ class RunOptions:
     eval_episodes: Annotated[int, Between(1, 100_000)] = 100
     """Episodes of the final evaluation."""
     resume: Path | None = None
-    """Go on with this stopped run, exactly where it was; other options are then its own."""
+    """Go on with this stopped run, exactly where it was, with its own settings."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Train as the command line says; return 0, or 130 when stopped by Ctrl-C."""
     options, config = read_command_line(argv)
     console = Console()
+    others = [word for word in argv if word.startswith("--") and word.split("=")[0] != "--resume"]
+    if options.resume and others:
+        raise UserError(f"--resume goes on with the run's own settings; leave out {', '.join(others)}")
     trainer = resume(options.resume, console) if options.resume else start(options, config, console)
     total = trainer.plan.config.total_timesteps
     with stop_on_signal(trainer), display(console, total, trainer.agent_steps) as watcher:
@@ -130,6 +133,9 @@ def resume(path: Path, console: Console) -> Trainer:
     """Return the stopped run's trainer, brought to where it was."""
     folder = RunFolder(path)
     about = folder.config
+    needed = ("config", "device", "threads", "evaluations", "eval_episodes")
+    if missing := [key for key in needed if key not in about]:
+        raise UserError(f"{path / 'config.json'}: damaged, it lacks {', '.join(missing)}")
     agent = recipe(about["agent"])
     config = config_from(agent.config, about["config"], path / "config.json")
     torch.set_num_threads(about["threads"])

@@ -80,7 +80,7 @@ class Trainer:
         """Train to the end or until ``stop_requested``; return whether the end was reached."""
         config = self.plan.config
         began, logged_at, logged_steps = time.perf_counter(), time.perf_counter(), self.agent_steps
-        if self.agent_steps == 0:
+        if self.replay.filled == 0:
             self.replay.reset(self.episodes.begin())
         log_every = max(config.total_timesteps // LOGS_PER_RUN, config.num_envs)
         eval_every = config.total_timesteps / self.plan.evaluations
@@ -231,11 +231,15 @@ class Trainer:
         if not (folder / "counters.json").exists():
             raise UserError(f"{folder}: no saved state here; only a run stopped by Ctrl-C can be resumed")
         counters = read_json(folder / "counters.json")
-        checkpoint.load_learner(folder, self.learner, counters["updates"])
-        self.replay.load(checkpoint.load_arrays(folder / "replay.safetensors"))
-        self.agent_steps, self.owed = counters["agent_steps"], counters["owed"]
-        self.wall_before = counters["wall_s"]
-        self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
-        self.episodes.load(counters["episodes"])
-        for name, rng in self.rng.items():
-            rng.bit_generator.state = counters["generators"][name]
+        try:
+            checkpoint.load_learner(folder, self.learner, counters["updates"])
+            self.replay.load(checkpoint.load_arrays(folder / "replay.safetensors"))
+            self.agent_steps, self.owed = counters["agent_steps"], counters["owed"]
+            self.wall_before = counters["wall_s"]
+            self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
+            self.episodes.load(counters["episodes"])
+            for name, rng in self.rng.items():
+                rng.bit_generator.state = counters["generators"][name]
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            detail = " ".join(str(error).split())
+            raise UserError(f"{folder}: damaged, it does not fit the run's config.json ({detail})") from None

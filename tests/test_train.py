@@ -64,7 +64,6 @@ def test_any_gymnasium_environment(tmp_path: Path) -> None:
         (["--gamma", "1.5"], "--gamma 1.5 is out of range; allowed: 0 to 1"),
         (["--capacity", "1000000000"], "would fit"),
         (["Pendulum-v1"], "only discrete actions"),
-        (["--resume", "nowhere"], "nowhere/config.json: no such file"),
     ],
 )
 def test_mistakes_are_one_line_and_nothing_is_made(words: list[str], message: str, tmp_path: Path) -> None:
@@ -73,6 +72,16 @@ def test_mistakes_are_one_line_and_nothing_is_made(words: list[str], message: st
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_resume_takes_no_other_settings_and_names_what_a_config_lacks(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="own settings; leave out --seed, --gamma"):
+        main(["--resume", "x", "--seed", "3", "--gamma=0.5"])
+    with pytest.raises(UserError, match=r"nowhere.config\.json: no such file"):
+        main(["--resume", "nowhere"])
+    (tmp_path / "config.json").write_text('{"format": 1, "agent": "dqn"}')
+    with pytest.raises(UserError, match=r"config\.json: damaged, it lacks config, device"):
+        main(["--resume", str(tmp_path)])
 
 
 def test_a_mistake_ends_the_process_with_one_line_and_exit_code_2(tmp_path: Path) -> None:

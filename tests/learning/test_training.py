@@ -94,6 +94,37 @@ def test_stopped_and_resumed_is_the_run_that_was_never_stopped(env_id: str, tmp_
         resumed.load_state()
 
 
+def test_a_run_stopped_before_its_first_step_resumes_too(tmp_path: Path) -> None:
+    whole = trainer(tmp_path, "CartPole-v1")
+    whole.run(Onlooker())
+    stopped = trainer(tmp_path, "CartPole-v1")
+    stopped.stop_requested = True
+    assert not stopped.run(Onlooker())
+    resumed = Trainer(stopped.plan, RunFolder(stopped.run_folder.path))
+    resumed.load_state()
+    assert resumed.agent_steps == 0
+    resumed.run(Onlooker())
+    assert equal(resumed, whole)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("counters.json", b"{}", r"state: damaged, it does not fit the run's config\.json \('updates'\)"),
+        ("counters.json", b"{", r"counters\.json: not readable as JSON"),
+        ("learner.safetensors", b"half", r"learner\.safetensors: not readable"),
+        ("replay.safetensors", b"half", r"replay\.safetensors: not readable"),
+    ],
+)
+def test_a_damaged_state_is_named(file: str, content: bytes, message: str, tmp_path: Path) -> None:
+    run = trainer(tmp_path, "CartPole-v1")
+    run.stop_requested = True
+    assert not run.run(Onlooker())
+    (run.run_folder.state / file).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()
+
+
 def test_the_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
     run = trainer(tmp_path, WATERWORLD)
     run.run(Onlooker())
