@@ -203,3 +203,23 @@ def test_rldemo_is_stopped_by_walls() -> None:
     for _ in range(5):
         world.step(0)
     assert world.get_state()["pos"][0] > 10.0
+
+
+def test_the_temporal_window_of_a_batch_is_that_of_single_worlds_across_masked_resets() -> None:
+    vec = envs.make_vec("tidepool/RLDemo-v0", 3, temporal_window=2)
+    singles: list[Any] = [envs.make("tidepool/RLDemo-v0", temporal_window=2) for _ in range(3)]
+    rng = np.random.default_rng(3)
+    obs, _ = vec.reset(seed=[4, 5, 6])  # type: ignore[arg-type]
+    expected = np.array([env.reset(seed=seed)[0] for env, seed in zip(singles, (4, 5, 6), strict=True)])
+    assert obs.shape == (3, 27 + 2 * 32)
+    for t in range(60):
+        np.testing.assert_array_equal(obs, expected)
+        if t == 30:
+            obs, _ = vec.reset(seed=[None, 9, None], options={"reset_mask": np.array([False, True, False])})  # type: ignore[arg-type]
+            expected[1] = singles[1].reset(seed=9)[0]
+            np.testing.assert_array_equal(obs, expected)
+            assert not obs[1, 54:59].any()  # no action is remembered from before the reset
+            assert obs[0, 54:59].any()
+        actions = rng.integers(0, 5, 3)
+        obs = vec.step(actions)[0]
+        expected = np.array([env.step(action)[0] for env, action in zip(singles, actions, strict=True)])
