@@ -20,7 +20,6 @@ class Update(NamedTuple):
 
     loss: Tensor  # ()
     q_values: Tensor  # () mean expectation of the actions taken
-    priority: Tensor  # (B,)
 
 
 class Learner:
@@ -64,4 +63,4 @@ class Learner:
         self.updates += 1
         if self.updates % self.config.target_period == 0:
             self.sync_target()
-        return Update(mean.detach(), loss.q_values.mean(), loss.priority)
+        return Update(mean.detach(), loss.q_values.mean())

@@ -113,7 +113,8 @@ def _time_learner(
     plan: Plan, space: spaces.Box, num_actions: int, device: str, repeats: int = 20
 ) -> tuple[float, float, int]:
     """Return the seconds of acting once and of one update, and the network's size, on a throwaway learner."""
-    config = replace(plan.config, capacity=max(4 * plan.config.num_envs, 1024))
+    # never larger than asked for, so that a capacity that is too small is refused here, before the start
+    config = replace(plan.config, capacity=min(plan.config.capacity, max(4 * plan.config.num_envs, 1024)))
     learner = Learner(plan.recipe, config, space, num_actions, seed=0, device=device)
     replay = Replay(config.capacity, config.num_envs, space, config.n_step, device)
     policy, rng = learner.policy(plan.env_id), np.random.default_rng(0)
@@ -128,8 +129,8 @@ def _time_learner(
         began = time.perf_counter()
         for _ in range(count):
             action()
-        if device == "cuda":
-            torch.cuda.synchronize()
+        if device != "cpu":
+            torch.accelerator.synchronize()  # the clock stops when the work is done, not when it is queued
         return (time.perf_counter() - began) / count
 
     act_s = timed(lambda: policy.act(obs, 0.5, rng), repeats)

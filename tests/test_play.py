@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from agents import recipe
 from common.errors import UserError
 from learning.checkpoint import save_agent
 from learning.learner import Learner
-from viewer import ledger
+from scores.runs import read_humans
 
 ROOT = Path(play.__file__).parent
 WATER, WHEELS = "reinforcejs_wateragent.json", "convnetjs_rldemo_net.json"
@@ -173,14 +174,14 @@ def test_a_person_is_scored_and_recorded(
 
     monkeypatch.setattr(window.Window, "run", run_fast)
     assert play.main(["--human", "--episodes", "2", "--name", "Ada", "--seed", "7"]) == 0
-    entries, damaged = ledger.read(tmp_path / "runs")
-    assert damaged == []
-    assert [(entry.name, entry.seed, entry.episode_length) for entry in entries] == [("Ada", 7, 1000), ("Ada", 8, 1000)]
-    assert {(entry.env_id, entry.protocol) for entry in entries} == {("tidepool/Waterworld-v1", "waterworld-1000")}
-    first = entries[0]
-    assert first.apples is not None
-    assert first.poison is not None
-    assert first.episode_return == first.apples - first.poison
+    episodes, warnings = read_humans(tmp_path / "runs")
+    assert warnings == []
+    assert [(one.player, one.seed, one.episode_length) for one in episodes] == [("Ada", 7, 1000), ("Ada", 8, 1000)]
+    assert {(one.env_id, one.protocol) for one in episodes} == {("tidepool/Waterworld-v1", "waterworld-1000")}
+    first = episodes[0]
+    with (tmp_path / "runs" / "humans.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert first.episode_return == int(row["apples"]) - int(row["poison"])
     out = capsys.readouterr().out
     assert f"episode 1: return {first.episode_return:g}" in out
     assert "python compare.py" in out
@@ -188,7 +189,7 @@ def test_a_person_is_scored_and_recorded(
 
 def test_a_broken_off_episode_is_not_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert play.main(["--human", "--steps", "1"]) == 0  # the window closes in the middle of the first episode
-    assert ledger.read(tmp_path / "runs") == ([], [])
+    assert read_humans(tmp_path / "runs") == ([], [])
     assert "none was recorded" in capsys.readouterr().out
 
 

@@ -61,6 +61,7 @@ def test_any_gymnasium_environment(tmp_path: Path) -> None:
         (["--preset", "lang"], "unknown preset 'lang'; did you mean long?"),
         (["--totl-timesteps", "5"], "unknown option '--totl-timesteps'; did you mean --total-timesteps"),
         (["--num-envs", "0"], "--num-envs 0 is out of range; allowed: 1 to 4,096"),
+        (["--capacity", "100", "--num-envs", "64"], "--capacity 100 is too small for 64 environments; at least 128"),
         (["--gamma", "1.5"], "--gamma 1.5 is out of range; allowed: 0 to 1"),
         (["--capacity", "1000000000"], "would fit"),
         (["Pendulum-v1"], "only discrete actions"),

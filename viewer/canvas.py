@@ -131,10 +131,6 @@ class Canvas:
         if len(points) > 1:
             pygame.draw.aalines(self.surface, color, False, [self.point(*point) for point in points])
 
-    def disc(self, x: float, y: float, radius: float, color: Color) -> None:
-        """Draw a disc."""
-        pygame.draw.aacircle(self.surface, color, self.point(x, y), max(1, round(radius * self.scale)))
-
     def rounded(self, area: Area, color: Color, radius: float) -> None:
         """Fill an area with round corners."""
         self._round_box(self.pixels(area), color, round(radius * self.scale))

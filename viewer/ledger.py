@@ -1,15 +1,16 @@
-"""The ledger of human scores: one line of ``<runs-dir>/humans.csv`` a full episode, append only."""
+"""The ledger of human scores: one line of ``<runs-dir>/humans.csv`` a full episode, append only.
+
+This side only writes; `scores.runs.read_humans` is the one reader.
+"""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import io
-import math
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from common.errors import UserError
 
@@ -32,14 +33,6 @@ class Entry:
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))
-
-
-class Damaged(NamedTuple):
-    """A line that could not be read; it stays in the file."""
-
-    line: int  # from 1, the header's line included
-    text: str
-    reason: str
 
 
 def now() -> str:
@@ -87,46 +80,7 @@ def check(runs_dir: Path) -> None:
         raise UserError(f"{path}: can't be written ({error.strerror})") from None
 
 
-def read(runs_dir: Path) -> tuple[list[Entry], list[Damaged]]:
-    """Return the episodes of the ledger and, apart, the lines that can't be read; no ledger gives none."""
-    path = runs_dir / FILE_NAME
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return [], []
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror})") from None
-    entries: list[Entry] = []
-    damaged: list[Damaged] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.removesuffix("\r")
-        if not line or line.split(",") == list(COLUMNS):
-            continue
-        try:
-            entries.append(_parse(line))
-        except ValueError as error:
-            damaged.append(Damaged(number, line, str(error)))
-    return entries, damaged
-
-
 def _line(values: tuple[str, ...] | list[str]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(values)
     return buffer.getvalue()
-
-
-def _parse(line: str) -> Entry:
-    try:
-        values = next(csv.reader([line], strict=True))
-    except csv.Error as error:
-        raise ValueError(str(error)) from None
-    if len(values) != len(COLUMNS):
-        raise ValueError(f"{len(values)} values, {len(COLUMNS)} expected")
-    name, date, env_id, protocol, seed, episode_return, length, apples, poison = values
-    datetime.fromisoformat(date)
-    if not math.isfinite(float(episode_return)) or int(length) < 1:
-        raise ValueError("a return that is not finite, or an episode without a step")
-    return Entry(
-        name, date, env_id, protocol, int(seed), float(episode_return), int(length),
-        int(apples) if apples else None, int(poison) if poison else None,
-    )  # fmt: skip

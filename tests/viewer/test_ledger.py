@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
+from scores.runs import Episode, read_humans
 from viewer import ledger
 from viewer.ledger import Entry
 
@@ -14,12 +15,26 @@ ADA = Entry("Ada", "2026-11-23T10:15:30+01:00", "tidepool/Waterworld-v1", "water
 BOB = Entry('Bob "B", jr.', "2026-11-23T11:00:00", "CartPole-v1", "gymnasium-default", 4, 31.5, 31, None, None)
 
 
+Told = tuple[str, str, str, int, float, int]
+
+
+def told(one: Entry | Episode) -> Told:
+    """Return what a row of the ledger is for, as its writer or as its reader has it."""
+    name = one.name if isinstance(one, Entry) else one.player
+    return name, one.env_id, one.protocol, one.seed, one.episode_return, one.episode_length
+
+
+def read(runs_dir: Path) -> tuple[list[Told], list[str]]:
+    episodes, warnings = read_humans(runs_dir)
+    return [told(episode) for episode in episodes], warnings
+
+
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    assert ledger.read(runs) == ([], [])
+    assert read_humans(runs) == ([], [])
     assert ledger.append(runs, ADA) == runs / "humans.csv"
     ledger.append(runs, BOB)
-    assert ledger.read(runs) == ([ADA, BOB], [])
+    assert read(runs) == ([told(ADA), told(BOB)], [])
     with (runs / "humans.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
@@ -36,10 +51,11 @@ def test_damaged_lines_are_kept_aside_and_the_others_read(tmp_path: Path) -> Non
         file.write("".join(line + "\n" for line in bad))
     ledger.append(tmp_path, BOB)
     before = path.read_bytes()
-    entries, damaged = ledger.read(tmp_path)
-    assert entries == [ADA, BOB]
-    assert [line.line for line in damaged] == [3, 4, 5, 6]
-    assert damaged[0].text == bad[0]
+    entries, warnings = read(tmp_path)
+    assert entries == [told(ADA), told(BOB)]
+    assert len(warnings) == 4
+    for number, warning in zip((3, 4, 5, 6), warnings, strict=True):
+        assert warning.startswith(f"{path}, line {number}: damaged, left out")
     assert path.read_bytes() == before
 
 
@@ -48,16 +64,16 @@ def test_a_line_cut_in_half_does_not_swallow_the_next(tmp_path: Path) -> None:
     path = tmp_path / "humans.csv"
     path.write_bytes(path.read_bytes()[:-20])  # no line end
     ledger.append(tmp_path, BOB)
-    entries, damaged = ledger.read(tmp_path)
-    assert entries == [BOB]
-    assert len(damaged) == 1
+    entries, warnings = read(tmp_path)
+    assert entries == [told(BOB)]
+    assert len(warnings) == 1
 
 
 def test_a_name_of_two_lines_stays_one_line(tmp_path: Path) -> None:
     ledger.append(tmp_path, Entry("A\nB\t C", *list(vars(ADA).values())[1:]))
-    entries, damaged = ledger.read(tmp_path)
-    assert [entry.name for entry in entries] == ["A B C"]
-    assert damaged == []
+    episodes, warnings = read_humans(tmp_path)
+    assert [episode.player for episode in episodes] == ["A B C"]
+    assert warnings == []
 
 
 def test_a_ledger_that_can_not_be_written_is_said_before_the_game(tmp_path: Path) -> None:
