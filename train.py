@@ -7,7 +7,7 @@ import dataclasses
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal
@@ -18,14 +18,16 @@ from rich.console import Console
 
 import envs
 import scores
-from agents import recipe
+from agents import preset_for, recipe
 from common.cli import parse, run
-from common.errors import UserError, unknown
+from common.errors import UserError
 from common.settings import Between
+from learning.budget import fit, seconds_of
 from learning.checkpoint import config_from
 from learning.config import LearnerConfig
 from learning.display import display
-from learning.preflight import preflight
+from learning.preflight import REHEARSAL_SECONDS, Preflight, available_devices, preflight
+from learning.recipe import Recipe
 from learning.runfolder import RunFolder, as_json, provenance
 from learning.trainer import Plan, Trainer
 
@@ -37,11 +39,13 @@ class RunOptions:
     """What is trained, and where it goes; the agent's own settings follow."""
 
     env_id: tyro.conf.Positional[str] = envs.DEFAULT_ENV
-    """Any Gymnasium id with discrete actions."""
+    """Any Gymnasium id with discrete actions, e.g. ALE/Pong-v5."""
     agent: str = "dqn"
     """Which recipe learns."""
-    preset: str = "default"
-    """Named values for the agent's settings; options given beside it win."""
+    preset: str = "auto"
+    """Named values for the agent's settings; options given beside it win. "auto": by environment and device."""
+    budget: str | None = None
+    """A time, such as 20m or 1h30m: the whole run is scaled to fit into it."""
     seed: Annotated[int, Between(0, 2**32 - 1)] = 1
     """One seed gives one run, bit for bit on the CPU."""
     runs_dir: Path = Path("runs")
@@ -79,18 +83,26 @@ def main(argv: Sequence[str]) -> int:
 
 
 def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
-    """Return the run's options and the agent's settings; the agent and its preset decide what the rest may say."""
+    """Return the run's options and the agent's settings, whose defaults agent, environment and preset decide.
+
+    So the line is read twice: first for what decides, then with the right defaults.
+    """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("--agent", default=RunOptions.agent)
-    early.add_argument("--preset", default=RunOptions.preset)
     try:
         chosen, _ = early.parse_known_args(argv)
     except argparse.ArgumentError as error:
         raise UserError(str(error)) from None
     agent = recipe(chosen.agent)
-    if chosen.preset not in agent.presets:
-        raise unknown("preset", chosen.preset, agent.presets)
-    defaults = agent.config(**agent.presets[chosen.preset])
+    options, _ = _parse(agent, agent.config(), [word for word in argv if word not in ("-h", "--help")])
+    env_id = envs.resolve(options.env_id)
+    device = available_devices()[-1] if options.device == "auto" else options.device
+    preset = preset_for(agent, options.preset, env_id, device)
+    options, config = _parse(agent, agent.config(**agent.presets[preset].settings), argv)
+    return replace(options, env_id=env_id, preset=preset), config
+
+
+def _parse(agent: Recipe, defaults: LearnerConfig, argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
     command = dataclasses.make_dataclass(
         "Command", [("run", RunOptions, RunOptions()), ("settings", agent.config, defaults)], frozen=True
     )
@@ -104,18 +116,23 @@ def start(options: RunOptions, config: LearnerConfig, console: Console) -> Train
     torch.set_flush_denormal(True)  # vanishing moments of Adam cost time and mean nothing
     agent = recipe(options.agent)
     plan = Plan(
-        envs.resolve(options.env_id), agent, config, options.seed,
+        options.env_id, agent, config, options.seed,
         evaluations=options.evaluations, eval_episodes=options.eval_episodes,
     )  # fmt: skip
-    estimate = preflight(plan, options.device)
-    plan = dataclasses.replace(plan, device=estimate.device)
-    console.print(f"[bold]{agent.name}[/] on [bold]{plan.env_id}[/] | {estimate}", soft_wrap=True, highlight=False)
+    seconds = None if options.budget is None else seconds_of(options.budget)
+    estimate = preflight(plan, options.device, longest=REHEARSAL_SECONDS if seconds is None else seconds / 10)
+    if seconds is not None:
+        config = fit(config, seconds, estimate.steps_per_second)
+        estimate = replace(estimate, seconds=seconds)
+    plan = replace(plan, config=config, device=estimate.device, storage=estimate.storage)
+    tell(console, plan, options.preset, estimate)
     described = {
         "preset": options.preset,
         "config": as_json(config),
         "evaluations": options.evaluations,
         "eval_episodes": options.eval_episodes,
-        "protocol": envs.protocol(plan.env_id),
+        "protocol": plan.protocol.name,
+        "storage": estimate.storage,
         **provenance(estimate.device, options.threads),
     }
     if config.learning_starts >= config.total_timesteps:
@@ -127,6 +144,24 @@ def start(options: RunOptions, config: LearnerConfig, console: Console) -> Train
     folder = RunFolder.create(options.runs_dir, plan.env_id, agent.name, options.seed, described)
     console.print(f"run folder {folder.path}", soft_wrap=True, highlight=False)
     return Trainer(plan, folder)
+
+
+def tell(console: Console, plan: Plan, preset: str, estimate: Preflight) -> None:
+    """Say what is about to happen: agent, environment, preset and why, protocol, memory, time."""
+
+    def line(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False)
+
+    agent, config, rules = plan.recipe, plan.config, plan.protocol
+    line(f"[bold]{agent.name}[/] on [bold]{plan.env_id}[/] | {estimate}")
+    others = [name for name, one in agent.presets.items() if one.frames == agent.presets[preset].frames]
+    others.remove(preset)
+    line(f"preset {preset}: {agent.presets[preset].about} (others: {', '.join(others)})")
+    frames = config.total_timesteps * rules.frames_per_step
+    line(
+        f"{config.total_timesteps:,} agent steps" + (f" = {frames:,} frames" if rules.frames_per_step > 1 else "")
+        + f" | protocol {rules.name} ({rules.source})"
+    )  # fmt: skip
 
 
 def resume(path: Path, console: Console) -> Trainer:
@@ -141,8 +176,9 @@ def resume(path: Path, console: Console) -> Trainer:
     torch.set_num_threads(about["threads"])
     torch.set_flush_denormal(True)
     plan = Plan(
-        about["env_id"], agent, config, about["seed"], about["device"], about["evaluations"], about["eval_episodes"]
-    )
+        about["env_id"], agent, config, about["seed"], about["device"], about["evaluations"], about["eval_episodes"],
+        about.get("storage"),
+    )  # fmt: skip
     trainer = Trainer(plan, folder)
     trainer.load_state()
     console.print(f"resumed {path} at {trainer.agent_steps:,} agent steps", soft_wrap=True, highlight=False)

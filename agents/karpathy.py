@@ -43,7 +43,7 @@ class Demo:
     """The world that a demo's network was trained in."""
 
     env_id: str
-    env_kwargs: dict[str, Any]  # options of the environment that give the network its inputs
+    env_options: dict[str, Any]  # options of the environment that give the network its inputs
     inputs: int
     actions: int
 
@@ -61,7 +61,7 @@ class KarpathyPolicy:
     def __init__(self, demo: Demo, layers: list[Dense]) -> None:
         """Take layers that fit each other and the demo (``load`` has checked them)."""
         self.env_id: str | None = demo.env_id
-        self.env_kwargs = dict(demo.env_kwargs)
+        self.env_options = dict(demo.env_options)
         self.num_actions = demo.actions
         self.layers = layers
 

@@ -47,7 +47,7 @@ class Player:
     reference: str
     policy: Policy
     epsilon: float
-    env_kwargs: dict[str, int]
+    env_options: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,19 +68,19 @@ def players() -> list[Player]:
     wheels = karpathy.load(ROOT / "pretrained" / "convnetjs_rldemo_net.json")
     return [
         Player(V0, "random", RandomPolicy(4), 0.0, {}),
-        Player(V0, "karpathy_pretrained_eps_0.05", water, 0.05, water.env_kwargs),
-        Player(V0, "karpathy_pretrained_greedy", water, 0.0, water.env_kwargs),
+        Player(V0, "karpathy_pretrained_eps_0.05", water, 0.05, water.env_options),
+        Player(V0, "karpathy_pretrained_greedy", water, 0.0, water.env_options),
         Player(V0, "apple_chaser", AppleChaser(V0), 0.0, {}),
         Player(V1, "apple_chaser", AppleChaser(V1), 0.0, {}),
         Player(RLDEMO, "random", RandomPolicy(5), 0.0, {}),
-        Player(RLDEMO, "karpathy_pretrained_eps_0.05", wheels, 0.05, wheels.env_kwargs),
-        Player(RLDEMO, "karpathy_pretrained_greedy", wheels, 0.0, wheels.env_kwargs),
+        Player(RLDEMO, "karpathy_pretrained_eps_0.05", wheels, 0.05, wheels.env_options),
+        Player(RLDEMO, "karpathy_pretrained_greedy", wheels, 0.0, wheels.env_options),
     ]
 
 
 def measure(player: Player, episodes: int, seed: int) -> Interval:
     """Return the player's mean score in its environment's metric, over whole episodes."""
-    results = evaluate(player.policy, player.env_id, episodes, player.epsilon, seed, **player.env_kwargs)
+    results = evaluate(player.policy, player.env_id, episodes, player.epsilon, seed, **player.env_options)
     per_step = references.metric(player.env_id).per_step
     return student_interval([one.episode_return / (one.episode_length if per_step else 1) for one in results])
 

@@ -1,7 +1,8 @@
-"""Where agents live: importing this registers the worlds with Gymnasium."""
+"""Where agents live: importing this registers the worlds and the Atari games with Gymnasium."""
 
-from envs.factory import DEFAULT_ENV, action_names, make, make_vec, protocol, register, resolve
+from envs.factory import DEFAULT_ENV, action_names, is_atari, make, make_vec, options, protocol, register, resolve
+from envs.protocols import Protocol
 
 register()
 
-__all__ = ["DEFAULT_ENV", "action_names", "make", "make_vec", "protocol", "resolve"]
+__all__ = ["DEFAULT_ENV", "Protocol", "action_names", "is_atari", "make", "make_vec", "options", "protocol", "resolve"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import DtypeObservation, FlattenObservation
 
 from common.errors import UserError, unknown
+from envs import atari, protocols
 from envs.adapters import WORLDS, WorldEnv
+from envs.protocols import Protocol
 
 NAMESPACE = "tidepool"
 DEFAULT_ENV = f"{NAMESPACE}/Waterworld-v1"
@@ -25,7 +27,7 @@ EPISODE_STEPS = {"Waterworld-v0": 1000, "Waterworld-v1": 1000, "RLDemo-v0": 5000
 
 
 def register() -> None:
-    """Make the worlds known to `gymnasium.make` and `gymnasium.make_vec`."""
+    """Make the worlds and the Atari games known to Gymnasium."""
     for world in WORLDS:
         gymnasium.register(
             id=f"{NAMESPACE}/{world}",
@@ -36,6 +38,7 @@ def register() -> None:
             disable_env_checker=True,
             kwargs={"world": world},
         )
+    atari.register()
 
 
 def resolve(env_id: str) -> str:
@@ -45,29 +48,66 @@ def resolve(env_id: str) -> str:
         UserError: no such environment; the message names the nearest ones.
     """
     known = gymnasium.registry
-    for candidate in (env_id, f"{NAMESPACE}/{env_id}"):
-        if candidate in known:
+    if env_id.startswith(f"{atari.NAMESPACE}/") and not atari.games():
+        raise UserError(f"{env_id} needs the Atari emulator: pip install ale-py")
+    for candidate in (env_id, f"{NAMESPACE}/{env_id}", f"{atari.NAMESPACE}/{env_id}"):
+        if candidate in known and not _old_atari(candidate):
             return candidate
     # plain names win over namespaced ones, late versions over early ones
-    by_preference = sorted(known, key=lambda name: ("/" not in name, name))
-    bare = {re.sub(r"-v\d+$", "", name.split("/")[-1]): name for name in by_preference}
-    if env_id in bare:  # a name without its version
-        raise UserError(f"unknown environment '{env_id}'; did you mean {bare[env_id]}?")
+    by_preference = sorted((name for name in known if not _old_atari(name)), key=lambda name: ("/" not in name, name))
+    bare = {_bare(name).lower(): name for name in by_preference}
+    meant = re.sub(r"noframeskip|deterministic", "", _bare(env_id).lower())
+    if meant in bare:  # a name without its version, or with an old one
+        raise UserError(f"unknown environment '{env_id}'; did you mean {bare[meant]}?")
     ours = [f"{NAMESPACE}/{world}" for world in WORLDS] + list(WORLDS)
-    raise unknown("environment", env_id, [*ours, *known])
+    raise unknown("environment", env_id, [*ours, *by_preference])
 
 
-def protocol(env_id: str) -> str:
-    """Return the name of the protocol under which an episode of this environment is scored."""
+def _bare(env_id: str) -> str:
+    """Return an id without namespace and version."""
+    return re.sub(r"-v\d+$", "", env_id.split("/")[-1])
+
+
+def _old_atari(env_id: str) -> bool:
+    """Whether this is one of the ids of before 2021 (``PongNoFrameskip-v4``), whose rules are other ones."""
+    spec = gymnasium.registry[env_id]
+    return str(spec.entry_point).startswith("ale_py") and spec.namespace is None
+
+
+def is_atari(env_id: str) -> bool:
+    """Whether a resolved id is an Atari game's."""
+    return env_id.startswith(f"{atari.NAMESPACE}/")
+
+
+def protocol(env_id: str, name: str = protocols.DEFAULT) -> Protocol:
+    """Return the rules under which an episode is played and judged.
+
+    Raises:
+        UserError: the environment has no protocol of that name.
+    """
+    if is_atari(env_id):
+        return protocols.atari(name)
     world = env_id.removeprefix(f"{NAMESPACE}/")
     if world in EPISODE_STEPS:
-        return f"{world.split('-')[0].lower()}-{EPISODE_STEPS[world]}"
-    return "gymnasium-default"
+        own = f"{world.split('-')[0].lower()}-{EPISODE_STEPS[world]}"
+        return protocols.only_default(name, env_id, Protocol(own, "this project"))
+    return protocols.only_default(name, env_id, Protocol("gymnasium-default", "the environment's own registration"))
+
+
+def options(
+    env_id: str, name: str = protocols.DEFAULT, evaluation: bool = True, **preprocessing: Any
+) -> dict[str, Any]:
+    """Return the options with which `make` and `make_vec` follow a protocol.
+
+    ``preprocessing`` (frame_size, frame_stack) is for Atari's frames and ignored elsewhere.
+    """
+    rules = protocol(env_id, name)
+    return {**(rules.evaluation if evaluation else rules.training), **(preprocessing if is_atari(env_id) else {})}
 
 
 def action_names(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
     """Return the name of each action of an environment; numbers where it has no names."""
-    if isinstance(env.unwrapped, WorldEnv):
+    if isinstance(env.unwrapped, WorldEnv | atari.Atari):
         return env.unwrapped.action_names
     assert isinstance(env.action_space, spaces.Discrete)  # `make` refuses all others
     return tuple(str(action) for action in range(int(env.action_space.n)))
@@ -80,6 +120,8 @@ def make(env_id: str, render_mode: str | None = None, **options: Any) -> gymnasi
         UserError: an unknown id, an environment whose packages are missing, or whose actions are not discrete.
     """
     name = resolve(env_id)
+    if is_atari(name):
+        return atari.Atari(name, render_mode, **_rules(name, options))
     if render_mode is not None:  # not every environment knows the word
         options["render_mode"] = render_mode
     try:
@@ -93,7 +135,8 @@ def make(env_id: str, render_mode: str | None = None, **options: Any) -> gymnasi
 def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any) -> VectorEnv[Any, Any, Any]:
     """Return N environments that never reset themselves; with a seed, already reset with seed + i.
 
-    Observations are flat float32 vectors (N, D). Any Gymnasium id with discrete actions will do.
+    Observations are flat float32 vectors (N, D), of Atari games stacks of frames (N, 4, 84, 84) uint8.
+    Any Gymnasium id with discrete actions will do.
 
     Raises:
         UserError: as `make`.
@@ -101,9 +144,12 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     name = resolve(env_id)
     if num_envs < 1:
         raise UserError(f"--num-envs {num_envs} is out of range; at least 1 is needed")
-    if gymnasium.spec(name).vector_entry_point == "envs.adapters:WorldVectorEnv":
+    envs: VectorEnv[Any, Any, Any]
+    if is_atari(name):
+        envs = atari.AtariVector(name, num_envs, **_rules(name, options))
+    elif gymnasium.spec(name).vector_entry_point == "envs.adapters:WorldVectorEnv":
         with _originals_are_not_out_of_date():
-            envs: VectorEnv[Any, Any, Any] = gymnasium.make_vec(name, num_envs, **options)
+            envs = gymnasium.make_vec(name, num_envs, **options)
     else:
         envs = SyncVectorEnv(
             [lambda: make(name, **options) for _ in range(num_envs)], autoreset_mode=AutoresetMode.DISABLED
@@ -111,6 +157,11 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     if seed is not None:
         envs.reset(seed=seed)
     return envs
+
+
+def _rules(env_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a game: those given, the rest as the default protocol judges."""
+    return {**protocol(env_id).evaluation, **options}
 
 
 @contextmanager

@@ -19,11 +19,13 @@ from torch import Tensor
 from common.errors import UserError
 from common.files import read_json, write_bytes, write_json
 from learning.learner import Learner
-from learning.policy import NetworkPolicy
+from learning.policy import NetworkPolicy, player
 from learning.recipe import Recipe
+from learning.replay import Replay
 from learning.runfolder import as_json
 
 FORMAT = 1
+RENAMED = {"adam_epsilon": "optimizer_epsilon"}  # settings of older agents and runs
 MANIFEST, WEIGHTS = "manifest.json", "network.safetensors"
 
 
@@ -69,7 +71,9 @@ def load_agent(folder: Path, recipe: Recipe) -> NetworkPolicy:
     manifest = read_manifest(folder)
     config = config_from(recipe.config, manifest["config"], folder / MANIFEST)
     shape = tuple(manifest["observation"]["shape"])
-    space = spaces.Box(-np.inf, np.inf, shape, np.dtype(manifest["observation"]["dtype"]).type)
+    dtype = np.dtype(manifest["observation"]["dtype"])
+    bound = 255 if dtype == np.uint8 else np.inf
+    space = spaces.Box(-bound if dtype.kind == "f" else 0, bound, shape, dtype.type)
     network = recipe.network(space, manifest["num_actions"], config, torch.Generator())
     weights = _read_tensors(folder / WEIGHTS, manifest["sha256"])
     for name, wanted in network.state_dict().items():
@@ -79,7 +83,7 @@ def load_agent(folder: Path, recipe: Recipe) -> NetworkPolicy:
                 f"{folder}: {WEIGHTS} does not fit {MANIFEST}: {name} is {found}, not {tuple(wanted.shape)}"
             )
     network.load_state_dict(weights, strict=False)
-    return NetworkPolicy(recipe.name, manifest["env_id"], network, manifest["num_actions"], config.eval_epsilon)
+    return player(recipe.name, config, manifest["env_id"], network, manifest["num_actions"])
 
 
 def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
@@ -96,6 +100,7 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
 
 def config_from(cls: type[Any], values: Mapping[str, Any], path: Path) -> Any:
     """Return a settings dataclass from JSON's types; an unknown field is a `UserError` that names the file."""
+    values = {RENAMED.get(key, key): value for key, value in values.items()}
     known = {field.name for field in dataclasses.fields(cls)}
     if strangers := set(values) - known:
         raise UserError(f"{path}: settings that this version does not know: {', '.join(sorted(strangers))}")
@@ -144,3 +149,26 @@ def load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         return safetensors.numpy.load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: not readable ({error})") from None
+
+
+def save_replay(folder: Path, replay: Replay) -> None:
+    """Write a replay: its observations as ``observations.npy``, ring by ring and so without a second copy in memory."""
+    save_arrays(folder / "replay.safetensors", replay.state())
+    held, path = replay.held, folder / "observations.npy"
+    unfinished = path.with_suffix(".part")
+    dtype = held.new_empty(0, device="cpu").numpy().dtype
+    file = np.lib.format.open_memmap(unfinished, "w+", dtype, tuple(held.shape))
+    for here, ring in zip(file, held, strict=True):
+        here[...] = ring.cpu().numpy()
+    file.flush()
+    unfinished.replace(path)
+
+
+def load_replay(folder: Path, replay: Replay) -> None:
+    """Fill a fresh replay with what `save_replay` wrote."""
+    path = folder / "observations.npy"
+    try:
+        held = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable ({error})") from None
+    replay.load(load_arrays(folder / "replay.safetensors"), held)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from common.settings import Between
 
@@ -30,12 +30,16 @@ class LearnerConfig:
     """Transitions learnt from per new transition; independent of the number of environments."""
     learning_starts: Annotated[int, Between(0, 10**9)] = 1_000
     """Agent steps before the first update."""
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """Adam (arXiv:1412.6980) or the centred RMSProp of the first DQN."""
     learning_rate: Annotated[float, Between(1e-8, 1.0)] = 5e-4
-    """Adam's step size at the start."""
+    """The optimiser's step size at the start."""
     final_learning_rate: Annotated[float, Between(0.0, 1.0)] = 5e-5
-    """Adam's step size at the end; it falls linearly over the run."""
-    adam_epsilon: Annotated[float, Between(1e-12, 1.0)] = 1e-8
-    """Adam's guard against division by zero."""
+    """The optimiser's step size at the end; it falls linearly over the run."""
+    optimizer_epsilon: Annotated[float, Between(1e-12, 1.0)] = 1e-8
+    """The optimiser's guard against division by zero: Adam adds it to the root, RMSProp under it."""
+    rmsprop_decay: Annotated[float, Between(0.0, 1.0)] = 0.95
+    """What RMSProp keeps of its running means, per update."""
     max_grad_norm: Annotated[float, Between(1e-6, 1e9)] = 10.0
     """Gradients longer than this are cut to it."""
     target_period: Annotated[int, Between(1, 10**7)] = 500
@@ -45,6 +49,14 @@ class LearnerConfig:
     epsilon_final: Annotated[float, Between(0.0, 1.0)] = 0.03
     """Share of random actions after the schedule."""
     epsilon_steps: Steps = 60_000
-    """Agent steps over which the share of random actions falls linearly."""
-    eval_epsilon: Annotated[float, Between(0.0, 1.0)] = 0.0
-    """Share of random actions in evaluation."""
+    """Agent steps after learning_starts over which the share of random actions falls linearly."""
+    eval_epsilon: Annotated[float, Between(0.0, 1.0)] | None = None
+    """Share of random actions in evaluation; by default the protocol's."""
+    clip_rewards: bool = False
+    """Learn from the sign-preserving clip of rewards to [-1, 1]; what is logged stays raw."""
+    protocol: str = "default"
+    """Rules of the episodes. Atari: machado2018 (the default), mnih2015 or dqn_zoo."""
+    frame_size: Annotated[int, Between(20, 210)] = 84
+    """Atari: height and width of the frames that the network sees, pixels."""
+    frame_stack: Annotated[int, Between(1, 16)] = 4
+    """Atari: newest frames that make an observation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ class Step(NamedTuple):
     obs: NDArray[Any]  # (N, ...) the true next observations, also where an episode ended
     reward: NDArray[np.float64]  # (N,) raw
     terminated: NDArray[np.bool_]  # (N,)
+    life_lost: NDArray[np.bool_]  # (N,) and the episode goes on
     done: NDArray[np.bool_]  # (N,) terminated or truncated
     finished: list[tuple[float, int]]  # return and length of each episode that ended
 
@@ -27,10 +29,15 @@ class Episodes:
 
     A running episode is its seed and its actions, so that is what ``state`` keeps of it: no emulator
     snapshot, and exact for every environment that is deterministic given its seed.
+
+    A step is split into `send` and `receive`: environments with threads of their own (Atari) work in
+    between, while the caller learns.
     """
 
-    def __init__(self, env_id: str, num_envs: int, seed: int) -> None:
-        self.vec = envs.make_vec(env_id, num_envs)
+    def __init__(self, env_id: str, num_envs: int, seed: int, options: Mapping[str, Any] | None = None) -> None:
+        self.vec = envs.make_vec(env_id, num_envs, **(options or {}))
+        self.stack = int(getattr(self.vec, "frame_stack", 1))  # frames that an observation is made of
+        self.overlaps = hasattr(self.vec, "send")
         space, actions = self.vec.single_observation_space, self.vec.single_action_space
         assert isinstance(space, spaces.Box)
         assert isinstance(actions, spaces.Discrete)
@@ -40,6 +47,7 @@ class Episodes:
         self.returns = np.zeros(num_envs)
         self.actions: list[list[int]] = [[] for _ in range(num_envs)]
         self.finished = 0
+        self._sent = np.zeros(num_envs, np.int64)
         self.obs: NDArray[Any] = np.zeros((num_envs, *space.shape), space.dtype)
 
     def begin(self) -> NDArray[Any]:
@@ -48,18 +56,32 @@ class Episodes:
 
     def step(self, actions: NDArray[np.int64]) -> Step:
         """Step all environments and begin new episodes where one ended; ``self.obs`` is what to act on next."""
-        obs, reward, terminated, truncated, _ = self.vec.step(actions)
+        self.send(actions)
+        return self.receive()
+
+    def send(self, actions: NDArray[np.int64]) -> None:
+        """Hand over what to do, (N,)."""
+        self._sent = actions
+        if self.overlaps:
+            self.vec.send(actions)  # type: ignore[attr-defined]
+
+    def receive(self) -> Step:
+        """Return what `send`'s actions brought, as `step`."""
+        actions = self._sent
+        answer = self.vec.recv() if self.overlaps else self.vec.step(actions)  # type: ignore[attr-defined]
+        obs, reward, terminated, truncated, info = answer
         self.returns += reward
         for played, action in zip(self.actions, actions.tolist(), strict=True):
             played.append(action)
         self.obs = obs
+        life_lost = info.get("life_lost", np.zeros(self.num_envs, np.bool_))
         done = terminated | truncated
         ended = [(float(self.returns[i]), len(self.actions[i])) for i in np.flatnonzero(done)]
         if ended:
             self.finished += len(ended)
             self.number[done] += 1
             self._reset(done)
-        return Step(obs, reward, terminated, done, ended)
+        return Step(obs, reward, terminated, life_lost, done, ended)
 
     def _reset(self, mask: NDArray[np.bool_]) -> NDArray[Any]:
         seeds = [self._seed(i) if mask[i] else None for i in range(self.num_envs)]

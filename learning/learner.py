@@ -9,7 +9,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from learning.config import LearnerConfig
-from learning.policy import NetworkPolicy
+from learning.optimizers import make_optimizer
+from learning.policy import NetworkPolicy, player
 from learning.recipe import Recipe
 from learning.replay import Batch
 from learning.seeding import torch_generator
@@ -36,9 +37,7 @@ class Learner:
         self.target.requires_grad_(False)
         self.num_actions = num_actions
         self.parameters = list(self.online.parameters())
-        self.optimizer = torch.optim.Adam(
-            self.parameters, lr=config.learning_rate, eps=config.adam_epsilon, fused=self.device.type != "mps"
-        )
+        self.optimizer = make_optimizer(self.online, config)
         self.updates = 0
         self.sync_target()
 
@@ -48,7 +47,7 @@ class Learner:
 
     def policy(self, env_id: str) -> NetworkPolicy:
         """Return the online network as a player; it keeps learning while it plays."""
-        return NetworkPolicy(self.recipe.name, env_id, self.online, self.num_actions, self.config.eval_epsilon)
+        return player(self.recipe.name, self.config, env_id, self.online, self.num_actions)
 
     def update(self, batch: Batch, learning_rate: float) -> Update:
         """Learn from one batch; copies the target network when its period is over."""

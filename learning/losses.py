@@ -44,11 +44,19 @@ def bootstrap_value(online: Network, target: Network, next_obs: Tensor, double: 
     return select(judged, chooser.argmax(1))
 
 
-def td_loss(online: Network, target: Network, batch: Batch, double: bool) -> Loss:
-    """Return the Huber loss of the n-step temporal difference error."""
+def squared(error: Tensor) -> Tensor:
+    """Return error^2 / 2."""
+    return error.square() / 2
+
+
+ERROR_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"huber": huber, "mse": squared}
+
+
+def td_loss(online: Network, target: Network, batch: Batch, double: bool, loss: str = "huber") -> Loss:
+    """Return the loss ("huber" or "mse") of the n-step temporal difference error."""
     q = select(online(batch.obs).q_values, batch.action)
     with torch.no_grad():
         value = bootstrap_value(online, target, batch.next_obs, double)
         goal = batch.reward + batch.discount * value
     error = goal - q
-    return Loss(huber(error), error.detach().abs(), q.detach())
+    return Loss(ERROR_LOSSES[loss](error), error.detach().abs(), q.detach())

@@ -12,28 +12,13 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from learning.encoders import CONVOLUTIONS, Convolutions, Scale
+
 
 class QOutput(NamedTuple):
     """What every network returns; distributional heads will add fields, acting never needs them."""
 
     q_values: Tensor  # (B, A) expected discounted return of each action
-
-
-class Scale(nn.Module):
-    """Bring observations to about [-1, 1] by the bounds of their space; unbounded entries stay as they are."""
-
-    factor: Tensor
-
-    def __init__(self, space: spaces.Box) -> None:
-        super().__init__()
-        bound = np.maximum(np.abs(space.low), np.abs(space.high)).astype(np.float64)
-        usable = np.isfinite(bound) & (bound > 0) & (bound < 1e6)  # 3e38 means "no bound" in Gymnasium
-        factor = np.where(usable, 1.0 / np.where(usable, bound, 1.0), 1.0)
-        self.register_buffer("factor", torch.as_tensor(factor, dtype=torch.float32))
-
-    def forward(self, obs: Tensor) -> Tensor:
-        """Return the scaled observation as float32, same shape."""
-        return obs.float() * self.factor
 
 
 class Expected(nn.Module):
@@ -58,32 +43,45 @@ class Expected(nn.Module):
 
 
 class QNetwork(nn.Module):
-    """Scaled observation -> fully connected layers with ReLU -> head."""
+    """Observation -> encoder -> head: the expected returns of all actions.
+
+    Vectors are scaled and go straight to the fully connected layers; frames go through convolutions first.
+    """
 
     def __init__(
-        self, space: spaces.Box, num_actions: int, hidden: Sequence[int], dueling: bool, generator: torch.Generator
-    ) -> None:
+        self, space: spaces.Box, num_actions: int, encoder: str, hidden: Sequence[int], dueling: bool,
+        generator: torch.Generator,
+    ) -> None:  # fmt: skip
         super().__init__()
-        widths = [int(np.prod(space.shape)), *hidden]
-        self.scale = Scale(space)
+        name = automatic_encoder(space) if encoder == "auto" else encoder
+        self.scale = Scale(space) if name == "mlp" else None
+        self.convolutions = None if name == "mlp" else Convolutions(space, CONVOLUTIONS[name])
+        width = self.convolutions.features if self.convolutions else int(np.prod(space.shape))
+        widths = [width, *hidden]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.head = Expected(widths[-1], num_actions, dueling)
         initialise(self, generator)
 
     def forward(self, obs: Tensor) -> QOutput:
-        """Return the expected returns of all actions, (B, A), for observations (B, D)."""
-        features = self.scale(obs).flatten(1)
+        """Return the expected returns of all actions, (B, A), for observations (B, ...)."""
+        features = self.scale(obs).flatten(1) if self.scale is not None else self.convolutions(obs)  # type: ignore[misc]
         for layer in self.layers:
             features = torch.relu(layer(features))
         return self.head(features)  # type: ignore[no-any-return]
 
 
+def automatic_encoder(space: spaces.Box) -> str:
+    """Return the encoder for a kind of observation: the paper's convolutions for frames, none for vectors."""
+    return "nature" if len(space.shape) == 3 and space.dtype == np.uint8 else "mlp"
+
+
 @torch.no_grad()
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw every linear layer from U(-1/sqrt(inputs), 1/sqrt(inputs)), torch's default, but from our generator."""
+    """Draw every layer from U(-1/sqrt(inputs), 1/sqrt(inputs)), torch's default, but from our generator."""
     for module in network.modules():
-        if isinstance(module, nn.Linear):
-            bound = 1.0 / math.sqrt(module.in_features)
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            bound = 1.0 / math.sqrt(module.weight[0].numel())
+            assert module.bias is not None
             module.weight.uniform_(-bound, bound, generator=generator)
             module.bias.uniform_(-bound, bound, generator=generator)
 

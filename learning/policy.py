@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+
+import envs
+from learning.config import LearnerConfig
 
 
 @runtime_checkable
@@ -48,10 +52,12 @@ class NetworkPolicy:
     """A Q network that plays: the action with the highest expectation, or a random one."""
 
     def __init__(
-        self, name: str, env_id: str | None, network: nn.Module, num_actions: int, default_epsilon: float = 0.0
-    ) -> None:
+        self, name: str, env_id: str | None, network: nn.Module, num_actions: int, default_epsilon: float = 0.0,
+        env_options: Mapping[str, Any] | None = None, protocol: str = "default",
+    ) -> None:  # fmt: skip
         self.name, self.env_id, self.num_actions = name, env_id, num_actions
-        self.default_epsilon = default_epsilon
+        self.default_epsilon, self.protocol = default_epsilon, protocol
+        self.env_options = dict(env_options or {})  # of the environment in which it is judged
         self.network = network
         self.device = next(network.parameters()).device
 
@@ -66,3 +72,19 @@ class NetworkPolicy:
         """Return epsilon-greedy actions, (B, ...) -> (B,)."""
         best = self.network(torch.from_numpy(obs).to(self.device)).q_values.argmax(1)
         return explore(best.cpu().numpy(), self.num_actions, epsilon, rng)
+
+
+def player(name: str, config: LearnerConfig, env_id: str, network: nn.Module, num_actions: int) -> NetworkPolicy:
+    """Return a network as a player, under the protocol that its settings name."""
+    rules = envs.protocol(env_id, config.protocol)
+    epsilon = rules.eval_epsilon if config.eval_epsilon is None else config.eval_epsilon
+    return NetworkPolicy(
+        name, env_id, network, num_actions, epsilon, env_options(env_id, config, evaluation=True), rules.name
+    )
+
+
+def env_options(env_id: str, config: LearnerConfig, evaluation: bool) -> dict[str, Any]:
+    """Return the options of the environments that the settings ask for."""
+    return envs.options(
+        env_id, config.protocol, evaluation, frame_size=config.frame_size, frame_stack=config.frame_stack
+    )

@@ -3,69 +3,67 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
 import psutil
 import torch
 from gymnasium import spaces
-from gymnasium.vector import VectorEnv
 
 import envs
 from common.errors import UserError
-from learning.learner import Learner
 from learning.networks import count_parameters
 from learning.replay import Replay
-from learning.trainer import Plan
+from learning.trainer import Plan, Trainer
 
 SAFE_SHARE = 0.9  # of the free memory; the rest is for everything that is not the replay
+REHEARSAL_STEPS = 1_000  # agent steps that are timed
+REHEARSAL_SECONDS = 5.0  # and at most so long, unless a budget depends on it
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """What the first line tells; ``seconds`` is an estimate."""
+    """What the first line tells; ``steps_per_second`` is measured, ``seconds`` an estimate made from it."""
 
     device: str
+    storage: str
     replay_bytes: int
     parameters: int
+    steps_per_second: float
     seconds: float
 
     def __str__(self) -> str:
         minutes, seconds = divmod(round(self.seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        time_left = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
+        where = "" if self.storage == self.device else " in host memory"
         return (
-            f"device {self.device} | replay {self.replay_bytes / 1e6:,.0f} MB | network {self.parameters:,} parameters"
-            f" | about {minutes} min {seconds:02d} s"
+            f"device {self.device} | replay {self.replay_bytes / 1e6:,.0f} MB{where}"
+            f" | network {self.parameters:,} parameters | about {time_left}"
         )
 
 
-def preflight(plan: Plan, device: str) -> Preflight:
+def preflight(plan: Plan, device: str, longest: float = REHEARSAL_SECONDS) -> Preflight:
     """Return what a run will take; ``device`` "auto" means the one that learns fastest, by measuring.
+
+    A throwaway trainer plays and learns a thousand steps on each device, at most ``longest`` seconds.
 
     Raises:
         UserError: the replay does not fit into memory (with the size that would), or no such device.
     """
-    vec = envs.make_vec(plan.env_id, plan.config.num_envs, seed=0)
-    try:
-        space, actions = vec.single_observation_space, vec.single_action_space
-        assert isinstance(space, spaces.Box)
-        assert isinstance(actions, spaces.Discrete)
-        candidates = available_devices() if device == "auto" else [device]
-        if candidates[0] not in available_devices():
-            raise UserError(f"--device {device} is not there; this machine has {', '.join(available_devices())}")
-        needed = Replay.bytes_needed(plan.config.capacity, space)
-        check_memory(needed, space, psutil.virtual_memory().available)
-        steps, updates = _amounts(plan)
-        step_s = _time_environment(vec)
-        times = {}
-        for name in candidates:
-            act_s, update_s, parameters = _time_learner(plan, space, int(actions.n), name)
-            times[name] = steps * (step_s + act_s) + updates * update_s
-    finally:
-        vec.close()
-    fastest = min(times, key=times.__getitem__)
-    return Preflight(fastest, needed, parameters, times[fastest])
+    candidates = available_devices() if device == "auto" else [device]
+    if candidates[0] not in available_devices():
+        raise UserError(f"--device {device} is not there; this machine has {', '.join(available_devices())}")
+    vec = envs.make_vec(plan.env_id, 1, **plan.env_options())
+    space, stack = vec.single_observation_space, int(getattr(vec, "frame_stack", 1))
+    vec.close()
+    assert isinstance(space, spaces.Box)
+    needed = Replay.bytes_needed(plan.config.capacity, space, stack)
+    storages = {name: place(needed, space, stack, name) for name in candidates}
+    measured = {name: rehearse(replace(plan, device=name, storage=storages[name]), longest) for name in candidates}
+    fastest = max(measured, key=lambda name: measured[name][0])
+    speed, parameters = measured[fastest]
+    seconds = plan.config.total_timesteps / speed
+    return Preflight(fastest, storages[fastest], needed, parameters, speed, seconds)
 
 
 def available_devices() -> list[str]:
@@ -78,61 +76,43 @@ def available_devices() -> list[str]:
     return devices
 
 
-def check_memory(needed: int, space: spaces.Box, free: int) -> None:
+def place(needed: int, space: spaces.Box, stack: int, device: str) -> str:
+    """Return where a replay of ``needed`` bytes fits: with the learner, else in host memory; `UserError` if nowhere."""
+    if device == "cuda" and needed <= torch.cuda.mem_get_info()[0] * SAFE_SHARE:
+        return device
+    check_memory(needed, space, psutil.virtual_memory().available, stack)
+    return "cpu" if device == "cuda" else device  # MPS shares the host's memory
+
+
+def check_memory(needed: int, space: spaces.Box, free: int, stack: int = 1) -> None:
     """Raise `UserError` with the capacity that would fit when a replay of ``needed`` bytes does not."""
     usable = int(free * SAFE_SHARE)
     if needed > usable:
-        fits = usable // Replay.bytes_needed(1, space)
+        fits = usable // Replay.bytes_needed(1, space, stack)
         raise UserError(
             f"the replay would take {needed / 1e9:,.1f} GB and {usable / 1e9:,.1f} GB can be used;"
             f" --capacity {fits} would fit"
         )
 
 
-def _amounts(plan: Plan) -> tuple[float, float]:
-    """Return how many vector steps and updates are to come."""
+def rehearse(plan: Plan, longest: float) -> tuple[float, int]:
+    """Return agent steps a second with acting, playing, remembering and learning; and the network's size."""
     config = plan.config
-    learning = max(config.total_timesteps - config.learning_starts, 0)
-    return config.total_timesteps / config.num_envs, learning * config.replay_ratio / config.batch_size
-
-
-def _time_environment(vec: VectorEnv[Any, Any, Any], repeats: int = 20) -> float:
-    """Return the seconds of one vector step; the kernels are compiled before the clock starts."""
-    actions = np.zeros(vec.num_envs, np.int64)
-    vec.step(actions)
-    vec.reset(seed=0)
-    began = time.perf_counter()
-    for _ in range(repeats):
-        _, _, terminated, truncated, _ = vec.step(actions)
-        if (done := terminated | truncated).any():
-            vec.reset(options={"reset_mask": done})
-    return (time.perf_counter() - began) / repeats
-
-
-def _time_learner(
-    plan: Plan, space: spaces.Box, num_actions: int, device: str, repeats: int = 20
-) -> tuple[float, float, int]:
-    """Return the seconds of acting once and of one update, and the network's size, on a throwaway learner."""
+    num_envs = config.num_envs
     # never larger than asked for, so that a capacity that is too small is refused here, before the start
-    config = replace(plan.config, capacity=min(plan.config.capacity, max(4 * plan.config.num_envs, 1024)))
-    learner = Learner(plan.recipe, config, space, num_actions, seed=0, device=device)
-    replay = Replay(config.capacity, config.num_envs, space, config.n_step, device)
-    policy, rng = learner.policy(plan.env_id), np.random.default_rng(0)
-    obs = np.zeros((config.num_envs, *space.shape), space.dtype)
-    zeros = np.zeros(config.num_envs)
-    replay.reset(obs)
-    replay.add(zeros, zeros, zeros, obs)
-
-    def timed(action: Callable[[], object], count: int) -> float:
-        for _ in range(3):
-            action()
-        began = time.perf_counter()
-        for _ in range(count):
-            action()
-        if device != "cpu":
+    capacity = min(config.capacity, max(20_000, 40 * num_envs))
+    warm_up = 10 * num_envs  # kernels are compiled, the first updates made, before the clock starts
+    trainer = Trainer(replace(plan, config=replace(config, capacity=capacity, learning_starts=5 * num_envs)), None)
+    try:
+        trainer.begin()
+        while trainer.agent_steps < warm_up or (trainer.learner.updates < 2 and trainer.agent_steps < 2 * warm_up):
+            trainer.step()
+        began, before = time.perf_counter(), trainer.agent_steps
+        while trainer.agent_steps - before < REHEARSAL_STEPS and time.perf_counter() - began < longest:
+            trainer.step()
+        if plan.device != "cpu":
             torch.accelerator.synchronize()  # the clock stops when the work is done, not when it is queued
-        return (time.perf_counter() - began) / count
-
-    act_s = timed(lambda: policy.act(obs, 0.5, rng), repeats)
-    update_s = timed(lambda: learner.update(replay.sample(config.batch_size, rng), 0.0).loss, repeats)
-    return act_s, update_s, count_parameters(learner.online)
+        speed = (trainer.agent_steps - before) / (time.perf_counter() - began)
+        return speed, count_parameters(trainer.learner.online)
+    finally:
+        trainer.episodes.close()

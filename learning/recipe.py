@@ -16,15 +16,22 @@ from learning.replay import Batch
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """An agent: its settings, its network and its loss.
+class Preset:
+    """Named values for an agent's settings; those it does not name keep their defaults."""
 
-    ``presets`` maps a preset's name to the fields it changes; "default" is the config as it stands.
-    """
+    about: str
+    frames: bool
+    """Made for stacks of frames (Atari); otherwise for vectors."""
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An agent: its settings, its network and its loss."""
 
     name: str
     paper: str
     config: type[LearnerConfig]
-    presets: Mapping[str, Mapping[str, Any]]
+    presets: Mapping[str, Preset]
     network: Callable[[spaces.Box, int, Any, torch.Generator], nn.Module]
     loss: Callable[[Network, Network, Batch, Any], Loss]

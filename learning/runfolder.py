@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib.util
 import platform
 import subprocess
 import time
@@ -39,6 +40,9 @@ TAGS = {
     "learning": "time/learning",
 }
 METRIC_COLUMNS = ("agent_steps", "frames", "updates", "episodes", "wall_s", *TAGS)
+
+
+LIBRARIES = ("torch", "numpy", "numba", "gymnasium", "ale-py")
 
 
 class RunFolder:
@@ -87,12 +91,14 @@ class RunFolder:
             if value is not None:
                 self._board.add_scalar(tag, value, int(row["agent_steps"] or 0))
 
-    def log_evaluation(self, results: Iterable[EpisodeResult], agent_steps: int, epsilon: float, protocol: str) -> None:
-        """Append one row an episode to ``eval.csv``."""
+    def log_evaluation(
+        self, results: Iterable[EpisodeResult], agent_steps: int, frames: int, epsilon: float, protocol: str
+    ) -> None:
+        """Append one row an episode to ``eval.csv``; ``agent_steps`` and emulator ``frames`` are the training's."""
         common = {
             **{key: self.config[key] for key in ("env_id", "agent", "seed")},
             "agent_steps": agent_steps,
-            "frames": agent_steps,  # without a frame skip one agent step is one frame
+            "frames": frames,
             "epsilon": epsilon,
             "protocol": protocol,
         }
@@ -133,7 +139,7 @@ def provenance(device: str, threads: int) -> dict[str, Any]:
         "commit": _commit(),
         "versions": {
             "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("torch", "numpy", "numba", "gymnasium")},
+            **{name: metadata.version(name) for name in LIBRARIES if _installed(name)},
         },
         "device": device,
         "threads": threads,
@@ -143,6 +149,10 @@ def provenance(device: str, threads: int) -> dict[str, Any]:
             "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         },
     }
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name.replace("-", "_")) is not None
 
 
 def _commit() -> str | None:

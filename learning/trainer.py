@@ -19,6 +19,7 @@ from learning.config import LearnerConfig
 from learning.episodes import Episodes
 from learning.evaluate import EpisodeResult, evaluate
 from learning.learner import Learner, Update
+from learning.policy import env_options
 from learning.recipe import Recipe
 from learning.replay import Replay
 from learning.runfolder import RunFolder
@@ -42,6 +43,17 @@ class Plan:
     """Evaluations of a run, the final one included."""
     eval_episodes: int = 100
     """Episodes of the final evaluation; those on the way take a fifth."""
+    storage: str | None = None
+    """Where the replay's observations lie; None: with the learner."""
+
+    @property
+    def protocol(self) -> envs.Protocol:
+        """The rules of the episodes."""
+        return envs.protocol(self.env_id, self.config.protocol)
+
+    def env_options(self, evaluation: bool = False) -> dict[str, Any]:
+        """Return the options of the environments of training or of evaluation."""
+        return env_options(self.env_id, self.config, evaluation)
 
 
 class Watcher(Protocol):
@@ -57,13 +69,17 @@ class Watcher(Protocol):
 class Trainer:
     """One training run, from its plan or from its saved state to the last evaluation."""
 
-    def __init__(self, plan: Plan, run: RunFolder) -> None:
-        self.plan, self.run_folder = plan, run
+    def __init__(self, plan: Plan, run: RunFolder | None) -> None:
+        """``run`` None: nothing is written; only `begin` and `step` may be called, for a rehearsal."""
+        self.plan, self._run_folder = plan, run
         config = plan.config
-        self.episodes = Episodes(plan.env_id, config.num_envs, plan.seed)
+        self.rules = plan.protocol
+        self.episodes = Episodes(plan.env_id, config.num_envs, plan.seed, plan.env_options())
         self.space = self.episodes.space
         self.learner = Learner(plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device)
-        self.replay = Replay(config.capacity, config.num_envs, self.space, config.n_step, plan.device)
+        self.replay = Replay(
+            config.capacity, config.num_envs, self.space, config.n_step, plan.device, self.episodes.stack, plan.storage
+        )
         self.policy = self.learner.policy(plan.env_id)
         self.rng = {name: numpy_generator(plan.seed, name) for name in ("exploration", "replay")}
         self.agent_steps = 0
@@ -74,6 +90,12 @@ class Trainer:
         self.unread: list[Update] = []
         self.stop_requested = False
 
+    @property
+    def run_folder(self) -> RunFolder:
+        """Where everything is written."""
+        assert self._run_folder is not None
+        return self._run_folder
+
     # ------------------------------------------------------------------ the loop
 
     def run(self, watcher: Watcher) -> bool:
@@ -81,12 +103,12 @@ class Trainer:
         config = self.plan.config
         began, logged_at, logged_steps = time.perf_counter(), time.perf_counter(), self.agent_steps
         if self.replay.filled == 0:
-            self.replay.reset(self.episodes.begin())
+            self.begin()
         log_every = max(config.total_timesteps // LOGS_PER_RUN, config.num_envs)
         eval_every = config.total_timesteps / self.plan.evaluations
         while self.agent_steps < config.total_timesteps and not self.stop_requested:
             before = self.agent_steps
-            self._step()
+            self.step()
             now = self.agent_steps
             if now // log_every > before // log_every:
                 clock = time.perf_counter()
@@ -109,38 +131,58 @@ class Trainer:
         self.episodes.close()
         return finished
 
-    def _step(self) -> None:
-        """Act once in every environment, remember it, learn as often as the replay ratio asks."""
+    def begin(self) -> None:
+        """Start the first episodes."""
+        self.replay.reset(self.episodes.begin())
+
+    def step(self) -> None:
+        """Act once in every environment, learn as often as the replay ratio asks, remember what came of it.
+
+        Environments with threads of their own step while the network learns.
+        """
         config, watch = self.plan.config, self.watch
         with watch("acting"):
             actions = self.policy.act(self.episodes.obs, self.epsilon, self.rng["exploration"])
+            self.episodes.send(actions)
+        if self.agent_steps > config.learning_starts:
+            with watch("learning"):
+                self._learn()
         with watch("environment"):
-            step = self.episodes.step(actions)
-            discount = config.gamma * (1.0 - step.terminated)
-            self.replay.add(actions, step.reward, discount, step.obs)
+            step = self.episodes.receive()
+            cut = step.terminated | step.life_lost if self.rules.life_loss_cuts else step.terminated
+            reward = np.clip(step.reward, -1.0, 1.0) if config.clip_rewards else step.reward
+            self.replay.add(actions, reward, config.gamma * (1.0 - cut), step.obs)
             if step.done.any():
                 self.recent.extend(step.finished)
                 self.replay.reset(self.episodes.obs, step.done)
         self.agent_steps += config.num_envs
-        if self.agent_steps >= config.learning_starts:
-            self.owed += config.num_envs * config.replay_ratio / config.batch_size
-            with watch("learning"):
-                while self.owed >= 1.0:
-                    self.owed -= 1.0
-                    batch = self.replay.sample(config.batch_size, self.rng["replay"])
-                    self.unread.append(self.learner.update(batch, self.learning_rate))
+
+    def _learn(self) -> None:
+        """Make the updates that one step of all environments is worth."""
+        config = self.plan.config
+        self.owed += config.num_envs * config.replay_ratio / config.batch_size
+        while self.owed >= 1.0:
+            self.owed -= 1.0
+            batch = self.replay.sample(config.batch_size, self.rng["replay"])
+            self.unread.append(self.learner.update(batch, self.learning_rate))
 
     @property
     def epsilon(self) -> float:
         """Share of random actions now."""
         config = self.plan.config
-        return linear(config.epsilon_start, config.epsilon_final, config.epsilon_steps, self.agent_steps)
+        learnt = self.agent_steps - config.learning_starts
+        return linear(config.epsilon_start, config.epsilon_final, config.epsilon_steps, learnt)
 
     @property
     def learning_rate(self) -> float:
         """Adam's step size now."""
         config = self.plan.config
         return linear(config.learning_rate, config.final_learning_rate, config.total_timesteps, self.agent_steps)
+
+    @property
+    def _frames(self) -> int:
+        """Emulator frames so far."""
+        return self.agent_steps * self.rules.frames_per_step
 
     # ------------------------------------------------------------------ what is reported
 
@@ -171,7 +213,7 @@ class Trainer:
         lengths = [length for _, length in self.recent]
         row = {
             "agent_steps": self.agent_steps,
-            "frames": self.agent_steps,
+            "frames": self._frames,
             "updates": self.learner.updates,
             "episodes": self.episodes.finished,
             "wall_s": round(wall_s, 2),
@@ -190,11 +232,11 @@ class Trainer:
     def _evaluate(self, watcher: Watcher, episodes: int) -> None:
         """Judge the present network on environments of its own, then save it."""
         self._check_losses()
-        epsilon = self.plan.config.eval_epsilon
-        results = evaluate(self.policy, self.plan.env_id, episodes, epsilon)
-        self.run_folder.log_evaluation(results, self.agent_steps, epsilon, envs.protocol(self.plan.env_id))
+        epsilon = self.policy.default_epsilon
+        results = evaluate(self.policy, self.plan.env_id, episodes, epsilon, **self.policy.env_options)
+        self.run_folder.log_evaluation(results, self.agent_steps, self._frames, epsilon, self.rules.name)
         mean = float(np.mean([result.episode_return for result in results]))
-        self.run_folder.log({"agent_steps": self.agent_steps, "frames": self.agent_steps, "eval_return": mean})
+        self.run_folder.log({"agent_steps": self.agent_steps, "frames": self._frames, "eval_return": mean})
         self.save_agent()
         watcher.evaluated(self.agent_steps, results)
 
@@ -210,7 +252,7 @@ class Trainer:
         # the counters go first and come last: without them there is no state, so it is never a mixture
         (folder / "counters.json").unlink(missing_ok=True)
         checkpoint.save_learner(folder, self.learner)
-        checkpoint.save_arrays(folder / "replay.safetensors", self.replay.state())
+        checkpoint.save_replay(folder, self.replay)
         write_json(
             folder / "counters.json",
             {
@@ -233,7 +275,7 @@ class Trainer:
         counters = read_json(folder / "counters.json")
         try:
             checkpoint.load_learner(folder, self.learner, counters["updates"])
-            self.replay.load(checkpoint.load_arrays(folder / "replay.safetensors"))
+            checkpoint.load_replay(folder, self.replay)
             self.agent_steps, self.owed = counters["agent_steps"], counters["owed"]
             self.wall_before = counters["wall_s"]
             self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])

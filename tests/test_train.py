@@ -28,7 +28,9 @@ def train(*words: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
 def test_a_first_run_from_preflight_to_score_table(tmp_path: Path) -> None:
     done = train("--runs-dir", tmp_path, *SHORT)
     assert done.returncode == 0, done.stderr
-    first, second, *_ = done.stdout.splitlines()
+    first, preset, rules, second, *_ = done.stdout.splitlines()
+    assert preset.startswith("preset default: Waterworld-v1 in about")
+    assert "protocol waterworld-1000" in rules
     assert first.startswith(
         "dqn on tidepool/Waterworld-v1 | device cpu | replay 3 MB | network 36,741 parameters | about "
     )

@@ -35,14 +35,14 @@ def test_q_values_are_those_of_the_javascript(network: Path, golden: str, inputs
 
 
 @pytest.mark.parametrize(
-    ("path", "env_id", "env_kwargs", "actions"),
+    ("path", "env_id", "env_options", "actions"),
     [(WATER, "tidepool/Waterworld-v0", {}, 4), (WHEELS, "tidepool/RLDemo-v0", {"temporal_window": 1}, 5)],
 )
-def test_the_policy_knows_its_world(path: Path, env_id: str, env_kwargs: dict[str, int], actions: int) -> None:
+def test_the_policy_knows_its_world(path: Path, env_id: str, env_options: dict[str, int], actions: int) -> None:
     policy = karpathy.load(path)
     assert isinstance(policy, Policy)
     assert (policy.name, policy.env_id) == ("karpathy_pretrained", env_id)
-    assert (policy.env_kwargs, policy.num_actions, policy.default_epsilon) == (env_kwargs, actions, 0.05)
+    assert (policy.env_options, policy.num_actions, policy.default_epsilon) == (env_options, actions, 0.05)
 
 
 def test_greedy_takes_the_best_and_epsilon_one_takes_all() -> None:
@@ -162,7 +162,7 @@ def test_plain_lists_and_other_hidden_sizes_load_too(tmp_path: Path) -> None:
 def test_it_scores_as_in_the_original_world(path: Path, reference: str, epsilon: float) -> None:
     policy = karpathy.load(path)
     assert policy.env_id is not None
-    _scores_like(policy, policy.env_id, reference, epsilon, policy.env_kwargs)
+    _scores_like(policy, policy.env_id, reference, epsilon, policy.env_options)
 
 
 @pytest.mark.parametrize(("env_id", "actions"), [("tidepool/Waterworld-v0", 4), ("tidepool/RLDemo-v0", 5)])
@@ -170,11 +170,11 @@ def test_chance_scores_as_in_the_original_world(env_id: str, actions: int) -> No
     _scores_like(RandomPolicy(actions), env_id, "random", 0.0, {})
 
 
-def _scores_like(policy: Policy, env_id: str, reference: str, epsilon: float, env_kwargs: dict[str, Any]) -> None:
+def _scores_like(policy: Policy, env_id: str, reference: str, epsilon: float, env_options: dict[str, Any]) -> None:
     """20 episodes come within 4 standard errors (the reference's own included) of the recorded mean."""
     expected = references.find(env_id, reference)
     per_step = references.metric(env_id).per_step
-    results = evaluate(policy, env_id, 20, epsilon, seed=11, **env_kwargs)
+    results = evaluate(policy, env_id, 20, epsilon, seed=11, **env_options)
     found = student_interval([one.episode_return / (one.episode_length if per_step else 1) for one in results])
     assert found.standard_error is not None
     # RLDemo's references state no error: 100,000 steps are 20 of our episodes, so theirs is about ours

@@ -158,7 +158,7 @@ def test_each_observation_is_stored_once() -> None:
 def test_state_and_load_make_the_same_replay() -> None:
     replay = lived(3, False)
     other = Replay(100, 1, SPACE, 3)
-    other.load(replay.state())
+    other.load(replay.state(), replay.held.numpy())
     assert all_transitions(other) == all_transitions(replay)
     for one in (replay, other):
         one.add(np.array([1]), np.array([5.0]), np.array([GAMMA]), column(52))
