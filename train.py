@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import signal
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import torch
 import tyro
@@ -18,16 +17,15 @@ from rich.console import Console
 
 import envs
 import scores
-from agents import preset_for, recipe
+from agents import AGENTS, choose, recipe
 from common.cli import parse, run
 from common.errors import UserError
 from common.settings import Between
 from learning.budget import fit, seconds_of
 from learning.checkpoint import config_from
-from learning.config import LearnerConfig
+from learning.config import LearnerConfig, ReplayConfig
 from learning.display import display
 from learning.preflight import REHEARSAL_SECONDS, Preflight, available_devices, preflight
-from learning.recipe import Recipe
 from learning.runfolder import RunFolder, as_json, provenance
 from learning.trainer import Plan, Trainer
 
@@ -40,8 +38,8 @@ class RunOptions:
 
     env_id: tyro.conf.Positional[str] = envs.DEFAULT_ENV
     """Any Gymnasium id with discrete actions, e.g. ALE/Pong-v5."""
-    agent: str = "dqn"
-    """Which recipe learns."""
+    agent: str = "auto"
+    """Which recipe learns. "auto": by environment and device."""
     preset: str = "auto"
     """Named values for the agent's settings; options given beside it win. "auto": by environment and device."""
     budget: str | None = None
@@ -85,26 +83,31 @@ def main(argv: Sequence[str]) -> int:
 def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
     """Return the run's options and the agent's settings, whose defaults agent, environment and preset decide.
 
-    So the line is read twice: first for what decides, then with the right defaults.
+    So the line is read twice: first, with the settings of all agents, for what decides.
     """
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    early.add_argument("--agent", default=RunOptions.agent)
-    try:
-        chosen, _ = early.parse_known_args(argv)
-    except argparse.ArgumentError as error:
-        raise UserError(str(error)) from None
-    agent = recipe(chosen.agent)
-    options, _ = _parse(agent, agent.config(), [word for word in argv if word not in ("-h", "--help")])
-    env_id = envs.resolve(options.env_id)
+    options, _ = _parse(any_settings(), None, [word for word in argv if word not in ("-h", "--help")])
     device = available_devices()[-1] if options.device == "auto" else options.device
-    preset = preset_for(agent, options.preset, env_id, device)
-    options, config = _parse(agent, agent.config(**agent.presets[preset].settings), argv)
-    return replace(options, env_id=env_id, preset=preset), config
+    env_id = envs.resolve(options.env_id)
+    agent, preset = choose(options.agent, options.preset, env_id, device)
+    options, config = _parse(agent.config, agent.config(**agent.presets[preset].settings), argv)
+    return replace(options, env_id=env_id, agent=agent.name, preset=preset), config
 
 
-def _parse(agent: Recipe, defaults: LearnerConfig, argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
+def any_settings() -> type[Any]:
+    """Return a dataclass with the settings of all agents, which all agents can be asked with."""
+    fields: dict[str, tuple[str, Any, Any]] = {}
+    for agent in AGENTS.values():
+        hints = get_type_hints(agent.config, include_extras=True)
+        for field in dataclasses.fields(agent.config):
+            fields[field.name] = (field.name, hints[field.name], field.default)
+    return dataclasses.make_dataclass("AnySettings", fields.values(), frozen=True)
+
+
+def _parse(settings: type[Any], defaults: Any, argv: Sequence[str]) -> tuple[RunOptions, Any]:
     command = dataclasses.make_dataclass(
-        "Command", [("run", RunOptions, RunOptions()), ("settings", agent.config, defaults)], frozen=True
+        "Command",
+        [("run", RunOptions, RunOptions()), ("settings", settings, defaults or settings())],
+        frozen=True,
     )
     parsed: Any = parse(command, argv, prog="train.py", description=__doc__)
     return parsed.run, parsed.settings
@@ -135,7 +138,7 @@ def start(options: RunOptions, config: LearnerConfig, console: Console) -> Train
         "storage": estimate.storage,
         **provenance(estimate.device, options.threads),
     }
-    if config.learning_starts >= config.total_timesteps:
+    if isinstance(config, ReplayConfig) and config.learning_starts >= config.total_timesteps:
         console.print(
             f"note: nothing will be learnt: --learning-starts {config.learning_starts:,} is not before the run's end",
             soft_wrap=True,
@@ -154,9 +157,13 @@ def tell(console: Console, plan: Plan, preset: str, estimate: Preflight) -> None
 
     agent, config, rules = plan.recipe, plan.config, plan.protocol
     line(f"[bold]{agent.name}[/] on [bold]{plan.env_id}[/] | {estimate}")
-    others = [name for name, one in agent.presets.items() if one.frames == agent.presets[preset].frames]
-    others.remove(preset)
-    line(f"preset {preset}: {agent.presets[preset].about} (others: {', '.join(others)})")
+    kind = agent.presets[preset].frames
+    others = [
+        f"--agent {other.name} --preset {name}" for other in AGENTS.values() for name, one in other.presets.items()
+        if one.frames == kind and (other.name, name) != (agent.name, preset)
+    ]  # fmt: skip
+    line(f"preset {preset}: {agent.presets[preset].about}")
+    line(f"  (others: {', '.join(others)})")
     frames = config.total_timesteps * rules.frames_per_step
     line(
         f"{config.total_timesteps:,} agent steps" + (f" = {frames:,} frames" if rules.frames_per_step > 1 else "")

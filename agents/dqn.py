@@ -19,7 +19,7 @@ from gymnasium import spaces
 
 from agents.atari_presets import ATARI
 from common.settings import Between
-from learning.config import LearnerConfig, Steps
+from learning.config import ReplayConfig, Steps
 from learning.losses import Loss, Network, td_loss
 from learning.networks import QNetwork
 from learning.recipe import Preset, Recipe
@@ -27,7 +27,7 @@ from learning.replay import Batch
 
 
 @dataclass(frozen=True)
-class DQNConfig(LearnerConfig):
+class DQNConfig(ReplayConfig):
     """The defaults learn Waterworld-v1 within three minutes on two CPU cores; each was measured there."""
 
     hidden: tuple[Annotated[int, Between(1, 8192)], ...] = (128, 128)

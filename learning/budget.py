@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from common.errors import UserError
-from learning.config import LearnerConfig
+from learning.config import LearnerConfig, ReplayConfig
 
 EVALUATION_SHARE = 0.1  # of the budget; episodes get longer as the agent gets better, so this is a guess
 LEAST_SECONDS = 10
@@ -34,11 +34,12 @@ def fit(config: LearnerConfig, seconds: float, steps_per_second: float) -> Learn
     total = int((1 - EVALUATION_SHARE) * seconds * steps_per_second)
     total = max(total // config.num_envs, 1) * config.num_envs
     scale = total / config.total_timesteps
-    least = min(LEAST_TARGET_PERIOD, config.target_period)
+    fitted = replace(config, total_timesteps=total, epsilon_steps=max(round(config.epsilon_steps * scale), 1))
+    if not isinstance(fitted, ReplayConfig):
+        return fitted
+    least = min(LEAST_TARGET_PERIOD, fitted.target_period)
     return replace(
-        config,
-        total_timesteps=total,
-        epsilon_steps=max(round(config.epsilon_steps * scale), 1),
-        learning_starts=round(config.learning_starts * scale),
-        target_period=max(round(config.target_period * scale), least),
+        fitted,
+        learning_starts=round(fitted.learning_starts * scale),
+        target_period=max(round(fitted.target_period * scale), least),
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 import safetensors.torch
 import torch
 from gymnasium import spaces
@@ -21,7 +20,6 @@ from common.files import read_json, write_bytes, write_json
 from learning.learner import Learner
 from learning.policy import NetworkPolicy, player
 from learning.recipe import Recipe
-from learning.replay import Replay
 from learning.runfolder import as_json
 
 FORMAT = 1
@@ -110,7 +108,8 @@ def config_from(cls: type[Any], values: Mapping[str, Any], path: Path) -> Any:
 def save_learner(folder: Path, learner: Learner) -> None:
     """Write networks and optimiser: all of the learner that its config does not say."""
     tensors = {f"online.{name}": value for name, value in learner.online.state_dict().items()}
-    tensors |= {f"target.{name}": value for name, value in learner.target.state_dict().items()}
+    if learner.target is not learner.online:
+        tensors |= {f"target.{name}": value for name, value in learner.target.state_dict().items()}
     for index, values in learner.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
     data = safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
@@ -129,46 +128,11 @@ def load_learner(folder: Path, learner: Learner, updates: int) -> None:
         part, rest = name.split(".", 1)
         parts[part][rest] = value
     learner.online.load_state_dict(parts["online"])
-    learner.target.load_state_dict(parts["target"])
+    if learner.target is not learner.online:
+        learner.target.load_state_dict(parts["target"])
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in parts["optimizer"].items():
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
     learner.optimizer.load_state_dict({**learner.optimizer.state_dict(), "state": state})
     learner.updates = updates
-
-
-def save_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Write named arrays."""
-    write_bytes(path, safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in arrays.items()}))
-
-
-def load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the arrays in ``path``."""
-    try:
-        return safetensors.numpy.load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not readable ({error})") from None
-
-
-def save_replay(folder: Path, replay: Replay) -> None:
-    """Write a replay: its observations as ``observations.npy``, ring by ring and so without a second copy in memory."""
-    save_arrays(folder / "replay.safetensors", replay.state())
-    held, path = replay.held, folder / "observations.npy"
-    unfinished = path.with_suffix(".part")
-    dtype = held.new_empty(0, device="cpu").numpy().dtype
-    file = np.lib.format.open_memmap(unfinished, "w+", dtype, tuple(held.shape))
-    for here, ring in zip(file, held, strict=True):
-        here[...] = ring.cpu().numpy()
-    file.flush()
-    unfinished.replace(path)
-
-
-def load_replay(folder: Path, replay: Replay) -> None:
-    """Fill a fresh replay with what `save_replay` wrote."""
-    path = folder / "observations.npy"
-    try:
-        held = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable ({error})") from None
-    replay.load(load_arrays(folder / "replay.safetensors"), held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -48,9 +49,12 @@ class Scale(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """Frames (B, stack, height, width) uint8 -> features (B, D) by convolutions with a ReLU each."""
+    """Frames (B, stack, height, width) uint8 -> features (B, D) by convolutions with a ReLU each.
 
-    def __init__(self, space: spaces.Box, convolutions: Sequence[Conv]) -> None:
+    ``layer_norm`` normalises over channels, height and width, with a scale and a shift for each channel.
+    """
+
+    def __init__(self, space: spaces.Box, convolutions: Sequence[Conv], layer_norm: bool = False) -> None:
         super().__init__()
         if len(space.shape) != 3 or space.dtype != np.uint8:
             raise UserError(f"a convolutional --encoder needs frames; the observation is {space}")
@@ -63,6 +67,7 @@ class Convolutions(nn.Module):
             if min(height, width) < 1:
                 raise UserError(f"frames of {space.shape[1]} x {space.shape[2]} are too small for this --encoder")
         self.layers = nn.ModuleList(layers)
+        self.norms = nn.ModuleList(nn.GroupNorm(1, conv.filters) for conv in convolutions if layer_norm)
         self.features = channels * height * width
         # channels last: a fifth faster on CPUs, and what tensor cores want
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -70,6 +75,7 @@ class Convolutions(nn.Module):
     def forward(self, obs: Tensor) -> Tensor:
         """Return the features of frames with values 0 to 255."""
         frames = obs.float().mul_(1 / 255).contiguous(memory_format=torch.channels_last)
-        for layer in self.layers:
-            frames = torch.relu_(layer(frames))
+        for layer, norm in itertools.zip_longest(self.layers, self.norms):
+            frames = layer(frames)
+            frames = torch.relu_(frames if norm is None else norm(frames))
         return frames.flatten(1)

@@ -33,13 +33,16 @@ class Learner:
         self.recipe, self.config, self.device = recipe, config, torch.device(device)
         generator = torch_generator(seed, "network")
         self.online = recipe.network(space, num_actions, config, generator).to(self.device)
-        self.target = recipe.network(space, num_actions, config, generator).to(self.device)
-        self.target.requires_grad_(False)
+        self.target = self.online
+        if recipe.target_network:
+            self.target = recipe.network(space, num_actions, config, generator).to(self.device)
+            self.target.requires_grad_(False)
+            self.sync_target()
+        self.target_period = getattr(config, "target_period", 0)  # updates; 0: there is no copy to be made
         self.num_actions = num_actions
         self.parameters = list(self.online.parameters())
         self.optimizer = make_optimizer(self.online, config)
         self.updates = 0
-        self.sync_target()
 
     def sync_target(self) -> None:
         """Copy the online network to the target network."""
@@ -60,6 +63,6 @@ class Learner:
         nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         self.optimizer.step()
         self.updates += 1
-        if self.updates % self.config.target_period == 0:
+        if self.target_period and self.updates % self.target_period == 0:
             self.sync_target()
         return Update(mean.detach(), loss.q_values.mean())

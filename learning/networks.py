@@ -46,27 +46,30 @@ class QNetwork(nn.Module):
     """Observation -> encoder -> head: the expected returns of all actions.
 
     Vectors are scaled and go straight to the fully connected layers; frames go through convolutions first.
+    With ``layer_norm`` every layer's output is normalised before its ReLU. Ba et al. 2016, arXiv:1607.06450.
     """
 
     def __init__(
         self, space: spaces.Box, num_actions: int, encoder: str, hidden: Sequence[int], dueling: bool,
-        generator: torch.Generator,
+        generator: torch.Generator, layer_norm: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         name = automatic_encoder(space) if encoder == "auto" else encoder
         self.scale = Scale(space) if name == "mlp" else None
-        self.convolutions = None if name == "mlp" else Convolutions(space, CONVOLUTIONS[name])
+        self.convolutions = None if name == "mlp" else Convolutions(space, CONVOLUTIONS[name], layer_norm)
         width = self.convolutions.features if self.convolutions else int(np.prod(space.shape))
         widths = [width, *hidden]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in hidden if layer_norm)
         self.head = Expected(widths[-1], num_actions, dueling)
         initialise(self, generator)
 
     def forward(self, obs: Tensor) -> QOutput:
         """Return the expected returns of all actions, (B, A), for observations (B, ...)."""
         features = self.scale(obs).flatten(1) if self.scale is not None else self.convolutions(obs)  # type: ignore[misc]
-        for layer in self.layers:
-            features = torch.relu(layer(features))
+        for layer, norm in itertools.zip_longest(self.layers, self.norms):
+            features = layer(features)
+            features = torch.relu(features if norm is None else norm(features))
         return self.head(features)  # type: ignore[no-any-return]
 
 

@@ -49,5 +49,7 @@ def make_optimizer(network: nn.Module, config: LearnerConfig) -> torch.optim.Opt
     parameters: Any = list(network.parameters())
     if config.optimizer == "rmsprop":
         return CentredRMSProp(parameters, config.learning_rate, config.rmsprop_decay, config.optimizer_epsilon)
+    if config.optimizer == "radam":
+        return torch.optim.RAdam(parameters, config.learning_rate, eps=config.optimizer_epsilon)
     fused = parameters[0].device.type != "mps"  # one kernel instead of a dozen: 6 times faster on a CPU
     return torch.optim.Adam(parameters, config.learning_rate, eps=config.optimizer_epsilon, fused=fused)

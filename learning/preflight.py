@@ -57,7 +57,7 @@ def preflight(plan: Plan, device: str, longest: float = REHEARSAL_SECONDS) -> Pr
     space, stack = vec.single_observation_space, int(getattr(vec, "frame_stack", 1))
     vec.close()
     assert isinstance(space, spaces.Box)
-    needed = Replay.bytes_needed(plan.config.capacity, space, stack)
+    needed = plan.recipe.experience.bytes_needed(plan.config, space, stack)
     storages = {name: place(needed, space, stack, name) for name in candidates}
     measured = {name: rehearse(replace(plan, device=name, storage=storages[name]), longest) for name in candidates}
     fastest = max(measured, key=lambda name: measured[name][0])
@@ -97,19 +97,23 @@ def check_memory(needed: int, space: spaces.Box, free: int, stack: int = 1) -> N
 
 def rehearse(plan: Plan, longest: float) -> tuple[float, int]:
     """Return agent steps a second with acting, playing, remembering and learning; and the network's size."""
-    config = plan.config
-    num_envs = config.num_envs
-    # never larger than asked for, so that a capacity that is too small is refused here, before the start
-    capacity = min(config.capacity, max(20_000, 40 * num_envs))
-    warm_up = 10 * num_envs  # kernels are compiled, the first updates made, before the clock starts
-    trainer = Trainer(replace(plan, config=replace(config, capacity=capacity, learning_starts=5 * num_envs)), None)
+    config = plan.recipe.experience.rehearsal(plan.config)
+    trainer = Trainer(replace(plan, config=config), None)
+
+    def play(steps: int) -> None:
+        target = trainer.agent_steps + steps
+        while trainer.agent_steps < target and time.perf_counter() - began < longest:
+            trainer.step()
+
     try:
         trainer.begin()
-        while trainer.agent_steps < warm_up or (trainer.learner.updates < 2 and trainer.agent_steps < 2 * warm_up):
-            trainer.step()
+        began = time.perf_counter()
+        while trainer.learner.updates < 2 and time.perf_counter() - began < longest:
+            trainer.step()  # kernels are compiled, the first updates made, before the clock starts
+        # updates may come seldom: as many steps as lie between two of them, several times
+        period = trainer.agent_steps
         began, before = time.perf_counter(), trainer.agent_steps
-        while trainer.agent_steps - before < REHEARSAL_STEPS and time.perf_counter() - began < longest:
-            trainer.step()
+        play(max(REHEARSAL_STEPS, 2 * period))
         if plan.device != "cpu":
             torch.accelerator.synchronize()  # the clock stops when the work is done, not when it is queued
         speed = (trainer.agent_steps - before) / (time.perf_counter() - began)

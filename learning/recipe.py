@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import nn
 
 from learning.config import LearnerConfig
+from learning.experience import Kind, Replayed
 from learning.losses import Loss, Network
 from learning.replay import Batch
 
@@ -35,3 +36,7 @@ class Recipe:
     presets: Mapping[str, Preset]
     network: Callable[[spaces.Box, int, Any, torch.Generator], nn.Module]
     loss: Callable[[Network, Network, Batch, Any], Loss]
+    experience: Kind = Replayed
+    """What is learnt from: a replay, or rollouts."""
+    target_network: bool = True
+    """A slower copy of the network judges what comes next; without one the loss gets the network itself."""

@@ -19,9 +19,8 @@ from learning.config import LearnerConfig
 from learning.episodes import Episodes
 from learning.evaluate import EpisodeResult, evaluate
 from learning.learner import Learner, Update
-from learning.policy import env_options
+from learning.policy import env_options, explore
 from learning.recipe import Recipe
-from learning.replay import Replay
 from learning.runfolder import RunFolder
 from learning.schedules import linear
 from learning.seeding import numpy_generator
@@ -77,13 +76,14 @@ class Trainer:
         self.episodes = Episodes(plan.env_id, config.num_envs, plan.seed, plan.env_options())
         self.space = self.episodes.space
         self.learner = Learner(plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device)
-        self.replay = Replay(
-            config.capacity, config.num_envs, self.space, config.n_step, plan.device, self.episodes.stack, plan.storage
-        )
         self.policy = self.learner.policy(plan.env_id)
         self.rng = {name: numpy_generator(plan.seed, name) for name in ("exploration", "replay")}
+        self.experience = plan.recipe.experience(
+            config, self.space, self.episodes.stack, self.rng["replay"], plan.device, plan.storage,
+            lambda obs: self.policy.q_values(obs).max(1),
+        )  # fmt: skip
         self.agent_steps = 0
-        self.owed = 0.0  # updates that the replay ratio asks for and that are not made yet
+        self.begun = False
         self.watch = Stopwatch("acting", "environment", "learning")
         self.wall_before = 0.0  # seconds of the run before it was resumed
         self.recent: deque[tuple[float, int]] = deque(maxlen=100)
@@ -102,7 +102,7 @@ class Trainer:
         """Train to the end or until ``stop_requested``; return whether the end was reached."""
         config = self.plan.config
         began, logged_at, logged_steps = time.perf_counter(), time.perf_counter(), self.agent_steps
-        if self.replay.filled == 0:
+        if not self.begun:
             self.begin()
         log_every = max(config.total_timesteps // LOGS_PER_RUN, config.num_envs)
         eval_every = config.total_timesteps / self.plan.evaluations
@@ -133,44 +133,37 @@ class Trainer:
 
     def begin(self) -> None:
         """Start the first episodes."""
-        self.replay.reset(self.episodes.begin())
+        self.experience.reset(self.episodes.begin())
+        self.begun = True
 
     def step(self) -> None:
-        """Act once in every environment, learn as often as the replay ratio asks, remember what came of it.
+        """Act once in every environment, learn what is due, remember what came of the actions.
 
         Environments with threads of their own step while the network learns.
         """
         config, watch = self.plan.config, self.watch
         with watch("acting"):
-            actions = self.policy.act(self.episodes.obs, self.epsilon, self.rng["exploration"])
+            q_values = self.policy.q_values(self.episodes.obs)
+            actions = explore(q_values.argmax(1), self.episodes.num_actions, self.epsilon, self.rng["exploration"])
             self.episodes.send(actions)
-        if self.agent_steps > config.learning_starts:
-            with watch("learning"):
-                self._learn()
+        with watch("learning"):
+            for batch in self.experience.batches(q_values):
+                self.unread.append(self.learner.update(batch, self.learning_rate))
         with watch("environment"):
             step = self.episodes.receive()
             cut = step.terminated | step.life_lost if self.rules.life_loss_cuts else step.terminated
             reward = np.clip(step.reward, -1.0, 1.0) if config.clip_rewards else step.reward
-            self.replay.add(actions, reward, config.gamma * (1.0 - cut), step.obs)
+            self.experience.add(actions, reward, config.gamma * (1.0 - cut), step.obs)
             if step.done.any():
                 self.recent.extend(step.finished)
-                self.replay.reset(self.episodes.obs, step.done)
+                self.experience.reset(self.episodes.obs, step.done)
         self.agent_steps += config.num_envs
-
-    def _learn(self) -> None:
-        """Make the updates that one step of all environments is worth."""
-        config = self.plan.config
-        self.owed += config.num_envs * config.replay_ratio / config.batch_size
-        while self.owed >= 1.0:
-            self.owed -= 1.0
-            batch = self.replay.sample(config.batch_size, self.rng["replay"])
-            self.unread.append(self.learner.update(batch, self.learning_rate))
 
     @property
     def epsilon(self) -> float:
         """Share of random actions now."""
         config = self.plan.config
-        learnt = self.agent_steps - config.learning_starts
+        learnt = self.agent_steps - self.experience.warm_up
         return linear(config.epsilon_start, config.epsilon_final, config.epsilon_steps, learnt)
 
     @property
@@ -252,14 +245,13 @@ class Trainer:
         # the counters go first and come last: without them there is no state, so it is never a mixture
         (folder / "counters.json").unlink(missing_ok=True)
         checkpoint.save_learner(folder, self.learner)
-        checkpoint.save_replay(folder, self.replay)
+        self.experience.save(folder)
         write_json(
             folder / "counters.json",
             {
                 "format": checkpoint.FORMAT,
                 "agent_steps": self.agent_steps,
                 "updates": self.learner.updates,
-                "owed": self.owed,
                 "wall_s": self.wall_before,
                 "recent": list(self.recent),
                 "episodes": self.episodes.state(),
@@ -275,8 +267,8 @@ class Trainer:
         counters = read_json(folder / "counters.json")
         try:
             checkpoint.load_learner(folder, self.learner, counters["updates"])
-            checkpoint.load_replay(folder, self.replay)
-            self.agent_steps, self.owed = counters["agent_steps"], counters["owed"]
+            self.experience.load(folder)
+            self.agent_steps, self.begun = counters["agent_steps"], True
             self.wall_before = counters["wall_s"]
             self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
             self.episodes.load(counters["episodes"])

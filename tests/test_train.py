@@ -28,7 +28,7 @@ def train(*words: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
 def test_a_first_run_from_preflight_to_score_table(tmp_path: Path) -> None:
     done = train("--runs-dir", tmp_path, *SHORT)
     assert done.returncode == 0, done.stderr
-    first, preset, rules, second, *_ = done.stdout.splitlines()
+    first, preset, _others, rules, second, *_ = done.stdout.splitlines()
     assert preset.startswith("preset default: Waterworld-v1 in about")
     assert "protocol waterworld-1000" in rules
     assert first.startswith(

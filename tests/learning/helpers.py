@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ SMALL: dict[str, Any] = {
     "batch_size": 32,
     "replay_ratio": 8.0,
     "hidden": (16,),
+    # agents without replay; lambda 0 looks one step ahead, so that exploring does not bias what is learnt
+    "rollout_steps": 8,
+    "minibatches": 2,
+    "epochs": 4,
+    "q_lambda": 0.0,
 }
 
 
@@ -39,9 +45,14 @@ class Onlooker:
         self.evaluations.append((agent_steps, results))
 
 
+def plan(env_id: str, agent: str = "dqn", seed: int = 1, **changes: Any) -> Plan:
+    """Return the plan of a small run; settings that the agent does not have are left out."""
+    found = recipe(agent)
+    known = {field.name for field in dataclasses.fields(found.config)}
+    config = found.config(**{name: value for name, value in {**SMALL, **changes}.items() if name in known})
+    return Plan(env_id, found, config, seed, evaluations=2, eval_episodes=5)
+
+
 def trainer(folder: Path, env_id: str, agent: str = "dqn", seed: int = 1, **changes: Any) -> Trainer:
     """Return the trainer of a small run."""
-    found = recipe(agent)
-    config = found.config(**{**SMALL, **changes})
-    run = RunFolder.create(folder, env_id, agent, seed, {})
-    return Trainer(Plan(env_id, found, config, seed, evaluations=2, eval_episodes=5), run)
+    return Trainer(plan(env_id, agent, seed, **changes), RunFolder.create(folder, env_id, agent, seed, {}))

@@ -9,16 +9,14 @@ from common.errors import UserError
 from learning.preflight import check_memory, preflight
 from learning.replay import Replay
 from learning.trainer import Plan
-from tests.learning.helpers import SMALL
+from tests.learning.helpers import plan
 
 
-def plan(**changes: object) -> Plan:
-    dqn = recipe("dqn")
-    return Plan("CartPole-v1", dqn, dqn.config(**{**SMALL, **changes}), seed=1)
+CARTPOLE = "CartPole-v1"
 
 
 def test_the_first_line_tells_device_memory_size_and_time() -> None:
-    told = preflight(plan(), "cpu")
+    told = preflight(plan(CARTPOLE), "cpu")
     # 4 x 16 + 16 weights and biases, 16 x 3 + 3 for two actions and the value
     assert told.parameters == 4 * 16 + 16 + 16 * 3 + 3
     assert told.replay_bytes == 1_000 * (4 * 4 + 17)
@@ -27,7 +25,7 @@ def test_the_first_line_tells_device_memory_size_and_time() -> None:
 
 
 def test_the_estimate_grows_with_the_work() -> None:
-    assert preflight(plan(total_timesteps=2_000_000), "cpu").seconds > 50 * preflight(plan(), "cpu").seconds
+    assert preflight(plan(CARTPOLE, total_timesteps=2_000_000), "cpu").seconds > 50 * preflight(plan(CARTPOLE), "cpu").seconds
 
 
 def test_a_replay_that_does_not_fit_is_refused_with_the_size_that_would() -> None:
@@ -54,4 +52,4 @@ def test_a_device_that_is_not_there_is_named() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(UserError, match="--device cuda is not there; this machine has cpu"):
-        preflight(plan(), "cuda")
+        preflight(plan(CARTPOLE), "cuda")

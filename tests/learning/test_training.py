@@ -73,11 +73,12 @@ def test_one_seed_is_one_run_bit_for_bit_and_another_seed_another(env_id: str, t
             assert row[column] == again[column]
 
 
+@pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.parametrize("env_id", [WATERWORLD, "CartPole-v1"])
-def test_stopped_and_resumed_is_the_run_that_was_never_stopped(env_id: str, tmp_path: Path) -> None:
-    whole = trainer(tmp_path, env_id)
+def test_stopped_and_resumed_is_the_run_that_was_never_stopped(env_id: str, agent: str, tmp_path: Path) -> None:
+    whole = trainer(tmp_path, env_id, agent)
     assert whole.run(Onlooker())
-    stopped = trainer(tmp_path, env_id)
+    stopped = trainer(tmp_path, env_id, agent)
     onlooker = Onlooker(stop_at=1_200)
     onlooker.trainer = stopped
     assert not stopped.run(onlooker)

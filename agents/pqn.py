@@ -1,0 +1,114 @@
+"""PQN: parallelised Q-network, Gallici et al. 2024, arXiv:2407.04811.
+
+This is Q-learning without replay and without target network: many environments give fresh experience,
+Peng's Q(lambda) returns look far ahead, and layer normalisation keeps the values from running away. The
+network regresses its expectation of each action taken onto the return, a few times, and forgets.
+
+Deviations from the paper: LayerNorm has one scale and shift a channel in convolutions and is taken over
+channels, height and width (as CleanRL does; purejaxql normalises the channels of each pixel). Layers are
+drawn as torch does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from gymnasium import spaces
+
+from common.settings import Between
+from learning.config import RolloutConfig, Steps
+from learning.losses import Loss, Network, select, squared
+from learning.networks import QNetwork
+from learning.recipe import Preset, Recipe
+from learning.replay import Batch
+from learning.rollout import Rollout
+
+
+@dataclass(frozen=True)
+class PQNConfig(RolloutConfig):
+    """The defaults are for vectors on a CPU."""
+
+    hidden: tuple[Annotated[int, Between(1, 8192)], ...] = (128, 128)
+    """Units of each hidden layer."""
+    encoder: Literal["auto", "mlp", "nature", "small"] = "auto"
+    """What comes before the hidden layers: convolutions for frames, nothing for vectors."""
+    dueling: bool = False
+    """Value and advantages apart. arXiv:1511.06581."""
+    layer_norm: bool = True
+    """Normalise every layer's output before its ReLU: what lets it do without a target network."""
+    num_envs: Annotated[int, Between(1, 4096)] = 32
+    minibatches: Annotated[int, Between(1, 4096)] = 8
+    total_timesteps: Steps = 1_000_000
+    optimizer: Literal["adam", "radam", "rmsprop"] = "radam"
+
+
+# The paper's table of Atari settings, as in its code (purejaxql) unless a line says otherwise.
+PAPER = {
+    "total_timesteps": 50_000_000,  # 200 million frames
+    "num_envs": 128,
+    "rollout_steps": 32,
+    "minibatches": 32,
+    "epochs": 2,
+    "q_lambda": 0.65,
+    "gamma": 0.99,
+    "learning_rate": 2.5e-4,
+    "final_learning_rate": 2.5e-4,  # constant
+    "max_grad_norm": 10.0,
+    "epsilon_final": 0.001,
+    "epsilon_steps": 5_000_000,  # a tenth of the run
+    "encoder": "nature",
+    "hidden": (512,),
+    "clip_rewards": True,
+    "protocol": "dqn_zoo",  # no-op starts, no sticky actions, life loss cuts the bootstrap
+}
+
+# Found by measuring on two AMD Zen 3 cores; see README, "Atari on a CPU".
+CPU = {
+    **PAPER,
+    "total_timesteps": 4_000_000,
+    "num_envs": 32,
+    "minibatches": 8,
+    "q_lambda": 0.8,
+    "learning_rate": 5e-4,
+    "final_learning_rate": 1e-5,
+    "epsilon_final": 0.01,
+    "epsilon_steps": 150_000,
+    "encoder": "small",
+    "hidden": (256,),
+    "frame_size": 42,
+}
+
+
+def network(space: spaces.Box, num_actions: int, config: PQNConfig, generator: torch.Generator) -> QNetwork:
+    """Return a freshly drawn Q network."""
+    return QNetwork(
+        space, num_actions, config.encoder, config.hidden, config.dueling, generator, config.layer_norm
+    )  # fmt: skip
+
+
+def loss(online: Network, target: Network, batch: Batch, config: PQNConfig) -> Loss:
+    """Return the squared distance of the expectations to the whole returns; no target network is asked."""
+    q = select(online(batch.obs).q_values, batch.action)
+    error = batch.reward - q
+    return Loss(squared(error), error.detach().abs(), q.detach())
+
+
+RECIPE = Recipe(
+    name="pqn",
+    paper="Gallici et al. 2024, arXiv:2407.04811",
+    config=PQNConfig,
+    presets={
+        "default": Preset("vectors on a CPU", frames=False, settings={}),
+        "paper": Preset("PQN as published, for a GPU (200 million frames)", frames=True, settings=PAPER),
+        "cpu": Preset(
+            "a small network on 42 x 42 frames, no sticky actions: what learns fastest on two CPU cores",
+            frames=True, settings=CPU,
+        ),
+    },
+    network=network,
+    loss=loss,
+    experience=Rollout,
+    target_network=False,
+)  # fmt: skip
