@@ -3,7 +3,13 @@
 Knows nothing of agents, learning or torch; `train.py` and `compare.py` print what this package gathers.
 """
 
-from scores.gather import Comparison, Row, comparison, comparisons
-from scores.table import as_json, as_markdown, as_text
+from scores.atari_compare import AtariComparison, Wanted
+from scores.atari_compare import compare as atari_comparison
+from scores.gather import comparison, comparisons, read, worlds
+from scores.rows import Comparison, Row
+from scores.table import as_csv, as_json, as_markdown, as_text
 
-__all__ = ["Comparison", "Row", "as_json", "as_markdown", "as_text", "comparison", "comparisons"]
+__all__ = [
+    "AtariComparison", "Comparison", "Row", "Wanted", "as_csv", "as_json", "as_markdown", "as_text",
+    "atari_comparison", "comparison", "comparisons", "read", "worlds",
+]  # fmt: skip

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import Patch
 
 from common.errors import UserError
 from common.files import write_bytes
-from scores.gather import Comparison
+from scores.rows import Comparison
 from scores.table import decimals
 
 FORMATS = ("png", "pdf", "svg")
@@ -38,30 +38,45 @@ def check_path(path: Path) -> None:
         raise UserError(f"--plot {path}: is a folder")
 
 
+def height(comparisons: Sequence[Comparison]) -> float:
+    """Return the inches that the panels need."""
+    shown = [one for one in comparisons if one.rows]
+    # a bar 0.33, a panel's title and axis 0.95, the legend 0.5; so all bars are equally thick
+    return max(0.33 * sum(len(one.rows) for one in shown) + 0.95 * len(shown) + 0.5, 2)
+
+
 def draw(comparisons: Sequence[Comparison]) -> Figure:
     """Return the figure: one panel an environment, horizontal bars of means with their 95 % intervals."""
-    shown = [one for one in comparisons if one.rows]
-    heights = [len(one.rows) for one in shown]
-    # inches: a bar 0.33, a panel's title and axis 0.95, the legend 0.5; so all bars are equally thick
-    figure = Figure(figsize=(11, max(0.33 * sum(heights) + 0.95 * len(shown) + 0.5, 2)), layout="constrained")
+    figure = Figure(figsize=(11, height(comparisons)), layout="constrained")
     FigureCanvasAgg(figure)  # Agg, whatever backend the machine prefers: no screen is needed
+    draw_into(figure, comparisons)
+    return figure
+
+
+def draw_into(figure: FigureBase, comparisons: Sequence[Comparison]) -> None:
+    """Draw what `draw` returns into a figure or a part of one."""
+    shown = [one for one in comparisons if one.rows]
     if not shown:
         figure.text(0.5, 0.5, "no scores", ha="center")
-        return figure
-    panels = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
+        return
+    panels = figure.subplots(len(shown), 1, squeeze=False, height_ratios=[len(one.rows) for one in shown])[:, 0]
     for axes, one in zip(panels, shown, strict=True):
         _panel(axes, one)
     kinds = [kind for kind in STYLES if any(row.kind == kind for one in shown for row in one.rows)]
     handles = [_patch(kind) for kind in kinds]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-    return figure
 
 
 def save(comparisons: Sequence[Comparison], path: Path) -> None:
     """Write the picture in the format of ``path``'s extension; a ``UserError`` if that can't be done."""
+    write(draw(comparisons), path)
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of ``path``'s extension; a ``UserError`` if that can't be done."""
     check_path(path)
     data = io.BytesIO()
-    draw(comparisons).savefig(data, format=path.suffix.lower().lstrip("."), dpi=150)
+    figure.savefig(data, format=path.suffix.lower().lstrip("."), dpi=150)
     try:
         write_bytes(path, data.getvalue())
     except OSError as error:

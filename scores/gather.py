@@ -6,42 +6,15 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
-from scores import references
+from scores import atari, atari_rows, references
 from scores.references import SAME_GAME, Metric, Reference
+from scores.rows import Comparison, Row
 from scores.runs import Episode, Run, read_humans, read_run, read_runs
 from scores.stats import bootstrap_interval, student_interval
 
-Kind = Literal["run", "reference", "human", "pretrained"]
 FEW_SEEDS = 5  # a bootstrap over fewer is too narrow to lean on
 NOT_SETTINGS = {"seed", "runs_dir", "device", "threads"}  # what may differ between the seeds of one setting
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One player's score."""
-
-    name: str
-    kind: Kind
-    env_id: str  # where it was measured: for references of the same game not always the table's environment
-    mean: float
-    ci95: tuple[float, float] | None  # None: from one number, or no standard error is known
-    episodes: int | None
-    agent_steps: int | None  # of training; None: it never trained, or not known
-    epsilon: float | None
-    protocol: str
-    note: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """One environment's rows, best first, and what a reader must know beside the numbers."""
-
-    env_id: str
-    metric: str
-    rows: list[Row]
-    remarks: list[str]
 
 
 def comparison(env_id: str, runs_dir: Path | str = "runs", pretrained_dir: Path | str | None = None) -> Comparison:
@@ -67,6 +40,22 @@ def comparisons(
         env_id: only this environment (its full id); None: all that have a score.
         folders: these runs instead of all under ``runs_dir``, and only their environments.
     """
+    found = read(runs_dir, pretrained_dir, folders)
+    return worlds(found, env_id, bool(folders)), found.warnings
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """All scores on this machine."""
+
+    runs: list[Run]
+    shipped: list[Run]
+    humans: list[Episode]
+    warnings: list[str]  # one line for everything that could not be read
+
+
+def read(runs_dir: Path, pretrained_dir: Path | None = None, folders: Sequence[Path] = ()) -> Found:
+    """Read runs, the agents that ship and the human ledger; arguments as those of `comparisons`."""
     warnings: list[str] = []
     runs: list[Run] = []
     if folders:
@@ -79,16 +68,29 @@ def comparisons(
         warnings += complaints
     shipped, complaints = read_runs(pretrained_dir, pretrained=True) if pretrained_dir else ([], [])
     humans, more = read_humans(runs_dir)
-    warnings += complaints + more
+    return Found(runs, shipped, humans, warnings + complaints + more)
+
+
+def worlds(found: Found, env_id: str | None = None, named: bool = False) -> list[Comparison]:
+    """Return one comparison an environment; Atari games, which have a table of their own, only by ``env_id``.
+
+    Args:
+        found: what there is.
+        env_id: only this environment; runs of others are said to be left out where they were ``named``.
+        named: a person named the runs; only their environments are wanted.
+    """
     if env_id:
         wanted = [env_id]
-        if folders:
-            warnings += [f"{run.path}: is of {run.env_id}, not shown" for run in runs if run.env_id != env_id]
-    elif folders and runs:
-        wanted = sorted({run.env_id for run in runs}, reverse=True)
+        if named:
+            found.warnings.extend(
+                f"{run.path}: is of {run.env_id}, not shown" for run in found.runs if run.env_id != env_id
+            )
+    elif named and found.runs:
+        wanted = sorted({run.env_id for run in found.runs}, reverse=True)
     else:
-        wanted = _environments({run.env_id for run in runs + shipped}, humans)
-    return [_compare(one, runs, shipped, humans) for one in wanted], warnings
+        wanted = _environments({run.env_id for run in found.runs + found.shipped}, found.humans)
+    shown = [one for one in wanted if one == env_id or atari.game_of(one) is None]
+    return [_compare(one, found.runs, found.shipped, found.humans) for one in shown]
 
 
 def _environments(trained: set[str], humans: list[Episode]) -> list[str]:
@@ -110,8 +112,11 @@ def _compare(env_id: str, runs: list[Run], shipped: list[Run], humans: list[Epis
     rows += _human_rows([episode for episode in humans if episode.env_id in family], metric)
     cited = {one.agent: one for member in reversed(family) for one in references.of_env(member)}  # its own win
     rows += [_reference_row(reference) for reference in cited.values()]
+    game = atari.game_of(env_id)
+    rows = atari_rows.complete(game, rows) if game else rows
     rows.sort(key=lambda row: (-row.mean, row.name))
-    return Comparison(env_id, metric.name, rows, _remarks(env_id, own, rows))
+    beside = atari_rows.remarks(game, rows) if game else []
+    return Comparison(env_id, metric.name, rows, beside + _remarks(env_id, own, rows))
 
 
 def _values(episodes: Iterable[Episode], metric: Metric) -> list[float]:
@@ -136,6 +141,7 @@ def _run_row(run: Run, metric: Metric, siblings: list[Run]) -> Row:
         epsilon=run.episodes[0].epsilon,
         protocol=run.episodes[0].protocol,
         note="; ".join(notes),
+        frames=run.frames,
     )
 
 
@@ -153,11 +159,11 @@ def _seed_rows(runs: list[Run], metric: Metric) -> list[Row]:
         means = [student_interval(_values(run.episodes, metric)).mean for run in group]
         interval = bootstrap_interval(means)
         note = f"seeds {', '.join(str(seed) for seed in sorted(by_seed))}; {interval.method}"
-        if differing := _differing(group):
+        if differing := differing_settings(group):
             note += f"; NOT the same settings: {', '.join(differing)} differ"
         rows.append(
             Row(
-                name=f"{_agent(group[0])}, mean of {len(group)} seeds",
+                name=f"{group[0].title}, mean of {len(group)} seeds",
                 kind="run",
                 env_id=group[0].env_id,
                 mean=interval.mean,
@@ -167,12 +173,13 @@ def _seed_rows(runs: list[Run], metric: Metric) -> list[Row]:
                 epsilon=epsilon,
                 protocol=protocol,
                 note=note,
+                frames=max(run.frames for run in group),
             )
         )
     return rows
 
 
-def _differing(group: list[Run]) -> list[str]:
+def differing_settings(group: list[Run]) -> list[str]:
     """Return the settings in which runs that are averaged differ."""
     keys = {key for run in group for key in run.config} - NOT_SETTINGS
     differing = sorted(key for key in keys if any(run.config.get(key) != group[0].config.get(key) for run in group))
@@ -215,12 +222,8 @@ def _odd_episodes(episodes: list[Episode], metric: Metric) -> list[str]:
     return [f"{odd} of {len(episodes)} episodes are not {metric.episode_length} steps long"] if odd else []
 
 
-def _agent(run: Run) -> str:
-    return f"{run.agent} {run.preset}" if run.preset not in ("", "default") else run.agent
-
-
 def _title(run: Run) -> str:
-    return f"{_agent(run)} seed {run.seed}"
+    return f"{run.title} seed {run.seed}"
 
 
 def _remarks(env_id: str, runs: list[Run], rows: list[Row]) -> list[str]:
@@ -235,7 +238,7 @@ def _remarks(env_id: str, runs: list[Run], rows: list[Row]) -> list[str]:
     if not any(row.kind == "reference" for row in rows):
         remarks.append(f"There are no reference scores for {env_id}.")
     protocols = {row.protocol for row in rows if row.protocol}
-    if len(protocols) > 1:
+    if len(protocols) > 1 and not atari.game_of(env_id):  # of Atari it is said how they differ
         remarks.append(f"Protocols differ ({', '.join(sorted(protocols))}): compare across them with care.")
     if any(row.ci95 for row in rows):
         remarks.append(
@@ -246,7 +249,7 @@ def _remarks(env_id: str, runs: list[Run], rows: list[Row]) -> list[str]:
         return remarks
     seeds: dict[str, set[int]] = defaultdict(set)
     for run in runs:
-        seeds[_agent(run)].add(run.seed)
+        seeds[run.title].add(run.seed)
     if len(seeds) == 1 and len(runs) == 1:
         remarks.append("One run: its interval tells how well this one network plays, not what its algorithm reaches.")
     alone = sorted(agent for agent, trained in seeds.items() if len(trained) == 1)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from common.errors import UserError, nearest
 
-EVAL_FILE, CONFIG_FILE, HUMANS_FILE = "eval.csv", "config.json", "humans.csv"
+EVAL_FILE, METRICS_FILE, CONFIG_FILE, HUMANS_FILE = "eval.csv", "metrics.csv", "config.json", "humans.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Episode:
     episode_length: int
     epsilon: float | None
     protocol: str
+    frames: int | None = None  # emulator frames of training; where frames are skipped not the agent steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,17 @@ class Run:
     config: dict[str, Any]
     episodes: list[Episode]  # all of one evaluation, at least one
     pretrained: bool = False
+    curve: tuple[tuple[int, float], ...] = ()  # (frames, mean return) of every evaluation
+
+    @property
+    def title(self) -> str:
+        """The agent, and its preset where that is not the default."""
+        return f"{self.agent} {self.preset}" if self.preset not in ("", "default") else self.agent
+
+    @property
+    def frames(self) -> int:
+        """Emulator frames of training before this evaluation."""
+        return self.episodes[0].frames or self.agent_steps
 
     @property
     def agent_steps(self) -> int:
@@ -94,17 +108,7 @@ def read_run(folder: Path, pretrained: bool = False) -> tuple[Run | None, list[s
     env_id = config.get("env_id")
     for where, row in _rows(folder / EVAL_FILE, warnings):
         try:
-            one = Episode(
-                env_id=_text(row, "env_id"),
-                player=_text(row, "agent"),
-                seed=int(row["seed"]),
-                agent_steps=int(row["agent_steps"]),
-                episode=int(row["episode"]),
-                episode_return=_finite(row["episode_return"]),
-                episode_length=_positive(row["episode_length"]),
-                epsilon=_finite(row["epsilon"]) if row["epsilon"] else None,
-                protocol=_text(row, "protocol"),
-            )
+            one = _evaluated(row)
             env_id = env_id or one.env_id
             if one.env_id != env_id:
                 raise ValueError(f"it is of {one.env_id}, the run of {env_id}")
@@ -126,7 +130,44 @@ def read_run(folder: Path, pretrained: bool = False) -> tuple[Run | None, list[s
         config=settings if isinstance(settings, dict) else {},
         episodes=kept,
         pretrained=pretrained,
+        curve=_curve(episodes.values()),
     ), warnings
+
+
+def _evaluated(row: dict[str, str]) -> Episode:
+    """Parse a row of ``eval.csv``."""
+    return Episode(
+        env_id=_text(row, "env_id"),
+        player=_text(row, "agent"),
+        seed=int(row["seed"]),
+        agent_steps=int(row["agent_steps"]),
+        episode=int(row["episode"]),
+        episode_return=_finite(row["episode_return"]),
+        episode_length=_positive(row["episode_length"]),
+        epsilon=_finite(row["epsilon"]) if row["epsilon"] else None,
+        protocol=_text(row, "protocol"),
+        frames=int(row["frames"]) if row.get("frames") else None,
+    )
+
+
+def _curve(episodes: Iterable[Episode]) -> tuple[tuple[int, float], ...]:
+    """Return the mean return of every evaluation by the frames that went before it."""
+    returns: dict[int, list[float]] = defaultdict(list)
+    for one in episodes:
+        returns[one.frames or one.agent_steps].append(one.episode_return)
+    return tuple((frames, sum(values) / len(values)) for frames, values in sorted(returns.items()))
+
+
+def read_training_curve(folder: Path) -> tuple[tuple[int, float], ...]:
+    """Return (frames, mean return of the last training episodes) from ``metrics.csv``; rows without are left out.
+
+    It may still be written, and is only drawn: what can't be read is passed over in silence.
+    """
+    points = {}
+    for _, row in _rows(folder / METRICS_FILE, []):
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            points[int(row["frames"])] = _finite(row["episodic_return"])
+    return tuple(sorted(points.items()))
 
 
 def read_humans(runs_dir: Path) -> tuple[list[Episode], list[str]]:

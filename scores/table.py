@@ -1,7 +1,8 @@
-"""Comparisons as text: a table for a terminal, Markdown, JSON."""
+"""Comparisons as text: a table for a terminal, Markdown, JSON, csv."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Sequence
@@ -11,15 +12,26 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scores.gather import Comparison, Row
+from scores import atari_table
+from scores.atari import game_of
+from scores.atari_compare import AtariComparison
+from scores.rows import Comparison, Row
 
 # Where the room is short these go first; nothing is ever cut in the middle of a number.
 DISPENSABLE = ("environment", "protocol", "epsilon", "agent steps")
+DISPENSABLE_ATARI = ("of record", "agent steps", "epsilon", "frames", "protocol")
 LEFT = {"who", "what", "environment", "protocol", "note"}
+CSV_COLUMNS = (
+    "env_id", "who", "kind", "score", "human_normalised", "record_normalised", "ci95_low", "ci95_high", "episodes",
+    "frames", "protocol",
+)  # fmt: skip
 
 
-def as_json(comparisons: Sequence[Comparison]) -> str:
-    """Return ``{"environments": {ENV_ID: {"metric", "rows", "remarks"}}}``; unknown values are null."""
+def as_json(comparisons: Sequence[Comparison], atari: AtariComparison | None = None) -> str:
+    """Return ``{"environments": {ENV_ID: {"metric", "rows", "remarks"}}}``; unknown values are null.
+
+    With ``atari`` also ``"games"`` and ``"aggregates"`` (`atari_table.as_dict`), and with nothing else only these.
+    """
     environments: dict[str, Any] = {}
     for one in comparisons:
         rows = [
@@ -34,18 +46,48 @@ def as_json(comparisons: Sequence[Comparison]) -> str:
                 "epsilon": row.epsilon,
                 "protocol": row.protocol,
                 "note": row.note,
+                "frames": row.frames,
+                "human_normalised": row.human_normalised,
             }
             for row in one.rows
         ]
         environments[one.env_id] = {"metric": one.metric, "rows": rows, "remarks": one.remarks}
-    return json.dumps({"environments": environments}, indent=2, allow_nan=False)
+    whole: dict[str, Any] = {"environments": environments} if comparisons or atari is None else {}
+    whole |= atari_table.as_dict(atari) if atari else {}
+    return json.dumps(whole, indent=2, allow_nan=False)
 
 
-def as_markdown(comparisons: Sequence[Comparison]) -> str:
-    """Return one heading, table and list of remarks an environment."""
+def as_csv(comparisons: Sequence[Comparison], atari: AtariComparison | None = None) -> str:
+    """Return one table with a line a score, whatever the environment; unknown values are empty."""
+    rows: list[dict[str, Any]] = [
+        {
+            "env_id": row.env_id,
+            "who": row.name,
+            "kind": row.kind,
+            "score": row.mean,
+            "human_normalised": row.human_normalised,
+            "record_normalised": row.record_normalised,
+            "ci95_low": row.ci95[0] if row.ci95 else None,
+            "ci95_high": row.ci95[1] if row.ci95 else None,
+            "episodes": row.episodes,
+            "frames": row.frames,
+            "protocol": row.protocol,
+        }
+        for one in comparisons
+        for row in one.rows
+    ]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows + (atari_table.as_rows(atari) if atari else []))
+    return file.getvalue().rstrip("\n")
+
+
+def as_markdown(comparisons: Sequence[Comparison], atari: AtariComparison | None = None) -> str:
+    """Return one heading, table and list of remarks an environment, and one for all of Atari."""
     parts = []
     for one in comparisons:
-        lines = [_cells(row, decimals(one)) | {"note": row.note} for row in one.rows]
+        lines = [_cells(row, one) | {"note": row.note} for row in one.rows]
         parts.append(f"## {one.env_id}\n\nScore: {one.metric}.\n")
         if lines:
             parts.append("| " + " | ".join(lines[0]) + " |")
@@ -54,10 +96,17 @@ def as_markdown(comparisons: Sequence[Comparison]) -> str:
             parts.append("")
         parts += [f"- {_escape(remark)}" for remark in one.remarks]
         parts.append("")
+    if atari:
+        parts.append(atari_table.as_markdown(atari))
     return "\n".join(parts).rstrip("\n")
 
 
-def as_text(comparisons: Sequence[Comparison], width: int | None = None, color: bool = False) -> str:
+def as_text(
+    comparisons: Sequence[Comparison],
+    width: int | None = None,
+    color: bool = False,
+    atari: AtariComparison | None = None,
+) -> str:
     """Return tables with notes and remarks below.
 
     Args:
@@ -65,6 +114,7 @@ def as_text(comparisons: Sequence[Comparison], width: int | None = None, color: 
         width: columns of the terminal; columns of the table are left out, with a word, until it fits.
             None: as wide as the text is, nothing wrapped (a file or a pipe has no edge).
         color: with the terminal's escape codes.
+        atari: the table of Atari games, which follows.
     """
     file = io.StringIO()
     # A console wraps at its width; without an edge that must be wider than any line.
@@ -75,25 +125,33 @@ def as_text(comparisons: Sequence[Comparison], width: int | None = None, color: 
     for number, one in enumerate(comparisons):
         if number:
             console.print()
-        table, left_out = _fit(one, console)
-        console.print(Text(one.env_id, style="bold") + Text(f": {one.metric}", style="not bold"))
-        if one.rows:
-            console.print(table)
+        _print(one, console)
+    if atari:
+        if comparisons:
             console.print()
-        for row in one.rows:
-            if row.note:
-                console.print(Text(f"{row.name}: ", style="bold") + Text(row.note, style="not bold dim"))
-        for remark in one.remarks:
-            console.print(Text(f"* {remark}"))
-        if left_out:
-            console.print(Text(f"* Left out for want of room: {', '.join(left_out)}. A wider terminal shows them."))
+        atari_table.print_text(atari, console)
     return "\n".join(line.rstrip() for line in file.getvalue().rstrip("\n").split("\n"))
+
+
+def _print(one: Comparison, console: Console) -> None:
+    table, left_out = _fit(one, console)
+    console.print(Text(one.env_id, style="bold") + Text(f": {one.metric}", style="not bold"))
+    if one.rows:
+        console.print(table)
+        console.print()
+    for row in one.rows:
+        if row.note:
+            console.print(Text(f"{row.name}: ", style="bold") + Text(row.note, style="not bold dim"))
+    for remark in one.remarks:
+        console.print(Text(f"* {remark}"))
+    if left_out:
+        console.print(Text(f"* Left out for want of room: {', '.join(left_out)}. A wider terminal shows them."))
 
 
 def _fit(one: Comparison, console: Console) -> tuple[Table, list[str]]:
     """Return the table with as many columns as the console has room for, and those left out."""
     left_out: list[str] = []
-    for column in ("", *DISPENSABLE):
+    for column in ("", *(DISPENSABLE_ATARI if game_of(one.env_id) else DISPENSABLE)):
         left_out += [column] if column else []
         table = _table(one, left_out)
         if console.measure(table, options=console.options.update(max_width=10_000)).maximum <= console.width:
@@ -103,7 +161,7 @@ def _fit(one: Comparison, console: Console) -> tuple[Table, list[str]]:
 
 def _table(one: Comparison, left_out: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    lines = [_cells(row, decimals(one)) for row in one.rows]
+    lines = [_cells(row, one) for row in one.rows]
     for column in lines[0] if lines else ():
         if column not in left_out:
             narrow = column == "who"
@@ -116,20 +174,30 @@ def _table(one: Comparison, left_out: Sequence[str]) -> Table:
     return table
 
 
-def _cells(row: Row, digits: int) -> dict[str, str]:
+def _cells(row: Row, one: Comparison) -> dict[str, str]:
     """Return a row's cells by the name of their column; "-" for what is not known."""
+    digits = decimals(one)
     low_high = f"{row.ci95[0]:.{digits}f} to {row.ci95[1]:.{digits}f}" if row.ci95 else "-"
-    return {
+    cells = {
         "who": row.name,
         "what": row.kind,
         "mean": f"{row.mean:.{digits}f}",
+        "of human": atari_table.percent(row.human_normalised),
+        "of record": atari_table.percent(row.record_normalised),
         "95 % interval": low_high,
-        "episodes": "-" if row.episodes is None else f"{row.episodes:,}",
-        "agent steps": "-" if row.agent_steps is None else f"{row.agent_steps:,}",
+        "episodes": _count(row.episodes),
+        "agent steps": _count(row.agent_steps),
+        "frames": _count(row.frames),
         "epsilon": "-" if row.epsilon is None else f"{row.epsilon:g}",
         "environment": row.env_id.removeprefix("tidepool/"),
         "protocol": row.protocol or "-",
     }
+    unused = {"environment"} if game_of(one.env_id) else {"of human", "of record", "frames"}
+    return {column: cell for column, cell in cells.items() if column not in unused}
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
 
 
 def decimals(one: Comparison) -> int:

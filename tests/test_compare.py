@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 import compare
 from common.errors import UserError
-from tests.scores.helpers import RLDEMO, V1, human, make_ledger, make_run
+from tests.scores.helpers import RLDEMO, V1, atari_run, human, make_ledger, make_run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -81,7 +82,8 @@ def test_with_no_runs_at_all_the_references_and_how_to_train(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        (["--format", "tabel"], "allowed: table, markdown, json"),
+        (["--format", "tabel"], "allowed: table, markdown, json, csv"),
+        (["--agents", "dqm"], "unknown published agent 'dqm'; did you mean dqn"),
         (["--formt", "json"], "did you mean --format"),
         (["--env-id", "Waterwrld-v1"], "Waterworld-v1"),
         (["--runs-dir", "no/such/place"], "no such folder"),
@@ -107,6 +109,96 @@ def test_runs_are_named_by_folder_or_path(runs: Path, capsys: pytest.CaptureFixt
     assert names == {"dqn seed 1", "dqn seed 2", "dqn, mean of 2 seeds"}
     with pytest.raises(UserError, match=f"did you mean {first.name}"):
         compare.main(["--runs-dir", str(runs), first.name + "x"])
+
+
+@pytest.fixture
+def atari_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two seeds in Pong, one run in Breakout under another protocol and preset; nothing ships."""
+    monkeypatch.setattr(compare, "PRETRAINED_DIR", tmp_path / "nothing ships")
+    folder = tmp_path / "runs"
+    for seed, score in ((1, 16.0), (2, 18.0)):
+        atari_run(folder, "Pong", [score, score], seed=seed, earlier=[-20.0])
+    atari_run(folder, "Breakout", [40.0], preset="nature", protocol="machado2018")
+    return folder
+
+
+def test_atari_runs_have_a_table_after_the_worlds(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare.main(["--runs-dir", str(atari_runs)]) is None
+    text = capsys.readouterr().out
+    assert text.index("full_information_planner") < text.index("Atari: score and percent of human, 2 games")
+    assert "17.0  107 %" in text
+    assert "Sticky actions" in text
+
+
+def test_atari_options_show_atari_alone(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--runs-dir", str(atari_runs), "--format", "json"]
+    compare.main(words)
+    assert set(json.loads(capsys.readouterr().out)) == {"environments", "games", "aggregates"}
+    for more, games in (
+        (["--env-id", "ALE/Pong-v5"], {"Pong"}),
+        (["--games", "Breakout, ALE/Pong-v5"], {"Breakout", "Pong"}),
+        (["--protocol", "machado2018"], {"Breakout"}),
+        (["--agents", "sb3zoo_dqn", "--games", "Qbert"], {"Qbert"}),
+        (["--at-frames", "10000000"], {"Breakout", "Pong"}),
+    ):
+        compare.main([*words, *more])
+        whole = json.loads(capsys.readouterr().out)
+        assert (set(whole), set(whole["games"])) == ({"games", "aggregates"}, games), more
+
+
+def test_named_atari_runs(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (breakout,) = atari_runs.glob("ALE-Breakout*")
+    compare.main(["--runs-dir", str(atari_runs), breakout.name, "--format", "json"])
+    whole = json.loads(capsys.readouterr().out)
+    assert (set(whole), set(whole["games"])) == ({"games", "aggregates"}, {"Breakout"})
+    compare.main(["--runs-dir", str(atari_runs), "--env-id", "Waterworld-v1", "--format", "json"])
+    assert set(json.loads(capsys.readouterr().out)) == {"environments"}
+
+
+def test_csv(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compare.main(["--runs-dir", str(atari_runs), "--format", "csv"])
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    found = {(row["env_id"], row["who"]): row["score"] for row in rows}
+    assert found["ALE/Pong-v5", "dqn cpu"] == "17.0"
+    assert found[V1, "apple_chaser"] == "31.42"
+
+
+def test_mixed_protocols_need_leave(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    atari_run(atari_runs, "Breakout", [30.0], protocol="mnih2015", time="20261123-101531")
+    words = ["--runs-dir", str(atari_runs), "--games", "Pong,Breakout"]
+    with pytest.raises(UserError, match=r"runs of dqn cpu have different protocols: dqn_zoo \(Pong\), mnih2015"):
+        compare.main(words)
+    compare.main([*words, "--mix-protocols"])
+    assert "dqn cpu MIXES protocols (dqn_zoo + mnih2015)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--games", "Pnog"], "unknown Atari game 'Pnog'; did you mean Pong"),
+        (["--env-id", "ALE/Pnog-v5"], "unknown Atari game 'ALE/Pnog-v5'; did you mean"),
+        (["--agents", " , "], "--agents ' , ': names are needed"),
+        (["--at-frames", "5"], "--at-frames 5 is out of range"),
+        (["--protocol", "machado"], "did you mean machado2018"),
+        (["--agents", "dqn", "--env-id", "Waterworld-v1"], "is no Atari game"),
+        (["--agents", "dqn", "--plot", "x.gif"], "allowed: .png, .pdf, .svg"),
+    ],
+)
+def test_bad_wishes_about_atari(words: list[str], fault: str, atari_runs: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        compare.main(["--runs-dir", str(atari_runs), *words])
+    assert fault in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_published_agents_before_any_training(tmp_path: Path) -> None:
+    """The issue's own command, as a person runs it, without a screen."""
+    done = run("--agents", "dqn_mnih2015,rainbow,iqn", "--plot", "published.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Atari: score and percent of human, 57 games, sorted by dqn_mnih2015 against human" in done.stdout
+    assert "Waterworld" not in done.stdout
+    assert (tmp_path / "published.png").read_bytes().startswith(b"\x89PNG")
+    assert done.stderr == "drawn: published.png\n"
 
 
 def test_scores_need_neither_torch_nor_agents() -> None:

@@ -32,6 +32,7 @@ def make_run(
     protocol: str = "waterworld-1000",
     config: dict[str, Any] | None = None,
     earlier: Sequence[float] = (-50.0,),
+    frame_skip: int = 1,
 ) -> Path:
     """Write a run with one earlier evaluation (which must never count) and its last one."""
     folder = runs_dir / f"{env_id.replace('/', '-')}__{agent}__{seed}__{time}"
@@ -44,8 +45,18 @@ def make_run(
         writer.writerow(COLUMNS)
         for steps, values in ((agent_steps // 2, earlier), (agent_steps, returns)):
             for episode, value in enumerate(values):
-                writer.writerow([env_id, agent, seed, steps, steps, episode, value, length, epsilon, protocol])
+                frames = steps * frame_skip
+                writer.writerow([env_id, agent, seed, steps, frames, episode, value, length, epsilon, protocol])
     return folder
+
+
+def atari_run(runs_dir: Path, game: str, returns: Sequence[float], **changes: Any) -> Path:
+    """Write an Atari run: preset `cpu`, 500,000 agent steps, protocol `dqn_zoo`, but for the changes."""
+    usual = {
+        "env_id": f"ALE/{game}-v5", "preset": "cpu", "agent_steps": 500_000, "length": 2000, "epsilon": 0.01,
+        "protocol": "dqn_zoo", "frame_skip": 4,
+    }  # fmt: skip
+    return make_run(runs_dir, returns, **{**usual, **changes})
 
 
 def make_ledger(runs_dir: Path, *rows: str) -> Path:
