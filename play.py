@@ -14,17 +14,15 @@ import tyro
 
 import envs
 from common.cli import parse, run
-from common.errors import UserError, nearest
+from common.errors import UserError
 from common.settings import Between
+from viewer import players
 
 if TYPE_CHECKING:  # these load pygame and torch; a mistyped option is said before
     from learning.policy import Policy
     from viewer.panels import View
     from viewer.session import Score, Session
 
-ROOT = Path(__file__).resolve().parent
-PRETRAINED = ROOT / "pretrained"
-SHIPPED = PRETRAINED / "waterworld"  # the agent that ships
 NEXT = "compare with the agents: python compare.py"
 
 
@@ -34,11 +32,12 @@ class Options:
 
     # a Path here would make tyro take a mistyped option for it
     run: tyro.conf.Positional[str] = ""
-    """A run folder, an agent folder or a demo's JSON file; without it the newest run, else the agent that ships."""
+    """A run folder, an agent folder, a demo's JSON file, or an environment; without it the newest run, else the
+    agent that ships."""
     agent_file: Path | None = None
     """The same as an option; a bare name is also looked for in pretrained/."""
     env_id: str | None = None
-    """Play here instead of in the agent's own environment."""
+    """Play here instead of in the agent's own environment; without an agent its newest run, else chance plays."""
     human: bool = False
     """You play, in real time, and your full episodes are recorded for compare.py."""
     episodes: Annotated[int | None, Between(1, 10_000)] = None
@@ -50,11 +49,11 @@ class Options:
     epsilon: Annotated[float | None, Between(0.0, 1.0)] = None
     """Share of random actions. As in the agent's evaluation if not given."""
     speed: Annotated[float, Between(0.25, 50.0)] = 1.0
-    """1 is real time: 30 ms a tick in the two worlds."""
+    """1 is real time: 30 ms a tick in the two worlds, 15 steps (60 frames) a second in Atari games."""
     record: Path | None = None
     """Write what the window shows to FILE.mp4, .gif or .png; needs no screen."""
     fps: Annotated[float | None, Between(1, 100)] = None
-    """Frames a second of the film: 33.3 for mp4, 16.7 for gif if not given."""
+    """Frames a second of the film: about 33 for mp4, 16.7 for gif if not given."""
     steps: Annotated[int | None, Between(1, 10**9)] = None
     """End after so many steps. Films: 1000 (mp4), 300 (gif), 60 (png) if not given."""
     overwrite: bool = False
@@ -67,15 +66,16 @@ def main(argv: Sequence[str]) -> int:
     """Play as the command line says; return 0, or 130 when a film was cut short by Ctrl-C."""
     options = parse(Options, argv, prog="play.py", description=__doc__)
     _check(options)
-    policy = None if options.human else _load(find_agent(options))
-    env_id = envs.resolve(options.env_id or (policy.env_id if policy else _env_of(options)) or envs.DEFAULT_ENV)
-    session = open_session(options, policy, env_id)
+    agent, named = _agent(options)
+    env_id = envs.resolve(named or (agent.env_id if agent else None) or envs.DEFAULT_ENV)
+    rules = players.rules_for(env_id, agent)
+    session = open_session(options, None if options.human else agent, rules)
     try:
         if options.human:
-            return play_scored(options, session, env_id)
+            return play_scored(options, session, rules)
         if options.record is not None:
-            return film(options, session, env_id)
-        return watch(options, session, env_id)
+            return film(options, session, rules)
+        return watch(options, session, rules)
     finally:
         session.env.close()
 
@@ -97,65 +97,37 @@ def _check(options: Options) -> None:
         record.check(options.record, options.overwrite)
 
 
-def find_agent(options: Options) -> Path:
-    """Return where the agent is that the command line means.
-
-    Raises:
-        UserError: it is not there; the nearest ones that are there are named.
-    """
-    given = Path(options.run) if options.run else options.agent_file
+def _agent(options: Options) -> tuple[Policy | None, str | None]:
+    """Return the agent that plays, or beside whose rules a person does, if any; and the environment if one is named."""
+    named = players.named_env(options.run, options.runs_dir)
+    if named is not None and options.env_id is not None:
+        raise UserError(f"{options.run} and --env-id {options.env_id} are two environments; give one of them")
+    given = Path(options.run) if options.run and named is None else options.agent_file
+    named = named or (envs.resolve(options.env_id) if options.env_id else None)
     if given is not None:
-        for path in (given, options.runs_dir / given, PRETRAINED / given):
-            if path.exists():
-                return path
-        known = [*_names(options.runs_dir), *_names(PRETRAINED)]
-        hint = f"did you mean {nearest(given.name, known)}?" if known else "train one: python train.py"
-        raise UserError(f"{given}: no such run or agent; {hint}")
-    runs = [path.parent.parent for path in options.runs_dir.glob("*/agent/manifest.json")]
-    if runs:
-        return max(runs, key=_started)
-    if (SHIPPED / "agent").exists():
-        return SHIPPED
-    raise UserError(f"no run in {options.runs_dir} has an agent yet; train one: python train.py")
+        return players.load(players.find_agent(given, options.runs_dir)), named
+    if options.human:
+        return None, named
+    path = players.find_agent(None, options.runs_dir) if named is None else players.trained_in(named, options.runs_dir)
+    return (None if path is None else players.load(path)), named
 
 
-def _names(folder: Path) -> list[str]:
-    """Return the runs, agents and agent files in a folder."""
-    if not folder.is_dir():
-        return []
-    return [path.name for path in folder.iterdir() if path.suffix == ".json" or (path / "config.json").exists()]
+def open_session(options: Options, policy: Policy | None, rules: players.Rules) -> Session:
+    """Return the session: the environment made, the agent checked against it, the first episode begun.
 
-
-def _started(run_folder: Path) -> tuple[str, float]:
-    """Return what orders runs by their start: the time in the name, then the folder's own."""
-    return run_folder.name.rpartition("__")[2], run_folder.stat().st_mtime
-
-
-def _load(path: Path) -> Policy:
-    import torch
-
-    from agents.loading import load_policy
-
-    torch.set_num_threads(1)  # one observation at a time: more threads only cost
-    return load_policy(path)
-
-
-def _env_of(options: Options) -> str | None:
-    """Return the environment of the run that a person wants to play in; None when none was named."""
-    if not options.run and options.agent_file is None:
-        return None
-    return _load(find_agent(options)).env_id
-
-
-def open_session(options: Options, policy: Policy | None, env_id: str) -> Session:
-    """Return the session: the environment made, the agent checked against it, the first episode begun."""
+    Without a policy chance plays, unless a person does.
+    """
     from viewer.session import Session
 
-    extra = getattr(policy, "env_kwargs", {}) if policy is not None and policy.env_id == env_id else {}
     try:
-        env = envs.make(env_id, render_mode="rgb_array", **extra)
+        env = envs.make(rules.env_id, render_mode="rgb_array", **rules.env_options)
     except UserError:
-        env = envs.make(env_id, **extra)  # it draws nothing; its Q values can be watched all the same
+        env = envs.make(rules.env_id, **rules.env_options)  # it draws nothing; its Q values can be watched all the same
+    if policy is None and not options.human:
+        from agents.policy import RandomPolicy
+
+        print(f"no agent was trained in {rules.env_id} yet, so chance plays; train one: python train.py {rules.env_id}")
+        policy = RandomPolicy(int(env.action_space.n))  # type: ignore[attr-defined]
     seed = options.seed
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0]) % 1_000_000
@@ -165,19 +137,21 @@ def open_session(options: Options, policy: Policy | None, env_id: str) -> Sessio
     )  # fmt: skip
 
 
-def _view(session: Session, env_id: str, locked: bool = False) -> View:
-    from viewer.hands import Hands, keys_for
+def _view(session: Session, rules: players.Rules, locked: bool = False) -> View:
+    from viewer.hands import Hands
+    from viewer.keys import keys_for
     from viewer.panels import View
 
-    return View(session, Hands(session, keys_for(session.action_names), locked=locked), env_id)
+    hands = Hands(session, keys_for(session.action_names), locked=locked)
+    return View(session, hands, rules.env_id, protocol=rules.told)
 
 
-def watch(options: Options, session: Session, env_id: str) -> int:
+def watch(options: Options, session: Session, rules: players.Rules) -> int:
     """Open the window on an agent."""
     from viewer.window import Window
 
-    window = Window(_view(session, env_id), max_steps=options.steps, max_episodes=options.episodes)
-    print(_title(session, env_id))
+    window = Window(_view(session, rules), max_steps=options.steps, max_episodes=options.episodes)
+    print(_title(session, rules))
     window.run()
     if session.results:
         returns = [score.episode_return for score in session.results]
@@ -185,15 +159,15 @@ def watch(options: Options, session: Session, env_id: str) -> int:
     return 0
 
 
-def film(options: Options, session: Session, env_id: str) -> int:
+def film(options: Options, session: Session, rules: players.Rules) -> int:
     """Write what the window would show."""
     from viewer import record
 
     assert options.record is not None
-    print(_title(session, env_id))
+    print(_title(session, rules))
     try:
         frames = record.record(
-            _view(session, env_id), options.record, steps=options.steps, episodes=options.episodes, fps=options.fps
+            _view(session, rules), options.record, steps=options.steps, episodes=options.episodes, fps=options.fps
         )
     except KeyboardInterrupt:
         print(f"stopped at step {session.total_steps:,}; {options.record} is complete up to there")
@@ -202,28 +176,30 @@ def film(options: Options, session: Session, env_id: str) -> int:
     return 0
 
 
-def _title(session: Session, env_id: str) -> str:
+def _title(session: Session, rules: players.Rules) -> str:
     assert session.policy is not None
-    return f"{session.policy.name} in {env_id}, seed {session.seed}, epsilon {session.epsilon:g}"
+    where = rules.env_id + (f" ({rules.told})" if rules.told else "")
+    return f"{session.policy.name} in {where}, seed {session.seed}, epsilon {session.epsilon:g}"
 
 
 def _size(path: Path) -> str:
     return f"{path.stat().st_size / 1e6:.1f} MB"
 
 
-def play_scored(options: Options, session: Session, env_id: str) -> int:
+def play_scored(options: Options, session: Session, rules: players.Rules) -> int:
     """Let a person play scored episodes; each full one is in the ledger the moment it ends."""
     from viewer import ledger
     from viewer.trial import Trial
     from viewer.window import Window
 
     ledger.check(options.runs_dir)
-    view = _view(session, env_id, locked=True)
-    view.trial = Trial(session, options.episodes or 1, _recorder(options, env_id, view))
+    view = _view(session, rules, locked=True)
+    view.trial = Trial(session, options.episodes or 1, _recorder(options, rules, view))
     Window(view, max_steps=options.steps).run()
     for number, score in enumerate(view.trial.finished, start=1):
         eaten = f" ({score.apples} apples, {score.poison} poison)" if score.apples is not None else ""
-        print(f"episode {number}: return {score.episode_return:g}{eaten} in {score.steps:,} steps")
+        frames = f" ({score.frames:,} frames)" if score.frames is not None else ""
+        print(f"episode {number}: return {score.episode_return:g}{eaten} in {score.steps:,} steps{frames}")
     if view.trial.finished:
         print(f"recorded in {options.runs_dir / ledger.FILE_NAME}; {NEXT}")
     else:
@@ -231,7 +207,7 @@ def play_scored(options: Options, session: Session, env_id: str) -> int:
     return 0
 
 
-def _recorder(options: Options, env_id: str, view: View) -> Callable[[Score], None]:
+def _recorder(options: Options, rules: players.Rules, view: View) -> Callable[[Score], None]:
     """Return the function that writes a full episode to the ledger."""
     from viewer import ledger
 
@@ -239,7 +215,7 @@ def _recorder(options: Options, env_id: str, view: View) -> Callable[[Score], No
 
     def write(score: Score) -> None:
         entry = ledger.Entry(
-            name=name, date=ledger.now(), env_id=env_id, protocol=envs.protocol(env_id), seed=score.seed,
+            name=name, date=ledger.now(), env_id=rules.env_id, protocol=rules.protocol, seed=score.seed,
             episode_return=score.episode_return, episode_length=score.steps, apples=score.apples,
             poison=score.poison,
         )  # fmt: skip

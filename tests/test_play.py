@@ -20,6 +20,7 @@ from common.errors import UserError
 from learning.checkpoint import save_agent
 from learning.learner import Learner
 from scores.runs import read_humans
+from viewer import players
 
 ROOT = Path(play.__file__).parent
 WATER, WHEELS = "reinforcejs_wateragent.json", "convnetjs_rldemo_net.json"
@@ -71,6 +72,17 @@ def test_no_screen_says_what_to_do(tmp_path: Path) -> None:
     assert re.search(r"no screen.*--record film\.mp4", one_line_error(command("--agent-file", WATER, cwd=tmp_path)))
 
 
+def test_a_machine_without_the_emulator(tmp_path: Path) -> None:
+    (tmp_path / "ale_py.py").write_text("raise ImportError('no wheel for this machine')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for words in (["ALE/Pong-v5"], ["--human", "--env-id", "ALE/Pong-v5"]):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "play.py"), *words], cwd=tmp_path, env=environment, capture_output=True,
+            text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert one_line_error(done) == "error: ALE/Pong-v5 needs the Atari emulator: pip install ale-py"
+
+
 def test_the_window_closes_itself_after_steps(tmp_path: Path) -> None:
     done = command("--agent-file", WHEELS, "--steps", "60", "--speed", "10", cwd=tmp_path, screen="dummy")
     assert (done.returncode, done.stderr) == (0, "")
@@ -103,16 +115,16 @@ def test_without_a_name_the_newest_run_with_an_agent_plays(tmp_path: Path) -> No
     newest = run_folder(tmp_path / "runs", "b__dqn__1__20261123-101530")
     run_folder(tmp_path / "runs", "c__dqn__2__20261122-235959")
     (tmp_path / "runs" / "d__dqn__3__20261124-000000").mkdir()  # still without an agent
-    assert play.find_agent(play.Options(runs_dir=tmp_path / "runs")) == newest
+    assert players.find_agent(None, tmp_path / "runs") == newest
 
 
 def test_without_any_run_the_agent_that_ships_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = run_folder(tmp_path / "pretrained", "waterworld")
-    monkeypatch.setattr(play, "SHIPPED", shipped)
-    assert play.find_agent(play.Options()) == shipped
-    monkeypatch.setattr(play, "SHIPPED", tmp_path / "nothing")
+    monkeypatch.setattr(players, "SHIPPED", shipped)
+    assert players.find_agent(None, Path("runs")) == shipped
+    monkeypatch.setattr(players, "SHIPPED", tmp_path / "nothing")
     with pytest.raises(UserError, match=r"no run in runs has an agent yet; train one: python train\.py"):
-        play.find_agent(play.Options())
+        players.find_agent(None, Path("runs"))
 
 
 def test_a_run_without_an_agent_yet(tmp_path: Path) -> None:
@@ -149,6 +161,8 @@ def test_a_seed_by_chance_is_said_and_gives_the_same_film_again(capsys: pytest.C
         (["--steps", "0"], "--steps 0 is out of range"),
         (["--agent-file", WATER, "--env-id", "CartPole-v1", "--record", "a.png"], "does not fit CartPole-v1"),
         (["--agent-file", WATER, "--env-id", "Waterwrld-v1", "--record", "a.png"], "did you mean.*Waterworld-v1"),
+        (["ALE/Pogn-v5"], r"did you mean.*ALE/Pong-v5"),
+        (["CartPole-v1", "--env-id", "Waterworld-v1"], "two environments"),
         (["--agent-file", "nothing.json", "--record", "a.png"], "no such run or agent"),
     ],
 )
@@ -195,10 +209,10 @@ def test_a_broken_off_episode_is_not_recorded(tmp_path: Path, capsys: pytest.Cap
 
 def test_both_demos_networks_play_where_they_were_made() -> None:
     for name, env_id in ((WATER, "tidepool/Waterworld-v0"), (WHEELS, "tidepool/RLDemo-v0")):
-        options = play.Options(agent_file=Path(name), seed=1)
-        policy = play._load(play.find_agent(options))
+        options = play.Options(seed=1)
+        policy = players.load(players.find_agent(Path(name), Path("runs")))
         assert policy.env_id == env_id
-        session = play.open_session(options, policy, env_id)
+        session = play.open_session(options, policy, players.rules_for(env_id, policy))
         assert session.epsilon == 0.05
         for _ in range(300):
             session.step()
@@ -206,3 +220,101 @@ def test_both_demos_networks_play_where_they_were_made() -> None:
         assert q is not None
         assert np.isfinite(q).all()
         assert session.score.episode_return > 0
+
+
+# where is played, and by whom
+
+
+def test_an_environment_stands_where_a_run_could(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert play.main(["CartPole-v1", "--record", "a.png", "--steps", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "no agent was trained in CartPole-v1 yet, so chance plays; train one: python train.py CartPole-v1" in out
+    assert "random in CartPole-v1" in out
+    run_folder(tmp_path / "runs", "a__dqn__1__20261123-101530")
+    for words in (["CartPole-v1"], ["--env-id", "CartPole-v1"]):
+        assert play.main([*words, "--record", "a.png", "--overwrite", "--steps", "3"]) == 0
+        assert "dqn in CartPole-v1" in capsys.readouterr().out
+
+
+def test_of_the_runs_in_an_environment_the_newest_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, shipped = tmp_path / "runs", tmp_path / "pretrained"
+    monkeypatch.setattr(players, "PRETRAINED", shipped)
+    assert players.trained_in("CartPole-v1", runs) is None
+    ours = run_folder(shipped, "cartpole")
+    assert players.trained_in("CartPole-v1", runs) == ours
+    newest = run_folder(runs, "a__dqn__1__20261123-101530")
+    run_folder(runs, "b__dqn__1__20261122-101530")
+    run_folder(runs, "c__dqn__1__20261124-101530", "Acrobot-v1")
+    (runs / "d__dqn__1__20261125-101530" / "agent").mkdir(parents=True)
+    (runs / "d__dqn__1__20261125-101530" / "agent" / "manifest.json").write_text("not JSON")
+    assert players.trained_in("CartPole-v1", runs) == newest
+
+
+class AtariAgent:
+    """An agent that was trained on small frames under a protocol of its own."""
+
+    name, env_id, protocol, default_epsilon = "cpu_dqn", "ALE/Pong-v5", "mnih2015", 0.05
+
+    def __init__(self) -> None:
+        self.env_options = envs.options("ALE/Pong-v5", "mnih2015", frame_size=42)
+
+    def q_values(self, obs: Any) -> Any:
+        assert obs.shape[1:] == (4, 42, 42)
+        return np.tile(np.arange(6.0), (len(obs), 1))
+
+    def act(self, obs: Any, epsilon: float, rng: Any) -> Any:
+        return self.q_values(obs).argmax(1)
+
+
+@pytest.fixture
+def atari_agent(monkeypatch: pytest.MonkeyPatch) -> AtariAgent:
+    pytest.importorskip("ale_py")
+    agent = AtariAgent()
+    monkeypatch.setattr(players, "load", lambda path: agent)
+    return agent
+
+
+def test_an_atari_agent_gets_its_frames_and_its_rules(
+    atari_agent: AtariAgent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert play.main(["--agent-file", WATER, "--record", "a.png", "--steps", "3", "--seed", "2"]) == 0
+    assert "cpu_dqn in ALE/Pong-v5 (mnih2015), seed 2, epsilon 0.05" in capsys.readouterr().out
+    with Image.open("a.png") as image:
+        assert image.size == (1300, 724)
+
+
+def test_rules_follow_the_agent_only_where_they_can(atari_agent: AtariAgent) -> None:
+    agent: Any = atari_agent
+    for env_id in ("ALE/Pong-v5", "ALE/Carnival-v5"):  # another game with the same joystick
+        rules = players.rules_for(env_id, agent)
+        assert (rules.protocol, rules.told, rules.env_options["frame_size"]) == ("mnih2015", "mnih2015", 42)
+        assert (rules.env_options["sticky"], rules.env_options["frame_cap"]) == (0.0, 18_000)
+    assert players.rules_for("CartPole-v1", agent) == players.Rules("CartPole-v1", "gymnasium-default", {})
+    alone = players.rules_for("ALE/Pong-v5", None)
+    assert (alone.protocol, alone.env_options["sticky"]) == ("machado2018", 0.25)
+    assert players.rules_for("tidepool/Waterworld-v1", None).told == ""
+
+
+@pytest.mark.parametrize(("words", "protocol"), [(["--agent-file", WATER], "mnih2015"), ([], "machado2018")])
+def test_a_persons_atari_row_has_the_protocol_that_was_played(
+    atari_agent: AtariAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    words: list[str], protocol: str,
+) -> None:  # fmt: skip
+    from viewer import window
+
+    def one_step(self: window.Window) -> None:
+        """End the game after its first step, as a full one."""
+        trial, session = self.view.trial, self.view.session
+        assert trial is not None
+        assert self.view.protocol == protocol
+        trial.advance(3.0)
+        session.step()
+        session.score.finished = True
+        trial.advance(0.0)
+
+    monkeypatch.setattr(window.Window, "run", one_step)
+    assert play.main(["--human", "--env-id", "ALE/Pong-v5", "--name", "Ada", *words]) == 0
+    with (tmp_path / "runs" / "humans.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert (row["env_id"], row["protocol"], row["apples"]) == ("ALE/Pong-v5", protocol, "")
+    assert re.search(r"in 1 steps \(\d+ frames\)", capsys.readouterr().out)

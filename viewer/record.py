@@ -12,27 +12,27 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pygame
 from numpy.typing import NDArray
-from PIL import GifImagePlugin, Image, ImageChops
+from PIL import Image
 
 from common.errors import UserError
 from envs import drawing
 from viewer import screen
-from viewer.canvas import Fonts, Theme
+from viewer.canvas import Fonts
+from viewer.gif import Gif
 from viewer.panels import View
 
 Frame = NDArray[np.uint8]  # (H, W, 3)
 
 DEFAULT_STEPS = {".mp4": 1000, ".gif": 300, ".png": 60}
-# Frames a second. mp4: one a tick of 30 ms. gif: its delays are hundredths of a second, and browsers
-# slow down what asks for less than 0.02 s.
+# Frames a second. mp4: one a tick of 30 ms, or what `default_fps` makes of it. gif: its delays are
+# hundredths of a second, and browsers slow down what asks for less than 0.02 s.
 DEFAULT_FPS = {".mp4": 1000 / 30, ".gif": 100 / 6, ".png": 1000 / 30}
 VIDEO_HINT = "writing mp4 needs imageio-ffmpeg: pip install -e '.[video]' (gif and png go without)"
-PALETTE = 255  # colours of a gif
 
 
 class Film(Protocol):
@@ -74,49 +74,6 @@ class Mp4:
         self._writer.close()
 
 
-class Gif:
-    """An endless gif, written as it comes: each frame is only the part that changed.
-
-    Pillow's own ``save_all`` keeps every frame in memory until the end; its single-frame encoder
-    does not. All frames share the palette of the first and the theme's colours.
-    """
-
-    def __init__(self, path: Path, fps: float) -> None:
-        """Open the file; the first frame decides size and palette."""
-        self._file: BinaryIO = path.open("wb")
-        self._hundredths = max(2, round(100 / fps))
-        self._last: Image.Image | None = None
-        self._palette: Image.Image | None = None
-
-    def add(self, frame: Frame) -> None:
-        """Write what differs from the frame before."""
-        image = Image.fromarray(frame)
-        if self._palette is None:
-            self._palette = palette(image)
-            self._write_head(frame.shape[1], frame.shape[0])
-        reduced = image.quantize(palette=self._palette, dither=Image.Dither.NONE)
-        box = (0, 0, *reduced.size)
-        if self._last is not None:
-            box = ImageChops.difference(reduced, self._last).getbbox() or (0, 0, 1, 1)
-        for part in GifImagePlugin.getdata(reduced.crop(box), box[:2], duration=10 * self._hundredths):
-            self._file.write(part)
-        self._last = reduced
-
-    def _write_head(self, width: int, height: int) -> None:
-        assert self._palette is not None
-        colors = (self._palette.getpalette() or [])[: 3 * 256]
-        table = bytes(colors + [0] * (3 * 256 - len(colors)))
-        screen_descriptor = width.to_bytes(2, "little") + height.to_bytes(2, "little") + b"\xf7\x00\x00"
-        loop_forever = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
-        self._file.write(b"GIF89a" + screen_descriptor + table + loop_forever)
-
-    def close(self) -> None:
-        """Write the trailer."""
-        if not self._file.closed:
-            self._file.write(b";")
-            self._file.close()
-
-
 class Png:
     """One picture: the last frame it was given."""
 
@@ -135,25 +92,6 @@ class Png:
             data = io.BytesIO()
             Image.fromarray(self._frame).save(data, "PNG", optimize=True)
             self._path.write_bytes(data.getvalue())
-
-
-def palette(image: Image.Image) -> Image.Image:
-    """Return an image with the palette of a gif: the window's own colours exactly, then those of ``image``.
-
-    Pillow looks colours up by their upper six bits: neighbours of an own colour would take its place.
-    """
-    own = [color for color in vars(Theme).values() if isinstance(color, tuple) and len(color) == 3]
-    own += [drawing.WHITE, drawing.BLACK, drawing.RED, drawing.GREEN, drawing.GREY]
-    flat = image.quantize(PALETTE - len(own), Image.Quantize.MEDIANCUT).getpalette() or []
-    found = zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
-    others = [color for color in found if all(_apart(color, ours) > 12 for ours in own)]
-    colors = Image.new("P", (1, 1))
-    colors.putpalette([channel for color in [*own, *others][:PALETTE] for channel in color])
-    return colors
-
-
-def _apart(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    return max(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
 def first_line(error: BaseException) -> str:
@@ -225,6 +163,14 @@ def film(path: Path, kind: str, size: tuple[int, int], fps: float) -> Iterator[C
         beside.unlink(missing_ok=True)
 
 
+def default_fps(kind: str, tick_seconds: float) -> float:
+    """Return the frames a second of a film: for mp4 the multiple of the steps a second that comes nearest to usual."""
+    usual, steps = DEFAULT_FPS[kind], 1.0 / tick_seconds
+    if kind == ".gif" or steps > 2 * usual:
+        return usual
+    return max(1, round(usual / steps)) * steps
+
+
 def record(
     view: View,
     path: Path,
@@ -232,7 +178,7 @@ def record(
     steps: int | None = None,
     episodes: int | None = None,
     fps: float | None = None,
-    size: tuple[int, int] = screen.SIZE,
+    size: tuple[int, int] | None = None,
 ) -> int:
     """Play ``steps`` steps, or ``episodes`` episodes if that is less, and film them; return the number of frames.
 
@@ -246,7 +192,8 @@ def record(
     kind = path.suffix.lower()
     session = view.session
     steps = steps or (sys.maxsize if episodes else DEFAULT_STEPS[kind])
-    fps = fps or DEFAULT_FPS[kind]
+    fps = fps or default_fps(kind, session.tick_seconds)
+    size = size or screen.layout(view).size
     surface, fonts, frames = pygame.Surface(size, depth=24), Fonts(), 0
     with stop_flag() as stop, film(path, kind, size, fps) as add:
         while True:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from viewer.stillness import Stillness
 
 if TYPE_CHECKING:  # a person plays without torch
     from learning.policy import Policy
@@ -45,6 +46,8 @@ class Score:
     human_steps: int = 0
     apples: int | None = None  # None: this environment does not tell
     poison: int | None = None
+    lives: int | None = None  # None also where a game counts none
+    frames: int | None = None  # of the emulator; Atari makes four of them a step
     finished: bool = False
 
     @property
@@ -92,6 +95,7 @@ class Session:
         self.total_steps = 0
         self.version = 0
         self._axis = (0.0, 0.0)
+        self._still = Stillness(self.tick_seconds)
         self._begin(0)
         if policy is not None:
             self._check(policy)
@@ -103,6 +107,8 @@ class Session:
         obs, info = self.env.reset(seed=self.score.seed)
         if "apples" in info and "poison" in info:
             self.score.apples = self.score.poison = 0
+        self._tell(info)
+        self._still.clear()
         self._due = 0.0
         self._rest = REST_SECONDS
         self._last_picked = 0
@@ -117,9 +123,9 @@ class Session:
 
     def _check(self, policy: Policy) -> None:
         shape = "x".join(map(str, self.obs.shape)) or "1"
+        here = self.env.spec.id if self.env.spec else getattr(self.env.unwrapped, "env_id", "this environment")
         mismatch = UserError(
-            f"the agent '{policy.name}' (made for {policy.env_id or 'any environment'}) does not fit"
-            f" {self.env.spec.id if self.env.spec else 'this environment'}:"
+            f"the agent '{policy.name}' (made for {policy.env_id or 'any environment'}) does not fit {here}:"
             f" {shape} observations, {self.num_actions} actions"
         )
         try:
@@ -161,6 +167,15 @@ class Session:
         if self._picture is None and self.env.render_mode == "rgb_array":
             self._picture = np.asarray(self.env.render())
         return self._picture
+
+    def stack(self) -> NDArray[np.uint8] | None:
+        """Return the frames that the network sees, oldest first, (F, H, W); None where it sees numbers."""
+        return self.obs if self.obs.ndim == 3 and self.obs.dtype == np.uint8 else None
+
+    @property
+    def frozen(self) -> bool:
+        """Return whether nothing has happened for so long that the game seems to wait for something."""
+        return self._still.frozen and not self.finished
 
     @property
     def finished(self) -> bool:
@@ -218,6 +233,7 @@ class Session:
         obs, reward, terminated, truncated, info = self.env.step(action)
         self._count(action, float(reward), by_human, info)
         self._arrived(obs)
+        self._still.add(self.obs, float(reward))
         if terminated or truncated:
             self.score.finished = True
             self.results.append(self.score)
@@ -232,6 +248,14 @@ class Session:
         if score.apples is not None and score.poison is not None:
             score.apples += int(info.get("apples", 0))
             score.poison += int(info.get("poison", 0))
+        self._tell(info)
+
+    def _tell(self, info: dict[str, Any]) -> None:
+        """Note what a game tells of itself; 0 lives from the start on means that it counts none."""
+        if "frames" in info:
+            self.score.frames = int(info["frames"])
+        if "lives" in info and (info["lives"] > 0 or self.score.lives is not None):
+            self.score.lives = int(info["lives"])
 
     def advance(
         self,

@@ -25,7 +25,7 @@ NO_SCREEN = "there is no screen here; write a film instead: python play.py --rec
 
 NAMES = {
     pygame.K_LEFT: "left", pygame.K_RIGHT: "right", pygame.K_UP: "up", pygame.K_DOWN: "down",
-    pygame.K_LSHIFT: "shift", pygame.K_RSHIFT: "shift",
+    pygame.K_SPACE: "space", pygame.K_LSHIFT: "shift", pygame.K_RSHIFT: "shift",
     **{getattr(pygame, f"K_{digit}"): str(digit) for digit in range(10)},
     **{getattr(pygame, f"K_KP{digit}"): str(digit) for digit in range(10)},
 }  # fmt: skip
@@ -33,6 +33,7 @@ FASTER = (pygame.K_PLUS, pygame.K_EQUALS, pygame.K_KP_PLUS)
 SLOWER = (pygame.K_MINUS, pygame.K_KP_MINUS)
 ENTER = (pygame.K_RETURN, pygame.K_KP_ENTER)
 QUIT = (pygame.K_ESCAPE, pygame.K_q)
+PAUSE = (pygame.K_p, pygame.K_PAUSE)  # and space, where it is not an action's key
 ONE_STEP = (pygame.K_PERIOD, pygame.K_n, pygame.K_KP_PERIOD)
 
 
@@ -117,7 +118,7 @@ class Window:
         self.view = view
         self.max_steps, self.max_episodes = max_steps, max_episodes
         self.open = True
-        open_display()
+        open_display(screen.layout(view).size)
         self.fonts = Fonts()
         self.clock = pygame.time.Clock()
 
@@ -184,7 +185,7 @@ class Window:
             view.hands.release_all()
         elif key in ENTER:
             self._enter()
-        elif key == pygame.K_SPACE:
+        elif key in PAUSE or (key == pygame.K_SPACE and "space" not in view.hands.keys.known):
             self._pause()
         elif key == pygame.K_r:
             view.trial.restart() if view.trial else view.session.restart()

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 import envs
 from viewer import screen
 from viewer.canvas import Fonts
-from viewer.hands import Hands, keys_for
+from viewer.hands import Hands
+from viewer.keys import keys_for
 from viewer.panels import View
 from viewer.session import Session
 
@@ -66,7 +67,8 @@ def view_of(session: Session, env_id: str = V1, *, locked: bool = False) -> View
 
 
 def drawn(view: View, scale: float = 1.0) -> pygame.Surface:
-    surface = pygame.Surface((round(screen.SIZE[0] * scale), round(screen.SIZE[1] * scale)), depth=24)
+    width, height = screen.layout(view).size
+    surface = pygame.Surface((round(width * scale), round(height * scale)), depth=24)
     screen.draw(surface, Fonts(), view)
     return surface
 

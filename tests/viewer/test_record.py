@@ -16,6 +16,7 @@ from envs.drawing import picture
 from tests.viewer.helpers import CARTPOLE, Q4, Known, drawn, session_in, view_of
 from viewer import record, screen
 from viewer.canvas import Theme
+from viewer.gif import Gif
 
 SMALL = (556, 312)
 
@@ -52,7 +53,7 @@ def test_gif_has_a_frame_for_its_share_of_time(tmp_path: Path) -> None:
 
 
 def test_gif_frames_hold_only_what_changed(tmp_path: Path) -> None:
-    film = record.Gif(tmp_path / "b.gif", 20.0)
+    film = Gif(tmp_path / "b.gif", 20.0)
     still = np.full((50, 80, 3), 255, np.uint8)
     moved = still.copy()
     moved[10:20, 30:40] = (255, 150, 150)
@@ -63,6 +64,27 @@ def test_gif_frames_hold_only_what_changed(tmp_path: Path) -> None:
         assert read.n_frames == 3  # type: ignore[attr-defined]
         read.seek(2)
         assert np.array_equal(np.asarray(read.convert("RGB")), moved)
+
+
+def test_a_gif_has_the_colours_of_later_screens_too(tmp_path: Path) -> None:
+    film = Gif(tmp_path / "b.gif", 20.0)
+    frames = [np.zeros((50, 80, 3), np.uint8) for _ in range(3)]
+    frames[1][10:40, 10:70] = (184, 70, 162)
+    frames[2][:, :, 0] = np.arange(80) * 3  # a ramp that no palette of the first frame holds
+    for frame in frames:
+        film.add(frame)
+    film.close()
+    with Image.open(tmp_path / "b.gif") as read:
+        for number, frame in enumerate(frames):
+            read.seek(number)
+            off = np.abs(np.asarray(read.convert("RGB")).astype(int) - frame)
+            assert off.max() <= 8, number
+
+
+@pytest.mark.parametrize(("rate", "fps"), [(100 / 3, 100 / 3), (15, 30), (30, 30), (50, 50), (4, 32), (500, 100 / 3)])
+def test_mp4_has_the_same_number_of_frames_for_every_step(rate: float, fps: float) -> None:
+    assert record.default_fps(".mp4", 1 / rate) == pytest.approx(fps)
+    assert record.default_fps(".gif", 1 / rate) == record.DEFAULT_FPS[".gif"]
 
 
 def test_mp4_can_be_read_back(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from common.errors import UserError
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Clumsy, Known, Mute, session_in
-from viewer.hands import HAND_BACK_SECONDS, Hands, Keys, keys_for
+from viewer.hands import HAND_BACK_SECONDS, Hands
+from viewer.keys import Keys, keys_for
 from viewer.session import AGENT, HUMAN, REST_SECONDS, SPEEDS, Score
 from viewer.trial import DONE, PLAYING, READY, SUMMARY, Trial
 
@@ -18,7 +19,7 @@ WHEELS = keys_for(WHEEL_NAMES)
 
 
 def test_session_needs_no_pygame() -> None:
-    modules = "viewer.session, viewer.hands, viewer.trial, viewer.ledger"
+    modules = "viewer.session, viewer.hands, viewer.keys, viewer.players, viewer.trial, viewer.ledger"
     code = f"import sys, {modules}; sys.exit('pygame' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -257,6 +258,7 @@ def test_a_key_takes_over_and_two_quiet_seconds_hand_back() -> None:
     assert (session.control, session.human_action) == (HUMAN, 2)
     both.update(10.0)  # as long as the key is held, it stays
     assert both.hands_back_in is None
+    session.step()
     both.release("up")
     assert session.human_action is None
     both.update(HAND_BACK_SECONDS - 0.5)
@@ -269,6 +271,34 @@ def test_a_key_takes_over_and_two_quiet_seconds_hand_back() -> None:
     both.update(0.6)
     assert session.control == AGENT
     assert both.hands_back_in is None
+
+
+def test_a_tap_counts_until_a_step_has_seen_it() -> None:
+    both = hands(Known(Q4))
+    session = both.session
+    both.press("up")
+    both.release("up")
+    assert (both.held, session.human_action) == ([], 2)
+    both.update(0.01)
+    session.step()
+    assert session.history[-1].action == 2
+    both.update(0.01)
+    session.step()
+    assert session.history[-1].action == -1
+
+
+def test_a_tap_before_a_held_key_gives_way_and_one_after_it_wins() -> None:
+    both = hands(Known(Q4))
+    both.press("up")
+    both.press("left")
+    both.release("up")
+    assert both.session.human_action == 0
+    both.press("up")
+    both.release("up")
+    assert both.session.human_action == 2
+    both.session.step()
+    both.update(0.0)
+    assert both.session.human_action == 0
 
 
 def test_enter_hands_back_now_and_a_pause_stops_the_clock() -> None:

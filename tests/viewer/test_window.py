@@ -12,6 +12,7 @@ from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, Mute, color_at
 from viewer import screen
 from viewer.canvas import Theme
 from viewer.panels import SIDE, View
+from viewer.panels.control import ControlPanel
 from viewer.panels.q_bars import QBarsPanel
 from viewer.session import AGENT, HUMAN, Score
 from viewer.trial import PLAYING, READY, SUMMARY, Trial
@@ -43,7 +44,7 @@ def bars(view: View) -> list[tuple[int, tuple[int, int, int]]]:
     panel, area = next((panel, area) for panel, area in screen.column(view) if isinstance(panel, QBarsPanel))
     found = []
     for action in range(view.session.num_actions):
-        zone = panel.bar_zone(panel.row_area(area, action, view))
+        zone = panel.bar_zone(panel.row_area(area, action, view), view)
         y = zone.y + zone.h / 2
         row = [color_at(surface, x, y) for x in range(round(zone.x), round(zone.right))]
         colored = [color for color in row if color in (Theme.agent, Theme.agent_pale)]
@@ -64,8 +65,8 @@ def test_negative_bars_grow_to_the_left_of_zero() -> None:
     lengths = [length for length, _ in bars(view)]
     assert lengths[0] == pytest.approx(3 * lengths[2], abs=4)  # the zero line covers a pixel of each
     panel, area = next((panel, area) for panel, area in screen.column(view) if isinstance(panel, QBarsPanel))
-    left = panel.bar(panel.row_area(area, 0, view), -3.0, (-3.0, 1.0))
-    right = panel.bar(panel.row_area(area, 2, view), 1.0, (-3.0, 1.0))
+    left = panel.bar(panel.bar_zone(panel.row_area(area, 0, view), view), -3.0, (-3.0, 1.0))
+    right = panel.bar(panel.bar_zone(panel.row_area(area, 2, view), view), 1.0, (-3.0, 1.0))
     assert left.right == pytest.approx(right.x)
 
 
@@ -85,7 +86,10 @@ def test_the_action_of_the_human_is_marked() -> None:
 
 def test_who_is_in_control_is_seen_in_card_and_frame() -> None:
     view = view_of(session_in(policy=Known(Q4)))
-    card, frame = (screen.COLUMN.x + 5, screen.COLUMN.y + 40), (screen.WORLD.x - 2, screen.WORLD.y + 100)
+    card, frame = (
+        (screen.WORLDS.column.x + 5, screen.WORLDS.column.y + 40),
+        (screen.WORLDS.world.x - 2, screen.WORLDS.world.y + 100),
+    )
     surface = drawn(view)
     assert (color_at(surface, *card), color_at(surface, *frame)) == (Theme.agent, Theme.border)
     view.session.take_over()
@@ -98,7 +102,7 @@ def test_the_world_is_in_its_place_at_every_size(scale: float) -> None:
     session = session_in(policy=Known(Q4))
     surface = drawn(view_of(session), scale)
     x, y = session.env.unwrapped.get_state()["pos"]  # type: ignore[attr-defined]
-    assert color_at(surface, (screen.WORLD.x + x) * scale, (screen.WORLD.y + y) * scale) == (0, 150, 150)
+    assert color_at(surface, (screen.WORLDS.world.x + x) * scale, (screen.WORLDS.world.y + y) * scale) == (0, 150, 150)
 
 
 def test_other_environments_show_their_own_picture() -> None:
@@ -107,17 +111,17 @@ def test_other_environments_show_their_own_picture() -> None:
     picture = session.picture()
     assert picture is not None
     scale = 700 / picture.shape[1]
-    top = screen.WORLD.y + (500 - picture.shape[0] * scale) / 2
+    top = screen.WORLDS.world.y + (500 - picture.shape[0] * scale) / 2
     cart = np.argwhere((picture == 0).all(-1) & (np.arange(600) % 600 > 200))[-1]  # a pixel of the black cart
-    assert max(color_at(surface, screen.WORLD.x + cart[1] * scale, top + (cart[0] - 6) * scale)) < 40
+    assert max(color_at(surface, screen.WORLDS.world.x + cart[1] * scale, top + (cart[0] - 6) * scale)) < 40
 
 
 def test_panels_fill_the_column_and_do_not_overlap() -> None:
     for policy, env_id in ((Known(Q4), V1), (Known(range(5)), RLDEMO), (Mute(Q4), V1)):
         view = view_of(session_in(env_id, policy), env_id)
         areas = [area for _, area in screen.column(view)]
-        assert len(areas) == len(SIDE)
-        assert areas[-1].bottom == pytest.approx(screen.COLUMN.bottom)
+        assert len(areas) == len(SIDE) - 1  # no frames to show
+        assert areas[-1].bottom == pytest.approx(screen.WORLDS.column.bottom)
         assert all(above.bottom < below.y for above, below in pairwise(areas))
 
 
@@ -129,7 +133,12 @@ def test_eighteen_actions_have_room() -> None:
     view = view_of(session)
     lengths = [length for length, _ in bars(view)]
     assert lengths == sorted(lengths)
-    assert screen.column(view)[-1][1].bottom == pytest.approx(screen.COLUMN.bottom)
+    assert lengths[17] > 36  # no number covers its end
+    panel, area = next((panel, area) for panel, area in screen.column(view) if isinstance(panel, QBarsPanel))
+    assert panel.row(view) > 15  # readable
+    rows = [panel.row_area(area, action, view) for action in range(18)]
+    assert all(rows[0].y <= row.y < rows[8].bottom for row in rows[9:])  # a second column
+    assert screen.column(view)[-1][1].bottom == pytest.approx(screen.WORLDS.column.bottom)
     view.help = True
     drawn(view)
 
@@ -202,6 +211,13 @@ def test_control_goes_back_by_itself(window: Window) -> None:
     for _ in range(9):
         window.frame(0.25)
     assert window.view.session.control == AGENT
+
+
+def test_p_pauses_too(window: Window) -> None:
+    press(window, pygame.K_p)
+    assert window.view.session.paused
+    press(window, pygame.K_SPACE)
+    assert not window.view.session.paused
 
 
 def test_restart_and_help(window: Window) -> None:
@@ -287,3 +303,12 @@ def test_no_screen_is_said(monkeypatch: pytest.MonkeyPatch, display: str | None)
     with pytest.raises(UserError, match=r"no screen.*--record film\.mp4"):
         open_display()
     assert pygame.display.get_surface() is None
+
+
+def test_chance_has_no_best_action() -> None:
+    session = session_in(policy=Mute(Q4))
+    panel = ControlPanel()
+    assert panel._below(view_of(session)) == "mute"
+    session.epsilon = 0.05
+    assert panel._below(view_of(session)) == "mute · 5% random"
+    assert panel._below(view_of(session_in(policy=Known(Q4)))) == "known · best action"

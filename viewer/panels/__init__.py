@@ -6,10 +6,12 @@ from viewer.panels.base import Panel, View
 from viewer.panels.control import ControlPanel
 from viewer.panels.q_bars import QBarsPanel
 from viewer.panels.score import ScorePanel
+from viewer.panels.seen import SeenPanel
 
 SIDE: tuple[Panel, ...] = (
     ControlPanel(),
     QBarsPanel(),
+    SeenPanel(),
     ScorePanel(),
 )
 

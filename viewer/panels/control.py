@@ -42,8 +42,10 @@ class ControlPanel:
     def _below(self, view: View) -> str:
         session = view.session
         if session.control != HUMAN:
-            noise = f"{session.epsilon:.0%} random" if session.epsilon > 0 else "best action"
-            return f"{view.agent_name.replace('_', ' ')} · {noise}"
+            name = view.agent_name.replace("_", " ")
+            if session.epsilon > 0:
+                return f"{name} · {session.epsilon:.0%} random"
+            return f"{name} · best action" if session.q_values() is not None else name
         if view.trial is not None:
             return f"scored episode {view.trial.number} of {view.trial.episodes}"
         if view.hands.locked:

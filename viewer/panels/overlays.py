@@ -5,11 +5,11 @@ from __future__ import annotations
 from viewer.canvas import MINUS, Area, Canvas, Theme
 from viewer.panels.base import View
 from viewer.panels.score import number_text
-from viewer.session import Score
+from viewer.session import AGENT, Score
+from viewer.stillness import STILL_SECONDS
 from viewer.trial import DONE, SUMMARY
 
 HELP_WIDTH = 460.0
-MOST_KEYS = 6  # action keys that the help lists one by one
 
 
 def draw_world_overlays(canvas: Canvas, area: Area, view: View) -> None:
@@ -50,7 +50,7 @@ def _draw_summary(canvas: Canvas, area: Area, view: View, score: Score) -> None:
     x = box.x + box.w / 2
     canvas.text(x, box.y + 34, f"Episode {trial.number} of {trial.episodes}", 14, Theme.soft, align=0.5)
     canvas.text(x, box.y + 82, number_text(score.episode_return), 48, bold=True, align=0.5)
-    facts = f"{score.steps:,} steps"
+    facts = f"{score.steps:,} steps" + (f" · {score.frames:,} frames" if score.frames is not None else "")
     if score.apples is not None:
         facts = f"{score.apples} apples · {score.poison} poison · " + facts
     canvas.text(x, box.y + 126, facts, 13, align=0.5)
@@ -61,14 +61,11 @@ def _draw_summary(canvas: Canvas, area: Area, view: View, score: Score) -> None:
 
 def help_rows(view: View) -> list[tuple[str, str]]:
     """Return the keys and what they do, as far as they do anything here."""
-    names = view.session.action_names
-    labels = view.hands.keys.labels
-    rows = [(sign, names[action]) for action, sign in sorted(labels.items())]
-    if len(rows) > MOST_KEYS:
-        rows = [(f"{min(labels)} … {max(labels)}", "the action of that number")]
+    keys = view.hands.keys
+    rows = keys.rows(view.session.action_names)
     if not view.hands.locked:
         rows.append(("Enter", "hand back to the agent (or wait 2 s)"))
-    rows.append(("space", "pause and go on"))
+    rows.append((pause_key(view), "pause and go on"))
     if view.trial is None:
         rows += [("N  or  .", "one step"), (f"+  {MINUS}", "faster, slower")]
     fresh = "break off and start a fresh episode" if view.trial else "the same episode again"
@@ -91,15 +88,37 @@ def draw_help(canvas: Canvas, whole: Area, view: View) -> None:
         canvas.text(box.x + 140, y, meaning, 13)
         y += row
     hint = "" if view.hands.locked else "An action key takes over. "
-    hint += "No key held: " + ("you drift." if view.session.coast is not None else "the last action again.")
-    canvas.text(box.x + 28, y + 6, hint, 11.5, Theme.soft, width=box.w - 56)
+    canvas.text(box.x + 28, y + 6, hint + _no_key(view), 11.5, Theme.soft, width=box.w - 56)
+
+
+def _no_key(view: View) -> str:
+    """Return what happens while no key is held."""
+    rest = view.hands.keys.rest
+    if rest is not None:
+        return f"No key held: {view.session.action_names[rest]}, the stick at rest."
+    return "No key held: " + ("you drift." if view.session.coast is not None else "the last action again.")
+
+
+def pause_key(view: View) -> str:
+    """Return the key that pauses: P always does, space where it is not an action's."""
+    return "P" if "space" in view.hands.keys.known else "space"
+
+
+def draw_hint(canvas: Canvas, area: Area, view: View) -> None:
+    """Say in one quiet line above the world that the game seems to wait, and what helps."""
+    session, fire = view.session, "space" in view.hands.keys.known
+    text = f"Nothing has happened for {STILL_SECONDS} s"
+    if session.control == AGENT:
+        text += f": the agent seems to wait. Press {'space to fire' if fire else 'an action key'}, or start it with"
+        text += f" a larger --epsilon (now {session.epsilon:g})."
+    else:
+        text += "; space is fire." if fire else "."
+    canvas.text(area.x, area.y - 12, text, 11.5, Theme.human, width=area.w)
 
 
 def draw_footer(canvas: Canvas, area: Area, view: View) -> None:
     """Draw the one line of keys below the world."""
-    labels = view.hands.keys.labels.values()
-    play = "arrows" if {"←", "→"} <= set(labels) else "0 … 9"
-    parts = [(play, "steer" if view.hands.locked else "take over"), ("space", "pause")]
+    parts = [(view.hands.keys.summary, "steer" if view.hands.locked else "take over"), (pause_key(view), "pause")]
     if view.trial is None:
         parts += [("N", "step"), (f"+ {MINUS}", "speed")]
     if not view.hands.locked:

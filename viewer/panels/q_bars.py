@@ -6,12 +6,16 @@ import math
 from typing import ClassVar
 
 from viewer.canvas import MINUS, Area, Canvas, Theme
+from viewer.keys import short, words
 from viewer.panels.base import View
 from viewer.session import HUMAN
 
 HEAD, FOOT = 64.0, 30.0
-ROW, SMALLEST_ROW, MOST_ROWS_HEIGHT = 36.0, 6.0, 202.0
+ROW, SMALLEST_ROW, ROWS_HEIGHT, ROWS_HEIGHT_WITH_FRAMES = 36.0, 6.0, 202.0, 150.0
 NAME_WIDTH, NUMBER_WIDTH, MARGIN = 88.0, 58.0, 18.0
+CAP_HEIGHT = 21.0  # rows with less have the keys without their caps
+ONE_COLUMN = 9  # actions; more of them stand in two columns, their names shortened
+NAME_WIDTH_OF_TWO, NUMBER_WIDTH_OF_TWO, GUTTER = 58.0, 44.0, 18.0
 
 
 class QBarsPanel:
@@ -21,11 +25,20 @@ class QBarsPanel:
 
     def height(self, view: View) -> float:
         """Return the height of all rows; many actions make them lower."""
-        return HEAD + self.row(view) * view.session.num_actions + FOOT
+        return HEAD + self.row(view) * self.rows(view) + FOOT
+
+    def columns(self, view: View) -> int:
+        """Return the number of columns."""
+        return 1 if view.session.num_actions <= ONE_COLUMN else 2
+
+    def rows(self, view: View) -> int:
+        """Return the number of rows of a column."""
+        return math.ceil(view.session.num_actions / self.columns(view))
 
     def row(self, view: View) -> float:
         """Return the height of one row."""
-        return max(min(ROW, MOST_ROWS_HEIGHT / view.session.num_actions), SMALLEST_ROW)
+        room = ROWS_HEIGHT if view.session.stack() is None else ROWS_HEIGHT_WITH_FRAMES
+        return max(min(ROW, room / self.rows(view)), SMALLEST_ROW)
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the heading, a row an action and the axis."""
@@ -47,42 +60,64 @@ class QBarsPanel:
 
     def row_area(self, area: Area, action: int, view: View) -> Area:
         """Return the place of one action's row in the panel."""
-        row = self.row(view)
-        return Area(area.x + MARGIN, area.y + HEAD + action * row, area.w - 2 * MARGIN, row)
+        high, columns = self.row(view), self.columns(view)
+        wide = (area.w - 2 * MARGIN - (columns - 1) * GUTTER) / columns
+        column, row = divmod(action, self.rows(view))
+        return Area(area.x + MARGIN + column * (wide + GUTTER), area.y + HEAD + row * high, wide, high)
 
-    def bar_zone(self, row: Area) -> Area:
+    def bar_zone(self, row: Area, view: View) -> Area:
         """Return the part of a row that the axis spans."""
         height = min(16.0, row.h - 3)
-        return Area(row.x + NAME_WIDTH, row.y + (row.h - height) / 2, row.w - NAME_WIDTH - NUMBER_WIDTH, height)
+        name, number = self._name_width(view), NUMBER_WIDTH if self.columns(view) == 1 else NUMBER_WIDTH_OF_TWO
+        return Area(row.x + name, row.y + (row.h - height) / 2, row.w - name - number, height)
 
-    def bar(self, row: Area, value: float, axis: tuple[float, float]) -> Area:
+    def _name_width(self, view: View) -> float:
+        return NAME_WIDTH if self.columns(view) == 1 else NAME_WIDTH_OF_TWO
+
+    def name(self, action: int, view: View) -> str:
+        """Return an action's name as its row has room for it."""
+        name = view.session.action_names[action]
+        return words(name) if self.columns(view) == 1 else short(name)
+
+    def bar(self, zone: Area, value: float, axis: tuple[float, float]) -> Area:
         """Return the bar of a value: from the axis's zero, its length proportional to the value."""
-        zone, (low, high) = self.bar_zone(row), axis
+        low, high = axis
         if not math.isfinite(value) or high <= low:
             return Area(zone.x, zone.y, 0.0, zone.h)
         unit = zone.w / (high - low)
         return Area(zone.x + (min(value, 0.0) - low) * unit, zone.y, abs(value) * unit, zone.h)
 
+    def number(self, value: float, view: View) -> str:
+        """Return a Q value as its row has room for it."""
+        if not math.isfinite(value):
+            return str(value)
+        digits = 2 if self.columns(view) == 1 or abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+        return f"{value:+.{digits}f}".replace("-", MINUS)
+
     def _draw_row(self, canvas: Canvas, row: Area, action: int, view: View) -> None:
         session = view.session
         q, best = session.q_values(), session.best_action()
         by_hand = session.control == HUMAN and session.human_action == action
-        middle, size = row.y + row.h / 2, min(13.0, row.h * 0.72)
+        middle, size = row.y + row.h / 2, min(13.0 if self.columns(view) == 1 else 12.0, row.h * 0.72)
         if by_hand:
             canvas.rounded(Area(row.x - 8, row.y + 1, row.w + 16, row.h - 2), Theme.human_pale, 5)
             canvas.rect(Area(row.x - 8, row.y + 5, 3, row.h - 10), Theme.human)
         strong = action == best or (q is None and by_hand)
-        canvas.text(row.x, middle, session.action_names[action], size, bold=strong, width=NAME_WIDTH - 6)
-        zone = self.bar_zone(row)
+        canvas.text(row.x, middle, self.name(action, view), size, bold=strong, width=self._name_width(view) - 6)
+        zone = self.bar_zone(row, view)
         if q is None:
             label = view.hands.keys.labels.get(action)
             if label is not None and session.control == HUMAN:
-                canvas.key(zone.x, middle, label, min(12.0, size), Theme.human if by_hand else Theme.text)
+                color = Theme.human if by_hand else Theme.text
+                if row.h >= CAP_HEIGHT:
+                    canvas.key(zone.x, middle, label, min(12.0, size), color)
+                else:
+                    canvas.text(zone.x, middle, label, size, color)
             return
         canvas.rect(zone, Theme.track)
         color = Theme.agent if action == best else Theme.agent_pale
-        canvas.rect(self.bar(row, float(q[action]), session.q_axis()), color)
-        number = f"{q[action]:+.2f}".replace("-", MINUS) if math.isfinite(q[action]) else str(q[action])
+        canvas.rect(self.bar(zone, float(q[action]), session.q_axis()), color)
+        number = self.number(float(q[action]), view)
         number_color = Theme.text if action == best else Theme.soft
         canvas.text(row.right, middle, number, size, number_color, bold=action == best, align=1)
         if by_hand:
@@ -93,12 +128,14 @@ class QBarsPanel:
         low, high = view.session.q_axis()
         if high <= low:
             return
-        zone = self.bar_zone(self.row_area(area, 0, view))
-        bottom = self.row_area(area, view.session.num_actions - 1, view).bottom
-        zero = zone.x - low / (high - low) * zone.w
-        canvas.line((zero, zone.y - 4), (zero, bottom - 2), Theme.soft)
-        y = bottom + 9
-        canvas.text(zero, y, "0", 10, Theme.soft, align=0.5)
-        for value, x in ((low, zone.x), (high, zone.right)):
-            if abs(x - zero) > 30:
-                canvas.text(x, y, f"{value:+.2g}".replace("-", MINUS), 10, Theme.soft, align=0.5)
+        rows = self.rows(view)
+        for column in range(self.columns(view)):
+            zone = self.bar_zone(self.row_area(area, column * rows, view), view)
+            bottom = self.row_area(area, rows - 1, view).bottom
+            zero = zone.x - low / (high - low) * zone.w
+            canvas.line((zero, zone.y - 4), (zero, bottom - 2), Theme.soft)
+            y = bottom + 9
+            canvas.text(zero, y, "0", 10, Theme.soft, align=0.5)
+            for value, x in ((low, zone.x), (high, zone.right)):
+                if abs(x - zero) > 30:
+                    canvas.text(x, y, f"{value:+.2g}".replace("-", MINUS), 10, Theme.soft, align=0.5)

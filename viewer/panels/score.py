@@ -19,7 +19,7 @@ class ScorePanel:
 
     def height(self, view: View) -> float:
         """Return the least height."""
-        return 150.0
+        return 150.0 if view.session.horizon else 134.0  # without the bar of the episode's progress
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the numbers from the top and the curve into what is left."""
@@ -33,13 +33,14 @@ class ScorePanel:
         y = area.y + 56
         for text, color in self._facts(session):
             left += canvas.text(left, y, text, 12.5, color) + 16
-        self._draw_progress(canvas, Area(area.x + MARGIN, area.y + 74, area.w - 2 * MARGIN, 5), session)
-        y = area.y + 96
+        if session.horizon:
+            self._draw_progress(canvas, Area(area.x + MARGIN, area.y + 74, area.w - 2 * MARGIN, 5), session)
+        y = area.y + (96 if session.horizon else 80)
         canvas.text(area.x + MARGIN, y, steps_text(session), 11.5, Theme.soft)
         past = self._past(session)
         if past:
             canvas.text(area.right - MARGIN, y, past, 11.5, Theme.soft, align=1)
-        room = Area(area.x + MARGIN, area.y + 112, area.w - 2 * MARGIN, area.h - 124)
+        room = Area(area.x + MARGIN, y + 16, area.w - 2 * MARGIN, area.bottom - y - 28)
         if room.h >= 24:
             self._draw_curve(canvas, room, session)
 
@@ -48,6 +49,8 @@ class ScorePanel:
         facts = []
         if score.apples is not None and score.poison is not None:
             facts = [(f"apples {score.apples}", Theme.text), (f"poison {score.poison}", Theme.text)]
+        if score.lives is not None:
+            facts.append((f"{score.lives} {'life' if score.lives == 1 else 'lives'}", Theme.text))
         if score.human_steps:
             facts.append((f"by you {score.human_share:.0%}", Theme.human))
         elif session.policy is not None:
@@ -63,15 +66,16 @@ class ScorePanel:
         return f"before: {number_text(mean)}" if len(past) == 1 else f"mean of {len(past)} before: {mean:.1f}"
 
     def _draw_progress(self, canvas: Canvas, area: Area, session: Session) -> None:
-        if session.horizon:
-            canvas.rounded(area, Theme.track, 2)
-            done = min(session.score.steps / session.horizon, 1.0)
-            canvas.rounded(Area(area.x, area.y, area.w * done, area.h), Theme.soft, 2)
+        canvas.rounded(area, Theme.track, 2)
+        done = min(session.score.steps / (session.horizon or 1), 1.0)
+        canvas.rounded(Area(area.x, area.y, area.w * done, area.h), Theme.soft, 2)
 
     def _draw_curve(self, canvas: Canvas, area: Area, session: Session) -> None:
         """Draw the return over the episode's steps, blue where the agent acted, orange where the person did."""
-        totals = [0.0, *accumulate(step.reward for step in session.history)]
-        low, high = min(totals), max(totals)
+        # of a very long episode only the last steps are kept: the curve begins with what they found
+        start = session.score.episode_return - sum(step.reward for step in session.history)
+        totals = list(accumulate((step.reward for step in session.history), initial=start))
+        low, high = min(0.0, *totals), max(0.0, *totals)
         span = max(high - low, 1.0)
         width = max(session.horizon or 0, len(totals), 50)
         zero = area.bottom - (0.0 - low) / span * area.h
@@ -97,6 +101,6 @@ def number_text(value: float) -> str:
 
 
 def steps_text(session: Session) -> str:
-    """Return how far the episode is."""
-    steps = f"step {session.score.steps:,}"
-    return f"{steps} of {session.horizon:,}" if session.horizon else steps
+    """Return how far the episode is: agent steps, and emulator frames where they differ."""
+    steps = f"step {session.score.steps:,}" + (f" of {session.horizon:,}" if session.horizon else "")
+    return steps if session.score.frames is None else f"{steps} · frame {session.score.frames:,}"

@@ -8,12 +8,15 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
+import envs
 from envs.drawing import draw_world
 from viewer.canvas import Area, Canvas, Theme
 from viewer.panels.base import View
+from viewer.pixels import enlarge, fit, to_surface
 from viewer.session import HUMAN, Session
 
 FRAME = 3.0
+TELEVISION = (4.0, 3.0)
 
 
 def draw(canvas: Canvas, area: Area, view: View) -> None:
@@ -30,7 +33,7 @@ def draw(canvas: Canvas, area: Area, view: View) -> None:
         x, y = area.x + area.w / 2, area.y + area.h / 2
         canvas.text(x, y, "this environment draws no picture", 15, Theme.soft, align=0.5)
     else:
-        put_picture(surface, picture)
+        put_picture(surface, picture, view)
 
 
 def is_world(session: Session) -> bool:
@@ -39,14 +42,20 @@ def is_world(session: Session) -> bool:
     return all(hasattr(world, name) for name in ("get_state", "eyes", "walls"))
 
 
-def put_picture(surface: pygame.Surface, picture: NDArray[np.uint8]) -> None:
-    """Fit a picture (H, W, 3) into the middle of a surface, its shape kept."""
+def shape(picture: NDArray[np.uint8], env_id: str) -> tuple[float, float]:
+    """Return width and height of a picture as it should look, in any unit.
+
+    A television shows an Atari's 160 x 210 (in a few games 160 x 250) pixels four wide and three high.
+    """
     height, width = picture.shape[:2]
-    image = pygame.image.frombuffer(np.ascontiguousarray(picture).tobytes(), (width, height), "RGB")
+    return TELEVISION if envs.is_atari(env_id) else (width, height)
+
+
+def put_picture(surface: pygame.Surface, picture: NDArray[np.uint8], view: View) -> None:
+    """Fit a picture (H, W, 3) into the middle of a surface, its shape kept."""
     room = surface.get_rect()
-    scale = min(room.w / width, room.h / height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = fit(shape(picture, view.env_id), room.size)
     # small pictures (Atari) keep sharp pixels when they grow by much
-    grow = pygame.transform.scale if scale >= 2 else pygame.transform.smoothscale
-    image = grow(image, size)
+    grow = enlarge if size[1] >= 2 * picture.shape[0] else pygame.transform.smoothscale
+    image = view.keep("world", (view.session.version, size), lambda: grow(to_surface(picture), size))
     surface.blit(image, image.get_rect(center=room.center))

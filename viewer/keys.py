@@ -1,0 +1,189 @@
+"""Which keys mean which action in an environment, worked out from the names of its actions. No pygame here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+ARROWS = ("left", "right", "up", "down")
+SIGNS = {"left": "←", "right": "→", "up": "↑", "down": "↓"}
+CORNERS = {"upright": "↗", "upleft": "↖", "downright": "↘", "downleft": "↙"}
+OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
+FIRE, NOOP, FIRE_KEY = "fire", "noop", "space"
+MOST_KEYS = 6  # action keys that the help lists one by one
+
+
+class Keys(Protocol):
+    """The keys of one environment."""
+
+    known: frozenset[str]
+    """Keys that mean something by themselves."""
+    labels: Mapping[int, str]
+    """The key caps of each action that has some."""
+    summary: str
+    """All of them in a word or two."""
+    rest: int | None
+    """The action of a person who presses nothing; None: the environment has no such action."""
+
+    def action(self, held: Sequence[str]) -> int | None:
+        """Return the action of the keys held, in the order of pressing; None: no action."""
+        ...
+
+    def rows(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        """Return the keys and what they do, for the help."""
+        ...
+
+
+class RuleKeys:
+    """Keys by rules, tried in order: the first whose keys are all held gives the action.
+
+    A combination stands before its parts. Among single keys the one pressed last wins.
+    """
+
+    rest: int | None = None
+
+    def __init__(self, rules: Sequence[tuple[tuple[str, ...], int | None]], labels: Mapping[int, str]) -> None:
+        self.rules = tuple(rules)
+        self.labels: Mapping[int, str] = dict(labels)
+        self.known = frozenset(key for keys, _ in self.rules for key in keys) - {"shift"}
+        self.summary = "arrows" if {"←", "→"} <= set(labels.values()) else "0 … 9"
+
+    def action(self, held: Sequence[str]) -> int | None:
+        """Return the action of the keys held."""
+        chords = [rule for rule in self.rules if len(rule[0]) > 1]
+        for keys, action in chords:
+            if all(key in held for key in keys):
+                return action
+        singles = {keys[0]: action for keys, action in self.rules if len(keys) == 1}
+        return next((singles[key] for key in reversed(held) if key in singles), None)
+
+    def rows(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        """Return a row an action, or one for all if they are many."""
+        rows = [(sign, names[action]) for action, sign in sorted(self.labels.items())]
+        if len(rows) > MOST_KEYS:
+            return [(f"{min(self.labels.values())} … {max(self.labels.values())}", "the action of that number")]
+        return rows
+
+
+class Joystick:
+    """The Atari joystick: arrows, and space is its button; keys held together are one action (``uprightfire``).
+
+    A game has only the actions that it knows apart, so what the keys ask for may be missing. Then
+    the largest part of it that exists is played, of equal ones that with the key pressed last. A
+    direction that exists only with the button held (Atlantis) gets the button. A game without up and
+    down takes them for right and left: in Pong, right moves the paddle up.
+    """
+
+    def __init__(self, action_names: Sequence[str]) -> None:
+        self._place = {parts(name): action for action, name in enumerate(action_names)}
+        used = frozenset().union(*self._place)
+        flat = not used & {"up", "down"}
+        self._means = {"up": "right", "down": "left"} if flat else {}
+        self.rest: int | None = self._place.get(frozenset())
+        self.known = frozenset(key for key in (*ARROWS, FIRE_KEY) if self._part(key) in used)
+        self.labels: Mapping[int, str] = {action: _caps(wanted) for wanted, action in self._place.items() if wanted}
+        self.summary = "arrows, space" if FIRE_KEY in self.known else "arrows"
+
+    def _part(self, key: str) -> str:
+        return FIRE if key == FIRE_KEY else self._means.get(key, key)
+
+    def action(self, held: Sequence[str]) -> int | None:
+        """Return the action that comes nearest to the keys held."""
+        wanted: list[str] = []  # in the order of pressing; of two opposites the later one
+        for key in held:
+            if key in self.known:
+                part = self._part(key)
+                wanted = [*(one for one in wanted if one not in (part, OPPOSITE.get(part))), part]
+        if not wanted:
+            return self.rest
+        within = [combination for combination in self._place if combination and combination <= set(wanted)]
+        if within:
+            latest = {part: 2**index for index, part in enumerate(wanted)}
+            best = max(within, key=lambda combination: (len(combination), sum(latest[part] for part in combination)))
+            return self._place[best]
+        return self._place.get(frozenset({*wanted, FIRE}), self.rest)
+
+    def rows(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        """Return the stick, the button, and what becomes of both together."""
+        means = {sign: words(names[action]) for action, sign in self.labels.items()}
+        stick = " ".join(SIGNS[key] for key in ARROWS if key in self.known and key not in self._means)
+        rows = [(stick, "the joystick")] if stick else []
+        if self._means and stick:
+            rows.append(("↑ ↓", "right and left too (Pong's up and down)"))
+        if FIRE_KEY in self.known:
+            rows.append((FIRE_KEY, "fire" if FIRE_KEY in means else "fire, with a direction"))
+        if any(len(combination) > 1 for combination in self._place):
+            rows.append(("together", "diagonals, fire on the move"))
+        return rows
+
+
+def parts(name: str) -> frozenset[str]:
+    """Return what an Atari action is made of: ``uprightfire`` is up, right and fire; ``noop`` nothing.
+
+    Raises:
+        ValueError: it is not the name of a joystick's action.
+    """
+    match = re.fullmatch(r"(up|down)?(left|right)?(fire)?", name)
+    if match is None and name != NOOP:
+        raise ValueError(f"'{name}' is no action of a joystick")
+    return frozenset(part for part in (match.groups() if match else ()) if part)
+
+
+def is_joystick(action_names: Sequence[str]) -> bool:
+    """Return whether these are a joystick's actions: at least one with its button, or none at all."""
+    try:
+        combinations = {parts(name) for name in action_names}
+    except ValueError:
+        return False
+    return frozenset() in combinations or any(FIRE in combination for combination in combinations)
+
+
+def words(name: str) -> str:
+    """Return an action's name in words: ``uprightfire`` is "up right fire"; other names stay."""
+    try:
+        held = parts(name)
+    except ValueError:
+        return name
+    return " ".join(part for part in ("up", "down", "left", "right", FIRE) if part in held) or name
+
+
+def short(name: str) -> str:
+    """Return an action's name where there is little room: ``uprightfire`` is "↗ fire"; other names stay."""
+    for direction, sign in (*CORNERS.items(), *SIGNS.items()):
+        if name in (direction, direction + FIRE):
+            return sign + (f" {FIRE}" if name.endswith(FIRE) else "")
+    return name
+
+
+def _caps(wanted: frozenset[str]) -> str:
+    arrows = [SIGNS[part] for part in ("up", "down", "left", "right") if part in wanted]
+    return " ".join([*arrows, *([FIRE_KEY] if FIRE in wanted else [])])
+
+
+def keys_for(action_names: Sequence[str]) -> Keys:
+    """Return the keys of an environment, worked out from the names of its actions."""
+    place = {name: action for action, name in enumerate(action_names)}
+    if is_joystick(action_names):
+        return Joystick(action_names)
+    if set(ARROWS) <= set(place):
+        return RuleKeys([((key,), place[key]) for key in ARROWS], {place[key]: SIGNS[key] for key in ARROWS})
+    if {"straight", "bear left", "bear right", "turn left", "turn right"} <= set(place):
+        return _wheel_keys(place)
+    digits = [((str(action),), action) for action in range(min(len(action_names), 10))]
+    labels = {action: str(action) for action in range(min(len(action_names), 10))}
+    if len(action_names) == 2:
+        digits += [(("left",), 0), (("right",), 1)]
+        labels = {0: "←", 1: "→"}
+    return RuleKeys(digits, labels)
+
+
+def _wheel_keys(place: Mapping[str, int]) -> Keys:
+    """Return RLDemo's keys: arrows bear, with down or shift they turn on the spot."""
+    rules: list[tuple[tuple[str, ...], int | None]] = []
+    for side in ("left", "right"):
+        rules += [((modifier, side), place[f"turn {side}"]) for modifier in ("down", "shift")]
+    rules += [((side,), place[f"bear {side}"]) for side in ("left", "right")]
+    rules += [(("up",), place["straight"]), (("down",), None)]
+    labels = {"straight": "↑", "bear left": "←", "bear right": "→", "turn left": "↓ ←", "turn right": "↓ →"}
+    return RuleKeys(rules, {place[name]: sign for name, sign in labels.items()})

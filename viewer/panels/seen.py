@@ -1,0 +1,56 @@
+"""What the network sees: the frames of its observation, where it has frames."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from viewer.canvas import MINUS, Area, Canvas, Theme
+from viewer.panels.base import View
+from viewer.pixels import enlarge, fit_whole, to_surface
+
+MARGIN, GAP = 18.0, 8.0
+SIDE, MOST = 92.0, 4  # logical pixels of a frame; so many of them, the newest
+HEAD, FOOT = 38.0, 24.0
+
+
+class SeenPanel:
+    """The newest frames in a row, grey and small as the network gets them; of numbers there is nothing to show."""
+
+    stretches: ClassVar[bool] = False
+
+    def height(self, view: View) -> float:
+        """Return the height of one row of frames; 0 where the network sees numbers."""
+        return 0.0 if view.session.stack() is None else HEAD + SIDE + FOOT
+
+    def draw(self, canvas: Canvas, area: Area, view: View) -> None:
+        """Draw the frames from the oldest to the newest, each with its age in steps."""
+        stack = view.session.stack()
+        if stack is None:
+            return
+        canvas.card(area)
+        title = "What the network sees" if view.session.q_values() is not None else "What a network would see"
+        canvas.text(area.x + MARGIN, area.y + 21, title, 16, bold=True)
+        count, height, width = stack.shape
+        about = f"{count} x {width} x {height} grey".replace("x", "\N{MULTIPLICATION SIGN}")
+        canvas.text(area.right - MARGIN, area.y + 22, about, 11.5, Theme.soft, align=1)
+        for index, place in enumerate(self.places(area, min(count, MOST))):
+            self._draw_frame(canvas, place, view, index + max(0, count - MOST))
+
+    def places(self, area: Area, count: int) -> list[Area]:
+        """Return the places of so many frames; the newest is the last, at the right edge."""
+        left = area.right - MARGIN - count * SIDE - (count - 1) * GAP
+        return [Area(left + index * (SIDE + GAP), area.y + HEAD, SIDE, SIDE) for index in range(count)]
+
+    def _draw_frame(self, canvas: Canvas, place: Area, view: View, index: int) -> None:
+        stack = view.session.stack()
+        assert stack is not None
+        box = canvas.pixels(place)
+        frame = stack[index]
+        size = fit_whole((frame.shape[1], frame.shape[0]), box.size)
+        canvas.rect(place, Theme.track)
+        image = view.keep(f"seen {index}", (view.session.version, size), lambda: enlarge(to_surface(frame), size))
+        canvas.surface.blit(image, image.get_rect(center=box.center))
+        age = len(stack) - 1 - index
+        label = f"{MINUS}{age}" + (" step" if age == 1 else " steps") if age else "now"
+        color = Theme.soft if age else Theme.text
+        canvas.text(place.x + place.w / 2, place.bottom + 12, label, 11, color, align=0.5, bold=not age)
