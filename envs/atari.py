@@ -74,6 +74,8 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}  # type: ignore[misc]
+    reseed_after = 2_000
+    """Agent steps that outweigh a seeded reset: it loads the ROM anew, 0.13 s where a plain one takes 0.006 s."""
 
     def __init__(
         self, env_id: str, num_envs: int, *, sticky: float, noops: int, frame_cap: int, frame_size: int = 84,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 import envs
 from learning.seeding import episode_seed
+
+RESET = -1  # among the actions of a chain of episodes: here a new one began
 
 
 class Step(NamedTuple):
@@ -28,7 +30,9 @@ class Episodes:
     """N environments whose finished episodes are reset at once, each with the next seed of the run.
 
     A running episode is its seed and its actions, so that is what ``state`` keeps of it: no emulator
-    snapshot, and exact for every environment that is deterministic given its seed.
+    snapshot, and exact for every environment that is deterministic given its seed. Where a seeded reset
+    is dear (``vec.reseed_after`` agent steps are worth one) short episodes follow each other on one
+    seed's stream; then the whole chain since that seed is kept.
 
     A step is split into `send` and `receive`: environments with threads of their own (Atari) work in
     between, while the caller learns.
@@ -43,16 +47,19 @@ class Episodes:
         assert isinstance(actions, spaces.Discrete)
         self.space, self.num_actions = space, int(actions.n)
         self.seed, self.num_envs = seed, num_envs
+        self.reseed_after = int(getattr(self.vec, "reseed_after", 0))
         self.number = np.zeros(num_envs, np.int64)  # of each environment's running episode
+        self.seeded = np.zeros(num_envs, np.int64)  # the episode for which it was last given a seed
         self.returns = np.zeros(num_envs)
-        self.actions: list[list[int]] = [[] for _ in range(num_envs)]
+        self.lengths = np.zeros(num_envs, np.int64)
+        self.actions: list[list[int]] = [[] for _ in range(num_envs)]  # since that seed; `RESET` between episodes
         self.finished = 0
         self._sent = np.zeros(num_envs, np.int64)
         self.obs: NDArray[Any] = np.zeros((num_envs, *space.shape), space.dtype)
 
     def begin(self) -> NDArray[Any]:
         """Reset all environments and return their first observations, (N, ...)."""
-        return self._reset(np.ones(self.num_envs, np.bool_))
+        return self._seed_all(np.ones(self.num_envs, np.bool_))
 
     def step(self, actions: NDArray[np.int64]) -> Step:
         """Step all environments and begin new episodes where one ended; ``self.obs`` is what to act on next."""
@@ -71,24 +78,39 @@ class Episodes:
         answer = self.vec.recv() if self.overlaps else self.vec.step(actions)  # type: ignore[attr-defined]
         obs, reward, terminated, truncated, info = answer
         self.returns += reward
+        self.lengths += 1
         for played, action in zip(self.actions, actions.tolist(), strict=True):
             played.append(action)
         self.obs = obs
         life_lost = info.get("life_lost", np.zeros(self.num_envs, np.bool_))
         done = terminated | truncated
-        ended = [(float(self.returns[i]), len(self.actions[i])) for i in np.flatnonzero(done)]
+        ended = [(float(self.returns[i]), int(self.lengths[i])) for i in np.flatnonzero(done)]
         if ended:
             self.finished += len(ended)
             self.number[done] += 1
-            self._reset(done)
+            due = done & np.array([len(played) >= self.reseed_after for played in self.actions])
+            for mask, begin in ((due, self._seed_all), (done & ~due, self._go_on)):
+                if mask.any():
+                    begin(mask)
         return Step(obs, reward, terminated, life_lost, done, ended)
 
-    def _reset(self, mask: NDArray[np.bool_]) -> NDArray[Any]:
+    def _seed_all(self, mask: NDArray[np.bool_]) -> NDArray[Any]:
+        """Begin the masked environments' episodes with seeds of their own."""
         seeds = [self._seed(i) if mask[i] else None for i in range(self.num_envs)]
-        self.obs, _ = self.vec.reset(seed=seeds, options={"reset_mask": mask})  # type: ignore[arg-type]
-        self.returns[mask] = 0.0
+        self.seeded[mask] = self.number[mask]
         for i in np.flatnonzero(mask):
             self.actions[i] = []
+        return self._reset(seeds, mask)
+
+    def _go_on(self, mask: NDArray[np.bool_]) -> NDArray[Any]:
+        """Begin the masked environments' next episodes on the stream of their last seed."""
+        for i in np.flatnonzero(mask):
+            self.actions[i].append(RESET)
+        return self._reset([None] * self.num_envs, mask)
+
+    def _reset(self, seeds: list[int | None], mask: NDArray[np.bool_]) -> NDArray[Any]:
+        self.obs, _ = self.vec.reset(seed=seeds, options={"reset_mask": mask})  # type: ignore[arg-type]
+        self.returns[mask], self.lengths[mask] = 0.0, 0
         return self.obs
 
     def _seed(self, i: int) -> int:
@@ -96,38 +118,49 @@ class Episodes:
 
     def state(self) -> dict[str, Any]:
         """Return what `load` needs, as JSON's types."""
-        return {"number": self.number.tolist(), "actions": self.actions, "finished": self.finished}
+        return {
+            "number": self.number.tolist(), "seeded": self.seeded.tolist(), "actions": self.actions,
+            "finished": self.finished,
+        }  # fmt: skip
 
     def load(self, state: dict[str, Any]) -> None:
         """Play the running episodes again, up to where they were.
 
-        All environments step together, so an episode of k steps is begun k steps before the end.
+        All environments step together, so one with k steps to play is seeded k steps before the end;
+        until then it marks time.
         """
-        self.number[:] = state["number"]
         self.finished = state["finished"]
         past: list[list[int]] = state["actions"]
-        longest = max(map(len, past))
+        to_play = np.array([sum(action != RESET for action in played) for played in past])
+        upcoming = [iter(played) for played in past]
         self.begin()
-        for now in range(longest + 1):
-            starting = np.array([len(played) == longest - now for played in past])
-            if starting.any():
-                self._reset(starting)
-            if now < longest:
-                # those not begun yet stand at the start of an episode and mark time there
-                waiting = np.array([longest - now > len(played) for played in past])
-                upcoming = [
-                    played[now - longest] if not wait else 0 for played, wait in zip(past, waiting, strict=True)
-                ]
-                self._replay(np.array(upcoming, np.int64), waiting)
+        for left in range(int(to_play.max()), -1, -1):
+            if (starting := to_play == left).any():
+                self.number[starting] = np.array(state["seeded"])[starting]
+                self._seed_all(starting)
+            if left:
+                self._replay(upcoming, waiting=to_play < left)
+        if (just_begun := np.array([next(rest, None) == RESET for rest in upcoming])).any():
+            self._go_on(just_begun)
+        self.number[:] = state["number"]
 
-    def _replay(self, actions: NDArray[np.int64], waiting: NDArray[np.bool_]) -> None:
-        obs, reward, _terminated, _truncated, _ = self.vec.step(actions)
-        self.obs = obs
+    def _replay(self, upcoming: list[Iterator[int]], waiting: NDArray[np.bool_]) -> None:
+        """Step all environments once: those that wait with action 0, the others with what was done."""
+        actions = np.zeros(self.num_envs, np.int64)
+        resets = np.zeros(self.num_envs, np.bool_)
+        for i in np.flatnonzero(~waiting):
+            actions[i] = next(upcoming[i])
+            if actions[i] == RESET:
+                resets[i], actions[i] = True, next(upcoming[i])
+        if resets.any():
+            self._go_on(resets)
+        self.obs, reward, terminated, truncated, _ = self.vec.step(actions)
         self.returns += reward
+        self.lengths += 1
         for i in np.flatnonzero(~waiting):
             self.actions[i].append(int(actions[i]))
-        if waiting.any():
-            self._reset(waiting)
+        if (over := waiting & (terminated | truncated)).any():
+            self._reset([None] * self.num_envs, over)
 
     def close(self) -> None:
         """Close the environments."""

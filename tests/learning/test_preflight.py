@@ -11,7 +11,6 @@ from learning.replay import Replay
 from learning.trainer import Plan
 from tests.learning.helpers import plan
 
-
 CARTPOLE = "CartPole-v1"
 
 

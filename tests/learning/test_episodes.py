@@ -1,0 +1,64 @@
+"""Running episodes come back from their seeds and actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import envs
+from learning.episodes import RESET, Episodes
+
+BREAKOUT = "ALE/Breakout-v5"
+
+
+def lived(one: Episodes, steps: int, rng: np.random.Generator) -> list[Any]:
+    return [one.step(rng.integers(0, one.num_actions, one.num_envs)) for _ in range(steps)]
+
+
+@pytest.mark.parametrize(
+    ("env_id", "protocol"), [(BREAKOUT, "machado2018"), (BREAKOUT, "dqn_zoo"), ("CartPole-v1", "default")]
+)
+@pytest.mark.parametrize("steps", [0, 120, 431])
+def test_a_chain_of_episodes_is_its_seed_and_its_actions(env_id: str, protocol: str, steps: int) -> None:
+    options = envs.options(env_id, protocol, evaluation=False, frame_size=42)
+    one, other = (Episodes(env_id, 3, seed=4, options=options) for _ in range(2))
+    one.begin()
+    lived(one, steps, np.random.default_rng(0))
+    other.load(one.state())
+    assert other.state() == one.state()
+    np.testing.assert_array_equal(other.obs, one.obs)
+    np.testing.assert_array_equal(other.returns, one.returns)
+    np.testing.assert_array_equal(other.lengths, one.lengths)
+    ahead = [lived(episodes, 200, np.random.default_rng(1)) for episodes in (one, other)]
+    for mine, its in zip(*ahead, strict=True):
+        np.testing.assert_array_equal(mine.obs, its.obs)
+        np.testing.assert_array_equal(mine.reward, its.reward)
+        assert mine.finished == its.finished
+    assert other.state() == one.state()
+
+
+def test_seeds_are_given_anew_only_where_they_are_cheap_or_due() -> None:
+    cheap, dear = Episodes("CartPole-v1", 2, seed=1), Episodes(BREAKOUT, 2, seed=1, options=envs.options(BREAKOUT))
+    for episodes in (cheap, dear):
+        episodes.begin()
+        lived(episodes, 600, np.random.default_rng(0))
+        assert episodes.finished >= 2
+    assert all(RESET not in played for played in cheap.actions)
+    assert any(RESET in played for played in dear.actions)
+    dear.reseed_after = 1
+    lived(dear, 600, np.random.default_rng(0))
+    assert all(RESET not in played for played in dear.actions)
+
+
+def test_a_stopped_state_right_after_an_episodes_end() -> None:
+    one, other = (Episodes(BREAKOUT, 1, seed=1, options=envs.options(BREAKOUT, frame_size=42)) for _ in range(2))
+    one.begin()
+    rng = np.random.default_rng(0)
+    while not one.step(rng.integers(0, 4, 1)).finished:
+        pass
+    assert one.actions[0][-1] == RESET
+    other.load(one.state())
+    np.testing.assert_array_equal(other.obs, one.obs)
+    assert other.state() == one.state()
