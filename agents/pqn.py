@@ -67,10 +67,10 @@ PAPER = {
 # Found by measuring on two AMD Zen 3 cores; see README, "Atari on a CPU".
 CPU = {
     **PAPER,
-    "total_timesteps": 4_000_000,
+    "total_timesteps": 2_000_000,
     "num_envs": 32,
     "minibatches": 8,
-    "q_lambda": 0.8,
+    "q_lambda": 0.9,
     "learning_rate": 5e-4,
     "final_learning_rate": 1e-5,
     "epsilon_final": 0.01,
