@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import envs
 from agents import recipe
+from learning.experience import Replayed
 from learning.runfolder import RunFolder
 from learning.trainer import Plan, Trainer
 
@@ -61,11 +62,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder), envs.DEFAULT_ENV, "dqn", 1, {})
         trainer = Trainer(Plan(envs.DEFAULT_ENV, dqn, config, seed=1, evaluations=1, eval_episodes=1), run)
+        assert isinstance(trainer.experience, Replayed)
         for part, owner, name in (
-            ("acting", trainer.policy, "act"),
-            ("environment", trainer.episodes, "step"),
-            ("replay: storing", trainer.replay, "add"),
-            ("replay: sampling", trainer.replay, "sample"),
+            ("acting", trainer.policy, "q_values"),
+            ("environment", trainer.episodes, "receive"),
+            ("replay: storing", trainer.experience.replay, "add"),
+            ("replay: sampling", trainer.experience.replay, "sample"),
             ("learning", trainer.learner, "update"),
             ("logging", trainer, "_log"),
         ):

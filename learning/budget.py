@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TypeVar
 
 from common.errors import UserError
 from learning.config import LearnerConfig, ReplayConfig
@@ -11,6 +12,7 @@ from learning.config import LearnerConfig, ReplayConfig
 EVALUATION_SHARE = 0.1  # of the budget; episodes get longer as the agent gets better, so this is a guess
 LEAST_SECONDS = 10
 LEAST_TARGET_PERIOD = 100  # updates; a target network that follows faster is hardly one
+Settings = TypeVar("Settings", bound=LearnerConfig)
 UNITS = {"h": 3600, "m": 60, "s": 1}
 
 
@@ -25,7 +27,7 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
-def fit(config: LearnerConfig, seconds: float, steps_per_second: float) -> LearnerConfig:
+def fit(config: Settings, seconds: float, steps_per_second: float) -> Settings:
     """Return the settings with total, epsilon's fall, warm-up and target period scaled to a budget.
 
     The learning rate falls over the total anyway. Environments' steps come in vector steps of

@@ -133,6 +133,9 @@ def load_learner(folder: Path, learner: Learner, updates: int) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in parts["optimizer"].items():
         index, key = name.split(".", 1)
+        parameter = learner.parameters[int(index)]
+        if value.shape == parameter.shape:  # in the parameter's own memory layout: fused kernels rely on it
+            value = torch.empty_like(parameter, requires_grad=False).copy_(value)
         state.setdefault(int(index), {})[key] = value
     learner.optimizer.load_state_dict({**learner.optimizer.state_dict(), "state": state})
     learner.updates = updates

@@ -57,7 +57,7 @@ class Convolutions(nn.Module):
     def __init__(self, space: spaces.Box, convolutions: Sequence[Conv], layer_norm: bool = False) -> None:
         super().__init__()
         if len(space.shape) != 3 or space.dtype != np.uint8:
-            raise UserError(f"a convolutional --encoder needs frames; the observation is {space}")
+            raise UserError(f"a convolutional --encoder needs frames; observations here have shape {space.shape}")
         channels, height, width = space.shape
         layers = []
         for conv in convolutions:

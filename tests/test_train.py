@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -55,6 +56,35 @@ def test_any_gymnasium_environment(tmp_path: Path) -> None:
     assert folder.name.startswith("CartPole-v1__dqn__3__")
 
 
+def test_atari_from_the_command_line(tmp_path: Path) -> None:
+    """2000 agent steps with what this machine would choose, and as the first paper did."""
+    words = ["--total-timesteps", "2000", "--eval-episodes", "2", "--evaluations", "1", "--device", "cpu"]
+    done = train("ALE/Pong-v5", *words, "--runs-dir", tmp_path / "a")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("pqn on ALE/Pong-v5 | device cpu")
+    assert "preset cpu: a small network on 42 x 42 frames" in done.stdout
+    assert "2,000 agent steps = 8,000 frames | protocol dqn_zoo" in done.stdout
+    assert "evaluation at 2,016 agent steps" in done.stdout
+    assert "human" in done.stdout
+    nature = ["--preset", "nature", "--learning-starts", "1900", "--capacity", "5000", "--protocol", "mnih2015"]
+    done = train("ALE/Pong-v5", *words, *nature, "--runs-dir", tmp_path / "b")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("dqn on ALE/Pong-v5 | device cpu | replay 35 MB | network 1,687,206 parameters")
+    assert "protocol mnih2015 (Mnih et al. 2015, doi:10.1038/nature14236)" in done.stdout
+
+
+def test_a_budget_is_kept(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = train("CartPole-v1", "--budget", "10s", "--eval-episodes", "5", "--runs-dir", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "about 0 min 10 s" in done.stdout
+    assert time.monotonic() - began < 60  # with the start of Python on a busy machine
+    (folder,) = tmp_path.iterdir()
+    total = json.loads((folder / "config.json").read_text())["config"]["total_timesteps"]
+    assert total % 32 == 0
+    assert f"{total:,} agent steps" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -67,6 +97,15 @@ def test_any_gymnasium_environment(tmp_path: Path) -> None:
         (["--gamma", "1.5"], "--gamma 1.5 is out of range; allowed: 0 to 1"),
         (["--capacity", "1000000000"], "would fit"),
         (["Pendulum-v1"], "only discrete actions"),
+        (["ALE/Pnog-v5"], "unknown environment 'ALE/Pnog-v5'; did you mean ALE/Pong-v5"),
+        (["ALE/Pong-v5", "--preset", "long"], "--preset long is made for vectors; for ALE/Pong-v5: nature, modern"),
+        (["ALE/Pong-v5", "--protocol", "mnih2016"], "unknown protocol 'mnih2016'; did you mean mnih2015"),
+        (["--protocol", "mnih2015"], "tidepool/Waterworld-v1 has one protocol only, waterworld-1000"),
+        (["ALE/Pong-v5", "--preset", "nature", "--capacity", "100000000"], "would fit"),
+        (["ALE/Pong-v5", "--replay-ratio", "4"], "--replay-ratio"),  # PQN has no replay
+        (["--encoder", "nature"], "a convolutional --encoder needs frames"),
+        (["--budget", "20"], "--budget 20 is not a time; write 90s, 20m or 1h30m"),
+        (["--frame-size", "10"], "--frame-size 10 is out of range; allowed: 20 to 210"),
     ],
 )
 def test_mistakes_are_one_line_and_nothing_is_made(words: list[str], message: str, tmp_path: Path) -> None:

@@ -49,6 +49,24 @@ def test_td_loss_by_hand() -> None:
     torch.testing.assert_close(loss.q_values, torch.tensor([2.0, 4.0]))
 
 
+def test_squared_errors_by_hand() -> None:
+    """5.7^2 / 2 = 16.245; 7^2 / 2 = 24.5."""
+    loss = td_loss(network(ONLINE), network(TARGET), batch(), double=False, loss="mse")
+    torch.testing.assert_close(loss.per_sample, torch.tensor([16.245, 24.5]))
+
+
+def test_pqn_regresses_on_whole_returns() -> None:
+    """The reward field holds the return: (0.5 - 2)^2 / 2 = 1.125; (-3 - 4)^2 / 2 = 24.5; nobody else is asked."""
+    pqn = recipe("pqn")
+
+    def nobody(obs: Tensor) -> QOutput:
+        raise AssertionError("the target network was asked")
+
+    loss = pqn.loss(network(ONLINE), nobody, batch(discount=torch.zeros(2)), pqn.config())
+    torch.testing.assert_close(loss.per_sample, torch.tensor([1.125, 24.5]))
+    torch.testing.assert_close(loss.q_values, torch.tensor([2.0, 4.0]))
+
+
 def test_double_td_loss_by_hand() -> None:
     """Double: the online net chooses action 2 in state 1, the target net judges it 7: 0.5 + 6.3 - 2 = 4.8."""
     loss = td_loss(network(ONLINE), network(TARGET), batch(), double=True)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from learning.networks import QNetwork, Scale, count_parameters
+from learning.encoders import Scale
+from learning.networks import QNetwork, count_parameters
 from learning.policy import NetworkPolicy, explore
 from learning.schedules import linear
 from learning.seeding import episode_seed, numpy_generator, torch_generator

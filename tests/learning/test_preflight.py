@@ -5,6 +5,7 @@ import pytest
 from gymnasium import spaces
 
 from agents import recipe
+from agents.dqn import DQNConfig
 from common.errors import UserError
 from learning.preflight import check_memory, preflight
 from learning.replay import Replay
@@ -43,7 +44,7 @@ def test_a_replay_that_does_not_fit_is_refused_with_the_size_that_would() -> Non
 
 def test_a_whole_run_with_too_large_a_replay_never_starts() -> None:
     with pytest.raises(UserError, match="would fit"):
-        preflight(Plan("tidepool/Waterworld-v1", recipe("dqn"), recipe("dqn").config(capacity=10**9), seed=1), "cpu")
+        preflight(Plan("tidepool/Waterworld-v1", recipe("dqn"), DQNConfig(capacity=10**9), seed=1), "cpu")
 
 
 def test_a_device_that_is_not_there_is_named() -> None:

@@ -180,3 +180,99 @@ def test_batch_fields_have_the_documented_types() -> None:
         "torch.float32", "torch.int64", "torch.float32", "torch.float32", "torch.float32",
     ]  # fmt: skip
     assert [tuple(part.shape) for part in batch] == [(5, 1), (5,), (5,), (5,), (5, 1)]
+
+
+# ---------------------------------------------------------------------- stacks of frames
+
+STACK = 3
+FRAMES = spaces.Box(0, 255, (STACK, 1, 2), np.uint8)
+
+
+class Stacker:
+    """Stacks everything, whole, as an environment hands it out: N histories of [stack, action, reward, discount]."""
+
+    def __init__(self, num_envs: int) -> None:
+        self.counter = iter(range(10**6))
+        self.stacks = np.zeros((num_envs, STACK, 1, 2), np.uint8)
+
+    def advance(self, mask: np.ndarray[Any, Any], fresh: bool) -> np.ndarray[Any, Any]:
+        """Push a new frame where ``mask`` holds; ``fresh``: the frames before it are blank."""
+        for i in np.flatnonzero(mask):
+            number = next(self.counter)
+            frame = np.array([[[number % 251 + 1, number // 251]]])  # never blank, never twice
+            past = np.zeros_like(self.stacks[i, 1:]) if fresh else self.stacks[i, 1:]
+            self.stacks[i] = np.concatenate([past, frame])
+        return self.stacks.copy()
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    data=st.data(), num_envs=st.integers(1, 3), n_step=st.integers(1, 4), slots=st.integers(STACK + 1, 14),
+    length=st.integers(1, 40),
+)  # fmt: skip
+def test_stacks_equal_a_naive_replay_that_stores_them_whole(
+    data: st.DataObject, num_envs: int, n_step: int, slots: int, length: int
+) -> None:
+    """Random episodes round and round the ring: what is sampled is what the naive replay has, stack for stack."""
+    replay = Replay(slots * num_envs, num_envs, FRAMES, n_step, stack=STACK)
+    world, everyone = Stacker(num_envs), np.ones(num_envs, np.bool_)
+    # per environment: episodes, each a list of (stack, action, reward, discount) and at last the final stack
+    naive: list[list[list[Any]]] = [[[]] for _ in range(num_envs)]
+    obs = world.advance(everyone, fresh=True)
+    replay.reset(obs)
+    for t in range(length):
+        ends = np.array(data.draw(st.lists(st.sampled_from("---TC"), min_size=num_envs, max_size=num_envs)))
+        action, reward = np.full(num_envs, t % 5), np.arange(num_envs) + float(t % 7)
+        discount = np.where(ends == "T", 0.0, GAMMA)
+        following = world.advance(everyone, fresh=False)
+        replay.add(action, reward, discount, following)
+        for i in range(num_envs):
+            naive[i][-1].append((obs[i], int(action[i]), reward[i], discount[i]))
+        obs, done = following, ends != "-"
+        if done.any():
+            for i in np.flatnonzero(done):
+                naive[i][-1].append(following[i])
+                naive[i].append([])
+            obs = world.advance(done, fresh=True)
+            replay.reset(obs, done)
+    for i in range(num_envs):
+        naive[i][-1].append(obs[i])
+    wanted: dict[bytes, Any] = {}
+    least = 0
+    for i in range(num_envs):
+        records = [(e, k) for e, episode in enumerate(naive[i]) for k in range(len(episode))][-slots:]
+        for position, (e, k) in enumerate(records):
+            steps = naive[i][e][k:-1][:n_step]
+            if not steps:
+                continue
+            total, product = 0.0, 1.0
+            for _, _, reward_k, discount_k in steps:
+                total, product = total + product * reward_k, product * discount_k
+            after = naive[i][e][k + len(steps)]
+            after = after[0] if isinstance(after, tuple) else after
+            wanted[steps[0][0].tobytes()] = (steps[0][1], total, product, after.tobytes())
+            least += int(position >= STACK - 1)  # only the oldest two may have lost frames before them
+    assert least <= len(replay) <= len(wanted)
+    if not len(replay):
+        return
+    found = set()
+    batch = replay.sample(40 * slots * num_envs, np.random.default_rng(0))
+    for one in zip(*(np.asarray(part) for part in batch), strict=True):
+        key = one[0].tobytes()
+        assert (int(one[1]), float(one[2]), float(one[3]), one[4].tobytes()) == wanted[key]
+        found.add(key)
+    assert len(found) == len(replay)  # and every one of them comes up
+
+
+def test_a_million_frames_are_stored_once() -> None:
+    space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    assert Replay.bytes_needed(1_000_000, space, stack=4) == 1_000_000 * (84 * 84 + 17) < 7.3e9
+    replay = Replay(1_000, 2, space, stack=4)
+    arrays = (replay.action, replay.reward, replay.discount, replay.acted)
+    held = replay.obs.numel() + sum(array.nbytes for array in arrays)
+    assert held == Replay.bytes_needed(1_000, space, stack=4) + 84 * 84  # and one blank frame
+
+
+def test_a_replay_too_small_for_its_stacks_is_refused() -> None:
+    with pytest.raises(UserError, match="--capacity 7 is too small for 2 environments; at least 8"):
+        Replay(7, 2, FRAMES, stack=STACK)

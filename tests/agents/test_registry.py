@@ -1,0 +1,59 @@
+"""Which agent and preset are taken where."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents import AGENTS, choose
+from common.errors import UserError
+from common.settings import validate
+
+PONG, WATERWORLD = "ALE/Pong-v5", "tidepool/Waterworld-v1"
+
+
+@pytest.mark.parametrize(
+    ("agent", "preset", "env_id", "device", "wanted"),
+    [
+        ("auto", "auto", WATERWORLD, "cpu", ("dqn", "default")),
+        ("auto", "auto", WATERWORLD, "cuda", ("dqn", "default")),
+        ("auto", "auto", "CartPole-v1", "cpu", ("dqn", "default")),
+        ("auto", "long", WATERWORLD, "cpu", ("dqn", "long")),
+        ("auto", "auto", PONG, "cpu", ("pqn", "cpu")),
+        ("auto", "auto", PONG, "cuda", ("dqn", "modern")),
+        ("auto", "nature", PONG, "cpu", ("dqn", "nature")),
+        ("auto", "cpu", PONG, "cuda", ("dqn", "cpu")),
+        ("auto", "paper", PONG, "cuda", ("pqn", "paper")),
+        ("dqn", "auto", PONG, "cpu", ("dqn", "cpu")),
+        ("pqn", "auto", PONG, "cuda", ("pqn", "paper")),
+        ("pqn", "auto", WATERWORLD, "cpu", ("pqn", "default")),
+    ],
+)
+def test_agent_and_preset_fit_environment_and_device(
+    agent: str, preset: str, env_id: str, device: str, wanted: tuple[str, str]
+) -> None:
+    recipe, name = choose(agent, preset, env_id, device)
+    assert (recipe.name, name) == wanted
+
+
+def test_every_preset_of_every_agent_is_valid() -> None:
+    for recipe in AGENTS.values():
+        assert {preset.frames for preset in recipe.presets.values()} == {True, False}
+        for preset in recipe.presets.values():
+            config = recipe.config(**preset.settings)
+            validate(config)
+            assert config.clip_rewards == preset.frames
+
+
+@pytest.mark.parametrize(
+    ("agent", "preset", "env_id", "message"),
+    [
+        ("auto", "nature", WATERWORLD, r"--preset nature is made for Atari's frames; for .*: default, long"),
+        ("dqn", "long", PONG, r"--preset long is made for vectors; for ALE/Pong-v5: nature, modern, cpu"),
+        ("auto", "natur", PONG, r"unknown preset 'natur'; did you mean nature"),
+        ("pqn", "nature", PONG, r"unknown preset 'nature'; "),
+        ("dqnn", "auto", PONG, r"unknown agent 'dqnn'; did you mean dqn"),
+    ],
+)
+def test_what_does_not_fit_is_refused(agent: str, preset: str, env_id: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        choose(agent, preset, env_id, "cpu")
