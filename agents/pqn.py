@@ -5,8 +5,7 @@ Peng's Q(lambda) returns look far ahead, and layer normalisation keeps the value
 network regresses its expectation of each action taken onto the return, a few times, and forgets.
 
 Deviations from the paper: LayerNorm has one scale and shift a channel in convolutions and is taken over
-channels, height and width (as CleanRL does; purejaxql normalises the channels of each pixel). Layers are
-drawn as torch does.
+channels, height and width (as CleanRL does; purejaxql normalises the channels of each pixel).
 """
 
 from __future__ import annotations

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from learning.encoders import CONVOLUTIONS, Convolutions, Scale
 
 
+HEAD_GAIN = 0.1  # of a normalised network's last layer: expectations begin near zero
+
+
 class QOutput(NamedTuple):
     """What every network returns; distributional heads will add fields, acting never needs them."""
 
@@ -62,7 +65,11 @@ class QNetwork(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in hidden if layer_norm)
         self.head = Expected(widths[-1], num_actions, dueling)
-        initialise(self, generator)
+        if layer_norm:
+            initialise_normalised(self, generator)
+            nn.init.orthogonal_(self.head.linear.weight, HEAD_GAIN, generator)
+        else:
+            initialise(self, generator)
 
     def forward(self, obs: Tensor) -> QOutput:
         """Return the expected returns of all actions, (B, A), for observations (B, ...)."""
@@ -87,6 +94,20 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             assert module.bias is not None
             module.weight.uniform_(-bound, bound, generator=generator)
             module.bias.uniform_(-bound, bound, generator=generator)
+
+
+@torch.no_grad()
+def initialise_normalised(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw every layer as He et al. 2015, arXiv:1502.01852, biases 0; for networks with layer normalisation.
+
+    Normalisation hides the weights' size from what comes after, but not from the optimiser: small weights
+    turn faster at the same step size. torch's default, 2.4 times smaller, learnt Pong markedly worse.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            assert module.bias is not None
+            module.bias.zero_()
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -251,7 +251,7 @@ def test_stacks_equal_a_naive_replay_that_stores_them_whole(
             after = naive[i][e][k + len(steps)]
             after = after[0] if isinstance(after, tuple) else after
             wanted[steps[0][0].tobytes()] = (steps[0][1], total, product, after.tobytes())
-            least += int(position >= STACK - 1)  # only the oldest two may have lost frames before them
+            least += 1 if position >= STACK - 1 else 0  # only the oldest two may have lost frames before them
     assert least <= len(replay) <= len(wanted)
     if not len(replay):
         return
