@@ -2,6 +2,7 @@
 
     python benchmarks/default_run.py --seeds 1 2 3            # the default preset: 3 minutes each
     python benchmarks/default_run.py --seeds 1 --preset long --results results/waterworld.csv
+    python benchmarks/default_run.py --env-id ALE/Pong-v5 --results results/atari.csv
 
 ``--results`` appends the final evaluation, one row an episode, with all that makes a score a score.
 """
@@ -57,14 +58,16 @@ def main() -> None:
     """Run the seeds one after the other, on an otherwise idle machine, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--preset", default="default")
+    parser.add_argument("--env-id", default="tidepool/Waterworld-v1")
+    parser.add_argument("--preset", default="auto")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--results", type=Path)
     words = parser.parse_args()
-    table = Table("seed", "wall s", "mean return", "standard error", "episodes", "run", title=f"preset {words.preset}")
+    title = f"{words.env_id}, preset {words.preset}"
+    table = Table("seed", "wall s", "mean return", "standard error", "episodes", "run", title=title)
     for seed in words.seeds:
         began = time.perf_counter()
-        command = [sys.executable, str(ROOT / "train.py"), "--preset", words.preset, "--seed", str(seed)]
+        command = [sys.executable, str(ROOT / "train.py"), words.env_id, "--preset", words.preset, "--seed", str(seed)]
         before = set(words.runs_dir.glob("*"))
         subprocess.run([*command, "--runs-dir", str(words.runs_dir)], check=True)
         wall = time.perf_counter() - began

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from learning.encoders import CONVOLUTIONS, Convolutions, Scale
 
-
 HEAD_GAIN = 0.1  # of a normalised network's last layer: expectations begin near zero
 
 

@@ -230,7 +230,7 @@ def test_stacks_equal_a_naive_replay_that_stores_them_whole(
             naive[i][-1].append((obs[i], int(action[i]), reward[i], discount[i]))
         obs, done = following, ends != "-"
         if done.any():
-            for i in np.flatnonzero(done):
+            for i in map(int, np.flatnonzero(done)):
                 naive[i][-1].append(following[i])
                 naive[i].append([])
             obs = world.advance(done, fresh=True)
@@ -251,7 +251,7 @@ def test_stacks_equal_a_naive_replay_that_stores_them_whole(
             after = naive[i][e][k + len(steps)]
             after = after[0] if isinstance(after, tuple) else after
             wanted[steps[0][0].tobytes()] = (steps[0][1], total, product, after.tobytes())
-            least += 1 if position >= STACK - 1 else 0  # only the oldest two may have lost frames before them
+            least += position >= STACK - 1  # only the oldest two may have lost frames before them
     assert least <= len(replay) <= len(wanted)
     if not len(replay):
         return
