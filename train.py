@@ -69,7 +69,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--resume goes on with the run's own settings; leave out {', '.join(others)}")
     trainer = resume(options.resume, console) if options.resume else start(options, config, console)
     total = trainer.plan.config.total_timesteps
-    with stop_on_signal(trainer), display(console, total, trainer.agent_steps) as watcher:
+    frames_per_step = trainer.rules.frames_per_step
+    with stop_on_signal(trainer), display(console, total, trainer.agent_steps, frames_per_step) as watcher:
         finished = trainer.run(watcher)
     folder = trainer.run_folder.path
     if not finished:

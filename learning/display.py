@@ -29,21 +29,35 @@ def shares(row: dict[str, Any]) -> str:
     return ", ".join(f"{part} {row[part]:.0%}" for part in ("acting", "environment", "learning"))
 
 
-def evaluation_text(agent_steps: int, results: list[EpisodeResult]) -> str:
+def steps_text(agent_steps: int, frames_per_step: int) -> str:
+    """Return a number of agent steps, and of emulator frames where these are others."""
+    frames = f" ({agent_steps * frames_per_step:,} frames)" if frames_per_step > 1 else ""
+    return f"{agent_steps:,} agent steps{frames}"
+
+
+def evaluation_text(steps: str, results: list[EpisodeResult]) -> str:
     """Return an evaluation in one line."""
     returns = [result.episode_return for result in results]
     spread = statistics.stdev(returns) if len(returns) > 1 else 0.0
     return (
-        f"evaluation at {agent_steps:,} agent steps: mean return {statistics.fmean(returns):.2f}"
-        f" (sd {spread:.2f}, {len(returns)} episodes)"
+        f"evaluation at {steps}: mean return {statistics.fmean(returns):.2f}, median {statistics.median(returns):g},"
+        f" {min(returns):g} to {max(returns):g} (sd {spread:.2f}, {len(returns)} episodes)"
     )
+
+
+def time_text(seconds: float) -> str:
+    """Return a time that is left, in words as coarse as it deserves."""
+    minutes = round(seconds / 60)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 class PlainLines:
     """One line now and then: for logs, pipes and CI."""
 
-    def __init__(self, console: Console, total_timesteps: int, start: int = 0) -> None:
-        self.console, self.total = console, total_timesteps
+    def __init__(self, console: Console, total_timesteps: int, start: int = 0, frames_per_step: int = 1) -> None:
+        self.console, self.total, self.frames_per_step = console, total_timesteps, frames_per_step
         self._last = 0.0
 
     def __enter__(self) -> PlainLines:
@@ -62,8 +76,8 @@ class PlainLines:
         self._last = now
         left = max(self.total - row["agent_steps"], 0) / max(row["sps"], 1e-9)
         self.console.print(
-            f"{row['agent_steps']:>10,} of {self.total:,} agent steps | {row['sps']:,.0f} steps/s | {left:.0f} s left"
-            f" | return {number(row['episodic_return'])} | loss {number(row['td_loss'], '{:.4f}')}"
+            f"{row['agent_steps']:>10,} of {self.total:,} agent steps | {row['sps']:,.0f} steps/s"
+            f" | {time_text(left)} left | return {number(row['episodic_return'])} | loss {number(row['td_loss'], '{:.4f}')}"
             f" | Q {number(row['q_values'])} | epsilon {row['epsilon']:.3f} | {shares(row)}",
             soft_wrap=True,
             highlight=False,
@@ -71,14 +85,15 @@ class PlainLines:
 
     def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
         """Print the evaluation."""
-        self.console.print(evaluation_text(agent_steps, results), soft_wrap=True, highlight=False)
+        line = evaluation_text(steps_text(agent_steps, self.frames_per_step), results)
+        self.console.print(line, soft_wrap=True, highlight=False)
 
 
 class LivePanel:
     """A bar and the figures below it, redrawn in place."""
 
-    def __init__(self, console: Console, total_timesteps: int, start: int = 0) -> None:
-        self.console = console
+    def __init__(self, console: Console, total_timesteps: int, start: int = 0, frames_per_step: int = 1) -> None:
+        self.console, self.frames_per_step = console, frames_per_step
         self.bar = Progress(
             TextColumn("[bold]{task.completed:>10,.0f}[/] of {task.total:,.0f} agent steps"), BarColumn(None),
             TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
@@ -105,26 +120,29 @@ class LivePanel:
 
     def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
         """Print the evaluation above the panel, where it stays."""
-        self.live.console.print(evaluation_text(agent_steps, results), highlight=False)
+        line = evaluation_text(steps_text(agent_steps, self.frames_per_step), results)
+        self.live.console.print(line, highlight=False)
 
     def picture(self) -> Panel:
         """Return the panel for the newest row."""
         row = self.row
         table = Table.grid(padding=(0, 3))
         if row:
+            counted = "frames" if self.frames_per_step > 1 else "updates"
             table.add_row(
                 f"[dim]steps/s[/] {row['sps']:,.0f}",
                 f"[dim]return, last 100[/] [bold]{number(row['episodic_return'])}[/]",
-                f"[dim]episodes[/] {row['episodes']:,}", f"[dim]updates[/] {row['updates']:,}",
+                f"[dim]episodes[/] {row['episodes']:,}",
+                f"[dim]{counted}[/] {row[counted]:,}",
             )  # fmt: skip
             table.add_row(
                 f"[dim]epsilon[/] {row['epsilon']:.3f}", f"[dim]TD loss[/] {number(row['td_loss'], '{:.4f}')}",
                 f"[dim]expected return Q[/] {number(row['q_values'])}", f"[dim]rate[/] {row['learning_rate']:.1e}",
             )  # fmt: skip
-        time_line = f"[dim]time:[/] {shares(row)}" if row else "[dim]filling the replay by random play ...[/]"
+        time_line = f"[dim]time:[/] {shares(row)}" if row else "[dim]playing at random at first ...[/]"
         return Panel(Group(self.bar, table, time_line), title="training", border_style="cyan")
 
 
-def display(console: Console, total_timesteps: int, start: int = 0) -> LivePanel | PlainLines:
-    """Return the display that fits the console."""
-    return (LivePanel if console.is_terminal else PlainLines)(console, total_timesteps, start)
+def display(console: Console, total_timesteps: int, start: int = 0, frames_per_step: int = 1) -> LivePanel | PlainLines:
+    """Return the display that fits the console; ``frames_per_step`` above 1 shows emulator frames too."""
+    return (LivePanel if console.is_terminal else PlainLines)(console, total_timesteps, start, frames_per_step)

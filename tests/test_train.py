@@ -64,7 +64,7 @@ def test_atari_from_the_command_line(tmp_path: Path) -> None:
     assert done.stdout.startswith("pqn on ALE/Pong-v5 | device cpu")
     assert "preset cpu: a small network on 42 x 42 frames" in done.stdout
     assert "2,000 agent steps = 8,000 frames | protocol dqn_zoo" in done.stdout
-    assert "evaluation at 2,016 agent steps" in done.stdout
+    assert "evaluation at 2,016 agent steps (8,064 frames): mean return" in done.stdout
     assert "human" in done.stdout
     nature = ["--preset", "nature", "--learning-starts", "1900", "--capacity", "5000", "--protocol", "mnih2015"]
     done = train("ALE/Pong-v5", *words, *nature, "--runs-dir", tmp_path / "b")
