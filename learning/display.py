@@ -77,8 +77,8 @@ class PlainLines:
         left = max(self.total - row["agent_steps"], 0) / max(row["sps"], 1e-9)
         self.console.print(
             f"{row['agent_steps']:>10,} of {self.total:,} agent steps | {row['sps']:,.0f} steps/s"
-            f" | {time_text(left)} left | return {number(row['episodic_return'])} | loss {number(row['td_loss'], '{:.4f}')}"
-            f" | Q {number(row['q_values'])} | epsilon {row['epsilon']:.3f} | {shares(row)}",
+            f" | {time_text(left)} left | return {number(row['episodic_return'])}"
+            f" | loss {number(row['td_loss'], '{:.4f}')} | Q {number(row['q_values'])} | epsilon {row['epsilon']:.3f} | {shares(row)}",
             soft_wrap=True,
             highlight=False,
         )
