@@ -78,7 +78,8 @@ class PlainLines:
         self.console.print(
             f"{row['agent_steps']:>10,} of {self.total:,} agent steps | {row['sps']:,.0f} steps/s"
             f" | {time_text(left)} left | return {number(row['episodic_return'])}"
-            f" | loss {number(row['td_loss'], '{:.4f}')} | Q {number(row['q_values'])} | epsilon {row['epsilon']:.3f} | {shares(row)}",
+            f" | loss {number(row['td_loss'], '{:.4f}')} | Q {number(row['q_values'])}"
+            f" | epsilon {row['epsilon']:.3f} | {shares(row)}",
             soft_wrap=True,
             highlight=False,
         )
