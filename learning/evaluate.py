@@ -12,6 +12,7 @@ from learning.seeding import episode_seed, numpy_generator
 
 EVALUATION_SEED = 2015  # all agents are judged in the same worlds, whatever seed they were trained with
 MOST_LANES = 100
+ATARI_LANES = 16  # an emulator steps slowly, and at the end all lanes step until the longest game is over
 
 
 class EpisodeResult(NamedTuple):
@@ -30,7 +31,7 @@ def evaluate(
     Episodes run side by side; each has its own seed, so the worlds are the same whatever plays in them.
     ``options`` go to the environment.
     """
-    lanes = min(episodes, MOST_LANES)
+    lanes = min(episodes, ATARI_LANES if envs.is_atari(env_id) else MOST_LANES)
     vec = envs.make_vec(env_id, lanes, **options)
     rng = numpy_generator(seed, "evaluation")
     try:
