@@ -32,7 +32,7 @@ class DQNConfig(ReplayConfig):
 
     hidden: tuple[Annotated[int, Between(1, 8192)], ...] = (128, 128)
     """Units of each hidden layer."""
-    encoder: Literal["auto", "mlp", "nature", "small"] = "auto"
+    encoder: Literal["auto", "mlp", "nature", "workshop", "small"] = "auto"
     """What comes before the hidden layers: convolutions for frames, nothing for vectors."""
     loss: Literal["huber", "mse"] = "huber"
     """Huber's (errors beyond 1 count linearly; Mnih et al. 2015 clip them) or squared errors."""

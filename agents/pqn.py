@@ -31,7 +31,7 @@ class PQNConfig(RolloutConfig):
 
     hidden: tuple[Annotated[int, Between(1, 8192)], ...] = (128, 128)
     """Units of each hidden layer."""
-    encoder: Literal["auto", "mlp", "nature", "small"] = "auto"
+    encoder: Literal["auto", "mlp", "nature", "workshop", "small"] = "auto"
     """What comes before the hidden layers: convolutions for frames, nothing for vectors."""
     dueling: bool = False
     """Value and advantages apart. arXiv:1511.06581."""

@@ -115,7 +115,8 @@ class LivePanel:
 
     def progress(self, row: dict[str, Any]) -> None:
         """Show the row."""
-        self.row = row
+        # between two updates there is no loss: the last one stays in sight
+        self.row |= {name: value for name, value in row.items() if value is not None or name not in self.row}
         self.bar.update(self.task, completed=row["agent_steps"])
         self.live.update(self.picture())
 
