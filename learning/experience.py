@@ -42,6 +42,9 @@ class Experience(Protocol):
 class Kind(Protocol):
     """A kind of experience, as a recipe names it."""
 
+    noun: str
+    """What a person calls it."""
+
     def __call__(
         self, config: Any, space: spaces.Box, stack: int, rng: np.random.Generator, device: str, storage: str | None,
         value: Callable[[NDArray[Any]], NDArray[np.float64]],
@@ -67,6 +70,8 @@ class Kind(Protocol):
 
 class Replayed:
     """Batches drawn uniformly from a replay, as many as the replay ratio asks for. Mnih et al. 2015."""
+
+    noun = "replay"
 
     def __init__(
         self, config: ReplayConfig, space: spaces.Box, stack: int, rng: np.random.Generator, device: str,

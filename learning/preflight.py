@@ -26,6 +26,8 @@ class Preflight:
 
     device: str
     storage: str
+    memory: str
+    """What it is that takes the memory: a replay, a rollout."""
     replay_bytes: int
     parameters: int
     steps_per_second: float
@@ -37,7 +39,7 @@ class Preflight:
         time_left = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
         where = "" if self.storage == self.device else " in host memory"
         return (
-            f"device {self.device} | replay {self.replay_bytes / 1e6:,.0f} MB{where}"
+            f"device {self.device} | {self.memory} {self.replay_bytes / 1e6:,.0f} MB{where}"
             f" | network {self.parameters:,} parameters | about {time_left}"
         )
 
@@ -63,7 +65,8 @@ def preflight(plan: Plan, device: str, longest: float = REHEARSAL_SECONDS) -> Pr
     fastest = max(measured, key=lambda name: measured[name][0])
     speed, parameters = measured[fastest]
     seconds = plan.config.total_timesteps / speed
-    return Preflight(fastest, storages[fastest], needed, parameters, speed, seconds)
+    noun = plan.recipe.experience.noun
+    return Preflight(fastest, storages[fastest], noun, needed, parameters, speed, seconds)
 
 
 def available_devices() -> list[str]:

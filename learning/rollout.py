@@ -45,6 +45,8 @@ def q_lambda(
 class Rollout:
     """T steps of N environments, turned into returns and learnt from in shuffled minibatches, then forgotten."""
 
+    noun = "rollout"
+
     def __init__(
         self, config: RolloutConfig, space: spaces.Box, stack: int, rng: np.random.Generator, device: str,
         storage: str | None, value: Callable[[NDArray[Any]], NDArray[np.float64]],
