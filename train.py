@@ -50,8 +50,8 @@ class RunOptions:
     """Where the run's folder is made."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """"auto" measures and takes the one that learns fastest."""
-    threads: Annotated[int, Between(1, 256)] = 1
-    """CPU threads of torch; small networks do not gain from more."""
+    threads: Annotated[int, Between(1, 256)] | None = None
+    """CPU threads of torch; by default one for small networks, which gain nothing from more, all for large ones."""
     evaluations: Annotated[int, Between(1, 10_000)] = 10
     """Evaluations during the run, the final one included."""
     eval_episodes: Annotated[int, Between(1, 100_000)] = 100
@@ -116,7 +116,6 @@ def _parse(settings: type[Any], defaults: Any, argv: Sequence[str]) -> tuple[Run
 
 def start(options: RunOptions, config: LearnerConfig, console: Console) -> Trainer:
     """Check everything, say what it will take, then make the run's folder."""
-    torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # vanishing moments of Adam cost time and mean nothing
     agent = recipe(options.agent)
     plan = Plan(
@@ -124,7 +123,8 @@ def start(options: RunOptions, config: LearnerConfig, console: Console) -> Train
         evaluations=options.evaluations, eval_episodes=options.eval_episodes,
     )  # fmt: skip
     seconds = None if options.budget is None else seconds_of(options.budget)
-    estimate = preflight(plan, options.device, longest=REHEARSAL_SECONDS if seconds is None else seconds / 10)
+    longest = REHEARSAL_SECONDS if seconds is None else seconds / 10
+    estimate = preflight(plan, options.device, options.threads, longest)
     if seconds is not None:
         config = fit(config, seconds, estimate.steps_per_second)
         estimate = replace(estimate, seconds=seconds)
@@ -137,7 +137,7 @@ def start(options: RunOptions, config: LearnerConfig, console: Console) -> Train
         "eval_episodes": options.eval_episodes,
         "protocol": plan.protocol.name,
         "storage": estimate.storage,
-        **provenance(estimate.device, options.threads),
+        **provenance(estimate.device, estimate.threads),
     }
     if isinstance(config, ReplayConfig) and config.learning_starts >= config.total_timesteps:
         console.print(

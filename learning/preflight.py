@@ -15,6 +15,8 @@ from learning.networks import count_parameters
 from learning.replay import Replay
 from learning.trainer import Plan, Trainer
 
+ALL_CORES = torch.get_num_threads()  # before anyone has set another number
+LARGE = 1_000_000  # parameters from which a network gains from more than one CPU thread: Nature's does, 1.6 times
 SAFE_SHARE = 0.9  # of the free memory; the rest is for everything that is not the replay
 REHEARSAL_STEPS = 1_000  # agent steps that are timed
 REHEARSAL_SECONDS = 5.0  # and at most so long, unless a budget depends on it
@@ -30,6 +32,8 @@ class Preflight:
     """What it is that takes the memory: a replay, a rollout."""
     replay_bytes: int
     parameters: int
+    threads: int
+    """CPU threads of torch."""
     steps_per_second: float
     seconds: float
 
@@ -39,15 +43,21 @@ class Preflight:
         time_left = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
         where = "" if self.storage == self.device else " in host memory"
         return (
-            f"device {self.device} | {self.memory} {self.replay_bytes / 1e6:,.0f} MB{where}"
+            f"device {self.device}{f' ({self.threads} threads)' if self.threads > 1 else ''} | {self.memory} {self.replay_bytes / 1e6:,.0f} MB{where}"
             f" | network {self.parameters:,} parameters | about {time_left}"
         )
 
 
-def preflight(plan: Plan, device: str, longest: float = REHEARSAL_SECONDS) -> Preflight:
-    """Return what a run will take; ``device`` "auto" means the one that learns fastest, by measuring.
+def preflight(plan: Plan, device: str, threads: int | None = None, longest: float = REHEARSAL_SECONDS) -> Preflight:
+    """Return what a run will take, and set torch's number of threads.
 
     A throwaway trainer plays and learns a thousand steps on each device, at most ``longest`` seconds.
+
+    Args:
+        plan: what is to be trained.
+        device: "auto" means the one that learns fastest, by measuring.
+        threads: CPU threads of torch; None: all for large networks, one for small ones.
+        longest: seconds to measure.
 
     Raises:
         UserError: the replay does not fit into memory (with the size that would), or no such device.
@@ -56,17 +66,21 @@ def preflight(plan: Plan, device: str, longest: float = REHEARSAL_SECONDS) -> Pr
     if candidates[0] not in available_devices():
         raise UserError(f"--device {device} is not there; this machine has {', '.join(available_devices())}")
     vec = envs.make_vec(plan.env_id, 1, **plan.env_options())
-    space, stack = vec.single_observation_space, int(getattr(vec, "frame_stack", 1))
+    space, actions, stack = vec.single_observation_space, vec.single_action_space, int(getattr(vec, "frame_stack", 1))
     vec.close()
     assert isinstance(space, spaces.Box)
+    assert isinstance(actions, spaces.Discrete)
     needed = plan.recipe.experience.bytes_needed(plan.config, space, stack)
+    network = plan.recipe.network(space, int(actions.n), plan.config, torch.Generator())
+    parameters = count_parameters(network)
+    threads = threads or (ALL_CORES if parameters >= LARGE else 1)
+    torch.set_num_threads(threads)
     storages = {name: place(needed, space, stack, name) for name in candidates}
     measured = {name: rehearse(replace(plan, device=name, storage=storages[name]), longest) for name in candidates}
-    fastest = max(measured, key=lambda name: measured[name][0])
-    speed, parameters = measured[fastest]
-    seconds = plan.config.total_timesteps / speed
+    fastest = max(measured, key=measured.__getitem__)
+    seconds = plan.config.total_timesteps / measured[fastest]
     noun = plan.recipe.experience.noun
-    return Preflight(fastest, storages[fastest], noun, needed, parameters, speed, seconds)
+    return Preflight(fastest, storages[fastest], noun, needed, parameters, threads, measured[fastest], seconds)
 
 
 def available_devices() -> list[str]:
@@ -98,8 +112,8 @@ def check_memory(needed: int, space: spaces.Box, free: int, stack: int = 1) -> N
         )
 
 
-def rehearse(plan: Plan, longest: float) -> tuple[float, int]:
-    """Return agent steps a second with acting, playing, remembering and learning; and the network's size."""
+def rehearse(plan: Plan, longest: float) -> float:
+    """Return agent steps a second with acting, playing, remembering and learning."""
     config = plan.recipe.experience.rehearsal(plan.config)
     trainer = Trainer(replace(plan, config=config), None)
 
@@ -119,7 +133,6 @@ def rehearse(plan: Plan, longest: float) -> tuple[float, int]:
         play(max(REHEARSAL_STEPS, 2 * period))
         if plan.device != "cpu":
             torch.accelerator.synchronize()  # the clock stops when the work is done, not when it is queued
-        speed = (trainer.agent_steps - before) / (time.perf_counter() - began)
-        return speed, count_parameters(trainer.learner.online)
+        return (trainer.agent_steps - before) / (time.perf_counter() - began)
     finally:
         trainer.episodes.close()
