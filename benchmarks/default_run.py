@@ -3,6 +3,7 @@
     python benchmarks/default_run.py --seeds 1 2 3            # the default preset: 3 minutes each
     python benchmarks/default_run.py --seeds 1 --preset long --results results/waterworld.csv
     python benchmarks/default_run.py --env-id ALE/Pong-v5 --results results/atari.csv
+    python benchmarks/default_run.py --runs RUN --results results/atari.csv    # of a run that is there already
 
 ``--results`` appends the final evaluation, one row an episode, with all that makes a score a score.
 """
@@ -31,6 +32,12 @@ def final_rows(folder: Path) -> list[dict[str, str]]:
         rows = list(csv.DictReader(file))
     last = max(int(row["agent_steps"]) for row in rows)
     return [row for row in rows if int(row["agent_steps"]) == last]
+
+
+def wall_seconds(folder: Path) -> float:
+    """Return the seconds from the run's start to the end of its last evaluation."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        return max(float(row["wall_s"]) for row in csv.DictReader(file) if row["wall_s"])
 
 
 def append_results(path: Path, folder: Path, rows: list[dict[str, str]], wall_s: float) -> None:
@@ -62,7 +69,12 @@ def main() -> None:
     parser.add_argument("--preset", default="auto")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--results", type=Path)
+    parser.add_argument("--runs", type=Path, nargs="+", default=[], help="finished runs to take in place of new ones")
     words = parser.parse_args()
+    for folder in words.runs:
+        append_results(words.results, folder, final_rows(folder), wall_seconds(folder))
+    if words.runs:
+        return
     title = f"{words.env_id}, preset {words.preset}"
     table = Table("seed", "wall s", "mean return", "standard error", "episodes", "run", title=title)
     for seed in words.seeds:

@@ -41,9 +41,10 @@ class Preflight:
         minutes, seconds = divmod(round(self.seconds), 60)
         hours, minutes = divmod(minutes, 60)
         time_left = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
+        threads = f" ({self.threads} threads)" if self.threads > 1 else ""
         where = "" if self.storage == self.device else " in host memory"
         return (
-            f"device {self.device}{f' ({self.threads} threads)' if self.threads > 1 else ''} | {self.memory} {self.replay_bytes / 1e6:,.0f} MB{where}"
+            f"device {self.device}{threads} | {self.memory} {self.replay_bytes / 1e6:,.0f} MB{where}"
             f" | network {self.parameters:,} parameters | about {time_left}"
         )
 

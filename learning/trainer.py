@@ -86,6 +86,7 @@ class Trainer:
         self.begun = False
         self.watch = Stopwatch("acting", "environment", "learning")
         self.wall_before = 0.0  # seconds of the run before it was resumed
+        self._began = time.perf_counter()
         self.recent: deque[tuple[float, int]] = deque(maxlen=100)
         self.unread: list[Update] = []
         self.stop_requested = False
@@ -101,7 +102,8 @@ class Trainer:
     def run(self, watcher: Watcher) -> bool:
         """Train to the end or until ``stop_requested``; return whether the end was reached."""
         config = self.plan.config
-        began, logged_at, logged_steps = time.perf_counter(), time.perf_counter(), self.agent_steps
+        self._began = logged_at = time.perf_counter()
+        logged_steps = self.agent_steps
         if not self.begun:
             self.begin()
         log_every = max(config.total_timesteps // LOGS_PER_RUN, config.num_envs)
@@ -114,11 +116,10 @@ class Trainer:
                 clock = time.perf_counter()
                 sps = (now - logged_steps) / max(clock - logged_at, 1e-9)
                 logged_at, logged_steps = clock, now
-                self._log(watcher, self.wall_before + clock - began, sps)
+                self._log(watcher, sps)
             if now // eval_every > before // eval_every and now < config.total_timesteps:
                 self._evaluate(watcher, max(self.plan.eval_episodes // 5, 1))
                 logged_at, logged_steps = time.perf_counter(), now
-        self.wall_before += time.perf_counter() - began
         finished = self.agent_steps >= config.total_timesteps
         self._check_losses()
         if finished:
@@ -173,6 +174,11 @@ class Trainer:
         return linear(config.learning_rate, config.final_learning_rate, config.total_timesteps, self.agent_steps)
 
     @property
+    def wall_s(self) -> float:
+        """Seconds that the run has taken so far, evaluations included."""
+        return self.wall_before + time.perf_counter() - self._began
+
+    @property
     def _frames(self) -> int:
         """Emulator frames so far."""
         return self.agent_steps * self.rules.frames_per_step
@@ -200,7 +206,7 @@ class Trainer:
         self.unread.clear()
         return losses.mean().item(), q_values
 
-    def _log(self, watcher: Watcher, wall_s: float, sps: float) -> None:
+    def _log(self, watcher: Watcher, sps: float) -> None:
         loss, q_values = self._check_losses()
         returns = [episode_return for episode_return, _ in self.recent]
         lengths = [length for _, length in self.recent]
@@ -209,7 +215,7 @@ class Trainer:
             "frames": self._frames,
             "updates": self.learner.updates,
             "episodes": self.episodes.finished,
-            "wall_s": round(wall_s, 2),
+            "wall_s": round(self.wall_s, 2),
             "episodic_return": round(float(np.mean(returns)), 4) if returns else None,
             "episodic_length": round(float(np.mean(lengths)), 1) if lengths else None,
             "sps": round(sps, 1),
@@ -229,7 +235,8 @@ class Trainer:
         results = evaluate(self.policy, self.plan.env_id, episodes, epsilon, **self.policy.env_options)
         self.run_folder.log_evaluation(results, self.agent_steps, self._frames, epsilon, self.rules.name)
         mean = float(np.mean([result.episode_return for result in results]))
-        self.run_folder.log({"agent_steps": self.agent_steps, "frames": self._frames, "eval_return": mean})
+        row = {"agent_steps": self.agent_steps, "frames": self._frames, "wall_s": round(self.wall_s, 2)}
+        self.run_folder.log({**row, "eval_return": mean})
         self.save_agent()
         watcher.evaluated(self.agent_steps, results)
 
@@ -252,7 +259,7 @@ class Trainer:
                 "format": checkpoint.FORMAT,
                 "agent_steps": self.agent_steps,
                 "updates": self.learner.updates,
-                "wall_s": self.wall_before,
+                "wall_s": self.wall_s,
                 "recent": list(self.recent),
                 "episodes": self.episodes.state(),
                 "generators": {name: rng.bit_generator.state for name, rng in self.rng.items()},
