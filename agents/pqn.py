@@ -74,9 +74,8 @@ CPU = {
     "final_learning_rate": 1e-5,
     "epsilon_final": 0.01,
     "epsilon_steps": 150_000,
-    "encoder": "small",
+    "encoder": "workshop",  # Mnih et al. 2013: a third of Nature's work
     "hidden": (256,),
-    "frame_size": 42,
 }
 
 
@@ -102,7 +101,7 @@ RECIPE = Recipe(
         "default": Preset("vectors on a CPU", frames=False, settings={}),
         "paper": Preset("PQN as published, for a GPU (200 million frames)", frames=True, settings=PAPER),
         "cpu": Preset(
-            "a small network on 42 x 42 frames, no sticky actions: what learns fastest on two CPU cores",
+            "the small network of 2013, no replay, no sticky actions: what learns fastest on two CPU cores",
             frames=True, settings=CPU,
         ),
     },
