@@ -100,7 +100,8 @@ def initialise_normalised(network: nn.Module, generator: torch.Generator) -> Non
     """Draw every layer as He et al. 2015, arXiv:1502.01852, biases 0; for networks with layer normalisation.
 
     Normalisation hides the weights' size from what comes after, but not from the optimiser: small weights
-    turn faster at the same step size. torch's default, 2.4 times smaller, learnt Pong markedly worse.
+    turn faster at the same step size. With torch's default, 2.4 times smaller, PQN stood at -3.9 in Pong
+    after a million steps, drawn like this at 11.6 (one seed each, the CPU preset on 42 x 42 frames).
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
