@@ -34,7 +34,7 @@ NATURE = Preset(
         "rmsprop_decay": 0.95,  # "gradient momentum" and "squared gradient momentum"
         # min squared gradient 0.01, for gradients summed over the batch; ours are means: 0.01 / 32^2
         "optimizer_epsilon": 0.01 / 32**2,
-        "max_grad_norm": 1e9,  # none
+        "max_grad_norm": None,
         "epsilon_start": 1.0,  # initial exploration
         "epsilon_final": 0.1,  # final exploration
         "epsilon_steps": 1_000_000,  # final exploration frame; DeepMind's code counts actions

@@ -30,8 +30,8 @@ class LearnerConfig:
     """The optimiser's guard against division by zero: Adam adds it to the root, RMSProp under it."""
     rmsprop_decay: Annotated[float, Between(0.0, 1.0)] = 0.95
     """What RMSProp keeps of its running means, per update."""
-    max_grad_norm: Annotated[float, Between(1e-6, 1e9)] = 10.0
-    """Gradients longer than this are cut to it."""
+    max_grad_norm: Annotated[float, Between(1e-6, 1e9)] | None = 10.0
+    """Gradients longer than this are cut to it; None: never."""
     epsilon_start: Annotated[float, Between(0.0, 1.0)] = 1.0
     """Share of random actions at the start."""
     epsilon_final: Annotated[float, Between(0.0, 1.0)] = 0.03

@@ -60,7 +60,8 @@ class Learner:
         mean = loss.per_sample.mean()
         self.optimizer.zero_grad()
         mean.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
+        if self.config.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         self.optimizer.step()
         self.updates += 1
         if self.target_period and self.updates % self.target_period == 0:
