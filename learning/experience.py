@@ -10,11 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
+from torch import Tensor
 
 from common.files import read_json, write_json
 from learning import arrays
 from learning.config import LearnerConfig, ReplayConfig
 from learning.replay import Batch, Replay
+from learning.schedules import linear
 
 
 class Experience(Protocol):
@@ -28,6 +30,9 @@ class Experience(Protocol):
 
     def batches(self, q_values: NDArray[np.float64]) -> Iterator[Batch]:
         """Yield the batches that are due now, before the next step; ``q_values`` (N, A) are of the present obs."""
+
+    def learnt(self, batch: Batch, priority: Tensor) -> None:
+        """Hear how surprising each transition of a batch was, (B,)."""
 
     def add(self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]) -> None:
         """Take one step of all environments, (N, ...) each; ``discount`` is gamma * (1 - terminated)."""
@@ -69,7 +74,10 @@ class Kind(Protocol):
 
 
 class Replayed:
-    """Batches drawn uniformly from a replay, as many as the replay ratio asks for. Mnih et al. 2015."""
+    """Batches drawn from a replay, as many as the replay ratio asks for.
+
+    Uniformly (Mnih et al. 2015), or more often what surprised more (Schaul et al. 2015, arXiv:1511.05952).
+    """
 
     noun = "replay"
 
@@ -78,7 +86,8 @@ class Replayed:
         storage: str | None, value: Callable[[NDArray[Any]], NDArray[np.float64]],
     ) -> None:  # fmt: skip
         self.config, self.rng = config, rng
-        self.replay = Replay(config.capacity, config.num_envs, space, config.n_step, device, stack, storage)
+        exponent = config.priority_exponent if config.prioritized else None
+        self.replay = Replay(config.capacity, config.num_envs, space, config.n_step, device, stack, storage, exponent)
         self.warm_up = config.learning_starts
         self.lived = 0  # agent steps
         self.owed = 0.0  # updates that the replay ratio asks for and that are not made yet
@@ -86,7 +95,7 @@ class Replayed:
     @staticmethod
     def bytes_needed(config: ReplayConfig, space: spaces.Box, stack: int) -> int:
         """Return the memory that the replay takes, bytes."""
-        return Replay.bytes_needed(config.capacity, space, stack)
+        return Replay.bytes_needed(config.capacity, space, stack, config.prioritized)
 
     @staticmethod
     def rehearsal(config: ReplayConfig) -> ReplayConfig:
@@ -112,7 +121,20 @@ class Replayed:
         self.owed += config.num_envs * config.replay_ratio / config.batch_size
         while self.owed >= 1.0:
             self.owed -= 1.0
-            yield self.replay.sample(config.batch_size, self.rng)
+            yield self.replay.sample(config.batch_size, self.rng, self.importance_exponent, config.uniform_share)
+
+    def learnt(self, batch: Batch, priority: Tensor) -> None:
+        """Draw what was surprising more often from now on, if that is wanted; before the next step is added."""
+        if self.replay.priorities is not None:
+            assert batch.index is not None
+            self.replay.priorities.update(batch.index, priority.detach().cpu().numpy())
+
+    @property
+    def importance_exponent(self) -> float:
+        """How much of the bias of drawing by priority is weighed out now."""
+        config = self.config
+        start, end = config.importance_exponent, config.final_importance_exponent
+        return linear(start, end, config.total_timesteps, self.lived)
 
     def save(self, folder: Path) -> None:
         """Write the replay and its counters."""

@@ -12,7 +12,6 @@ from gymnasium import spaces
 import envs
 from common.errors import UserError
 from learning.networks import count_parameters
-from learning.replay import Replay
 from learning.trainer import Plan, Trainer
 
 ALL_CORES = torch.get_num_threads()  # before anyone has set another number
@@ -76,7 +75,8 @@ def preflight(plan: Plan, device: str, threads: int | None = None, longest: floa
     parameters = count_parameters(network)
     threads = threads or (ALL_CORES if parameters >= LARGE else 1)
     torch.set_num_threads(threads)
-    storages = {name: place(needed, space, stack, name) for name in candidates}
+    capacity = getattr(plan.config, "capacity", None)
+    storages = {name: place(needed, capacity, name) for name in candidates}
     measured = {name: rehearse(replace(plan, device=name, storage=storages[name]), longest) for name in candidates}
     fastest = max(measured, key=measured.__getitem__)
     seconds = plan.config.total_timesteps / measured[fastest]
@@ -94,23 +94,24 @@ def available_devices() -> list[str]:
     return devices
 
 
-def place(needed: int, space: spaces.Box, stack: int, device: str) -> str:
-    """Return where a replay of ``needed`` bytes fits: with the learner, else in host memory; `UserError` if nowhere."""
+def place(needed: int, capacity: int | None, device: str) -> str:
+    """Return where ``needed`` bytes of experience fit: with the learner, else with the host; `UserError` if nowhere."""
     if device == "cuda" and needed <= torch.cuda.mem_get_info()[0] * SAFE_SHARE:
         return device
-    check_memory(needed, space, psutil.virtual_memory().available, stack)
+    check_memory(needed, capacity, psutil.virtual_memory().available)
     return "cpu" if device == "cuda" else device  # MPS shares the host's memory
 
 
-def check_memory(needed: int, space: spaces.Box, free: int, stack: int = 1) -> None:
-    """Raise `UserError` with the capacity that would fit when a replay of ``needed`` bytes does not."""
+def check_memory(needed: int, capacity: int | None, free: int) -> None:
+    """Raise `UserError` when ``needed`` bytes are too many, with the capacity that would fit if it is a replay's."""
     usable = int(free * SAFE_SHARE)
-    if needed > usable:
-        fits = usable // Replay.bytes_needed(1, space, stack)
-        raise UserError(
-            f"the replay would take {needed / 1e9:,.1f} GB and {usable / 1e9:,.1f} GB can be used;"
-            f" --capacity {fits} would fit"
-        )
+    if needed <= usable:
+        return
+    remedy = f"--capacity {usable * capacity // needed} would fit" if capacity else "take fewer --rollout-steps"
+    noun = "replay" if capacity else "rollout"
+    raise UserError(
+        f"the {noun} would take {needed / 1e9:,.1f} GB and {usable / 1e9:,.1f} GB can be used; {remedy}"
+    )
 
 
 def rehearse(plan: Plan, longest: float) -> float:

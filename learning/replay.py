@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
+from learning.priorities import PRIORITY_BYTES, Priorities
 
 TORCH_TYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.float32): torch.float32}
 RECORD_BYTES = 8 + 4 + 4 + 1  # action, reward, discount and the mark beside each observation
@@ -29,6 +30,12 @@ class Batch(NamedTuple):
     reward: Tensor  # (B,) float32
     discount: Tensor  # (B,) float32
     next_obs: Tensor  # (B, ...)
+    weight: Tensor  # (B,) float32 importance weights: 1 for uniform draws
+    # (B,) where they are kept, to tell their priority to; None: nowhere. It hides `tuple.index`, which nobody needs
+    index: NDArray[np.int64] | None = None  # type: ignore[assignment]
+    # of streams, B is 1:
+    ends: bool = False  # the episode ended there, terminated or truncated
+    explored: bool = False  # the action was not the one with the highest expectation
 
 
 @njit(cache=True, nogil=True)
@@ -62,7 +69,7 @@ def stacks(index, slots, acted, blank, rows):  # type: ignore[no-untyped-def]
 
 
 class Replay:
-    """A ring of records for each environment; sampling is uniform over all transitions held.
+    """A ring of records for each environment; sampling is uniform over all transitions held, or by priority.
 
     A record is an observation and, unless the episode ended there, what was done next. So an episode
     is a run of records whose last one has no action, and the newest record of an environment, its
@@ -84,11 +91,12 @@ class Replay:
         device: where batches are wanted.
         stack: frames of an observation; 1: each observation is a record of its own.
         storage: where observations lie; by default with the batches.
+        priority_exponent: alpha, a transition is drawn in proportion to its priority to this power; None: uniformly.
     """
 
     def __init__(
         self, capacity: int, num_envs: int, space: spaces.Box, n_step: int = 1, device: torch.device | str = "cpu",
-        stack: int = 1, storage: torch.device | str | None = None,
+        stack: int = 1, storage: torch.device | str | None = None, priority_exponent: float | None = None,
     ) -> None:  # fmt: skip
         least = (stack + 1) * num_envs
         if capacity < least:
@@ -110,12 +118,16 @@ class Replay:
         self.cursor = np.full(num_envs, -1, np.int64)  # slot of each environment's present observation
         self.filled = 0  # slots in use in the longest ring
         self._base = np.arange(num_envs) * self.slots
+        # exactly the transitions that can be sampled have a priority
+        self.priorities = None if priority_exponent is None else Priorities(len(self.acted), priority_exponent)
+        self._ones = torch.ones(0)
 
     @staticmethod
-    def bytes_needed(capacity: int, space: spaces.Box, stack: int = 1) -> int:
+    def bytes_needed(capacity: int, space: spaces.Box, stack: int = 1, prioritized: bool = False) -> int:
         """Return the memory that a replay takes, bytes."""
         assert space.dtype is not None
-        return capacity * (int(np.prod(_record(space, stack))) * space.dtype.itemsize + RECORD_BYTES)
+        beside = RECORD_BYTES + PRIORITY_BYTES * prioritized
+        return capacity * (int(np.prod(_record(space, stack))) * space.dtype.itemsize + beside)
 
     def __len__(self) -> int:
         """Return the number of transitions that can be sampled."""
@@ -131,6 +143,8 @@ class Replay:
         here = self._base + self.cursor
         self.action[here], self.reward[here], self.discount[here] = action, reward, discount
         self.acted[here] = True
+        if self.priorities is not None:
+            self.priorities.admit(here)
         self._open(slice(None), next_obs)
 
     def _open(self, envs: NDArray[np.int64] | slice, obs: NDArray[Any]) -> None:
@@ -141,10 +155,27 @@ class Replay:
         self.obs[torch.from_numpy(here)] = torch.from_numpy(newest).to(self.obs)
         self.acted[here] = False
         self.filled = min(max(self.filled, int(self.cursor.max()) + 1), self.slots)
+        if self.priorities is not None:
+            # what was written over; of stacks, the record that now became one of the oldest (see `_whole`)
+            self.priorities.drop(self._base[envs] + (self.cursor[envs] + self.stack - 1) % self.slots)
 
-    def sample(self, batch_size: int, rng: np.random.Generator) -> Batch:
-        """Return a batch drawn uniformly, with replacement, from all transitions held."""
-        start = self._draw(batch_size, rng)
+    def sample(
+        self, batch_size: int, rng: np.random.Generator, importance_exponent: float = 0.0, uniform_share: float = 0.0
+    ) -> Batch:
+        """Return a batch drawn with replacement from all transitions held.
+
+        Args:
+            batch_size: B.
+            rng: of the draws.
+            importance_exponent: beta; with priorities, how much of the bias the weights take back, 0 to 1.
+            uniform_share: with priorities, share of the draws that is uniform all the same.
+        """
+        if self.priorities is None:
+            start, weight = self._draw(batch_size, rng), self._even(batch_size)
+        else:
+            start = self._draw_by_priority(self.priorities, batch_size, rng, uniform_share)
+            chosen = self.priorities.weights(start, importance_exponent, uniform_share)
+            weight = torch.from_numpy(chosen).to(self.device)
         reward, discount = np.empty(batch_size, np.float32), np.empty(batch_size, np.float32)
         end = np.empty(batch_size, np.int64)
         follow(start, self.slots, self.n_step, self.acted, self.reward, self.discount, reward, discount, end)
@@ -154,7 +185,25 @@ class Replay:
             reward=torch.from_numpy(reward).to(self.device),
             discount=torch.from_numpy(discount).to(self.device),
             next_obs=self._observations(end),
+            weight=weight,
+            index=start,
         )
+
+    def _even(self, batch_size: int) -> Tensor:
+        """Return the weights of uniform draws, (B,), always the same tensor."""
+        if len(self._ones) != batch_size:
+            self._ones = torch.ones(batch_size, device=self.device)
+        return self._ones
+
+    def _draw_by_priority(
+        self, priorities: Priorities, batch_size: int, rng: np.random.Generator, uniform_share: float
+    ) -> NDArray[np.int64]:
+        """Return flat indices drawn by priority, some of them replaced by uniform draws."""
+        flat = priorities.draw(batch_size, rng)
+        if uniform_share > 0.0:
+            replaced = np.flatnonzero(rng.random(batch_size) < uniform_share)
+            flat[replaced] = self._draw(len(replaced), rng)
+        return flat
 
     def _draw(self, batch_size: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return flat indices of records with an action: drawn from all, drawn again where there is none."""
@@ -201,6 +250,8 @@ class Replay:
         """Return all that `load` needs beside `held`, without the slots never used."""
         used = (self._base[:, None] + np.arange(self.filled)).ravel()
         arrays = {name: getattr(self, name)[used] for name in ("action", "reward", "discount", "acted")}
+        if self.priorities is not None:
+            arrays |= {"power": self.priorities.powers[used], "largest_power": np.array([self.priorities.largest])}
         return {**arrays, "cursor": self.cursor.copy()}
 
     def load(self, state: dict[str, NDArray[Any]], held: NDArray[Any]) -> None:
@@ -212,6 +263,10 @@ class Replay:
         for mine, saved in zip(self.held, held, strict=True):
             mine.copy_(torch.from_numpy(np.array(saved)))  # ring by ring: the file may be as large as memory
         self.cursor[:] = state["cursor"]
+        if self.priorities is not None:
+            powers = np.zeros(len(self.acted))
+            powers[used] = state["power"]
+            self.priorities.load(powers, float(state["largest_power"][0]))
 
 
 def _record(space: spaces.Box, stack: int) -> tuple[int, ...]:

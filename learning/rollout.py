@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from torch import Tensor
 
 from learning import arrays
 from learning.config import RolloutConfig
@@ -106,12 +107,17 @@ class Rollout:
         obs = torch.from_numpy(self.obs.reshape(size, *self.obs.shape[2:])).to(self.device)
         action = torch.from_numpy(self.action.reshape(size)).to(self.device)
         goal = torch.from_numpy(returns.reshape(size)).to(self.device)
+        # the return is whole: nothing is left to bootstrap, so no next observation is looked at
+        nothing, even = torch.zeros_like(goal), torch.ones_like(goal)
         for _ in range(self.config.epochs):
             order = torch.from_numpy(self.rng.permutation(size)).to(self.device)
             for chosen in order.chunk(self.config.minibatches):
                 frames = obs[chosen]
-                # the return is whole: nothing is left to bootstrap, so no next observation is looked at
-                yield Batch(frames, action[chosen], goal[chosen], torch.zeros_like(goal[chosen]), frames)
+                count = len(chosen)
+                yield Batch(frames, action[chosen], goal[chosen], nothing[:count], frames, even[:count])
+
+    def learnt(self, batch: Batch, priority: Tensor) -> None:
+        """Do nothing: everything is learnt from equally often."""
 
     def save(self, folder: Path) -> None:
         """Write the unfinished rollout."""

@@ -24,21 +24,17 @@ def column(*values: float) -> np.ndarray[Any, Any]:
 def all_transitions(replay: Replay) -> dict[float, tuple[float, float, float, float]]:
     """Return every transition held by its observation: action, reward, discount, next observation."""
 
-    class Every:
-        """Stands in for a generator: draws each record once."""
-
-        def integers(self, low: int, high: int, count: int) -> np.ndarray[Any, Any]:
-            return np.arange(count) % high
-
     held = replay.acted.reshape(replay.num_envs, -1)[:, : replay.filled].ravel()
     records = np.flatnonzero(held)
 
-    class Held(Every):
+    class Held:
+        """Stands in for a generator: draws each record once."""
+
         def integers(self, low: int, high: int, count: int) -> np.ndarray[Any, Any]:
             return records[:count]
 
     batch = replay.sample(len(records), Held())  # type: ignore[arg-type]
-    rows = zip(*(np.asarray(part).reshape(len(records)).tolist() for part in batch), strict=True)
+    rows = zip(*(np.asarray(part).reshape(len(records)).tolist() for part in batch[:5]), strict=True)
     return {obs: (action, reward, discount, following) for obs, action, reward, discount, following in rows}
 
 
@@ -176,10 +172,27 @@ def test_bad_input_is_refused() -> None:
 
 def test_batch_fields_have_the_documented_types() -> None:
     batch: Batch = lived(2, False).sample(5, np.random.default_rng(0))
-    assert [str(part.dtype) for part in batch] == [
-        "torch.float32", "torch.int64", "torch.float32", "torch.float32", "torch.float32",
+    parts = (batch.obs, batch.action, batch.reward, batch.discount, batch.next_obs, batch.weight, batch.index)
+    assert [str(getattr(part, "dtype", None)) for part in parts] == [
+        "torch.float32", "torch.int64", "torch.float32", "torch.float32", "torch.float32", "torch.float32", "int64",
     ]  # fmt: skip
-    assert [tuple(part.shape) for part in batch] == [(5, 1), (5,), (5,), (5,), (5, 1)]
+    assert [tuple(getattr(part, "shape", ())) for part in parts] == [(5, 1), (5,), (5,), (5,), (5, 1), (5,), (5,)]
+
+
+
+def test_uniform_draws_are_what_they_always_were() -> None:
+    """Old seeds give old runs: records are drawn from all, and again where there is no action; all weights are 1."""
+    replay, rng, same = lived(1, True), np.random.default_rng(3), np.random.default_rng(3)
+    wanted = same.integers(0, 6, 50)  # the records 0, 1, 2, 3, 50, 51, of which 3 and 51 have no action
+    while len(unfit := np.flatnonzero((wanted == 3) | (wanted == 5))):
+        wanted[unfit] = same.integers(0, 6, len(unfit))
+    batch = replay.sample(50, rng)
+    assert batch.index is not None
+    assert batch.index.tolist() == wanted.tolist()
+    assert batch.obs[:, 0].tolist() == np.array([0, 1, 2, 3, 50, 51])[wanted].tolist()
+    assert rng.bit_generator.state == same.bit_generator.state
+    assert batch.weight.tolist() == [1.0] * 50
+    assert replay.sample(7, rng).weight.tolist() == [1.0] * 7
 
 
 # ---------------------------------------------------------------------- stacks of frames
@@ -208,13 +221,13 @@ class Stacker:
 @settings(max_examples=80, deadline=None)
 @given(
     data=st.data(), num_envs=st.integers(1, 3), n_step=st.integers(1, 4), slots=st.integers(STACK + 1, 14),
-    length=st.integers(1, 40),
+    length=st.integers(1, 40), exponent=st.sampled_from([None, 0.6]),
 )  # fmt: skip
 def test_stacks_equal_a_naive_replay_that_stores_them_whole(
-    data: st.DataObject, num_envs: int, n_step: int, slots: int, length: int
+    data: st.DataObject, num_envs: int, n_step: int, slots: int, length: int, exponent: float | None
 ) -> None:
     """Random episodes round and round the ring: what is sampled is what the naive replay has, stack for stack."""
-    replay = Replay(slots * num_envs, num_envs, FRAMES, n_step, stack=STACK)
+    replay = Replay(slots * num_envs, num_envs, FRAMES, n_step, stack=STACK, priority_exponent=exponent)
     world, everyone = Stacker(num_envs), np.ones(num_envs, np.bool_)
     # per environment: episodes, each a list of (stack, action, reward, discount) and at last the final stack
     naive: list[list[list[Any]]] = [[[]] for _ in range(num_envs)]
@@ -257,7 +270,7 @@ def test_stacks_equal_a_naive_replay_that_stores_them_whole(
         return
     found = set()
     batch = replay.sample(40 * slots * num_envs, np.random.default_rng(0))
-    for one in zip(*(np.asarray(part) for part in batch), strict=True):
+    for one in zip(*(np.asarray(part) for part in batch[:5]), strict=True):
         key = one[0].tobytes()
         assert (int(one[1]), float(one[2]), float(one[3]), one[4].tobytes()) == wanted[key]
         found.add(key)

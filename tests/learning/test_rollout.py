@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,6 +114,8 @@ def check(batches: list[Any], steps: list[tuple[Any, ...]], num_envs: int, lam: 
             assert int(action) == wanted[float(obs)][0]
             assert float(goal) == pytest.approx(wanted[float(obs)][1], rel=1e-5, abs=1e-4)
         assert not batch.discount.any()
+        assert batch.weight.tolist() == [1.0] * len(batch.reward)
+        assert batch.index is None
 
 
 def test_only_last_observations_of_ended_episodes_ask_the_network_again() -> None:
@@ -137,11 +140,14 @@ def test_an_unfinished_rollout_comes_back(tmp_path: Path) -> None:
     one.add(np.array([1, 0]), np.ones(2), np.full(2, 0.9), column([3, 4]))
     one.save(tmp_path)
     other.load(tmp_path)
-    goals = []
+    goals: list[list[list[float]]] = []
     for rollout in (one, other):
         for step in range(2):
             list(rollout.batches(np.full((2, 2), 3.0)))
             rollout.add(np.array([1, 0]), np.ones(2), np.full(2, 0.9), column([5 + step, 6 + step]))
-        goals.append([batch.reward.tolist() for batch in rollout.batches(np.ones((2, 2)))])
+        goals.append([])
+        for batch in rollout.batches(np.ones((2, 2))):
+            rollout.learnt(batch, torch.ones(len(batch.reward)))  # no matter to a rollout
+            goals[-1].append(batch.reward.tolist())
     assert goals[0] == goals[1]
     assert len(goals[0]) == 6
