@@ -18,12 +18,13 @@ from rich.console import Console
 import envs
 import scores
 from agents import AGENTS, choose, recipe
+from agents.catalogue import print_catalogue
 from common.cli import parse, run
 from common.errors import UserError
-from common.settings import Between
+from common.settings import Between, check_given
 from learning.budget import fit, seconds_of
 from learning.checkpoint import config_from
-from learning.config import LearnerConfig, ReplayConfig
+from learning.config import FamilyConfig, LearnerConfig, ReplayConfig
 from learning.display import display
 from learning.preflight import REHEARSAL_SECONDS, Preflight, available_devices, preflight
 from learning.runfolder import RunFolder, as_json, provenance
@@ -58,12 +59,17 @@ class RunOptions:
     """Episodes of the final evaluation."""
     resume: Path | None = None
     """Go on with this stopped run, exactly where it was, with its own settings."""
+    show: Annotated[bool, tyro.conf.arg(name="list")] = False
+    """Print all agents, switches, presets and environments with their papers, and leave."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Train as the command line says; return 0, or 130 when stopped by Ctrl-C."""
-    options, config = read_command_line(argv)
     console = Console()
+    if "--list" in argv:
+        print_catalogue(console)
+        return 0
+    options, config = read_command_line(argv)
     others = [word for word in argv if word.startswith("--") and word.split("=")[0] != "--resume"]
     if options.resume and others:
         raise UserError(f"--resume goes on with the run's own settings; leave out {', '.join(others)}")
@@ -91,7 +97,16 @@ def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
     env_id = envs.resolve(options.env_id)
     agent, preset = choose(options.agent, options.preset, env_id, device)
     options, config = _parse(agent.config, agent.config(**agent.presets[preset].settings), argv)
+    check_given(config, given(argv))
+    if isinstance(config, FamilyConfig):
+        config = config.with_range(envs.returns(env_id))
     return replace(options, env_id=env_id, agent=agent.name, preset=preset), config
+
+
+def given(argv: Sequence[str]) -> list[str]:
+    """Return the names of the fields that the words of a command line set."""
+    words = [word.split("=")[0] for word in argv if word.startswith("--")]
+    return [word.removeprefix("--").removeprefix("no-").replace("-", "_") for word in words]
 
 
 def any_settings() -> type[Any]:
@@ -158,13 +173,12 @@ def tell(console: Console, plan: Plan, preset: str, estimate: Preflight) -> None
 
     agent, config, rules = plan.recipe, plan.config, plan.protocol
     line(f"[bold]{agent.name}[/] on [bold]{plan.env_id}[/] | {estimate}")
-    kind = agent.presets[preset].frames
-    others = [
-        f"--agent {other.name} --preset {name}" for other in AGENTS.values() for name, one in other.presets.items()
-        if one.frames == kind and (other.name, name) != (agent.name, preset)
-    ]  # fmt: skip
-    line(f"preset {preset}: {agent.presets[preset].about}")
-    line(f"  (others: {', '.join(others)})")
+    suits = agent.presets[preset].suits
+    others = [name for name, one in agent.presets.items() if one.suits == suits and name != preset]
+    more = f"others: --preset {', '.join(others)}; " if others else ""
+    line(f"preset {preset}: {agent.presets[preset].about} ({more}--list shows all agents and switches)")
+    for note in config.notes():
+        line(f"note: {note}")
     frames = config.total_timesteps * rules.frames_per_step
     line(
         f"{config.total_timesteps:,} agent steps" + (f" = {frames:,} frames" if rules.frames_per_step > 1 else "")

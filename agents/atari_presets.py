@@ -11,7 +11,7 @@ from learning.recipe import Preset
 # Mnih et al. 2015, doi:10.1038/nature14236, Extended Data Table 1, unless a line says otherwise.
 NATURE = Preset(
     about="Nature DQN, every value from Mnih et al. 2015 (200 million frames)",
-    frames=True,
+    suits="atari",
     settings={
         "total_timesteps": 50_000_000,  # 200 million frames ("Methods": 50 million of them are 38 days of game)
         "num_envs": 1,
@@ -50,7 +50,7 @@ NATURE = Preset(
 # replay ratio is the paper's.
 MODERN = Preset(
     about="DQN with Adam, squared errors and double Q-learning, for a GPU (40 million frames)",
-    frames=True,
+    suits="atari",
     settings={
         **NATURE.settings,
         "total_timesteps": 10_000_000,
@@ -69,38 +69,47 @@ MODERN = Preset(
     },
 )
 
-# The fastest replay agent tried on CPU cores (Pong: -8 after 380,000 steps, 14 minutes); PQN learns sooner.
-CPU = Preset(
-    about="DQN with a small network on 42 x 42 frames, no sticky actions, for CPUs (PQN learns sooner there)",
-    frames=True,
-    settings={
-        "total_timesteps": 2_000_000,
-        "num_envs": 16,
-        "encoder": "small",
-        "hidden": (256,),
-        "dueling": True,
-        "double": True,
-        "n_step": 5,
-        "loss": "huber",
-        "batch_size": 128,
-        "replay_ratio": 8.0,
-        "capacity": 300_000,
-        "learning_starts": 10_000,
-        "gamma": 0.99,
-        "target_period": 250,
-        "optimizer": "adam",
-        "learning_rate": 5e-4,
-        "final_learning_rate": 5e-5,
-        "optimizer_epsilon": 1.5e-4,
-        "max_grad_norm": 10.0,
-        "epsilon_start": 1.0,
-        "epsilon_final": 0.01,
-        "epsilon_steps": 100_000,
-        "clip_rewards": True,
-        "protocol": "dqn_zoo",
-        "frame_size": 42,
-        "frame_stack": 4,
-    },
-)
+# For CPUs: a small network on small frames, no sticky actions. PQN learns sooner there; see README, "Atari on a CPU".
+CPU = {
+    "total_timesteps": 2_000_000,
+    "num_envs": 16,
+    "encoder": "small",
+    "hidden": (256,),
+    "loss": "huber",
+    "batch_size": 128,
+    "replay_ratio": 8.0,
+    "capacity": 300_000,
+    "learning_starts": 10_000,
+    "gamma": 0.99,
+    "v_max": 10.0,
+    "target_period": 250,
+    "optimizer": "adam",
+    "learning_rate": 5e-4,
+    "final_learning_rate": 5e-5,
+    "optimizer_epsilon": 1.5e-4,
+    "max_grad_norm": 10.0,
+    "epsilon_start": 1.0,
+    "epsilon_final": 0.01,
+    "epsilon_steps": 100_000,
+    "clip_rewards": True,
+    "protocol": "dqn_zoo",
+    "frame_size": 42,
+    "frame_stack": 4,
+}
 
-ATARI = {"nature": NATURE, "modern": MODERN, "cpu": CPU}
+# Vieillard et al. 2020, arXiv:2007.14430: Dopamine's DQN with Adam; their published settings file.
+MUNCHAUSEN = {
+    **NATURE.settings,
+    "munchausen_alpha": 0.9,
+    "munchausen_temperature": 0.03,
+    "munchausen_floor": -1.0,
+    "optimizer": "adam",
+    "learning_rate": 5e-5,
+    "final_learning_rate": 5e-5,
+    "optimizer_epsilon": 0.01 / 32,
+    "learning_starts": 20_000,
+    "target_period": 2_000,  # 8,000 actions
+    "epsilon_final": 0.01,
+    "epsilon_steps": 250_000,
+    "protocol": "machado2018",
+}

@@ -18,7 +18,9 @@ from gymnasium import spaces
 
 from common.settings import Between
 from learning.config import RolloutConfig, Steps
-from learning.losses import Loss, Network, select, squared
+from learning.errors import squared
+from learning.heads import select
+from learning.losses import Loss, Network
 from learning.networks import QNetwork
 from learning.recipe import Preset, Recipe
 from learning.replay import Batch
@@ -29,12 +31,6 @@ from learning.rollout import Rollout
 class PQNConfig(RolloutConfig):
     """The defaults are for vectors on a CPU."""
 
-    hidden: tuple[Annotated[int, Between(1, 8192)], ...] = (128, 128)
-    """Units of each hidden layer."""
-    encoder: Literal["auto", "mlp", "nature", "workshop", "small"] = "auto"
-    """What comes before the hidden layers: convolutions for frames, nothing for vectors."""
-    dueling: bool = False
-    """Value and advantages apart. arXiv:1511.06581."""
     layer_norm: bool = True
     """Normalise every layer's output before its ReLU: what lets it do without a target network."""
     num_envs: Annotated[int, Between(1, 4096)] = 32
@@ -79,11 +75,22 @@ CPU = {
 }
 
 
+# For small tasks whose whole return matters.
+CONTROL = {
+    "total_timesteps": 300_000,
+    "gamma": 0.99,
+    "rollout_steps": 16,
+    "epochs": 4,
+    "learning_rate": 1e-3,
+    "final_learning_rate": 1e-4,
+    "epsilon_final": 0.05,
+    "epsilon_steps": 30_000,
+}
+
+
 def network(space: spaces.Box, num_actions: int, config: PQNConfig, generator: torch.Generator) -> QNetwork:
     """Return a freshly drawn Q network."""
-    return QNetwork(
-        space, num_actions, config.encoder, config.hidden, config.dueling, generator, config.layer_norm
-    )  # fmt: skip
+    return QNetwork(space, num_actions, config, generator)
 
 
 def loss(online: Network, target: Network, batch: Batch, config: PQNConfig) -> Loss:
@@ -98,15 +105,17 @@ RECIPE = Recipe(
     paper="Gallici et al. 2024, arXiv:2407.04811",
     config=PQNConfig,
     presets={
-        "default": Preset("vectors on a CPU", frames=False, settings={}),
-        "paper": Preset("PQN as published, for a GPU (200 million frames)", frames=True, settings=PAPER),
+        "default": Preset("the worlds, on a CPU", suits="worlds", settings={}),
+        "control": Preset("CartPole and its like, on a CPU", suits="control", settings=CONTROL),
+        "paper": Preset("PQN as published, for a GPU (200 million frames)", suits="atari", settings=PAPER),
         "cpu": Preset(
             "the small network of 2013, no replay, no sticky actions: what learns fastest on two CPU cores",
-            frames=True, settings=CPU,
+            suits="atari", settings=CPU,
         ),
     },
     network=network,
     loss=loss,
     experience=Rollout,
+    switches={"layer_norm": True, "q_lambda": 0.65},
     target_network=False,
 )  # fmt: skip

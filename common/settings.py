@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from common.errors import UserError
 
@@ -25,6 +26,23 @@ class Between:
         return f"{self.low:,g} to {self.high:,g}"
 
 
+@dataclasses.dataclass(frozen=True, init=False)
+class Needs:
+    """What another setting must be for this one to mean anything; put into ``Annotated[int, Needs("head", "x")]``."""
+
+    field: str
+    values: tuple[Any, ...]
+
+    def __init__(self, field: str, *values: Any) -> None:
+        object.__setattr__(self, "field", field)
+        object.__setattr__(self, "values", values)
+
+    def __str__(self) -> str:
+        if self.values == (True,):
+            return option_name(self.field)
+        return " or ".join(f"{option_name(self.field)} {value}" for value in self.values)
+
+
 def option_name(field_name: str) -> str:
     """Return the command line's spelling of a field: ``num_envs`` is ``--num-envs``."""
     return "--" + field_name.replace("_", "-")
@@ -32,14 +50,27 @@ def option_name(field_name: str) -> str:
 
 def ranges(config: Any) -> dict[str, Between]:
     """Return the range of every field of a dataclass (instance or class) that has one."""
+    return _marked(config, Between)
+
+
+def check_given(config: Any, given: Iterable[str]) -> None:
+    """Raise ``UserError`` for the first field given by a person that means nothing beside the other settings."""
+    needs = _marked(config, Needs)
+    for name in given:
+        if (need := needs.get(name)) and getattr(config, need.field) not in need.values:
+            now = getattr(config, need.field)
+            now = f"{option_name(need.field)} is {now}" if not isinstance(now, bool) else "which is off"
+            raise UserError(f"{option_name(name)} means nothing without {need}; {now}")
+
+
+Mark = TypeVar("Mark")
+
+
+def _marked(config: Any, kind: type[Mark]) -> dict[str, Mark]:
+    """Return the mark of that kind of every field of a dataclass (instance or class) that has one."""
     cls = config if isinstance(config, type) else type(config)
     hints = typing.get_type_hints(cls, include_extras=True)
-    found: dict[str, Between] = {}
-    for name, hint in hints.items():
-        for mark in _marks(hint):
-            if isinstance(mark, Between):
-                found[name] = mark
-    return found
+    return {name: mark for name, hint in hints.items() for mark in _marks(hint) if isinstance(mark, kind)}
 
 
 def _marks(hint: Any) -> list[Any]:
@@ -51,7 +82,10 @@ def _marks(hint: Any) -> list[Any]:
 
 
 def validate(config: Any) -> None:
-    """Raise ``UserError`` for the first field, also of nested dataclasses, that lies outside its range."""
+    """Raise ``UserError`` for the first field, also of nested dataclasses, that lies outside its range.
+
+    A dataclass with a method ``check`` is asked to raise for combinations without sense.
+    """
     for field in dataclasses.fields(config):
         if dataclasses.is_dataclass(value := getattr(config, field.name)):
             validate(value)
@@ -60,3 +94,5 @@ def validate(config: Any) -> None:
         for number in value if isinstance(value, tuple) else (value,):
             if number is not None and not allowed.holds(number):
                 raise UserError(f"{option_name(name)} {number} is out of range; allowed: {allowed}")
+    if check := getattr(config, "check", None):
+        check()

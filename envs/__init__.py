@@ -1,8 +1,23 @@
 """Where agents live: importing this registers the worlds and the Atari games with Gymnasium."""
 
-from envs.factory import DEFAULT_ENV, action_names, is_atari, make, make_vec, options, protocol, register, resolve
+from envs.factory import (
+    DEFAULT_ENV,
+    action_names,
+    is_atari,
+    is_world,
+    make,
+    make_vec,
+    options,
+    protocol,
+    register,
+    resolve,
+    returns,
+)  # fmt: skip
 from envs.protocols import Protocol
 
 register()
 
-__all__ = ["DEFAULT_ENV", "Protocol", "action_names", "is_atari", "make", "make_vec", "options", "protocol", "resolve"]
+__all__ = [
+    "DEFAULT_ENV", "Protocol", "action_names", "is_atari", "is_world", "make", "make_vec", "options", "protocol",
+    "resolve", "returns",
+]  # fmt: skip

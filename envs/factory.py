@@ -24,6 +24,8 @@ DEFAULT_ENV = f"{NAMESPACE}/Waterworld-v1"
 # Ticks of an episode. Waterworld: 30 s at normal speed. RLDemo: the length of the golden recording; its
 # published references are means over long runs, so its episodes are long too.
 EPISODE_STEPS = {"Waterworld-v0": 1000, "Waterworld-v1": 1000, "RLDemo-v0": 5000}
+# Between these the discounted returns of good and bad swimmers lie, for discounts up to 0.98.
+RETURNS = {"Waterworld-v0": (-4.0, 8.0), "Waterworld-v1": (-4.0, 8.0)}
 
 
 def register() -> None:
@@ -77,6 +79,16 @@ def _old_atari(env_id: str) -> bool:
 def is_atari(env_id: str) -> bool:
     """Whether a resolved id is an Atari game's."""
     return env_id.startswith(f"{atari.NAMESPACE}/")
+
+
+def is_world(env_id: str) -> bool:
+    """Whether a resolved id is one of this project's worlds."""
+    return env_id.removeprefix(f"{NAMESPACE}/") in WORLDS
+
+
+def returns(env_id: str) -> tuple[float, float] | None:
+    """Return what discounted returns lie between, where that is known."""
+    return RETURNS.get(env_id.removeprefix(f"{NAMESPACE}/"))
 
 
 def protocol(env_id: str, name: str = protocols.DEFAULT) -> Protocol:

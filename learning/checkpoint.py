@@ -112,6 +112,7 @@ def save_learner(folder: Path, learner: Learner) -> None:
         tensors |= {f"target.{name}": value for name, value in learner.target.state_dict().items()}
     for index, values in learner.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+    tensors["generator.state"] = learner.generator.get_state()
     data = safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
     write_bytes(folder / "learner.safetensors", data)
 
@@ -123,7 +124,7 @@ def load_learner(folder: Path, learner: Learner, updates: int) -> None:
         tensors = safetensors.torch.load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: not readable ({error})") from None
-    parts: dict[str, dict[str, Tensor]] = {"online": {}, "target": {}, "optimizer": {}}
+    parts: dict[str, dict[str, Tensor]] = {"online": {}, "target": {}, "optimizer": {}, "generator": {}}
     for name, value in tensors.items():
         part, rest = name.split(".", 1)
         parts[part][rest] = value
@@ -138,4 +139,5 @@ def load_learner(folder: Path, learner: Learner, updates: int) -> None:
             value = torch.empty_like(parameter, requires_grad=False).copy_(value)
         state.setdefault(int(index), {})[key] = value
     learner.optimizer.load_state_dict({**learner.optimizer.state_dict(), "state": state})
+    learner.generator.set_state(parts["generator"]["state"])
     learner.updates = updates

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from common.settings import Between
+from common.errors import UserError
+from common.settings import Between, Needs
+from learning.schedules import linear
 
 Steps = Annotated[int, Between(1, 10**11)]
+Units = tuple[Annotated[int, Between(1, 8192)], ...]
+IMPALA = Needs("encoder", "impala")
+PRIORITIZED = Needs("prioritized", True)
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,22 @@ class LearnerConfig:
     """Agent steps of the whole run, over all environments."""
     num_envs: Annotated[int, Between(1, 4096)] = 16
     """Environments stepped side by side."""
+    hidden: Units = (128, 128)
+    """Units of each fully connected layer between encoder and head."""
+    head_hidden: Units = ()
+    """Units of each hidden layer of the head itself: of each of its two streams with --dueling."""
+    encoder: Literal["auto", "mlp", "nature", "workshop", "small", "impala"] = "auto"
+    """What comes before the hidden layers: convolutions for frames, nothing (mlp) for vectors."""
+    impala_width: Annotated[int, Between(1, 16), IMPALA] = 1
+    """Times the 16, 32 and 32 channels of Espeholt et al. 2018, arXiv:1802.01561."""
+    impala_pool: Annotated[int, Between(0, 64), IMPALA] = 0
+    """Height and width that adaptive max pooling leaves of the features; 0: as they are. arXiv:2411.03820."""
+    spectral_norm: Annotated[bool, IMPALA] = False
+    """Normalise the residual blocks' convolutions by their largest singular value. arXiv:1802.05957."""
+    layer_norm: bool = False
+    """Normalise every layer's output before its ReLU. arXiv:1607.06450."""
+    dueling: bool = False
+    """Value and advantages apart. Wang et al. 2015, arXiv:1511.06581."""
     gamma: Annotated[float, Between(0.0, 1.0)] = 0.99
     """Discount per agent step."""
     optimizer: Literal["adam", "radam", "rmsprop"] = "adam"
@@ -49,6 +70,14 @@ class LearnerConfig:
     frame_stack: Annotated[int, Between(1, 16)] = 4
     """Atari: newest frames that make an observation."""
 
+    def epsilon(self, steps: int) -> float:
+        """Return the share of random actions so many agent steps after learning began."""
+        return linear(self.epsilon_start, self.epsilon_final, self.epsilon_steps, steps)
+
+    def notes(self) -> list[str]:
+        """Return what a person should know about these settings before they are used."""
+        return []
+
 
 @dataclass(frozen=True)
 class ReplayConfig(LearnerConfig):
@@ -66,6 +95,96 @@ class ReplayConfig(LearnerConfig):
     """Transitions learnt from per new transition; independent of the number of environments."""
     target_period: Annotated[int, Between(1, 10**7)] = 500
     """Updates between two copies of the online network to the target network."""
+    prioritized: bool = False
+    """Draw more often what surprised more. Schaul et al. 2015, arXiv:1511.05952."""
+    priority_exponent: Annotated[float, Between(0.0, 10.0), PRIORITIZED] = 0.6
+    """A transition is drawn in proportion to its surprise to this power; 0 is uniform."""
+    importance_exponent: Annotated[float, Between(0.0, 1.0), PRIORITIZED] = 0.4
+    """How much of the bias of drawing is weighed out at the start of the run."""
+    final_importance_exponent: Annotated[float, Between(0.0, 1.0), PRIORITIZED] = 1.0
+    """The same at its end; it changes linearly."""
+    uniform_share: Annotated[float, Between(0.0, 1.0), PRIORITIZED] = 0.0
+    """Share of the draws that stay uniform."""
+
+
+ATOMS, QUANTILES = Needs("head", "categorical", "histogram"), Needs("head", "quantile", "implicit_quantile")
+NOISY, MUNCHAUSEN = Needs("noisy", True), Needs("munchausen", True)
+Real = Between(-1e9, 1e9)
+
+
+@dataclass(frozen=True)
+class FamilyConfig(ReplayConfig):
+    """The switches of DQN's family, all off, and what belongs to each.
+
+    The defaults learn Waterworld-v1 within three minutes on two CPU cores; each was measured there.
+    """
+
+    total_timesteps: Steps = 800_000
+    num_envs: Annotated[int, Between(1, 4096)] = 32
+    replay_ratio: Annotated[float, Between(0.001, 1024)] = 8.0
+    gamma: Annotated[float, Between(0.0, 1.0)] = 0.98
+    learning_rate: Annotated[float, Between(1e-8, 1.0)] = 1e-3
+    final_learning_rate: Annotated[float, Between(0.0, 1.0)] = 5e-5
+    double: bool = False
+    """The online network chooses the next action, the target network judges it. arXiv:1509.06461."""
+    noisy: bool = False
+    """Fully connected layers with learnt noise explore in place of random actions. arXiv:1706.10295."""
+    noisy_sigma: Annotated[float, Between(0.0, 10.0), NOISY] = 0.5
+    """Spread of the noise at the start, in units of 1 / sqrt(inputs of the layer)."""
+    noisy_epsilon: Annotated[bool, NOISY] = False
+    """Keep the random actions too."""
+    munchausen: bool = False
+    """Add the log-probability of the action taken to its reward, and act softly next. arXiv:2007.14430."""
+    munchausen_alpha: Annotated[float, Between(0.0, 1.0), MUNCHAUSEN] = 0.9
+    """Share of the log-probability that is added."""
+    munchausen_temperature: Annotated[float, Between(1e-6, 1e3), MUNCHAUSEN] = 0.03
+    """Of the softmax that makes a policy of the expectations."""
+    munchausen_floor: Annotated[float, Between(-1e6, 0.0), MUNCHAUSEN] = -1.0
+    """Lowest that temperature * log-probability may be."""
+    munchausen_network: Annotated[Literal["target", "online"], MUNCHAUSEN] = "target"
+    """Whose policy the log-probability is of: the paper's target network, or BTR's online one."""
+    head: Literal["expected", "categorical", "quantile", "implicit_quantile", "histogram"] = "expected"
+    """What the network says of each action: its expected return, or a distribution of returns around it."""
+    loss: Annotated[Literal["huber", "mse"], Needs("head", "expected")] = "huber"
+    """Huber's (errors beyond 1 count linearly; Mnih et al. 2015 clip them) or squared errors."""
+    num_atoms: Annotated[int, Between(2, 10_001), ATOMS] = 51
+    """Returns between v_min and v_max that get a probability."""
+    v_min: Annotated[float, Real, ATOMS] | None = None
+    """Lowest return; None: -v_max."""
+    v_max: Annotated[float, Real, ATOMS] | None = None
+    """Highest return; None: what is known of the world, or a fifth more than rewards of at most 1 can add up to."""
+    bin_sigma: Annotated[float, Between(0.01, 100.0), Needs("head", "histogram")] = 0.75
+    """Width of the Gaussian that a value is smeared with, bins."""
+    num_quantiles: Annotated[int, Between(1, 1000), QUANTILES] = 32
+    """Quantiles that the network outputs, or fractions that it is asked about in learning."""
+
+    def epsilon(self, steps: int) -> float:
+        """Return the share of random actions: none where noise explores."""
+        return 0.0 if self.noisy and not self.noisy_epsilon else super().epsilon(steps)
+
+    def with_range(self, known: tuple[float, float] | None) -> FamilyConfig:
+        """Return the settings with what is known of the returns as their range, unless a range was given."""
+        if known is None or self.v_min is not None or self.v_max is not None:
+            return self
+        return replace(self, v_min=known[0], v_max=known[1])
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The lowest and the highest return that have a probability."""
+        high = 1.2 / (1 - min(self.gamma, 0.9999)) if self.v_max is None else self.v_max
+        return (-high if self.v_min is None else self.v_min), high
+
+    def check(self) -> None:
+        """Raise `UserError` for what makes no sense together."""
+        low, high = self.support
+        if self.head in ATOMS.values and low >= high:
+            raise UserError(f"--v-min {low:g} is not below --v-max {high:g}")
+
+    def notes(self) -> list[str]:
+        """Return what a person should know about these settings."""
+        if self.noisy and self.epsilon(0) > 0:
+            return ["noisy layers and random actions explore together; --no-noisy-epsilon leaves it to the layers"]
+        return []
 
 
 @dataclass(frozen=True)

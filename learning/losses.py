@@ -1,4 +1,4 @@
-"""The pieces that losses are made of; pure functions of tensors."""
+"""The temporal difference loss of the whole family: which action comes next, what it is worth, how far off we were."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from learning.networks import QOutput
+from learning.config import FamilyConfig
+from learning.heads import HEADS, QOutput, greedy, select, soft
 from learning.replay import Batch
 
 Network = Callable[[Tensor], QOutput]
@@ -23,40 +24,33 @@ class Loss(NamedTuple):
     q_values: Tensor  # (B,) what the network expected of the actions taken, no gradient
 
 
-def select(q_values: Tensor, action: Tensor) -> Tensor:
-    """Return the entry of each row's action: (B, A), (B,) -> (B,)."""
-    return q_values.gather(1, action.unsqueeze(1)).squeeze(1)
+def td_loss(online: Network, target: Network, batch: Batch, config: FamilyConfig) -> Loss:
+    """Return the loss of the n-step temporal difference.
 
-
-def huber(error: Tensor) -> Tensor:
-    """Return error^2 / 2 within one unit of zero and |error| - 1/2 beyond. Huber 1964; Mnih et al. 2015."""
-    return functional.huber_loss(error, torch.zeros_like(error), reduction="none")
-
-
-def bootstrap_value(online: Network, target: Network, next_obs: Tensor, double: bool) -> Tensor:
-    """Return the value of the next observations, (B,), judged by the target network.
-
-    The best action is chosen by the target network itself (Mnih et al. 2015) or, with ``double``, by
-    the online one (van Hasselt et al. 2015, arXiv:1509.06461).
+    The next action is the target network's best (Mnih et al. 2015), with ``double`` the online network's best
+    (van Hasselt et al. 2015, arXiv:1509.06461), with ``munchausen`` a softmax of the same expectations; the target
+    network judges it in any case. The head says what is compared: expectations or distributions.
     """
-    judged = target(next_obs).q_values
-    chooser = online(next_obs).q_values if double else judged
-    return select(judged, chooser.argmax(1))
-
-
-def squared(error: Tensor) -> Tensor:
-    """Return error^2 / 2."""
-    return error.square() / 2
-
-
-ERROR_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"huber": huber, "mse": squared}
-
-
-def td_loss(online: Network, target: Network, batch: Batch, double: bool, loss: str = "huber") -> Loss:
-    """Return the loss ("huber" or "mse") of the n-step temporal difference error."""
-    q = select(online(batch.obs).q_values, batch.action)
+    head = HEADS[config.head]
+    said = online(batch.obs)
     with torch.no_grad():
-        value = bootstrap_value(online, target, batch.next_obs, double)
-        goal = batch.reward + batch.discount * value
-    error = goal - q
-    return Loss(ERROR_LOSSES[loss](error), error.detach().abs(), q.detach())
+        judged = target(batch.next_obs)
+        chooser = (online(batch.next_obs) if config.double else judged).q_values
+        policy = soft(chooser, config.munchausen_temperature) if config.munchausen else greedy(chooser)
+        reward = batch.reward
+        if config.munchausen:
+            taken = said if config.munchausen_network == "online" else target(batch.obs)
+            reward = reward + munchausen_bonus(taken.q_values, batch.action, config)
+        goal = head.backup(judged, policy, reward, batch.discount, config)
+    per_sample, priority = head.regress(said, batch.action, goal, config)
+    return Loss(per_sample, priority, select(said.q_values, batch.action).detach())
+
+
+def munchausen_bonus(q_values: Tensor, action: Tensor, config: FamilyConfig) -> Tensor:
+    """Return alpha * clip(temperature * log-probability of the action, floor, 0), (B,). Vieillard et al. 2020.
+
+    With n-step returns the first action alone gets it, as in BTR, arXiv:2411.03820.
+    """
+    log_probability = functional.log_softmax(q_values / config.munchausen_temperature, dim=1)
+    surprise = config.munchausen_temperature * select(log_probability, action)
+    return config.munchausen_alpha * surprise.clamp(config.munchausen_floor, 0.0)

@@ -2,81 +2,83 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from learning.config import LearnerConfig
 from learning.encoders import CONVOLUTIONS, Convolutions, Scale
+from learning.heads import Head, QOutput
+from learning.heads.expected import Expected
+from learning.impala import Impala
+from learning.layers import CosineEmbedding, Linear, Streams, dense, run_dense
+from learning.spectral import start_power_iterations
 
+ACTING_FRACTIONS = 32  # quantile fractions whose mean is the expectation; K of Dabney et al. 2018
 HEAD_GAIN = 0.1  # of a normalised network's last layer: expectations begin near zero
 
 
-class QOutput(NamedTuple):
-    """What every network returns; distributional heads will add fields, acting never needs them."""
-
-    q_values: Tensor  # (B, A) expected discounted return of each action
-
-
-class Expected(nn.Module):
-    """A head with one number an action; dueling splits it into the state's value and each action's advantage.
-
-    Dueling: Q = V + A - mean(A), Wang et al. 2016, arXiv:1511.06581. Here both streams read the
-    encoder's last layer directly, so that one matrix makes both.
-    """
-
-    def __init__(self, width: int, num_actions: int, dueling: bool) -> None:
-        super().__init__()
-        self.dueling = dueling
-        self.linear = nn.Linear(width, num_actions + int(dueling))
-
-    def forward(self, features: Tensor) -> QOutput:
-        """Return the Q values, (B, A), of features (B, width)."""
-        out = self.linear(features)
-        if not self.dueling:
-            return QOutput(out)
-        advantage, value = out[:, :-1], out[:, -1:]  # (B, A), (B, 1)
-        return QOutput(value + advantage - advantage.mean(1, keepdim=True))
-
-
 class QNetwork(nn.Module):
-    """Observation -> encoder -> head: the expected returns of all actions.
+    """Observation -> encoder -> fully connected layers -> head: the expected returns of all actions.
 
-    Vectors are scaled and go straight to the fully connected layers; frames go through convolutions first.
-    With ``layer_norm`` every layer's output is normalised before its ReLU. Ba et al. 2016, arXiv:1607.06450.
+    Vectors are scaled and go straight to the fully connected layers; frames go through convolutions first. A head
+    that is asked about quantile fractions multiplies the features with those of the fractions.
+
+    Args:
+        space: of one observation.
+        num_actions: A.
+        config: encoder, layers and normalisation.
+        generator: of the first weights.
+        head: what the numbers of the last layer mean; one expectation an action by default.
+        linear: makes the fully connected layers.
     """
 
     def __init__(
-        self, space: spaces.Box, num_actions: int, encoder: str, hidden: Sequence[int], dueling: bool,
-        generator: torch.Generator, layer_norm: bool = False,
+        self, space: spaces.Box, num_actions: int, config: LearnerConfig, generator: torch.Generator,
+        head: Head | None = None, linear: Linear = nn.Linear,
     ) -> None:  # fmt: skip
         super().__init__()
-        name = automatic_encoder(space) if encoder == "auto" else encoder
+        name = automatic_encoder(space) if config.encoder == "auto" else config.encoder
         self.scale = Scale(space) if name == "mlp" else None
-        self.convolutions = None if name == "mlp" else Convolutions(space, CONVOLUTIONS[name], layer_norm)
+        self.convolutions = None if name == "mlp" else make_convolutions(name, space, config)
         width = self.convolutions.features if self.convolutions else int(np.prod(space.shape))
-        widths = [width, *hidden]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in hidden if layer_norm)
-        self.head = Expected(widths[-1], num_actions, dueling)
-        if layer_norm:
+        widths = [width, *config.hidden]
+        self.layers, self.norms = dense(widths, linear, config.layer_norm)
+        self.reading = head or Expected()
+        self.embedding = CosineEmbedding(widths[-1]) if self.reading.implicit else None
+        self.head = Streams(
+            widths[-1], num_actions, self.reading.numbers, config.head_hidden, config.dueling, linear, config.layer_norm
+        )
+        if config.layer_norm:
             initialise_normalised(self, generator)
-            nn.init.orthogonal_(self.head.linear.weight, HEAD_GAIN, generator)
+            for layer in self.head.last:
+                nn.init.orthogonal_(layer.weight, HEAD_GAIN, generator)  # type: ignore[arg-type]
         else:
             initialise(self, generator)
+        start_power_iterations(self, generator)
+
+    def features(self, obs: Tensor) -> Tensor:
+        """Return what the head sees of observations (B, ...): features (B, D)."""
+        encoded = self.scale(obs).flatten(1) if self.scale is not None else self.convolutions(obs)  # type: ignore[misc]
+        return run_dense(self.layers, self.norms, encoded)
 
     def forward(self, obs: Tensor) -> QOutput:
         """Return the expected returns of all actions, (B, A), for observations (B, ...)."""
-        features = self.scale(obs).flatten(1) if self.scale is not None else self.convolutions(obs)  # type: ignore[misc]
-        for layer, norm in itertools.zip_longest(self.layers, self.norms):
-            features = layer(features)
-            features = torch.relu(features if norm is None else norm(features))
-        return self.head(features)  # type: ignore[no-any-return]
+        features, fractions = self.features(obs), None
+        if self.embedding is not None:
+            fractions = self.embedding.fractions(len(obs), self.reading.samples, ACTING_FRACTIONS)
+            features = features.unsqueeze(1) * self.embedding(fractions)  # (B, N, D)
+        return self.reading(self.head(features), fractions)  # type: ignore[no-any-return]
+
+
+def make_convolutions(name: str, space: spaces.Box, config: LearnerConfig) -> Convolutions | Impala:
+    """Return the convolutional encoder of that name."""
+    if name == "impala":
+        return Impala(space, config.impala_width, config.impala_pool, config.spectral_norm, config.layer_norm)
+    return Convolutions(space, CONVOLUTIONS[name], config.layer_norm)
 
 
 def automatic_encoder(space: spaces.Box) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from gymnasium import spaces
@@ -15,14 +15,17 @@ from learning.experience import Kind, Replayed
 from learning.losses import Loss, Network
 from learning.replay import Batch
 
+if TYPE_CHECKING:
+    from learning.learner import Learner
+
 
 @dataclass(frozen=True)
 class Preset:
     """Named values for an agent's settings; those it does not name keep their defaults."""
 
     about: str
-    frames: bool
-    """Made for stacks of frames (Atari); otherwise for vectors."""
+    suits: Literal["atari", "worlds", "control"]
+    """Made for Atari's frames, for this project's worlds, or for other environments with vectors."""
     settings: Mapping[str, Any]
 
 
@@ -38,5 +41,9 @@ class Recipe:
     loss: Callable[[Network, Network, Batch, Any], Loss]
     experience: Kind = Replayed
     """What is learnt from: a replay, or rollouts."""
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    """What it has that its ancestor lacks, in every preset."""
+    learner: type[Learner] | None = None
+    """What turns losses into steps; None: the ordinary learner."""
     target_network: bool = True
     """A slower copy of the network judges what comes next; without one the loss gets the network itself."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 # Names of the streams; a new one is appended, so that old runs stay reproducible.
-STREAMS = ("network", "exploration", "replay", "episodes", "evaluation")
+STREAMS = ("network", "exploration", "replay", "episodes", "evaluation", "noise")
 
 
 def _sequence(seed: int, stream: str, *more: int) -> np.random.SeedSequence:
@@ -21,8 +21,13 @@ def numpy_generator(seed: int, stream: str) -> np.random.Generator:
 def torch_generator(seed: int, stream: str) -> torch.Generator:
     """Return the torch generator (on the CPU) of a stream."""
     generator = torch.Generator()
-    generator.manual_seed(int(_sequence(seed, stream).generate_state(1, np.uint64)[0]) >> 1)
+    generator.manual_seed(torch_seed(seed, stream))
     return generator
+
+
+def torch_seed(seed: int, stream: str) -> int:
+    """Return the seed of a torch generator of a stream, 63 bits."""
+    return int(_sequence(seed, stream).generate_state(1, np.uint64)[0]) >> 1
 
 
 def episode_seed(seed: int, stream: str, env: int, episode: int) -> int:

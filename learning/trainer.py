@@ -75,7 +75,8 @@ class Trainer:
         self.rules = plan.protocol
         self.episodes = Episodes(plan.env_id, config.num_envs, plan.seed, plan.env_options())
         self.space = self.episodes.space
-        self.learner = Learner(plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device)
+        learner = plan.recipe.learner or Learner
+        self.learner = learner(plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device)
         self.policy = self.learner.policy(plan.env_id)
         self.rng = {name: numpy_generator(plan.seed, name) for name in ("exploration", "replay")}
         self.experience = plan.recipe.experience(
@@ -144,12 +145,14 @@ class Trainer:
         """
         config, watch = self.plan.config, self.watch
         with watch("acting"):
-            q_values = self.policy.q_values(self.episodes.obs)
+            q_values = self.learner.explore(self.policy, self.episodes.obs)
             actions = explore(q_values.argmax(1), self.episodes.num_actions, self.epsilon, self.rng["exploration"])
             self.episodes.send(actions)
         with watch("learning"):
             for batch in self.experience.batches(q_values):
-                self.unread.append(self.learner.update(batch, self.learning_rate))
+                update = self.learner.update(batch, self.learning_rate)
+                self.experience.learnt(batch, update.priority)
+                self.unread.append(update)
         with watch("environment"):
             step = self.episodes.receive()
             cut = step.terminated | step.life_lost if self.rules.life_loss_cuts else step.terminated
@@ -163,9 +166,7 @@ class Trainer:
     @property
     def epsilon(self) -> float:
         """Share of random actions now."""
-        config = self.plan.config
-        learnt = self.agent_steps - self.experience.warm_up
-        return linear(config.epsilon_start, config.epsilon_final, config.epsilon_steps, learnt)
+        return self.plan.config.epsilon(self.agent_steps - self.experience.warm_up)
 
     @property
     def learning_rate(self) -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,3 +21,10 @@ def _no_module_level_randomness() -> None:
     """Seed torch's and NumPy's global generators by chance: whoever draws from them can't repeat itself."""
     torch.seed()
     np.random.seed(None)  # noqa: NPY002
+
+
+@pytest.fixture(autouse=True)
+def ordinary_numbers() -> Iterator[None]:
+    """Undo what `train.main` sets for its process: Hypothesis wants its denormal numbers back."""
+    yield
+    torch.set_flush_denormal(False)

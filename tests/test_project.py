@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 from agents import AGENTS
+from agents.catalogue import file_of, readme_table
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [
@@ -55,8 +56,9 @@ def test_every_package_is_installed() -> None:
 
 def test_the_readme_names_every_agent_and_its_commands() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name, recipe in AGENTS.items():
-        assert re.search(rf"`{name}`.*{re.escape(recipe.paper)}", text), name
+    # written by `python -m agents.catalogue`
+    assert readme_table() in text
+    assert all((ROOT / file_of(recipe)).is_file() for recipe in AGENTS.values())
     for command in (
         "pip install -e . && python train.py",
         "python play.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.registry import AGENTS, VECTORS
 from common.errors import UserError
 from train import main
 
@@ -29,14 +31,14 @@ def train(*words: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
 def test_a_first_run_from_preflight_to_score_table(tmp_path: Path) -> None:
     done = train("--runs-dir", tmp_path, *SHORT)
     assert done.returncode == 0, done.stderr
-    first, preset, _others, rules, second, *_ = done.stdout.splitlines()
-    assert preset.startswith("preset default: Waterworld-v1 in about")
+    first, preset, rules, second, *_ = done.stdout.splitlines()
+    assert preset.startswith("preset default: a world in minutes, on two CPU cores (others: --preset long; --list")
     assert "protocol waterworld-1000" in rules
     assert first.startswith(
-        "dqn on tidepool/Waterworld-v1 | device cpu | replay 3 MB | network 36,741 parameters | about "
+        f"{VECTORS} on tidepool/Waterworld-v1 | device cpu | replay 3 MB | network 36,741 parameters | about "
     )
     (folder,) = tmp_path.iterdir()
-    assert folder.name.startswith("tidepool-Waterworld-v1__dqn__1__")
+    assert folder.name.startswith(f"tidepool-Waterworld-v1__{VECTORS}__1__")
     assert str(folder) in second
     assert "evaluation at 3,200 agent steps: mean return" in done.stdout
     assert "karpathy" in done.stdout.lower()  # the references stand beside the run
@@ -75,6 +77,32 @@ def test_atari_from_the_command_line(tmp_path: Path) -> None:
     assert "protocol mnih2015 (Mnih et al. 2015, doi:10.1038/nature14236)" in done.stdout
 
 
+def test_the_list_shows_every_agent_switch_preset_and_world() -> None:
+    done = train("--list", COLUMNS="200")
+    assert done.returncode == 0, done.stderr
+    for name, recipe in AGENTS.items():
+        assert f" {name} " in done.stdout
+        for word in re.findall(r"(?:arXiv|doi):\S+?(?=[,\s]|$)", recipe.paper):
+            assert word in done.stdout
+    for word in ("--prioritized", "--head implicit_quantile", "--encoder impala", "nature", "Waterworld-v1", "Pong-v5"):
+        assert word in done.stdout
+
+
+def test_switches_can_be_turned_and_what_a_person_should_know_is_said(tmp_path: Path) -> None:
+    words = ["CartPole-v1", "--agent", "rainbow", "--no-noisy", "--n-step", "5", "--seed", "2", *SHORT]
+    done = train(*words, "--runs-dir", tmp_path / "a")
+    assert done.returncode == 0, done.stderr
+    assert "note:" not in done.stdout
+    (folder,) = (tmp_path / "a").iterdir()
+    config = json.loads((folder / "config.json").read_text())["config"]
+    assert (config["noisy"], config["n_step"], config["head"], config["prioritized"]) == (False, 5, "categorical", True)
+    done = train("--agent", "rainbow", "--noisy-epsilon", *SHORT, "--runs-dir", tmp_path / "b")
+    assert "note: noisy layers and random actions explore together" in done.stdout
+    (folder,) = (tmp_path / "b").iterdir()
+    config = json.loads((folder / "config.json").read_text())["config"]
+    assert (config["v_min"], config["v_max"]) == (-4.0, 8.0)  # what is known of Waterworld
+
+
 def test_a_budget_is_kept(tmp_path: Path) -> None:
     began = time.monotonic()
     done = train("CartPole-v1", "--budget", "10s", "--eval-episodes", "5", "--runs-dir", tmp_path)
@@ -83,7 +111,7 @@ def test_a_budget_is_kept(tmp_path: Path) -> None:
     assert time.monotonic() - began < 60  # with the start of Python on a busy machine
     (folder,) = tmp_path.iterdir()
     total = json.loads((folder / "config.json").read_text())["config"]["total_timesteps"]
-    assert total % 32 == 0
+    assert total % 8 == 0
     assert f"{total:,} agent steps" in done.stdout
 
 
@@ -91,7 +119,7 @@ def test_a_budget_is_kept(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["Waterwrld-v1"], "unknown environment 'Waterwrld-v1'; did you mean Waterworld-v1"),
-        (["--agent", "dqm"], "unknown agent 'dqm'; did you mean dqn?"),
+        (["--agent", "dqm"], "unknown agent 'dqm'; did you mean dqn"),
         (["--preset", "lang"], "unknown preset 'lang'; did you mean long?"),
         (["--totl-timesteps", "5"], "unknown option '--totl-timesteps'; did you mean --total-timesteps"),
         (["--num-envs", "0"], "--num-envs 0 is out of range; allowed: 1 to 4,096"),
@@ -107,6 +135,13 @@ def test_a_budget_is_kept(tmp_path: Path) -> None:
         (["ALE/Pong-v5", "--replay-ratio", "4"], "--replay-ratio"),  # PQN has no replay
         (["--encoder", "nature"], "a convolutional --encoder needs frames"),
         (["--budget", "20"], "--budget 20 is not a time; write 90s, 20m or 1h30m"),
+        (["--agent", "qr_dqn", "--num-atoms", "5"], "--num-atoms means nothing without --head categorical or"),
+        (["--agent", "c51", "--v-min", "3", "--v-max", "2"], "--v-min 3 is not below --v-max 2"),
+        (["--agent", "dqn", "--n-step", "0"], "--n-step 0 is out of range; allowed: 1 to 100"),
+        (["--prioritized", "--priority-exponent", "-1"], "--priority-exponent -1.0 is out of range; allowed: 0 to 10"),
+        (["--priority-exponent", "0.5"], "--priority-exponent means nothing without --prioritized; which is off"),
+        (["--agent", "rainbow", "--head", "c51"], "invalid choice 'c51' for argument '--head'. Expected one of"),
+        (["--agent", "dqn", "--noisey"], "unknown option '--noisey'; did you mean --noisy"),
         (["--frame-size", "10"], "--frame-size 10 is out of range; allowed: 20 to 210"),
     ],
 )

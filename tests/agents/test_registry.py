@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents import AGENTS, choose
+from agents.registry import VECTORS
 from common.errors import UserError
 from common.settings import validate
 
@@ -14,10 +15,13 @@ PONG, WATERWORLD = "ALE/Pong-v5", "tidepool/Waterworld-v1"
 @pytest.mark.parametrize(
     ("agent", "preset", "env_id", "device", "wanted"),
     [
-        ("auto", "auto", WATERWORLD, "cpu", ("dqn", "default")),
-        ("auto", "auto", WATERWORLD, "cuda", ("dqn", "default")),
-        ("auto", "auto", "CartPole-v1", "cpu", ("dqn", "default")),
-        ("auto", "long", WATERWORLD, "cpu", ("dqn", "long")),
+        ("auto", "auto", WATERWORLD, "cpu", (VECTORS, "default")),
+        ("auto", "auto", WATERWORLD, "cuda", (VECTORS, "default")),
+        ("auto", "auto", "CartPole-v1", "cpu", (VECTORS, "control")),
+        ("auto", "long", WATERWORLD, "cpu", (VECTORS, "long")),
+        ("rainbow", "auto", "CartPole-v1", "cpu", ("rainbow", "control")),
+        ("rainbow", "auto", PONG, "cpu", ("rainbow", "cpu")),
+        ("rainbow", "auto", PONG, "cuda", ("rainbow", "paper")),
         ("auto", "auto", PONG, "cpu", ("pqn", "cpu")),
         ("auto", "auto", PONG, "cuda", ("dqn", "modern")),
         ("auto", "nature", PONG, "cpu", ("dqn", "nature")),
@@ -37,17 +41,17 @@ def test_agent_and_preset_fit_environment_and_device(
 
 def test_every_preset_of_every_agent_is_valid() -> None:
     for recipe in AGENTS.values():
-        assert {preset.frames for preset in recipe.presets.values()} == {True, False}
+        assert {preset.suits for preset in recipe.presets.values()} == {"atari", "worlds", "control"}
         for preset in recipe.presets.values():
             config = recipe.config(**preset.settings)
             validate(config)
-            assert config.clip_rewards == preset.frames
+            assert config.clip_rewards == (preset.suits == "atari")
 
 
 @pytest.mark.parametrize(
     ("agent", "preset", "env_id", "message"),
     [
-        ("auto", "nature", WATERWORLD, r"--preset nature is made for Atari's frames; for .*: default, long"),
+        ("auto", "nature", WATERWORLD, r"--preset nature is made for Atari's frames; for .*: default, long, control"),
         ("dqn", "long", PONG, r"--preset long is made for vectors; for ALE/Pong-v5: nature, modern, cpu"),
         ("auto", "natur", PONG, r"unknown preset 'natur'; did you mean nature"),
         ("pqn", "nature", PONG, r"unknown preset 'nature'; "),

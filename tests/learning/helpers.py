@@ -49,7 +49,8 @@ def plan(env_id: str, agent: str = "dqn", seed: int = 1, **changes: Any) -> Plan
     """Return the plan of a small run; settings that the agent does not have are left out."""
     found = recipe(agent)
     known = {field.name for field in dataclasses.fields(found.config)}
-    config = found.config(**{name: value for name, value in {**SMALL, **changes}.items() if name in known})
+    wanted = {**found.switches, **SMALL, **changes}
+    config = found.config(**{name: value for name, value in wanted.items() if name in known})
     return Plan(env_id, found, config, seed, evaluations=2, eval_episodes=5)
 
 

@@ -11,8 +11,10 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents import AGENTS, load_policy
+from agents import load_policy
 from common.errors import UserError
+from learning.config import LearnerConfig
+from learning.encoders import Convolutions
 from learning.experience import Replayed
 from learning.networks import QNetwork, count_parameters
 from learning.runfolder import RunFolder
@@ -63,7 +65,7 @@ def test_losing_a_life_cuts_the_value_where_the_protocol_says_so_and_never_the_e
     assert (5 * games <= ends <= 5 * games + 4 * 4) if cuts else ends == games
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", ["rainbow", "pqn"])
 def test_stopped_and_resumed_is_the_run_that_was_never_stopped(agent: str, tmp_path: Path) -> None:
     def weights(run: Trainer) -> torch.Tensor:
         return torch.cat([value.flatten() for value in run.learner.online.state_dict().values()])
@@ -110,8 +112,8 @@ FRAMES = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 
 
 def network(encoder: str, space: spaces.Box = FRAMES, **changes: Any) -> QNetwork:
-    settings = {"hidden": (512,), "dueling": False, **changes}
-    return QNetwork(space, 6, encoder, generator=torch_generator(1, "network"), **settings)
+    config = LearnerConfig(encoder=encoder, hidden=(512,), **changes)  # type: ignore[arg-type]
+    return QNetwork(space, 6, config, torch_generator(1, "network"))
 
 
 def test_natures_network_counted_by_hand() -> None:
@@ -126,7 +128,7 @@ def test_frames_are_scaled_to_one_exactly_once() -> None:
     """Dividing by 255 twice leaves nothing to see (baselines#431)."""
     net = network("nature")
     white = torch.full((1, 4, 84, 84), 255, dtype=torch.uint8)
-    assert net.convolutions is not None
+    assert isinstance(net.convolutions, Convolutions)
     by_hand = torch.ones(1, 4, 84, 84)
     for layer in net.convolutions.layers:
         by_hand = torch.relu(layer(by_hand))
@@ -138,7 +140,7 @@ def test_layer_norm_makes_the_brightness_of_a_layer_not_matter() -> None:
     net = network("nature", layer_norm=True)
     obs = torch.randint(0, 256, (3, 4, 84, 84), dtype=torch.uint8, generator=torch_generator(2, "replay"))
     before = net(obs).q_values
-    assert net.convolutions is not None
+    assert isinstance(net.convolutions, Convolutions)
     with torch.no_grad():
         for layer in (net.convolutions.layers[1], net.layers[0]):
             layer.weight.mul_(2)  # type: ignore[operator]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from agents import recipe
-from learning.losses import Loss, bootstrap_value, huber, select, td_loss
-from learning.networks import Expected, QOutput
+from learning.config import FamilyConfig
+from learning.errors import huber
+from learning.heads import QOutput, select
+from learning.layers import Streams
+from learning.losses import Loss, munchausen_bonus, td_loss
 from learning.replay import Batch
+
+SINGLE, DOUBLE = FamilyConfig(), FamilyConfig(double=True)
 
 
 def network(rows: list[list[float]]):  # type: ignore[no-untyped-def]
@@ -30,8 +36,9 @@ def batch(**changes: Tensor) -> Batch:
         "reward": torch.tensor([0.5, -3.0]),
         "discount": torch.tensor([0.9, 0.0]),
         "next_obs": torch.tensor([[1.0], [1.0]]),
+        "weight": torch.ones(2),
     }
-    return Batch(**{**plain, **changes})
+    return Batch(**{**plain, **changes})  # type: ignore[arg-type]
 
 
 ONLINE = [[1.0, 2.0, 0.0], [4.0, 5.0, 6.0]]
@@ -43,7 +50,7 @@ def test_td_loss_by_hand() -> None:
 
     Huber: 5.7 - 0.5 = 5.2; 7 - 0.5 = 6.5.
     """
-    loss = td_loss(network(ONLINE), network(TARGET), batch(), double=False)
+    loss = td_loss(network(ONLINE), network(TARGET), batch(), SINGLE)
     torch.testing.assert_close(loss.per_sample, torch.tensor([5.2, 6.5]))
     torch.testing.assert_close(loss.priority, torch.tensor([5.7, 7.0]))
     torch.testing.assert_close(loss.q_values, torch.tensor([2.0, 4.0]))
@@ -51,7 +58,7 @@ def test_td_loss_by_hand() -> None:
 
 def test_squared_errors_by_hand() -> None:
     """5.7^2 / 2 = 16.245; 7^2 / 2 = 24.5."""
-    loss = td_loss(network(ONLINE), network(TARGET), batch(), double=False, loss="mse")
+    loss = td_loss(network(ONLINE), network(TARGET), batch(), FamilyConfig(loss="mse"))
     torch.testing.assert_close(loss.per_sample, torch.tensor([16.245, 24.5]))
 
 
@@ -69,23 +76,21 @@ def test_pqn_regresses_on_whole_returns() -> None:
 
 def test_double_td_loss_by_hand() -> None:
     """Double: the online net chooses action 2 in state 1, the target net judges it 7: 0.5 + 6.3 - 2 = 4.8."""
-    loss = td_loss(network(ONLINE), network(TARGET), batch(), double=True)
+    loss = td_loss(network(ONLINE), network(TARGET), batch(), DOUBLE)
     torch.testing.assert_close(loss.priority, torch.tensor([4.8, 7.0]))
 
 
 def test_double_is_single_when_the_networks_agree() -> None:
-    obs = torch.tensor([[0.0], [1.0]])
     for rows in (ONLINE, TARGET):
-        one = bootstrap_value(network(rows), network(rows), obs, double=False)
-        two = bootstrap_value(network(rows), network(rows), obs, double=True)
-        torch.testing.assert_close(one, two)
+        one, two = (td_loss(network(rows), network(rows), batch(), config) for config in (SINGLE, DOUBLE))
+        torch.testing.assert_close(one.per_sample, two.per_sample)
 
 
 @pytest.mark.parametrize("double", [False, True])
 def test_a_terminal_transition_never_looks_at_its_next_observation(double: bool) -> None:
     poisoned = [[1.0, 2.0, 0.0], [1e9, 1e9, 1e9]]
     ended = batch(discount=torch.zeros(2), obs=torch.zeros(2, 1))
-    loss = td_loss(network(poisoned), network(poisoned), ended, double)
+    loss = td_loss(network(poisoned), network(poisoned), ended, FamilyConfig(double=double))
     torch.testing.assert_close(loss.priority, torch.tensor([1.5, 4.0]))  # |0.5 - 2|, |-3 - 1|
 
 
@@ -97,7 +102,7 @@ def test_only_the_online_network_at_the_action_taken_learns(double: bool) -> Non
         lambda obs: QOutput(online[obs.long().squeeze(-1)]),
         lambda obs: QOutput(target[obs.long().squeeze(-1)]),
         batch(reward=torch.tensor([2.5 - 0.9 * (7.0 if double else 8.0), 4.0])),
-        double,
+        FamilyConfig(double=double),
     )
     loss.per_sample.sum().backward()  # type: ignore[no-untyped-call]
     assert target.grad is None
@@ -123,18 +128,63 @@ def test_gradient_against_finite_differences() -> None:
 
         plain = batch()
         doubles = plain._replace(reward=plain.reward.double(), discount=plain.discount.double())
-        return td_loss(look_up, network(TARGET), doubles, double=False).per_sample.mean()
+        return td_loss(look_up, network(TARGET), doubles, SINGLE).per_sample.mean()
 
     assert torch.autograd.gradcheck(mean_loss, weights)
 
 
 def test_dueling_head_by_hand() -> None:
     """Advantages 1, 2, 6 (mean 3) and value 10: Q = 10 + (1 - 3, 2 - 3, 6 - 3) = 8, 9, 13."""
-    head = Expected(1, 3, dueling=True)
+    head = Streams(1, 3, 1, (), dueling=True)
     with torch.no_grad():
-        head.linear.weight.zero_()
-        head.linear.bias.copy_(torch.tensor([1.0, 2.0, 6.0, 10.0]))
-    torch.testing.assert_close(head(torch.zeros(1, 1)).q_values, torch.tensor([[8.0, 9.0, 13.0]]))
+        head.linear.weight.zero_()  # type: ignore[operator]
+        head.linear.bias.copy_(torch.tensor([1.0, 2.0, 6.0, 10.0]))  # type: ignore[operator]
+    torch.testing.assert_close(head(torch.zeros(1, 1)), torch.tensor([[[8.0], [9.0], [13.0]]]))
+
+
+def test_dueling_streams_with_hidden_layers_by_hand() -> None:
+    """Every number twice: advantages (1, 2, 6) and (0, 0, 3), values 10 and 20; each number has its own mean."""
+    head = Streams(1, 3, 2, (2,), dueling=True)
+    with torch.no_grad():
+        for layer in head.last:
+            layer.weight.zero_()  # type: ignore[operator]
+        head.linear.bias.copy_(torch.tensor([1.0, 0.0, 2.0, 0.0, 6.0, 3.0]))  # type: ignore[operator]
+        head.value.bias.copy_(torch.tensor([10.0, 20.0]))  # type: ignore[operator]
+    wanted = torch.tensor([[[8.0, 19.0], [9.0, 19.0], [13.0, 22.0]]])
+    torch.testing.assert_close(head(torch.zeros(1, 1)), wanted)
+
+
+def test_munchausen_by_hand() -> None:
+    """Temperature 1 and expectations log 1, log 3: probabilities 1/4 and 3/4.
+
+    Next: 3/4 (log 3 - log 3/4) + 1/4 (log 1 - log 1/4) = log 4 = 1.386294. Action 1 was taken: log 3/4 = -0.287682, of
+    which 0.9 is -0.258914; action 0: log 1/4 = -1.386294, cut to -1, of which 0.9 is -0.9.
+    """
+    rows = [[0.0, float(np.log(3))]] * 2
+    config = FamilyConfig(munchausen=True, munchausen_temperature=1.0, gamma=0.9)
+    plain = batch(discount=torch.tensor([0.9, 0.9]))
+    loss = td_loss(network(rows), network(rows), plain, config)
+    said = torch.tensor([np.log(3), 0.0], dtype=torch.float32)
+    goal = plain.reward + torch.tensor([-0.258914, -0.9]) + 0.9 * 1.386294
+    torch.testing.assert_close(loss.priority, (goal - said).abs(), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("whose", "wanted"), [("target", -0.9), ("online", 0.0)])
+def test_munchausen_asks_the_network_that_it_should(whose: str, wanted: float) -> None:
+    """One is sure of action 1, the other of action 0: the log-probability of 1 is 0 or far below the floor."""
+    online, target = network([[0.0, 99.0]] * 2), network([[99.0, 0.0]] * 2)
+    config = FamilyConfig(munchausen=True, munchausen_network=whose)  # type: ignore[arg-type]
+    one = batch(action=torch.tensor([1, 1]), discount=torch.zeros(2))
+    loss = td_loss(online, target, one, config)
+    torch.testing.assert_close(loss.priority, (one.reward + wanted - 99.0).abs())
+
+
+def test_munchausen_fades_into_dqn() -> None:
+    """Alpha 0 and a temperature near 0: the softmax is the maximum, and nothing is added."""
+    config = FamilyConfig(munchausen=True, munchausen_alpha=0.0, munchausen_temperature=1e-4)
+    soft, hard = (td_loss(network(ONLINE), network(TARGET), batch(), one) for one in (config, SINGLE))
+    torch.testing.assert_close(soft.per_sample, hard.per_sample, atol=1e-3, rtol=0)
+    assert munchausen_bonus(torch.tensor(ONLINE), torch.tensor([1, 0]), config).abs().max() == 0
 
 
 def test_the_dqn_recipe_obeys_its_switch() -> None:

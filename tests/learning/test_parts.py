@@ -7,6 +7,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from learning.config import LearnerConfig
 from learning.encoders import Scale
 from learning.networks import QNetwork, count_parameters
 from learning.policy import NetworkPolicy, explore
@@ -33,7 +34,7 @@ def test_every_seed_gives_another_network_and_one_seed_the_same() -> None:
     space = spaces.Box(-1, 1, (4,), np.float32)
 
     def weights(seed: int) -> torch.Tensor:
-        return QNetwork(space, 2, "auto", (8,), True, torch_generator(seed, "network")).layers[0].weight  # type: ignore[return-value]
+        return QNetwork(space, 2, LearnerConfig(hidden=(8,)), torch_generator(seed, "network")).layers[0].weight  # type: ignore[return-value]
 
     torch.testing.assert_close(weights(1), weights(1), rtol=0, atol=0)
     assert not torch.equal(weights(1), weights(2))
@@ -49,7 +50,7 @@ def test_scale_uses_finite_bounds_only() -> None:
 def test_parameter_count_by_hand() -> None:
     """152 x 128 + 128 + 128 x 128 + 128 + 128 x 5 + 5 = 36,741 for dueling over 4 actions."""
     space = spaces.Box(-1, 1, (152,), np.float32)
-    network = QNetwork(space, 4, "auto", (128, 128), True, torch_generator(0, "network"))
+    network = QNetwork(space, 4, LearnerConfig(dueling=True), torch_generator(0, "network"))
     assert count_parameters(network) == 36_741
 
 
@@ -64,7 +65,7 @@ def test_exploration_has_the_share_asked_for() -> None:
 
 def test_a_network_policy_takes_the_best_expectation() -> None:
     space = spaces.Box(-1, 1, (3,), np.float32)
-    policy = NetworkPolicy("x", None, QNetwork(space, 4, "auto", (8,), False, torch_generator(0, "network")), 4)
+    policy = NetworkPolicy("x", None, QNetwork(space, 4, LearnerConfig(hidden=(8,)), torch_generator(0, "network")), 4)
     obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
     q = policy.q_values(obs)
     assert q.shape == (50, 4)

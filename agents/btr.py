@@ -1,0 +1,61 @@
+"""BTR, Beyond the Rainbow: Clark et al. 2024, arXiv:2411.03820.
+
+This is Rainbow with: implicit quantiles in place of C51, Munchausen's rewards, the wider IMPALA encoder with adaptive
+max pooling and spectral normalisation, and 64 environments: high scores on one desktop GPU.
+
+The Munchausen log-probability is the online network's, as in the authors' code. Deviation: a batch is drawn from
+all environments' transitions (theirs comes from one environment's part of the replay).
+"""
+
+from __future__ import annotations
+
+from agents.atari_presets import NATURE
+from agents.family import member
+
+PUBLISHED = {
+    **NATURE.settings,
+    "protocol": "machado2018",
+    "total_timesteps": 50_000_000,
+    "encoder": "impala",
+    "impala_width": 2,
+    "impala_pool": 6,
+    "spectral_norm": True,
+    "hidden": (),
+    "head_hidden": (512,),
+    "num_quantiles": 8,
+    "gamma": 0.997,
+    "num_envs": 64,
+    "batch_size": 256,
+    "replay_ratio": 4.0,  # one update a vector step
+    "capacity": 2**20,
+    "learning_starts": 200_000,
+    "target_period": 500,
+    "priority_exponent": 0.2,
+    "optimizer": "adam",
+    "learning_rate": 1e-4,
+    "final_learning_rate": 1e-4,
+    "optimizer_epsilon": 0.005 / 256,
+    "max_grad_norm": 10.0,
+    "epsilon_final": 0.01,
+    "epsilon_steps": 2_000_000,  # 8 million frames
+}
+
+# the embedding multiplies what the first layer found
+VECTORS = {"hidden": (128,), "head_hidden": (128,)}
+
+RECIPE = member(
+    name="btr",
+    paper="Clark et al. 2024, arXiv:2411.03820",
+    switches={
+        "prioritized": True,
+        "dueling": True,
+        "n_step": 3,
+        "noisy": True,
+        "noisy_epsilon": True,
+        "munchausen": True,
+        "munchausen_network": "online",
+        "head": "implicit_quantile",
+    },
+    published=PUBLISHED,
+    vectors=VECTORS,
+)

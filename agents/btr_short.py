@@ -1,0 +1,26 @@
+"""BTR for short runs: 10 to 40 million frames. Clark et al. 2024, arXiv:2411.03820.
+
+This is BTR with: each transition learnt from twice as often, a shorter burn-in and a shorter fall of epsilon. As
+published, BTR is slow to begin: -6 in Pong after 10 million frames.
+"""
+
+from __future__ import annotations
+
+from agents import btr
+from agents.family import member
+
+SHORT = {
+    **btr.PUBLISHED,
+    "total_timesteps": 10_000_000,
+    "replay_ratio": 8.0,
+    "learning_starts": 50_000,
+    "epsilon_steps": 250_000,
+}
+
+RECIPE = member(
+    name="btr_short",
+    paper="Clark et al. 2024, arXiv:2411.03820, shortened here",
+    switches=btr.RECIPE.switches,
+    published=SHORT,
+    vectors=btr.VECTORS,
+)

@@ -1,0 +1,109 @@
+"""What DQN's family shares: the ideas that can be switched on and off, and how a member is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from gymnasium import spaces
+
+from agents.atari_presets import CPU
+from learning.config import FamilyConfig
+from learning.heads import HEADS
+from learning.layers import NoisyLinear
+from learning.losses import td_loss
+from learning.networks import QNetwork
+from learning.recipe import Preset, Recipe
+
+
+@dataclass(frozen=True)
+class Idea:
+    """A part that an agent may have or lack."""
+
+    setting: str
+    off: Any
+    """What the setting is without it."""
+    paper: str
+
+
+IDEAS = {
+    idea.setting: idea
+    for idea in (
+        Idea("double", False, "van Hasselt et al. 2015, arXiv:1509.06461"),
+        Idea("dueling", False, "Wang et al. 2015, arXiv:1511.06581"),
+        Idea("prioritized", False, "Schaul et al. 2015, arXiv:1511.05952"),
+        Idea("n_step", 1, "Sutton 1988, doi:10.1007/BF00115009"),
+        Idea("noisy", False, "Fortunato et al. 2017, arXiv:1706.10295"),
+        Idea("munchausen", False, "Vieillard et al. 2020, arXiv:2007.14430"),
+        Idea("head", "expected", "Bellemare et al. 2017, arXiv:1707.06887, and others"),
+        Idea("spectral_norm", False, "Miyato et al. 2018, arXiv:1802.05957"),
+        Idea("layer_norm", False, "Ba et al. 2016, arXiv:1607.06450"),
+    )
+}
+
+# Four times the network, six times the experience.
+LONG = {
+    "total_timesteps": 5_000_000,
+    "num_envs": 64,
+    "hidden": (256, 256),
+    "batch_size": 256,
+    "capacity": 500_000,
+    "learning_rate": 7e-4,
+    "final_learning_rate": 1e-5,
+    "epsilon_final": 0.02,
+}
+
+# For small tasks whose whole return matters.
+CONTROL = {
+    "total_timesteps": 100_000,
+    "num_envs": 8,
+    "gamma": 0.99,
+    "replay_ratio": 16.0,
+    "capacity": 100_000,
+    "target_period": 200,
+    "final_learning_rate": 1e-4,
+    "epsilon_final": 0.02,
+    "epsilon_steps": 10_000,
+    "num_atoms": 101,
+}
+
+
+def member(
+    name: str, paper: str, switches: Mapping[str, Any], *, published: Mapping[str, Any] | None = None,
+    vectors: Mapping[str, Any] | None = None, presets: Mapping[str, Preset] | None = None,
+) -> Recipe:  # fmt: skip
+    """Return DQN with some of its switches on.
+
+    Args:
+        name: of the agent.
+        paper: where it was published.
+        switches: what makes it different from DQN, in every preset.
+        published: the paper's settings for Atari: the preset "paper".
+        vectors: further settings where observations are vectors.
+        presets: further ones.
+    """
+    plain = {**switches, **(vectors or {})}
+    own = {"paper": Preset("as published, for a GPU", "atari", {**(published or {}), **switches})}
+    return Recipe(
+        name, paper, FamilyConfig, switches=switches, network=network, loss=td_loss,
+        presets={
+            "default": Preset("a world in minutes, on two CPU cores", "worlds", plain),
+            "long": Preset("four times the network, six times the steps", "worlds", {**LONG, **switches}),
+            "control": Preset("CartPole and its like in a minute, on two CPU cores", "control", {**CONTROL, **plain}),
+            **(own if published else {}),
+            **(presets or {}),
+            "cpu": Preset("small frames and a small network, for CPUs", "atari", {**CPU, **switches}),
+        },
+    )  # fmt: skip
+
+
+def network(space: spaces.Box, num_actions: int, config: FamilyConfig, generator: torch.Generator) -> QNetwork:
+    """Return a freshly drawn Q network with the head and the layers that the switches ask for."""
+    def linear(inputs: int, outputs: int) -> torch.nn.Module:
+        if config.noisy:
+            return NoisyLinear(inputs, outputs, config.noisy_sigma)
+        return torch.nn.Linear(inputs, outputs)
+
+    return QNetwork(space, num_actions, config, generator, HEADS[config.head](config), linear)

@@ -1,0 +1,38 @@
+"""IQN: Dabney et al. 2018, arXiv:1806.06923.
+
+This is DQN with: the implicit quantile head. The network is asked "below which return do 30 % of what may happen
+lie?" for any fraction, drawn anew in each update; its features are multiplied with an embedding of the fraction.
+
+Deviations: in acting the expectation is the mean over 32 evenly spaced fractions, which makes it deterministic
+(the paper draws 32); the next action is chosen by the same fractions that its return is read at.
+"""
+
+from __future__ import annotations
+
+from agents.atari_presets import NATURE
+from agents.family import member
+
+PUBLISHED = {
+    **NATURE.settings,
+    "hidden": (),  # the embedding multiplies the convolutions' features, section 3.1
+    "head_hidden": (512,),
+    "num_quantiles": 64,  # DQN Zoo; the paper's N and N' are 64 in its figure 2's best corner
+    "optimizer": "adam",
+    "learning_rate": 5e-5,  # appendix
+    "final_learning_rate": 5e-5,
+    "optimizer_epsilon": 0.01 / 32,
+    "epsilon_final": 0.01,
+}
+
+# the embedding multiplies what the first layer found
+VECTORS = {"hidden": (128,), "head_hidden": (128,)}
+
+RECIPE = member(
+    name="iqn",
+    paper="Dabney et al. 2018, arXiv:1806.06923",
+    switches={
+        "head": "implicit_quantile",
+    },
+    published=PUBLISHED,
+    vectors=VECTORS,
+)

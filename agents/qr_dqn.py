@@ -1,0 +1,31 @@
+"""QR-DQN: Dabney et al. 2017, arXiv:1710.10044.
+
+This is DQN with: the quantile head. Where C51 fixes the returns and learns their probabilities, this fixes the
+probabilities and learns the returns: no range has to be guessed before anything was played.
+
+The head itself is in learning/heads/quantile.py.
+"""
+
+from __future__ import annotations
+
+from agents.atari_presets import NATURE
+from agents.family import member
+
+PUBLISHED = {
+    **NATURE.settings,
+    "num_quantiles": 200,  # section 5
+    "optimizer": "adam",
+    "learning_rate": 5e-5,  # section 5
+    "final_learning_rate": 5e-5,
+    "optimizer_epsilon": 0.01 / 32,
+    "epsilon_final": 0.01,
+}
+
+RECIPE = member(
+    name="qr_dqn",
+    paper="Dabney et al. 2017, arXiv:1710.10044",
+    switches={
+        "head": "quantile",
+    },
+    published=PUBLISHED,
+)
