@@ -2,6 +2,7 @@
 
     python benchmarks/default_run.py --seeds 1 2 3            # the default preset: 3 minutes each
     python benchmarks/default_run.py --seeds 1 --preset long --results results/waterworld.csv
+    python benchmarks/default_run.py --agents dqn c51 rainbow --results results/family.csv
     python benchmarks/default_run.py --env-id ALE/Pong-v5 --results results/atari.csv
     python benchmarks/default_run.py --runs RUN --results results/atari.csv    # of a run that is there already
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import statistics
 import subprocess
@@ -66,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--env-id", default="tidepool/Waterworld-v1")
+    parser.add_argument("--agents", nargs="+", default=["auto"])
     parser.add_argument("--preset", default="auto")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--results", type=Path)
@@ -76,22 +79,23 @@ def main() -> None:
     if words.runs:
         return
     title = f"{words.env_id}, preset {words.preset}"
-    table = Table("seed", "wall s", "mean return", "standard error", "episodes", "run", title=title)
-    for seed in words.seeds:
+    table = Table("agent", "seed", "wall s", "mean return", "standard error", "episodes", "run", title=title)
+    for agent, seed in itertools.product(words.agents, words.seeds):
         began = time.perf_counter()
-        command = [sys.executable, str(ROOT / "train.py"), words.env_id, "--preset", words.preset, "--seed", str(seed)]
-        before = set(words.runs_dir.glob("*"))
-        subprocess.run([*command, "--runs-dir", str(words.runs_dir)], check=True)
+        command = [sys.executable, str(ROOT / "train.py"), words.env_id, "--agent", agent, "--preset", words.preset]
+        place = words.runs_dir / agent  # of its own, so that the new run is found whatever else is trained
+        before = set(place.glob("*"))
+        subprocess.run([*command, "--seed", str(seed), "--runs-dir", str(place)], check=True)
         wall = time.perf_counter() - began
-        (folder,) = set(words.runs_dir.glob("*")) - before
+        (folder,) = set(place.glob("*")) - before
         rows = final_rows(folder)
         if words.results:
             append_results(words.results, folder, rows, wall)
         returns = [float(row["episode_return"]) for row in rows]
         error = statistics.stdev(returns) / len(returns) ** 0.5
         mean = statistics.fmean(returns)
-        table.add_row(str(seed), f"{wall:.0f}", f"{mean:.2f}", f"{error:.2f}", str(len(returns)), folder.name)
-    Console(width=160).print(table)
+        table.add_row(agent, str(seed), f"{wall:.0f}", f"{mean:.2f}", f"{error:.2f}", str(len(returns)), folder.name)
+    Console(width=180).print(table)
 
 
 if __name__ == "__main__":

@@ -50,4 +50,4 @@ def test_it_plays_as_well_as_its_evaluation_says(folder: Path) -> None:
 
 
 def test_the_agents_that_the_readme_promises_ship() -> None:
-    assert {"waterworld"} <= {folder.name for folder in AGENTS}
+    assert {"waterworld", "pong", "breakout"} <= {folder.name for folder in AGENTS}
