@@ -40,8 +40,8 @@ PUBLISHED = {
     "epsilon_steps": 2_000_000,  # 8 million frames
 }
 
-# the embedding multiplies what the first layer found
-VECTORS = {"hidden": (128,), "head_hidden": (128,)}
+# the embedding multiplies what the first layer found; 8 fractions do nearly as well as 64 (IQN, figure 2)
+VECTORS = {"hidden": (128,), "head_hidden": (128,), "num_quantiles": 8}
 
 RECIPE = member(
     name="btr",

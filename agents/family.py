@@ -60,7 +60,6 @@ CONTROL = {
     "total_timesteps": 100_000,
     "num_envs": 8,
     "gamma": 0.99,
-    "replay_ratio": 16.0,
     "capacity": 100_000,
     "target_period": 200,
     "final_learning_rate": 1e-4,

@@ -24,8 +24,8 @@ PUBLISHED = {
     "epsilon_final": 0.01,
 }
 
-# the embedding multiplies what the first layer found
-VECTORS = {"hidden": (128,), "head_hidden": (128,)}
+# the embedding multiplies what the first layer found; 8 fractions do nearly as well as 64 (paper, figure 2)
+VECTORS = {"hidden": (128,), "head_hidden": (128,), "num_quantiles": 8}
 
 RECIPE = member(
     name="iqn",

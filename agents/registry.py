@@ -20,13 +20,14 @@ from agents import (
     prioritized_dqn,
     qr_dqn,
     rainbow,
+    stream_q,
 )  # fmt: skip
 from common.errors import UserError, unknown
 from learning.recipe import Recipe
 
 FILES = (
     dqn, double_dqn, dueling_dqn, prioritized_dqn, noisy_dqn, c51, qr_dqn, iqn, munchausen_dqn, m_iqn, hl_gauss,
-    rainbow, fast_rainbow, btr, btr_short, pqn,
+    rainbow, fast_rainbow, btr, btr_short, pqn, stream_q,
 )  # fmt: skip
 
 AGENTS: dict[str, Recipe] = {file.RECIPE.name: file.RECIPE for file in FILES}

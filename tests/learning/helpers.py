@@ -25,6 +25,8 @@ SMALL: dict[str, Any] = {
     "epochs": 4,
     "q_lambda": 0.0,
 }
+# a stream is one life, and the rate of its steps, which are bounded, has another meaning
+OWN: dict[str, dict[str, Any]] = {"stream_q": {"num_envs": 1, "learning_rate": 1.0, "final_learning_rate": 0.01}}
 
 
 class Onlooker:
@@ -49,7 +51,7 @@ def plan(env_id: str, agent: str = "dqn", seed: int = 1, **changes: Any) -> Plan
     """Return the plan of a small run; settings that the agent does not have are left out."""
     found = recipe(agent)
     known = {field.name for field in dataclasses.fields(found.config)}
-    wanted = {**found.switches, **SMALL, **changes}
+    wanted = {**found.switches, **SMALL, **changes, **OWN.get(agent, {})}
     config = found.config(**{name: value for name, value in wanted.items() if name in known})
     return Plan(env_id, found, config, seed, evaluations=2, eval_episodes=5)
 

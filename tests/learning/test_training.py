@@ -35,7 +35,7 @@ def equal(one: Trainer, other: Trainer) -> bool:
 
 
 # Every idea is in one of these, and every way to learn: from a replay, prioritized or not, and from rollouts.
-COVER = ["dqn", "rainbow", "btr", "hl_gauss", "pqn"]
+COVER = ["dqn", "rainbow", "btr", "hl_gauss", "pqn", "stream_q"]
 
 
 @pytest.mark.parametrize("agent", AGENTS)
