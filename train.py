@@ -110,10 +110,13 @@ def given(argv: Sequence[str]) -> list[str]:
 
 
 def any_settings() -> type[Any]:
-    """Return a dataclass with the settings of all agents, which all agents can be asked with."""
+    """Return a dataclass with the settings of all agents, which all agents can be asked with.
+
+    Without their ranges, which differ: a stream has one environment.
+    """
     fields: dict[str, tuple[str, Any, Any]] = {}
     for agent in AGENTS.values():
-        hints = get_type_hints(agent.config, include_extras=True)
+        hints = get_type_hints(agent.config)
         for field in dataclasses.fields(agent.config):
             fields[field.name] = (field.name, hints[field.name], field.default)
     return dataclasses.make_dataclass("AnySettings", fields.values(), frozen=True)

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import envs
-from agents import (
-    btr,
-    btr_short,
-    c51,
-    double_dqn,
-    dqn,
-    dueling_dqn,
-    fast_rainbow,
-    hl_gauss,
-    iqn,
-    m_iqn,
-    munchausen_dqn,
-    noisy_dqn,
-    pqn,
-    prioritized_dqn,
-    qr_dqn,
-    rainbow,
-    stream_q,
-)  # fmt: skip
 from common.errors import UserError, unknown
 from learning.recipe import Recipe
 
-FILES = (
-    dqn, double_dqn, dueling_dqn, prioritized_dqn, noisy_dqn, c51, qr_dqn, iqn, munchausen_dqn, m_iqn, hl_gauss,
-    rainbow, fast_rainbow, btr, btr_short, pqn, stream_q,
-)  # fmt: skip
+NAMES = (
+    "dqn",
+    "double_dqn",
+    "dueling_dqn",
+    "d3qn",
+    "prioritized_dqn",
+    "noisy_dqn",
+    "c51",
+    "qr_dqn",
+    "iqn",
+    "munchausen_dqn",
+    "m_iqn",
+    "hl_gauss",
+    "rainbow",
+    "fast_rainbow",
+    "btr",
+    "btr_short",
+    "pqn",
+    "stream_q",
+)
 
-AGENTS: dict[str, Recipe] = {file.RECIPE.name: file.RECIPE for file in FILES}
+AGENTS: dict[str, Recipe] = {name: import_module(f"agents.{name}").RECIPE for name in NAMES}
 
-VECTORS = "dueling_dqn"  # learns Waterworld-v1 best of all within minutes
+VECTORS = "d3qn"  # learns Waterworld-v1 best of all within minutes
 
 
 def recipe(name: str) -> Recipe:
@@ -45,7 +44,7 @@ def recipe(name: str) -> Recipe:
 def choose(agent: str, preset: str, env_id: str, device: str) -> tuple[Recipe, str]:
     """Return the recipe and the name of the preset to use; "auto" chooses by environment and device.
 
-    On Atari without a GPU that is PQN, the fastest to learn there; elsewhere DQN.
+    On Atari without a GPU that is PQN, the fastest to learn there; with one, DQN; for vectors, D3QN.
 
     Args:
         agent: a name, or "auto".

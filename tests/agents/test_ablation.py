@@ -12,6 +12,7 @@ from agents.family import IDEAS
 from common.errors import UserError
 
 RAINBOW = ["double", "dueling", "prioritized", "n_step", "noisy", "head"]
+WATERWORLD = "tidepool/Waterworld-v1"
 BASE = ["CartPole-v1", "--agent", "rainbow", "--preset", "control"]
 
 
@@ -23,10 +24,11 @@ def settings(agent: str, preset: str, **changes: Any) -> Any:
 @pytest.mark.parametrize(
     ("agent", "preset", "expected"),
     [
-        ("dqn", "control", []),
+        ("dqn", "default", []),
+        ("dqn", "control", ["n_step"]),
         ("dqn", "modern", ["double"]),  # with Adam, squared errors and double Q-learning
-        ("double_dqn", "control", ["double"]),
-        ("iqn", "control", ["head"]),
+        ("double_dqn", "default", ["double"]),
+        ("iqn", "default", ["head"]),
         ("rainbow", "control", RAINBOW),
         ("rainbow", "paper", RAINBOW),
         ("btr", "control", ["dueling", "prioritized", "n_step", "noisy", "munchausen", "head"]),
@@ -100,21 +102,21 @@ def test_some_parts_only() -> None:
 @pytest.mark.parametrize(
     ("agent", "wanted", "fault"),
     [
-        ("dqn", None, "dqn has no parts that could be left out (preset control); agents that have some: double_dqn, "),
+        ("dqn", None, "dqn has no parts that could be left out (preset default); agents that have some: double_dqn, "),
         ("dqn", "double", "dqn has no parts"),
         ("rainbow", "dubble", "unknown part 'dubble'; did you mean double?"),
-        ("iqn", "double", "--parts double: iqn does not have it (preset control); it has head"),
+        ("iqn", "double", "--parts double: iqn does not have it (preset default); it has head"),
         ("rainbow", " ,", "names are needed, with commas between them: double, dueling"),
     ],
 )
 def test_parts_that_are_not_there(agent: str, wanted: str | None, fault: str) -> None:
     with pytest.raises(UserError) as error:
-        chosen_parts(agent, "control", settings(agent, "control"), "CartPole-v1", wanted)
+        chosen_parts(agent, "default", settings(agent, "default"), WATERWORLD, wanted)
     assert fault in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_agents_with_parts() -> None:
-    found = with_parts("CartPole-v1")
+    found = with_parts(WATERWORLD)
     assert "dqn" not in found
     assert {"rainbow", "pqn", "c51"} <= set(found)

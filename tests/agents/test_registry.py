@@ -18,6 +18,7 @@ PONG, WATERWORLD = "ALE/Pong-v5", "tidepool/Waterworld-v1"
         ("auto", "auto", WATERWORLD, "cpu", (VECTORS, "default")),
         ("auto", "auto", WATERWORLD, "cuda", (VECTORS, "default")),
         ("auto", "auto", "CartPole-v1", "cpu", (VECTORS, "control")),
+        ("d3qn", "auto", PONG, "cuda", ("d3qn", "cpu")),
         ("auto", "long", WATERWORLD, "cpu", (VECTORS, "long")),
         ("rainbow", "auto", "CartPole-v1", "cpu", ("rainbow", "control")),
         ("rainbow", "auto", PONG, "cpu", ("rainbow", "cpu")),
