@@ -24,8 +24,9 @@ from common.claim import claimed
 from common.errors import UserError, nearest
 from common.files import write_bytes
 from common.pool import Pool, Task, last_line
-from common.pool_display import shown, time_text
+from common.pool_display import shown
 from common.settings import Between, option_name
+from common.text import time_text
 from learning.config import LearnerConfig
 from learning.runfolder import as_json
 from scores import ablation, ablation_chart, ablation_runs, ablation_table, chart

@@ -11,20 +11,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from common.pool import Task
+from common.text import time_text
 
 SECONDS_BETWEEN_LINES = 30.0
 SECONDS_BETWEEN_MOVES = 1.0
 ALL = "all together"
-
-
-def time_text(seconds: float | None) -> str:
-    """Return a time in words as coarse as it deserves; "?" where it is not known."""
-    if seconds is None:
-        return "?"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def left_text(task: Task) -> str:

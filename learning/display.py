@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from common.text import time_text
 from learning.evaluate import EpisodeResult
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -43,14 +44,6 @@ def evaluation_text(steps: str, results: list[EpisodeResult]) -> str:
         f"evaluation at {steps}: mean return {statistics.fmean(returns):.2f}, median {statistics.median(returns):g},"
         f" {min(returns):g} to {max(returns):g} (sd {spread:.2f}, {len(returns)} episodes)"
     )
-
-
-def time_text(seconds: float) -> str:
-    """Return a time that is left, in words as coarse as it deserves."""
-    minutes = round(seconds / 60)
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 class PlainLines:

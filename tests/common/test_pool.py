@@ -20,7 +20,8 @@ from rich.console import Console
 from common.claim import FILE, claimed
 from common.errors import UserError
 from common.pool import Pool, Task, last_line
-from common.pool_display import Bars, Lines, shown, time_text
+from common.pool_display import Bars, Lines, shown
+from common.text import time_text
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
