@@ -22,6 +22,7 @@ NAMES = (
     "m_iqn",
     "hl_gauss",
     "rainbow",
+    "rainbow_iqn",
     "fast_rainbow",
     "btr",
     "btr_short",
