@@ -67,7 +67,7 @@ CONTROL = {
     "target_period": 200,
     "learning_rate": 5e-4,
     "final_learning_rate": 1e-5,
-    "epsilon_final": 0.05,
+    "epsilon_final": 0.02,
     "epsilon_steps": 20_000,
     "num_atoms": 101,
 }
