@@ -57,29 +57,39 @@ def readme_table() -> str:
     return "\n".join(lines)
 
 
+def table(title: str, *columns: str) -> Table:
+    """Return an empty table, in whose cells long words are broken rather than cut off."""
+    made = Table(title=title, title_justify="left")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
 def print_catalogue(console: Console) -> None:
     """Print all that can be trained, where, and what can be switched."""
-    agents = Table("agent", "paper", "is DQN with", "presets", title="agents: --agent NAME", title_justify="left")
+    agents = table("agents: --agent NAME", "agent", "paper", "switches", "presets")
     for recipe in AGENTS.values():
         agents.add_row(
             recipe.name, recipe.paper, " ".join(words(dict(recipe.switches))) or "-", " ".join(recipe.presets)
         )
-    switches = Table("switch", "without it", "paper", title="switches of DQN's family", title_justify="left")
+    switches = table("switches of DQN's family", "switch", "without it", "paper")
     for idea in IDEAS.values():
         without = words({idea.setting: idea.off})[0]
         switches.add_row(option_name(idea.setting), without, idea.paper)
     for name, papers in (("head", HEAD_PAPERS), ("encoder", ENCODER_PAPERS)):
         for choice, paper in papers.items():
             switches.add_row(f"{option_name(name)} {choice}", "", paper)
-    presets = Table("preset", "for", "agents", title="presets: --preset NAME", title_justify="left")
+    presets = table("presets: --preset NAME", "preset", "for", "agents")
     found: dict[tuple[str, str], list[str]] = {}
     for recipe in AGENTS.values():
         for name, preset in recipe.presets.items():
             found.setdefault((name, preset.about), []).append(recipe.name)
-    for (name, about), owners in found.items():
-        presets.add_row(name, about, ", ".join(owners))
-    for table in (agents, switches, presets):
-        console.print(table)
+    for (name, about), owners in sorted(found.items(), key=lambda item: item[0][0]):
+        others = [agent for agent in AGENTS if agent not in owners]
+        few = f"all but {', '.join(others)}" if len(owners) > len(others) else ", ".join(owners)
+        presets.add_row(name, about, few)
+    for one in (agents, switches, presets):
+        console.print(one)
     worlds = ", ".join(envs.resolve(world) for world in WORLDS)
     console.print(f"environments: {worlds}", highlight=False)
     console.print(f"  {len(games())} Atari games, ALE/Pong-v5 and others: " + ", ".join(games()), highlight=False)

@@ -2,11 +2,11 @@
 
     python benchmarks/default_run.py --seeds 1 2 3            # the default preset: 3 minutes each
     python benchmarks/default_run.py --seeds 1 --preset long --results results/waterworld.csv
-    python benchmarks/default_run.py --agents dqn c51 rainbow --steps 300000 --results results/family.csv
+    python benchmarks/default_run.py --agents dqn c51 rainbow --total-timesteps 300000 --results results/family.csv
     python benchmarks/default_run.py --env-id ALE/Pong-v5 --results results/atari.csv
     python benchmarks/default_run.py --runs RUN --results results/atari.csv    # of a run that is there already
 
-``--results`` appends the final evaluation, one row an episode, with all that makes a score a score.
+All other options go to train.py. ``--results`` appends the final evaluation, one row an episode, with all that makes a score a score.
 """
 
 from __future__ import annotations
@@ -70,11 +70,10 @@ def main() -> None:
     parser.add_argument("--env-id", default="tidepool/Waterworld-v1")
     parser.add_argument("--agents", nargs="+", default=["auto"])
     parser.add_argument("--preset", default="auto")
-    parser.add_argument("--steps", type=int, help="agent steps of each run, in place of the preset's")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--results", type=Path)
     parser.add_argument("--runs", type=Path, nargs="+", default=[], help="finished runs to take in place of new ones")
-    words = parser.parse_args()
+    words, options = parser.parse_known_args()
     for folder in words.runs:
         append_results(words.results, folder, final_rows(folder), wall_seconds(folder))
     if words.runs:
@@ -84,7 +83,7 @@ def main() -> None:
     for agent, seed in itertools.product(words.agents, words.seeds):
         began = time.perf_counter()
         command = [sys.executable, str(ROOT / "train.py"), words.env_id, "--agent", agent, "--preset", words.preset]
-        command += ["--total-timesteps", str(words.steps)] if words.steps else []
+        command += options
         place = words.runs_dir / agent  # of its own, so that the new run is found whatever else is trained
         before = set(place.glob("*"))
         subprocess.run([*command, "--seed", str(seed), "--runs-dir", str(place)], check=True)
