@@ -6,7 +6,8 @@
     python benchmarks/default_run.py --env-id ALE/Pong-v5 --results results/atari.csv
     python benchmarks/default_run.py --runs RUN --results results/atari.csv    # of a run that is there already
 
-All other options go to train.py. ``--results`` appends the final evaluation, one row an episode, with all that makes a score a score.
+``--results`` appends the final evaluation, one row an episode, with all that makes a score a score. All other options
+go to train.py.
 """
 
 from __future__ import annotations
