@@ -3,12 +3,16 @@
 Draws on any pygame surface; needs no display and opens none. A surface larger or smaller than the
 world's 700 x 500 pixels is filled as far as the shape allows: everything is drawn at that scale, not
 stretched afterwards. Besides its colour every apple has a leaf and every poison a cross, for those
-who can't tell red from green.
+who can't tell red from green, and a guest has an arrow head.
+
+In the agent view there is only what the agent knows: its rays and a mark where one meets something, a
+dot on an apple, a cross on poison, a square on a wall. A guest stays in sight of whoever steers it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -23,8 +27,13 @@ BLACK: Color = (0, 0, 0)
 RED: Color = (255, 150, 150)
 GREEN: Color = (150, 255, 150)
 GREY: Color = (200, 200, 200)
+TEAL: Color = (0, 150, 150)
+ORANGE: Color = (200, 84, 0)  # a guest: the window's colour of people, which no eye takes for teal
 
-APPLE, POISON = 1, 2
+WALL, APPLE, POISON, GUEST = 0, 1, 2, 3
+UP = math.pi  # directions are radians, (sin, cos), and y grows downwards
+DIRECTIONS = 64  # that sprites are kept for
+STILL = 0.1  # pixels per tick below which a swimmer's direction is noise
 SMOOTHING = 4  # sprites are drawn this much larger, then averaged down
 
 
@@ -55,29 +64,41 @@ class World(Protocol):
     def radius(self) -> float: ...  # noqa: D102
     def get_state(self) -> dict[str, Any]: ...  # noqa: D102
     def eyes(self) -> Any: ...  # noqa: D102
+    def eyes_of(self, state: Mapping[str, Any]) -> Any: ...  # noqa: D102
 
 
-def look_of(state: dict[str, Any]) -> Look:
+def look_of(state: Mapping[str, Any]) -> Look:
     """Return the colours that belong to a state: only RLDemo's creature has a heading."""
     return RLDEMO if "angle" in state else WATERWORLD
 
 
-def draw_world(surface: pygame.Surface, world: World) -> None:
-    """Draw ``world`` on ``surface``: walls, the agent, its rays, the items; white where nothing is."""
+def draw_world(surface: pygame.Surface, world: World, *, agent_view: bool = False) -> None:
+    """Draw ``world`` on ``surface``: walls, the agent, its rays, the items, a guest; white where nothing is."""
+    _draw(surface, world, world.get_state(), world.eyes(), agent_view)
+
+
+def draw_state(surface: pygame.Surface, world: World, state: Mapping[str, Any], *, agent_view: bool = False) -> None:
+    """Draw a moment of ``world`` from what its ``get_state`` told then; the world itself is not touched."""
+    _draw(surface, world, state, world.eyes_of(state), agent_view)
+
+
+def _draw(surface: pygame.Surface, world: World, state: Mapping[str, Any], eyes: Any, agent_view: bool) -> None:
     width, height = world.size
     scale = min(surface.get_width() / width, surface.get_height() / height)
-    state = world.get_state()
     look = look_of(state)
     surface.fill(WHITE)
-    _draw_walls(surface, world.walls, scale)
+    if not agent_view:
+        _draw_walls(surface, world.walls, scale)
     x, y = (float(value) * scale for value in state["pos"])
-    _draw_rays(surface, world.eyes(), look, x, y, scale)
+    _draw_rays(surface, eyes, look, x, y, scale)
     # after its rays, unlike in the originals: thirty of them hide the body
-    _stamp(surface, _disc(_body_color(world, state), world.radius * scale, 0), x, y)
-    kinds = state["items"][:, -2].astype(int)  # columns end in type, age
-    sprites = {kind: _disc(look.of(kind), world.radius * scale, kind) for kind in (APPLE, POISON)}
-    for kind, (item_x, item_y) in zip(kinds, state["items"][:, :2] * scale, strict=True):
-        _stamp(surface, sprites[int(kind)], item_x, item_y)
+    _stamp(surface, _disc(_body_color(state), world.radius * scale), x, y)
+    if agent_view:
+        _draw_hits(surface, eyes, look, x, y, scale)
+    else:
+        _draw_items(surface, state["items"], look, world.radius, scale)
+    if state.get("guest") is not None:
+        _draw_guest(surface, state["guest"], world.radius, scale)
 
 
 def world_picture(world: World) -> NDArray[np.uint8]:
@@ -102,17 +123,53 @@ def _draw_walls(surface: pygame.Surface, walls: NDArray[np.float64], scale: floa
 
 
 def _draw_rays(surface: pygame.Surface, eyes: Any, look: Look, x: float, y: float, scale: float) -> None:
+    for end, kind in _ends(eyes, x, y, scale):
+        pygame.draw.aaline(surface, look.of(kind), (x, y), end, max(1, round(scale)))  # width: pygame-ce 2.5.3
+
+
+def _ends(eyes: Any, x: float, y: float, scale: float) -> Iterator[tuple[tuple[float, float], int]]:
+    """Yield where each ray ends on the surface, and what it sees there."""
     for angle, distance, kind in zip(eyes.angle, eyes.distance, eyes.kind, strict=True):
-        end = (x + distance * scale * math.sin(angle), y + distance * scale * math.cos(angle))
-        pygame.draw.aaline(surface, look.of(int(kind)), (x, y), end, max(1, round(scale)))  # width: pygame-ce 2.5.3
+        yield (x + distance * scale * math.sin(angle), y + distance * scale * math.cos(angle)), int(kind)
 
 
-def _body_color(world: World, state: dict[str, Any]) -> Color:
+def _draw_hits(surface: pygame.Surface, eyes: Any, look: Look, x: float, y: float, scale: float) -> None:
+    """Mark where rays meet something, in a shape for each kind of thing."""
+    size = max(2.0, 3.5 * scale)
+    for (end_x, end_y), kind in _ends(eyes, x, y, scale):
+        if kind == APPLE:
+            pygame.draw.circle(surface, BLACK, (end_x, end_y), size + max(1.0, scale))
+            pygame.draw.circle(surface, look.apple, (end_x, end_y), size)
+        elif kind == POISON:
+            for slope in (-size, size):
+                start, end = (end_x - size, end_y - slope), (end_x + size, end_y + slope)
+                pygame.draw.line(surface, _darker(look.poison), start, end, max(2, round(2 * scale)))
+        elif kind == WALL:
+            pygame.draw.rect(surface, BLACK, (end_x - 0.6 * size, end_y - 0.6 * size, 1.2 * size, 1.2 * size))
+
+
+def _draw_items(surface: pygame.Surface, items: NDArray[np.float64], look: Look, radius: float, scale: float) -> None:
+    sprites = {kind: _disc(look.of(kind), radius * scale, kind) for kind in (APPLE, POISON)}
+    kinds = items[:, -2].astype(int)  # columns end in type, age
+    for kind, (x, y) in zip(kinds, items[:, :2] * scale, strict=True):
+        _stamp(surface, sprites[int(kind)], x, y)
+
+
+def _draw_guest(surface: pygame.Surface, guest: Mapping[str, Any], radius: float, scale: float) -> None:
+    """Draw a guest; its arrow shows where it heads, or swims."""
+    x, y = (float(value) * scale for value in guest["pos"])
+    if "angle" in guest:
+        direction = float(guest["angle"])
+    else:
+        across, down = (float(value) for value in guest["vel"])
+        direction = math.atan2(across, down) if math.hypot(across, down) > STILL else UP
+    _stamp(surface, _disc(ORANGE, radius * scale, GUEST, round(direction / math.tau * DIRECTIONS) % DIRECTIONS), x, y)
+
+
+def _body_color(state: Mapping[str, Any]) -> Color:
     """Return the agent's colour: teal, and in RLDemo the redder the more reward it just had."""
-    reward = 0.0
-    if look_of(state) is RLDEMO and state["clock"] > 0 and hasattr(world, "worlds"):
-        reward = float(world.worlds.reward[0])
-    return (int(min(max(reward * 200.0, 0.0), 255.0)), 150, 150)
+    reward = float(state.get("reward", 0.0)) if look_of(state) is RLDEMO else 0.0
+    return (int(min(max(reward * 200.0, 0.0), 255.0)), *TEAL[1:])
 
 
 def _stamp(surface: pygame.Surface, sprite: pygame.Surface, x: float, y: float) -> None:
@@ -120,11 +177,12 @@ def _stamp(surface: pygame.Surface, sprite: pygame.Surface, x: float, y: float) 
     surface.blit(sprite, (round(x) - sprite.get_width() // 2, round(y) - sprite.get_height() // 2))
 
 
-@lru_cache(maxsize=64)
-def _disc(color: Color, radius: float, kind: int) -> pygame.Surface:
-    """Return a disc with a black outline and the mark of its kind; the middle keeps the colour.
+@lru_cache(maxsize=4 * DIRECTIONS)
+def _disc(color: Color, radius: float, kind: int = 0, direction: int = 0) -> pygame.Surface:
+    """Return a disc with a black outline and the mark of its kind; but for a guest's, the middle keeps the colour.
 
-    ``color`` and ``radius`` (in the surface's pixels) as drawn; transparent outside.
+    ``color`` and ``radius`` (in the surface's pixels) as drawn; transparent outside. ``direction``: of
+    a guest, in parts of a circle.
     """
     big = radius * SMOOTHING
     reach = math.ceil(radius * 1.3) + 1  # a leaf stands out of the apple
@@ -138,6 +196,8 @@ def _disc(color: Color, radius: float, kind: int) -> pygame.Surface:
         _draw_leaf(surface, middle, big)
     elif kind == POISON:
         _draw_cross(surface, middle, big, color)
+    elif kind == GUEST:
+        _draw_arrow(surface, middle, big, direction * math.tau / DIRECTIONS)
     return pygame.transform.smoothscale(surface, (side, side))
 
 
@@ -155,8 +215,21 @@ def _draw_leaf(surface: pygame.Surface, middle: float, radius: float) -> None:
 
 def _draw_cross(surface: pygame.Surface, middle: float, radius: float, color: Color) -> None:
     """Draw the four arms of a cross, darker than the poison, with a gap in the middle."""
-    dark = (color[0] // 2, color[1] // 2, color[2] // 2)
     for across, down in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
         start = (middle + across * 0.2 * radius, middle + down * 0.2 * radius)
         end = (middle + across * 0.48 * radius, middle + down * 0.48 * radius)
-        pygame.draw.line(surface, dark, start, end, max(1, round(0.2 * radius)))
+        pygame.draw.line(surface, _darker(color), start, end, max(1, round(0.2 * radius)))
+
+
+def _draw_arrow(surface: pygame.Surface, middle: float, radius: float, direction: float) -> None:
+    """Draw a white arrow head whose tip points where the guest goes."""
+    corners = ((0.78, 0.0), (0.62, 2.4), (0.22, math.pi), (0.62, -2.4))  # (distance in radii, angle from the tip's)
+    points = [
+        (middle + far * radius * math.sin(direction + turn), middle + far * radius * math.cos(direction + turn))
+        for far, turn in corners
+    ]
+    pygame.draw.polygon(surface, WHITE, points)
+
+
+def _darker(color: Color) -> Color:
+    return color[0] // 2, color[1] // 2, color[2] // 2

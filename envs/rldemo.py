@@ -107,12 +107,14 @@ class RLDemo(Worlds):
     item_speed = STATIC_ITEMS
     action_names = ("straight", "bear left", "bear right", "turn right", "turn left")
     state_columns = STATIC
+    pays = (5.0, -6.0)
     walls: F64 = np.array(
         # the inner boxes are open: each lacks its left wall
         box(10.0, 10.0, WIDTH - 20.0, HEIGHT - 20.0)
         + box(100.0, 100.0, 200.0, 300.0)[:3]
         + box(400.0, 100.0, 200.0, 300.0)[:3]
     )
+    inner_walls: F64 = walls
 
     def __init__(self, num_worlds: int, *, temporal_window: int = 0) -> None:
         if not 0 <= temporal_window <= 100:

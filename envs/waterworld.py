@@ -92,7 +92,9 @@ class Waterworld(Worlds):
     item_speed = ITEM_SPEED
     action_names = ("left", "right", "up", "down")
     state_columns = MOVING
+    pays = (1.0, -1.0)
     walls: F64 = np.array(box(0.0, 0.0, WIDTH, HEIGHT))
+    inner_walls: F64 = NO_WALLS
 
     def __init__(self, num_worlds: int, *, exact: bool) -> None:
         self.exact = exact

@@ -61,7 +61,9 @@ class Worlds(ABC):
     item_speed: ClassVar[float]
     action_names: ClassVar[tuple[str, ...]]
     state_columns: ClassVar[tuple[int, ...]]
+    pays: ClassVar[tuple[float, float]]  # reward of an apple and of a poison, as the kernels have it
     walls: F64
+    inner_walls: F64  # those that can stand between a body and an item
 
     def __init__(self, num_worlds: int) -> None:
         n = num_worlds
@@ -132,6 +134,7 @@ class Worlds(ABC):
             **self._motion(i),
             "items": live[:, self.state_columns].copy(),
             "rng": int(self.rng[i]),
+            "reward": float(self.reward[i]) if self.clock[i] else 0.0,  # of the last tick: a picture shows it
         }
 
     @abstractmethod
@@ -140,6 +143,8 @@ class Worlds(ABC):
 
     def set_state(self, state: Mapping[str, Any], i: int = 0) -> None:
         """Make world ``i`` what `get_state` described; without ``rng`` its own generator goes on.
+
+        ``reward`` may be missing too.
 
         Raises:
             UserError: a key is missing, or an array has the wrong shape.
@@ -157,6 +162,7 @@ class Worlds(ABC):
         self.count[i] = len(items)
         if "rng" in state:
             self.rng[i] = np.uint64(state["rng"])
+        self.reward[i] = float(state.get("reward", 0.0))
         self.sense(np.arange(self.num_worlds) == i)
 
 
