@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 import envs
-from learning.config import LearnerConfig
+from learning.config import FamilyConfig, LearnerConfig, ReplayConfig
+from learning.insight import NetworkReader
 
 
 @runtime_checkable
@@ -48,16 +50,72 @@ def explore(greedy: NDArray[np.int64], num_actions: int, epsilon: float, rng: np
     return np.where(exploring, rng.integers(0, num_actions, len(greedy)), greedy)
 
 
+@dataclass(frozen=True)
+class Munchausen:
+    """The bonus on rewards of Vieillard et al. 2020, arXiv:2007.14430; the next action is soft with it."""
+
+    alpha: float
+    temperature: float
+    floor: float
+    by_online: bool = False
+    """Whose policy the log-probability is of: the online network's, not the target network's."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network learnt, as far as its numbers can't be understood without it."""
+
+    gamma: float
+    """Discount per agent step."""
+    clip_rewards: bool = False
+    """Rewards were cut to [-1, 1], so its expectations are of such rewards."""
+    life_loss_ends: bool = False
+    """Its expectations reach only to the loss of the next life."""
+    target_network: bool = True
+    """A slower copy judged what comes next; a saved agent has lost it."""
+    double: bool = False
+    """The online network chose the next action."""
+    n_step: int = 1
+    """Rewards summed before bootstrapping, agent steps."""
+    q_lambda: float | None = None
+    """Lambda of Peng's returns; None: others were learnt from."""
+    trace_decay: float | None = None
+    """Lambda of eligibility traces; None: there were none."""
+    head: str = "expected"
+    """What its numbers mean: a name of `learning.heads.HEADS`."""
+    munchausen: Munchausen | None = None
+
+    @classmethod
+    def of(cls, config: LearnerConfig, life_loss_ends: bool = False) -> Training:
+        """Return what settings say of it; ``life_loss_ends`` is the protocol's."""
+        family = config if isinstance(config, FamilyConfig) else FamilyConfig()
+        return cls(
+            gamma=config.gamma, clip_rewards=config.clip_rewards, life_loss_ends=life_loss_ends,
+            target_network=isinstance(config, ReplayConfig), double=family.double,
+            n_step=config.n_step if isinstance(config, ReplayConfig) else 1,
+            q_lambda=getattr(config, "q_lambda", None), trace_decay=getattr(config, "trace_decay", None),
+            head=family.head,
+            munchausen=Munchausen(
+                family.munchausen_alpha, family.munchausen_temperature, family.munchausen_floor,
+                family.munchausen_network == "online",
+            ) if family.munchausen else None,
+        )  # fmt: skip
+
+
 class NetworkPolicy:
-    """A Q network that plays: the action with the highest expectation, or a random one."""
+    """A Q network that plays: the action with the highest expectation, or a random one.
+
+    ``training`` says how it learnt; None where that is not known.
+    """
 
     def __init__(
         self, name: str, env_id: str | None, network: nn.Module, num_actions: int, default_epsilon: float = 0.0,
-        env_options: Mapping[str, Any] | None = None, protocol: str = "default",
+        env_options: Mapping[str, Any] | None = None, protocol: str = "default", training: Training | None = None,
     ) -> None:  # fmt: skip
         self.name, self.env_id, self.num_actions = name, env_id, num_actions
         self.default_epsilon, self.protocol = default_epsilon, protocol
         self.env_options = dict(env_options or {})  # of the environment in which it is judged
+        self.training = training
         self.network = network
         self.device = next(network.parameters()).device
 
@@ -73,14 +131,23 @@ class NetworkPolicy:
         best = self.network(torch.from_numpy(obs).to(self.device)).q_values.argmax(1)
         return explore(best.cpu().numpy(), self.num_actions, epsilon, rng)
 
+    def choose(self, q_values: NDArray[np.float64], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return what `act` would, (B,), from expectations (B, A) that are known already."""
+        return explore(q_values.argmax(1), self.num_actions, epsilon, rng)
+
+    def reader(self) -> NetworkReader:
+        """Return what reads the network beyond its expectations."""
+        return NetworkReader(self.network)
+
 
 def player(name: str, config: LearnerConfig, env_id: str, network: nn.Module, num_actions: int) -> NetworkPolicy:
     """Return a network as a player, under the protocol that its settings name."""
     rules = envs.protocol(env_id, config.protocol)
     epsilon = rules.eval_epsilon if config.eval_epsilon is None else config.eval_epsilon
     return NetworkPolicy(
-        name, env_id, network, num_actions, epsilon, env_options(env_id, config, evaluation=True), rules.name
-    )
+        name, env_id, network, num_actions, epsilon, env_options(env_id, config, evaluation=True), rules.name,
+        Training.of(config, rules.life_loss_cuts),
+    )  # fmt: skip
 
 
 def env_options(env_id: str, config: LearnerConfig, evaluation: bool) -> dict[str, Any]:

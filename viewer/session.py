@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -15,9 +14,13 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from viewer.stillness import Stillness
+from viewer.timeline import Score as Score
+from viewer.timeline import Step, Timeline
+from viewer.truth import meter_for
 
 if TYPE_CHECKING:  # a person plays without torch
-    from learning.policy import Policy
+    from learning.insight import Reader
+    from learning.policy import Policy, Training
 
 AGENT, HUMAN = "agent", "human"
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
@@ -27,40 +30,12 @@ HISTORY = 10_000  # steps kept; a Waterworld episode has 1000
 AXIS_CALMS = 0.02  # the bars' axis comes back by this share a state after an outlier has widened it
 
 
-class Step(NamedTuple):
-    """One step of the running episode."""
-
-    action: int
-    reward: float
-    by_human: bool
-
-
-@dataclasses.dataclass
-class Score:
-    """What an episode has brought so far."""
-
-    episode: int  # 0, 1, ...
-    seed: int
-    episode_return: float = 0.0  # undiscounted sum of rewards
-    steps: int = 0
-    human_steps: int = 0
-    apples: int | None = None  # None: this environment does not tell
-    poison: int | None = None
-    lives: int | None = None  # None also where a game counts none
-    frames: int | None = None  # of the emulator; Atari makes four of them a step
-    finished: bool = False
-
-    @property
-    def human_share(self) -> float:
-        """Return the share of steps that a person chose, 0 to 1."""
-        return self.human_steps / self.steps if self.steps else 0.0
-
-
 class Session:
     """Steps one environment with a policy, a person, or both in turn.
 
     Episode k starts with seed ``seed + k``, always explicitly. ``version`` grows with every change
-    of the environment, so that drawing knows whether something is new.
+    of the environment, so that drawing knows whether something is new. Every step goes into ``timeline``,
+    and into ``truth`` if the policy tells by which discount it expects (else that is None).
     """
 
     def __init__(
@@ -96,6 +71,10 @@ class Session:
         self.version = 0
         self._axis = (0.0, 0.0)
         self._still = Stillness(self.tick_seconds)
+        self._is_world = all(hasattr(env.unwrapped, name) for name in ("get_state", "eyes", "walls"))
+        self.timeline = Timeline.for_ticks(self.tick_seconds)
+        self.training: Training | None = getattr(policy, "training", None)
+        self.truth = meter_for(self.training)
         self._begin(0)
         if policy is not None:
             self._check(policy)
@@ -112,12 +91,16 @@ class Session:
         self._due = 0.0
         self._rest = REST_SECONDS
         self._last_picked = 0
+        self.timeline.begin()
         self._arrived(obs)
 
     def _arrived(self, obs: Any) -> None:
         self.obs = np.asarray(obs)
+        world: Any = self.env.unwrapped
+        state = world.get_state() if self._is_world else None
+        self.timeline.arrive(self.obs, self.score.episode, self.score.steps, state=state, lives=self.score.lives)
         self._q: NDArray[np.float64] | None = None
-        self._q_known = False
+        self._q_known = self._q_shown = False
         self._picture: NDArray[np.uint8] | None = None
         self.version += 1
 
@@ -140,13 +123,28 @@ class Session:
 
     def q_values(self) -> NDArray[np.float64] | None:
         """Return the expected discounted return of each action here, (A,); None when the policy has none."""
+        q = self._expect()
+        if q is not None and not self._q_shown:
+            self._q_shown = True
+            self._widen(q)
+        return q
+
+    def _expect(self) -> NDArray[np.float64] | None:
+        """Return the same without the bars' axis taking notice."""
         if not self._q_known:
             q = None if self.policy is None else self.policy.q_values(self.obs[None])
             self._q = None if q is None else np.asarray(q, np.float64)[0]
             self._q_known = True
-            if self._q is not None:
-                self._widen(self._q)
         return self._q
+
+    @property
+    def reader(self) -> Reader | None:
+        """Return what reads the policy's network; None for scripts, chance and people."""
+        if self.policy is None:
+            return None
+        from learning.insight import reader_of  # here: a person plays without torch
+
+        return reader_of(self.policy)
 
     def _widen(self, q: NDArray[np.float64]) -> None:
         finite = [float(value) for value in q if math.isfinite(value)]
@@ -166,6 +164,7 @@ class Session:
         """Return the environment's own picture, (H, W, 3) uint8; None when it draws none."""
         if self._picture is None and self.env.render_mode == "rgb_array":
             self._picture = np.asarray(self.env.render())
+            self.timeline.photograph(self._picture)
         return self._picture
 
     def stack(self) -> NDArray[np.uint8] | None:
@@ -206,11 +205,18 @@ class Session:
 
     def restart(self) -> None:
         """Begin the running episode again, from its own seed."""
+        self._break_off()
         self._begin(self.score.episode)
 
     def next_episode(self) -> None:
         """Begin the next episode, with the next seed."""
+        self._break_off()
         self._begin(self.score.episode + 1)
+
+    def _break_off(self) -> None:
+        """Let the truth meter know that no more is to come in this episode."""
+        if self.truth is not None and not self.finished:
+            self.truth.end(self._expect())
 
     def human_choice(self) -> int:
         """Return what the person does now: the key's action; without one coast, else the last pick again."""
@@ -223,20 +229,35 @@ class Session:
         if self.finished:
             self.next_episode()
             return
-        by_human = self.control == HUMAN
+        by_human, q = self.control == HUMAN, self._expect()
         if by_human:
             action = self.human_choice()
             self._last_picked = max(action, 0)
         else:
-            assert self.policy is not None
-            action = int(self.policy.act(self.obs[None], self.epsilon, self.rng)[0])
+            action = self._agent_choice(q)
         obs, reward, terminated, truncated, info = self.env.step(action)
+        greedy = not by_human and q is not None and not (q > q[action]).any()
+        moment = self.timeline.act(
+            action, float(reward), q_values=q, by_human=by_human, greedy=greedy, terminated=bool(terminated),
+            truncated=bool(truncated), life_lost=bool(info.get("life_lost", False)),
+        )  # fmt: skip
         self._count(action, float(reward), by_human, info)
         self._arrived(obs)
         self._still.add(self.obs, float(reward))
+        if self.truth is not None:
+            self.truth.add(moment)
         if terminated or truncated:
+            self._break_off()
             self.score.finished = True
             self.results.append(self.score)
+
+    def _agent_choice(self, q: NDArray[np.float64] | None) -> int:
+        """Return what the policy does; one that can choose by its expectations need not be asked for them again."""
+        assert self.policy is not None
+        choose = getattr(self.policy, "choose", None)
+        if choose is not None and q is not None:
+            return int(choose(q[None], self.epsilon, self.rng)[0])
+        return int(self.policy.act(self.obs[None], self.epsilon, self.rng)[0])
 
     def _count(self, action: int, reward: float, by_human: bool, info: dict[str, Any]) -> None:
         score = self.score
@@ -284,6 +305,8 @@ class Session:
                 break
             self._due -= 1.0
             self.step()
+            if self.finished:
+                break  # whoever counts episodes sees its end, before the next one begins
             if clock() - started > budget:
                 self._due = min(self._due, 1.0)
                 break

@@ -1,0 +1,319 @@
+"""What a network says about an observation beyond its expectations: distributions, activations, gradients.
+
+Nothing here is done in acting or learning; a reader looks only when it is asked. It never changes the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from learning.encoders import Convolutions
+from learning.heads import QOutput
+from learning.networks import QNetwork
+
+Array = NDArray[np.float64]
+
+
+class Distribution(NamedTuple):
+    """What each action may bring, as the network has it; its mean is the expectation."""
+
+    returns: Array  # (A, K) discounted returns
+    probabilities: Array  # (A, K) of each; a row sums to 1
+
+
+class Neuron(NamedTuple):
+    """One unit of a layer; of a feature map, one filter."""
+
+    layer: str  # a name from `Insight.activations`
+    unit: int
+
+
+class Insight(NamedTuple):
+    """All that a network says about one observation."""
+
+    q_values: Array  # (A,)
+    distribution: Distribution | None  # None: it has expectations only
+    activations: list[tuple[str, Array]]  # of each layer: its name, (D,) or feature maps (C, H, W)
+
+
+class Reader(Protocol):
+    """Reads a network. One observation is (...), without a batch; frames are (stack, H, W)."""
+
+    def insight(self, obs: NDArray[Any]) -> Insight:
+        """Return what the network says about an observation."""
+        ...
+
+    def saliency(self, obs: NDArray[Any], action: int) -> Array:
+        """Return |dQ(action) / d input|, the observation's shape; of frames the sum over the stack, (H, W)."""
+        ...
+
+    def first_weights(self) -> Array:
+        """Return the first layer's weights: (units, inputs), or filters (F, stack, k, k)."""
+        ...
+
+    def excitation(self, obs: NDArray[Any], neuron: Neuron) -> Array:
+        """Return how strongly each observation (B, ...) excites a neuron, (B,).
+
+        That is its input before the rectifier (or tanh), which is never flat; of a filter, where on its map that
+        is largest.
+
+        Raises:
+            KeyError: no such layer.
+        """
+        ...
+
+    def excitation_gradient(self, obs: NDArray[Any], neuron: Neuron) -> tuple[float, Array]:
+        """Return the excitation by one observation, of any real numbers, and its gradient by each input (...)."""
+        ...
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A player with a network that can be read."""
+
+    def reader(self) -> Reader:
+        """Return what reads it."""
+        ...
+
+
+def reader_of(policy: object) -> Reader | None:
+    """Return what reads a player: its own reader, or one of plain dense layers; None for scripts and chance."""
+    if isinstance(policy, Readable):
+        return policy.reader()
+    layers = getattr(policy, "layers", None)
+    if isinstance(layers, list) and layers and all(isinstance(layer, DenseLayer) for layer in layers):
+        return NetworkReader(DenseNetwork(layers))
+    return None
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+@runtime_checkable
+class DenseLayer(Protocol):
+    """One fully connected layer as plain arrays; Karpathy's networks are made of these."""
+
+    @property
+    def weight(self) -> Array:
+        """Return the weights, (outputs, inputs)."""
+        ...
+
+    @property
+    def bias(self) -> Array:
+        """Return the biases, (outputs,)."""
+        ...
+
+    @property
+    def activation(self) -> str | None:
+        """Return what follows: relu, sigmoid, tanh; None: nothing."""
+        ...
+
+
+FUNCTIONS: dict[str | None, Callable[[Tensor], Tensor]] = {
+    None: _same, "relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
+}  # fmt: skip
+
+
+class DenseNetwork(nn.Module):
+    """Plain layers as a network that can be read, in their own float64."""
+
+    def __init__(self, layers: Sequence[DenseLayer]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_linear(layer) for layer in layers)
+        self.functions = [FUNCTIONS[layer.activation] for layer in layers]
+
+    def forward(self, obs: Tensor) -> QOutput:
+        """Return the expectations, (B, A), for observations (B, inputs)."""
+        x = obs.double()
+        for layer, function in zip(self.layers, self.functions, strict=True):
+            x = function(layer(x))
+        return QOutput(x)
+
+
+def _linear(layer: DenseLayer) -> nn.Linear:
+    outputs, inputs = layer.weight.shape
+    # else it would draw weights from torch's own generator
+    linear: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        nn.Linear, inputs, outputs, dtype=torch.float64
+    )
+    linear.load_state_dict({"weight": torch.from_numpy(layer.weight), "bias": torch.from_numpy(layer.bias)})
+    return linear
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer: whose output is listened to, and what the network makes of it afterwards."""
+
+    name: str
+    module: nn.Module
+    rectify: Callable[[Tensor], Tensor] = _same
+    normalise: Callable[[Tensor], Tensor] = _same  # before that, where no module does it
+
+    def excitation(self, output: Tensor) -> Tensor:
+        """Return what goes into the rectifier, (B, D) or (B, C, H, W); of quantile fractions (B, N, D) the mean."""
+        x = self.normalise(output)
+        return x.mean(1) if x.dim() == 3 else x
+
+    def activation(self, output: Tensor) -> Tensor:
+        """Return what comes out of it, likewise."""
+        x = self.rectify(self.normalise(output))
+        return x.mean(1) if x.dim() == 3 else x
+
+
+class NetworkReader:
+    """Reads any of our networks with hooks; of an unknown one, the plain outputs of its weighted layers."""
+
+    def __init__(self, network: nn.Module) -> None:
+        """Take a network that maps observations (B, ...) to a `QOutput`."""
+        self.network = network
+        self._layers = layers_of(network)
+
+    def insight(self, obs: NDArray[Any]) -> Insight:
+        """Return what the network says about an observation."""
+        with torch.inference_mode(), _listening(self._layers) as heard:
+            said: QOutput = self.network(self._tensor(obs[None]))
+        activations = [(layer.name, _numpy(layer.activation(heard[layer.name])[0])) for layer in self._layers]
+        return Insight(_numpy(said.q_values[0]), distribution(said), activations)
+
+    def saliency(self, obs: NDArray[Any], action: int) -> Array:
+        """Return |dQ(action) / d input|; of frames per grey level, summed over the stack, (H, W)."""
+        _, gradient = self._gradient(obs, lambda said, heard: said.q_values[0, action])
+        size = np.abs(gradient)
+        return np.asarray(size.sum(0)) if size.ndim == 3 else size
+
+    def first_weights(self) -> Array:
+        """Return the first layer's weights; of noisy ones the mean, of vectors by the inputs after scaling."""
+        return _numpy(_first_weighted(self.network).weight)  # type: ignore[arg-type]
+
+    @torch.inference_mode()
+    def excitation(self, obs: NDArray[Any], neuron: Neuron) -> Array:
+        """Return how strongly each observation (B, ...) excites a neuron, (B,)."""
+        layer = self._layer(neuron)
+        with _listening([layer]) as heard:
+            self.network(self._tensor(obs))
+        return _numpy(_unit(layer, heard, neuron))
+
+    def excitation_gradient(self, obs: NDArray[Any], neuron: Neuron) -> tuple[float, Array]:
+        """Return the excitation by one observation and its gradient by each input."""
+        layer = self._layer(neuron)
+        return self._gradient(obs, lambda said, heard: _unit(layer, heard, neuron)[0], [layer])
+
+    def _layer(self, neuron: Neuron) -> _Layer:
+        return {layer.name: layer for layer in self._layers}[neuron.layer]
+
+    def _tensor(self, obs: NDArray[Any]) -> Tensor:
+        return torch.as_tensor(obs).to(next(self.network.parameters()).device)
+
+    def _gradient(
+        self, obs: NDArray[Any], of: Callable[[QOutput, dict[str, Tensor]], Tensor], layers: Sequence[_Layer] = ()
+    ) -> tuple[float, Array]:
+        x = self._tensor(np.asarray(obs, np.float32)).requires_grad_()
+        # parameters that can't learn: else spectral normalisation would move its vectors, which belong to the learner
+        frozen = {name: parameter.detach() for name, parameter in self.network.named_parameters()}
+        with torch.enable_grad(), _listening(layers) as heard:
+            # a copy, because encoders scale in place
+            said = functional_call(self.network, frozen, (x.unsqueeze(0).clone(),))
+            value = of(said, heard)
+            (gradient,) = torch.autograd.grad(value, x)
+        return float(value.detach()), _numpy(gradient)
+
+
+def distribution(said: QOutput) -> Distribution | None:
+    """Return the distributions of the first observation's actions; None from a head without any."""
+    if said.returns is None:
+        return None
+    returns = said.returns.expand(*said.q_values.shape, said.returns.shape[-1])[0].double()  # (A, K)
+    if said.logits is None:
+        return Distribution(_numpy(returns), np.full(returns.shape, 1.0 / returns.shape[-1]))
+    return Distribution(_numpy(returns), _numpy(functional.softmax(said.logits[0].double(), -1)))
+
+
+def layers_of(network: nn.Module) -> list[_Layer]:
+    """Return the layers whose activations can be seen, from the input on; the expectations themselves are none."""
+    from learning.stream import StreamNetwork  # here: it imports policies, which import this file
+
+    if isinstance(network, QNetwork):
+        return list(_q_layers(network))
+    if isinstance(network, StreamNetwork):
+        both = (("convolution", network.convolutions), ("hidden", network.dense))
+        return [
+            _Layer(f"{name} {number}", module, functional.leaky_relu, _even)
+            for name, modules in both
+            for number, module in enumerate(modules, 1)
+        ]
+    if isinstance(network, DenseNetwork):
+        functions = list(zip(network.layers, network.functions, strict=True))[:-1]
+        return [_Layer(f"hidden {number}", *both) for number, both in enumerate(functions, 1)]
+    weighted = (nn.Linear, nn.Conv2d)
+    return [_Layer(name, module) for name, module in network.named_modules() if isinstance(module, weighted)]
+
+
+def _even(x: Tensor) -> Tensor:
+    """Return what `learning.stream` normalises, before its rectifier."""
+    return functional.layer_norm(x, x.shape[1:])
+
+
+def _q_layers(network: QNetwork) -> Iterator[_Layer]:
+    encoder, head = network.convolutions, network.head
+    if isinstance(encoder, Convolutions):
+        yield from _rectified("convolution", encoder.layers, encoder.norms)
+    elif encoder is not None:
+        yield from _rectified("block", encoder.blocks, [])
+    yield from _rectified("hidden", network.layers, network.norms)
+    yield from _rectified("advantage" if head.apart else "head", head.layers, head.norms)
+    if head.apart:
+        yield from _rectified("value", head.value_layers, head.value_norms)
+
+
+def _rectified(name: str, modules: Iterable[nn.Module], norms: Iterable[nn.Module]) -> Iterator[_Layer]:
+    """Yield layers with a ReLU after each; with norms, it comes after these."""
+    for number, module in enumerate(list(norms) or modules, 1):
+        yield _Layer(f"{name} {number}", module, torch.relu)
+
+
+def _first_weighted(network: nn.Module) -> nn.Module:
+    """Return the layer that the observation reaches first; what embeds quantile fractions is none."""
+    weighted = (nn.Linear, nn.Conv2d)
+    embedding = getattr(network, "embedding", None)
+    others = set(embedding.modules()) if isinstance(embedding, nn.Module) else set()
+    return next(module for module in network.modules() if isinstance(module, weighted) and module not in others)
+
+
+@contextmanager
+def _listening(layers: Iterable[_Layer]) -> Iterator[dict[str, Tensor]]:
+    """Keep the outputs of layers while the network runs, by name."""
+    heard: dict[str, Tensor] = {}
+
+    def listen(layer: _Layer) -> Callable[[nn.Module, Any, Tensor], None]:
+        def keep(module: nn.Module, given: Any, output: Tensor) -> None:
+            heard[layer.name] = output.clone()  # what follows rectifies in place
+
+        return keep
+
+    hooks = [layer.module.register_forward_hook(listen(layer)) for layer in layers]
+    try:
+        yield heard
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _unit(layer: _Layer, heard: dict[str, Tensor], neuron: Neuron) -> Tensor:
+    """Return the excitation of a neuron, (B,); of a filter its largest."""
+    x = layer.excitation(heard[layer.name])[:, neuron.unit]
+    return x.amax((1, 2)) if x.dim() == 3 else x
+
+
+def _numpy(x: Tensor) -> Array:
+    return x.detach().cpu().numpy().astype(np.float64)

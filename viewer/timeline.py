@@ -1,0 +1,263 @@
+"""What was played: the score of an episode, the last minutes step by step, and a cursor in them.
+
+No pygame and no torch here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MINUTES = 4.0  # of play at normal speed
+MAX_BYTES = 150_000_000
+# Of a moment beside its arrays: Python's own objects, rounded up (measured: 900 bytes with a world's state)
+OVERHEAD = 1_000
+
+
+class Step(NamedTuple):
+    """One step of the running episode."""
+
+    action: int
+    reward: float
+    by_human: bool
+
+
+@dataclasses.dataclass
+class Score:
+    """What an episode has brought so far."""
+
+    episode: int  # 0, 1, ...
+    seed: int
+    episode_return: float = 0.0  # undiscounted sum of rewards
+    steps: int = 0
+    human_steps: int = 0
+    apples: int | None = None  # None: this environment does not tell
+    poison: int | None = None
+    lives: int | None = None  # None also where a game counts none
+    frames: int | None = None  # of the emulator; Atari makes four of them a step
+    finished: bool = False
+
+    @property
+    def human_share(self) -> float:
+        """Return the share of steps that a person chose, 0 to 1."""
+        return self.human_steps / self.steps if self.steps else 0.0
+
+
+class Packed(NamedTuple):
+    """An array of bytes, compressed: 4 frames of 84 x 84 take about 2 KB instead of 28."""
+
+    data: bytes
+    shape: tuple[int, ...]
+
+    def unpack(self) -> NDArray[np.uint8]:
+        """Return the array, a fresh one."""
+        # torch wants arrays that can be written to
+        return np.frombuffer(bytearray(zlib.decompress(self.data)), np.uint8).reshape(self.shape)
+
+
+def pack(array: NDArray[np.uint8]) -> Packed:
+    """Return an array (...) uint8 compressed; level 1 takes half a millisecond for an Atari screen."""
+    return Packed(zlib.compress(np.ascontiguousarray(array).data, 1), array.shape)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Moment:
+    """A state of the world and, unless it is the present or its episode ended there, what was done in it."""
+
+    number: int
+    """Counts all moments since the window opened."""
+    round: int
+    """Counts the episodes begun since then; an episode that was restarted has another round."""
+    episode: int
+    step: int
+    """Steps made in the episode before this moment."""
+    seen: Packed | NDArray[Any]
+    state: Mapping[str, Any] | None = None
+    """The world as its `get_state` tells it; None where the environment has no such thing."""
+    lives: int | None = None
+    picture: Packed | None = None
+    """(H, W, 3); None where a world is drawn from its state, or nobody looked."""
+    q_values: NDArray[np.float64] | None = None
+    """(A,) what the network expected then; None without a network, and while nothing was done here yet."""
+    action: int | None = None
+    """What was done, -1 for a person's "no key"; None: nothing yet, or the episode ended here."""
+    by_human: bool = False
+    greedy: bool = False
+    """The agent did what it expected most of."""
+    reward: float = 0.0
+    """What came of it: the environment's own reward, never clipped."""
+    terminated: bool = False
+    truncated: bool = False
+    life_lost: bool = False
+
+    @property
+    def obs(self) -> NDArray[Any]:
+        """Return what the network saw, (...)."""
+        return self.seen.unpack() if isinstance(self.seen, Packed) else self.seen
+
+    @property
+    def expectation(self) -> float | None:
+        """Return what the network expected of the action; None without one, or of "no key"."""
+        if self.q_values is None or self.action is None or self.action < 0:
+            return None
+        return float(self.q_values[self.action])
+
+    @property
+    def nbytes(self) -> int:
+        """Return about how much memory it takes, bytes."""
+        seen = len(self.seen.data) if isinstance(self.seen, Packed) else self.seen.nbytes
+        state = sum(getattr(value, "nbytes", 0) for value in self.state.values()) if self.state else 0
+        return OVERHEAD + seen + state + (len(self.picture.data) if self.picture else 0)
+
+
+class Timeline:
+    """Moments in a row, the oldest forgotten when they are too many or too large; at least the newest stays.
+
+    The cursor is live, at the newest moment, or stands at a past one. There it stays while new
+    moments come, unless its own is forgotten: then it stands at the oldest.
+
+    Args:
+        capacity: moments kept.
+        max_bytes: memory that they may take.
+    """
+
+    def __init__(self, capacity: int, max_bytes: int = MAX_BYTES) -> None:
+        self.capacity, self.max_bytes = max(2, capacity), max_bytes
+        self.nbytes = 0
+        self._moments: deque[Moment] = deque()
+        self._next = 0  # number of the next moment
+        self._round = -1
+        self._cursor: int | None = None  # None: live
+
+    @classmethod
+    def for_ticks(cls, tick_seconds: float, minutes: float = MINUTES) -> Timeline:
+        """Return one that holds so many minutes of steps at normal speed."""
+        return cls(round(minutes * 60.0 / tick_seconds))
+
+    # what happens
+
+    def begin(self) -> None:
+        """Start a new round: an episode begins, or begins again."""
+        self._round += 1
+
+    def arrive(
+        self, obs: NDArray[Any], episode: int, step: int, *, state: Mapping[str, Any] | None = None,
+        lives: int | None = None,
+    ) -> None:  # fmt: skip
+        """Add the new present; observations of bytes are compressed, others copied."""
+        seen = pack(obs) if obs.dtype == np.uint8 else np.array(obs)
+        self._moments.append(Moment(self._next, self._round, episode, step, seen, state, lives))
+        self._next += 1
+        self.nbytes += self._moments[-1].nbytes
+        self._forget()
+
+    def photograph(self, picture: NDArray[np.uint8]) -> None:
+        """Keep the present's picture, (H, W, 3) uint8, unless it can be drawn from its state or has one."""
+        present = self._moments[-1]
+        if present.state is None and present.picture is None:
+            present.picture = pack(picture)
+            self.nbytes += len(present.picture.data)
+            self._forget()
+
+    def act(
+        self, action: int, reward: float, *, q_values: NDArray[np.float64] | None = None, by_human: bool = False,
+        greedy: bool = False, terminated: bool = False, truncated: bool = False, life_lost: bool = False,
+    ) -> Moment:  # fmt: skip
+        """Note what was done in the present and what came of it, and return it; the next present is yet to arrive."""
+        present = self._moments[-1]
+        present.action, present.reward, present.q_values = action, reward, q_values
+        present.by_human, present.greedy = by_human, greedy
+        present.terminated, present.truncated, present.life_lost = terminated, truncated, life_lost
+        return present
+
+    def _forget(self) -> None:
+        while len(self._moments) > self.capacity or (self.nbytes > self.max_bytes and len(self._moments) > 1):
+            self.nbytes -= self._moments.popleft().nbytes
+        if self._cursor is not None:
+            self._cursor = max(self._cursor, self.first)
+
+    # what is kept
+
+    def __len__(self) -> int:
+        return len(self._moments)
+
+    @property
+    def first(self) -> int:
+        """Return the number of the oldest moment kept."""
+        return self._next - len(self._moments)
+
+    @property
+    def last(self) -> int:
+        """Return the number of the present."""
+        return self._next - 1
+
+    def __getitem__(self, number: int) -> Moment:
+        """Return a moment by its number; `IndexError` if it is not kept."""
+        if not self.first <= number <= self.last:
+            raise IndexError(f"moment {number} is not kept; {self.first} to {self.last} are")
+        return self._moments[number - self.first]
+
+    def __iter__(self) -> Iterator[Moment]:
+        return iter(self._moments)
+
+    def following(self, number: int) -> Iterator[Moment]:
+        """Yield a moment and those after it in its round."""
+        round_ = self[number].round
+        for later in range(number, self._next):
+            moment = self[later]
+            if moment.round != round_:
+                return
+            yield moment
+
+    def picture_at(self, number: int) -> tuple[int, NDArray[np.uint8]] | None:
+        """Return the picture of a moment, else the latest one before it in its round, and whose it is; or None.
+
+        At high speeds the window does not draw every state, and a picture that nobody draws is not made.
+        """
+        round_ = self[number].round
+        for earlier in range(number, self.first - 1, -1):
+            moment = self[earlier]
+            if moment.round != round_:
+                break
+            if moment.picture is not None:
+                return earlier, moment.picture.unpack()
+        return None
+
+    # the cursor
+
+    @property
+    def live(self) -> bool:
+        """Return whether the cursor follows the present."""
+        return self._cursor is None
+
+    @property
+    def cursor(self) -> int:
+        """Return the number of the moment looked at."""
+        return self.last if self._cursor is None else self._cursor
+
+    @property
+    def current(self) -> Moment:
+        """Return the moment looked at."""
+        return self[self.cursor]
+
+    def to(self, number: int) -> None:
+        """Look at a moment, or the nearest one kept; at the present the cursor becomes live."""
+        self._cursor = None if number >= self.last else max(number, self.first)
+
+    def to_live(self) -> None:
+        """Look at the present, and follow it."""
+        self._cursor = None
+
+    def back(self, steps: int = 1) -> None:
+        """Look so many moments further back."""
+        self.to(self.cursor - steps)
+
+    def forward(self, steps: int = 1) -> None:
+        """Look so many moments further on."""
+        self.to(self.cursor + steps)
