@@ -40,6 +40,7 @@ NOT_PASSED_ON = {
     "runs_dir": "--out says where all goes",
     "resume": "started again with the same words, stopped runs go on",
     "list": "python train.py --list shows all agents and switches",
+    "watch": "python play.py --attach newest shows the run that trains now",
 }
 # of the run's options those that every run gets as they were given; threads only change how fast it is
 PASSED_ON = ("budget", "device", "threads", "evaluations", "eval_episodes")

@@ -1,11 +1,12 @@
-"""Watch an agent play, take over, or play a scored episode yourself; `--record` films it without a screen."""
+"""Watch an agent play or learn, take over, or play a scored episode yourself; films need no screen."""
 
 from __future__ import annotations
 
 import getpass
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +39,11 @@ class Options:
     """The same as an option; a bare name is also looked for in pretrained/."""
     env_id: str | None = None
     """Play here instead of in the agent's own environment; without an agent its newest run, else chance plays."""
+    attach: str | None = None
+    """Watch this run while it trains, with its newest weights; "newest" means the newest run that trains."""
+    film: str | None = None
+    """Film this run's agents of 0, 1, 10 and 100 % of its training, side by side; into its videos/ if --record does
+    not say where."""
     human: bool = False
     """You play, in real time, and your full episodes are recorded for compare.py."""
     episodes: Annotated[int | None, Between(1, 10_000)] = None
@@ -66,35 +72,62 @@ def main(argv: Sequence[str]) -> int:
     """Play as the command line says; return 0, or 130 when a film was cut short by Ctrl-C."""
     options = parse(Options, argv, prog="play.py", description=__doc__)
     _check(options)
-    agent, named = _agent(options)
-    env_id = envs.resolve(named or (agent.env_id if agent else None) or envs.DEFAULT_ENV)
-    rules = players.rules_for(env_id, agent)
-    session = open_session(options, None if options.human else agent, rules)
-    try:
+    with ExitStack() as stack:
+        if options.film is not None:
+            return film_training(options, stack)
+        agent, named = _attached(options, stack) if options.attach is not None else _agent(options)
+        env_id = envs.resolve(named or (agent.env_id if agent else None) or envs.DEFAULT_ENV)
+        rules = players.rules_for(env_id, agent)
+        session = open_session(options, None if options.human else agent, rules)
+        stack.callback(session.env.close)
         if options.human:
             return play_scored(options, session, rules)
         if options.record is not None:
             return film(options, session, rules)
         return watch(options, session, rules)
-    finally:
-        session.env.close()
 
 
 def _check(options: Options) -> None:
     """Refuse options that contradict each other, and a film that can't be written, before anything is loaded."""
-    if options.run and options.agent_file is not None:
-        raise UserError("a run and --agent-file are two players; give one of them")
+    given = {"a run": options.run or None, "--agent-file": options.agent_file}
+    given |= {"--attach": options.attach, "--film": options.film}
+    several = [name for name, value in given.items() if value is not None]
+    if len(several) > 1:
+        raise UserError(f"{several[0]} and {several[1]} are two players; give one of them")
+    if (options.attach or options.film) is not None and (options.human or options.env_id is not None):
+        other = "--human" if options.human else "--env-id"
+        raise UserError(f"{several[0]} shows a run's agent where it learns; leave {other} out")
     if options.human and options.speed != 1.0:
         raise UserError("--human is scored in real time; leave --speed out")
     if options.human and options.record is not None:
         raise UserError("--human needs a screen and --record works without one; give one of them")
-    if options.record is None and (options.fps is not None or options.overwrite):
+    if options.film is not None and options.episodes is not None:
+        raise UserError("--film shows one episode of each agent; leave --episodes out (--steps cuts them short)")
+    if options.record is None and options.film is None and (options.fps is not None or options.overwrite):
         raise UserError(f"--{'overwrite' if options.overwrite else 'fps'} belongs to --record FILE")
     if options.record is not None:
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # some environments open a display to draw a picture
-        from viewer import record
+        _check_film(options.record, options)
 
-        record.check(options.record, options.overwrite)
+
+def _check_film(path: Path, options: Options) -> None:
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # some environments open a display to draw a picture
+    from viewer import record
+
+    record.check(path, options.overwrite)
+
+
+def _attached(options: Options, stack: ExitStack) -> tuple[Policy, None]:
+    """Return the player that follows a run in training, until the stack is closed."""
+    import torch
+
+    from viewer.attach import LiveAgent, find_run
+
+    assert options.attach is not None
+    torch.set_num_threads(1)  # the trainer needs the others
+    run = find_run(options.attach, options.runs_dir)
+    agent = stack.enter_context(closing(LiveAgent(run)))
+    print(f"attached to {run}: {agent.status().text}")
+    return agent, None
 
 
 def _agent(options: Options) -> tuple[Policy | None, str | None]:
@@ -128,13 +161,17 @@ def open_session(options: Options, policy: Policy | None, rules: players.Rules) 
 
         print(f"no agent was trained in {rules.env_id} yet, so chance plays; train one: python train.py {rules.env_id}")
         policy = RandomPolicy(int(env.action_space.n))  # type: ignore[attr-defined]
-    seed = options.seed
-    if seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0]) % 1_000_000
+    seed = _seed(options)
     epsilon = options.epsilon if options.epsilon is not None else getattr(policy, "default_epsilon", 0.0)
     return Session(
         env, policy, seed=seed, epsilon=epsilon, speed=options.speed, action_names=envs.action_names(env)
     )  # fmt: skip
+
+
+def _seed(options: Options) -> int:
+    if options.seed is not None:
+        return options.seed
+    return int(np.random.SeedSequence().generate_state(1)[0]) % 1_000_000
 
 
 def _view(session: Session, rules: players.Rules, locked: bool = False) -> View:
@@ -173,6 +210,37 @@ def film(options: Options, session: Session, rules: players.Rules) -> int:
         print(f"stopped at step {session.total_steps:,}; {options.record} is complete up to there")
         return 130
     print(f"{options.record}: {session.total_steps:,} steps, {frames:,} frames, {_size(options.record)}")
+    return 0
+
+
+def film_training(options: Options, stack: ExitStack) -> int:
+    """Film a run's agents side by side, as it was at the start, on the way and at the end."""
+    from viewer import film
+    from viewer.attach import find_run
+
+    assert options.film is not None
+    run = find_run(options.film, options.runs_dir)
+    found, missing = film.takes(run)
+    path = options.record or film.default_path(run)
+    if options.record is None:
+        _check_film(path, options)
+    agents = [players.load(take.folder) for take in found]
+    rules = players.rules_for(agents[-1].env_id or envs.DEFAULT_ENV, agents[-1])
+    options = replace(options, seed=_seed(options))
+    sessions = [open_session(options, agent, rules) for agent in agents]
+    for session in sessions:
+        stack.callback(session.env.close)
+    print(f"{', '.join(take.title for take in found)} of {run}, seed {options.seed}, epsilon {sessions[0].epsilon:g}")
+    if missing:
+        print(f"without {', '.join(missing)}: the run is not there yet, or is older than films are")
+    frames_per_step = envs.protocol(rules.env_id, rules.protocol).frames_per_step
+    reel = film.Reel(found, sessions, rules.env_id, rules.told, frames_per_step)
+    try:
+        frames = film.make(reel, path, steps=options.steps, fps=options.fps)
+    except KeyboardInterrupt:
+        print(f"stopped; {path} is complete up to there")
+        return 130
+    print(f"{path}: {frames:,} frames, {_size(path)}; {reel.told()}")
     return 0
 
 

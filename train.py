@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import subprocess
+import sys
+import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,10 +31,11 @@ from learning.checkpoint import config_from
 from learning.config import FamilyConfig, LearnerConfig, ReplayConfig
 from learning.display import display
 from learning.preflight import REHEARSAL_SECONDS, Preflight, available_devices, preflight
-from learning.runfolder import RunFolder, as_json, provenance
+from learning.runfolder import RunFolder, Tail, as_json, provenance
 from learning.trainer import Plan, Trainer
 
-PRETRAINED = Path(__file__).resolve().parent / "pretrained"
+HERE = Path(__file__).resolve().parent
+PRETRAINED, PLAY = HERE / "pretrained", HERE / "play.py"
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class RunOptions:
     """Episodes of the final evaluation."""
     resume: Path | None = None
     """Go on with this stopped run, exactly where it was, with its own settings."""
+    watch: bool = False
+    """Open a window on the run too, in a process of its own; closing either leaves the other alone."""
     show: Annotated[bool, tyro.conf.arg(name="list")] = False
     """Print all agents, switches, presets and environments with their papers, and leave."""
 
@@ -70,10 +77,14 @@ def main(argv: Sequence[str]) -> int:
         print_catalogue(console)
         return 0
     options, config = read_command_line(argv)
-    others = [word for word in argv if word.startswith("--") and word.split("=")[0] != "--resume"]
+    beside = ("--resume", "--watch", "--no-watch")
+    others = [word for word in argv if word.startswith("--") and word.split("=")[0] not in beside]
     if options.resume and others:
         raise UserError(f"--resume goes on with the run's own settings; leave out {', '.join(others)}")
     trainer = resume(options.resume, console) if options.resume else start(options, config, console)
+    trainer.announce = lambda line: console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if options.watch:
+        open_window(trainer)
     total = trainer.plan.config.total_timesteps
     frames_per_step = trainer.rules.frames_per_step
     with stop_on_signal(trainer), display(console, total, trainer.agent_steps, frames_per_step) as watcher:
@@ -227,11 +238,34 @@ def stop_on_signal(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def open_window(trainer: Trainer) -> None:
+    """Let another process show the run; if it can't, say why, and train all the same."""
+    words = [sys.executable, str(PLAY), "--attach", str(trainer.run_folder.path)]
+    # in a group of its own, so that Ctrl-C here does not end it; a file, because a pipe would end with us
+    group: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    errors = tempfile.TemporaryFile()  # noqa: SIM115, the thread closes it
+    window = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, **group)
+
+    def see() -> None:
+        if window.wait() != 0:
+            errors.seek(0)
+            lines = errors.read().decode(errors="replace").strip().splitlines()
+            why = lines[-1].removeprefix("error: ") if lines else f"it ended with code {window.returncode}"
+            trainer.announce(f"no window: {why}; training goes on")
+        errors.close()
+
+    threading.Thread(target=see, name="window", daemon=True).start()
+
+
 def report(console: Console, trainer: Trainer) -> None:
     """Print the run beside the references, and what to type next."""
     folder = trainer.run_folder.path
     table = scores.comparison(trainer.plan.env_id, folder.parent, PRETRAINED)
     width = console.width if console.is_terminal else None
+    if any(not row.get("refused") for row in Tail(folder / "events.csv").rows()):
+        console.print(f"note: a person changed this run on its way; see {folder / 'events.csv'}", soft_wrap=True)
     print("\n" + scores.as_text([table], width, color=console.is_terminal))
     console.print(f"\nwatch it:    python play.py {folder}", soft_wrap=True, highlight=False)
     console.print(f"compare it:  python compare.py --runs-dir {folder.parent}", soft_wrap=True, highlight=False)

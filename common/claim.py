@@ -26,7 +26,7 @@ def claimed(folder: Path) -> Iterator[Callable[[list[int]], None]]:
         UserError: another process works there.
     """
     path = folder / FILE
-    if alive := _alive(path):
+    if alive := living(path):
         raise UserError(
             f"{folder}: process {alive[0]} is at work there; wait for it, or let it stop and save: kill -INT {alive[0]}"
         )
@@ -41,7 +41,7 @@ def claimed(folder: Path) -> Iterator[Callable[[list[int]], None]]:
         path.unlink(missing_ok=True)
 
 
-def _alive(path: Path) -> list[int]:
+def living(path: Path) -> list[int]:
     """Return the processes of a claim that still live."""
     if not path.exists():
         return []

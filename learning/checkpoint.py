@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,11 @@ import safetensors.torch
 import torch
 from gymnasium import spaces
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import read_json, write_bytes, write_json
+from learning.experience import Experience
 from learning.learner import Learner
 from learning.policy import NetworkPolicy, player
 from learning.recipe import Recipe
@@ -24,13 +28,16 @@ from learning.runfolder import as_json
 
 FORMAT = 1
 RENAMED = {"adam_epsilon": "optimizer_epsilon"}  # settings of older agents and runs
-MANIFEST, WEIGHTS = "manifest.json", "network.safetensors"
+MANIFEST, WEIGHTS, COUNTERS = "manifest.json", "network.safetensors", "counters.json"
 
 
-def save_agent(folder: Path, learner: Learner, env_id: str, space: spaces.Box, agent_steps: int) -> None:
+def save_agent(
+    folder: Path, learner: Learner, env_id: str, space: spaces.Box, agent_steps: int, durable: bool = True
+) -> None:
     """Write all that playing needs: a manifest and the network's weights.
 
-    The manifest comes last and holds the weights' checksum, so that the pair is never a mixture.
+    The manifest comes last and holds the weights' checksum, so that the pair is never a mixture. ``durable`` False
+    spares the wait for the disc: a crash of the machine may lose the files, for a reader they are whole all the same.
     """
     weights = learner.online.state_dict()
     data = safetensors.torch.save({name: value.cpu().contiguous() for name, value in weights.items()})
@@ -44,8 +51,20 @@ def save_agent(folder: Path, learner: Learner, env_id: str, space: spaces.Box, a
         "config": as_json(learner.config),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
-    write_bytes(folder / WEIGHTS, data)
-    write_json(folder / MANIFEST, manifest)
+    write = write_bytes if durable else _swap_bytes
+    write(folder / WEIGHTS, data)
+    write(folder / MANIFEST, (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _swap_bytes(path: Path, data: bytes) -> None:
+    """Replace ``path`` in one step, as `write_bytes` does, without waiting for the disc."""
+    path.parent.mkdir(exist_ok=True)  # and not its parents: a run that was deleted stays so
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -57,6 +76,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder / MANIFEST}: damaged, it lacks {', '.join(missing)}")
     if manifest["format"] != FORMAT:
         raise UserError(f"{folder / MANIFEST}: format {manifest['format']} is not known; this version reads {FORMAT}")
+    for key, kind in (("config", dict), ("agent_steps", int)):
+        if not isinstance(manifest.setdefault(key, 0), kind):
+            raise UserError(f"{folder / MANIFEST}: damaged, its {key} is {manifest[key]!r}")
     return dict(manifest)
 
 
@@ -73,6 +95,16 @@ def load_agent(folder: Path, recipe: Recipe) -> NetworkPolicy:
     bound = 255 if dtype == np.uint8 else np.inf
     space = spaces.Box(-bound if dtype.kind == "f" else 0, bound, shape, dtype.type)
     network = recipe.network(space, manifest["num_actions"], config, torch.Generator())
+    network.load_state_dict(read_weights(folder, manifest, network), strict=False)
+    return player(recipe.name, config, manifest["env_id"], network, manifest["num_actions"])
+
+
+def read_weights(folder: Path, manifest: Mapping[str, Any], network: nn.Module) -> dict[str, Tensor]:
+    """Return the weights that a manifest speaks of, checked against it and against the network they are for.
+
+    Raises:
+        UserError: they are missing, damaged, another manifest's, or of other shapes; the file is named.
+    """
     weights = _read_tensors(folder / WEIGHTS, manifest["sha256"])
     for name, wanted in network.state_dict().items():
         found = tuple(weights[name].shape) if name in weights else "missing"
@@ -80,8 +112,7 @@ def load_agent(folder: Path, recipe: Recipe) -> NetworkPolicy:
             raise UserError(
                 f"{folder}: {WEIGHTS} does not fit {MANIFEST}: {name} is {found}, not {tuple(wanted.shape)}"
             )
-    network.load_state_dict(weights, strict=False)
-    return player(recipe.name, config, manifest["env_id"], network, manifest["num_actions"])
+    return weights
 
 
 def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
@@ -141,3 +172,25 @@ def load_learner(folder: Path, learner: Learner, updates: int) -> None:
     learner.optimizer.load_state_dict({**learner.optimizer.state_dict(), "state": state})
     learner.generator.set_state(parts["generator"]["state"])
     learner.updates = updates
+
+
+def save_state(folder: Path, learner: Learner, experience: Experience, counters: Mapping[str, Any]) -> None:
+    """Write all that going on exactly needs: learner, experience and the trainer's counters (JSON's types)."""
+    # the counters go first and come last: without them there is no state, so it is never a mixture
+    (folder / COUNTERS).unlink(missing_ok=True)
+    save_learner(folder, learner)
+    experience.save(folder)
+    write_json(folder / COUNTERS, {"format": FORMAT, **counters})
+
+
+@contextmanager
+def saved_counters(folder: Path) -> Iterator[dict[str, Any]]:
+    """Hand out the counters that `save_state` wrote; what then does not fit is a `UserError` that names the folder."""
+    if not (folder / COUNTERS).exists():
+        raise UserError(f"{folder}: no saved state here; only a run stopped by Ctrl-C can be resumed")
+    counters = read_json(folder / COUNTERS)
+    try:
+        yield counters
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        detail = " ".join(str(error).split())
+        raise UserError(f"{folder}: damaged, it does not fit the run's config.json ({detail})") from None

@@ -11,13 +11,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
+import torch
 
 from common.errors import UserError
 from common.files import read_json, write_json
 from learning.evaluate import EpisodeResult
+from learning.learner import Update
 
 FORMAT = 1
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,21 +42,24 @@ TAGS = {
     "learning": "time/learning",
 }
 METRIC_COLUMNS = ("agent_steps", "frames", "updates", "episodes", "wall_s", *TAGS)
-
+EVENT_COLUMNS = ("agent_steps", "frames", "wall_s", "name", "value", "source", "refused")
+MILESTONES = (0, 1, 10)  # per cent of the run, at which an agent is kept for films; 100 is the agent itself
 
 LIBRARIES = ("torch", "numpy", "numba", "gymnasium", "ale-py")
 
 
 class RunFolder:
-    """``config.json``, ``metrics.csv``, ``events.*``, ``eval.csv``, ``agent/`` and ``state/`` of one run."""
+    """One run: ``config.json``, ``metrics.csv``, ``eval.csv``, ``events.csv`` and TensorBoard's ``events.*``.
+
+    And folders: ``agent/`` plays, ``milestones/`` are earlier ones, ``state/`` goes on, ``live/`` is for who looks on.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config: dict[str, Any] = read_json(path / "config.json")
-        if self.config.get("format") != FORMAT:
-            raise UserError(
-                f"{path / 'config.json'}: format {self.config.get('format')} is not known; this version reads {FORMAT}"
-            )
+        known = self.config.get("format") if isinstance(self.config, dict) else None
+        if known != FORMAT:
+            raise UserError(f"{path / 'config.json'}: format {known} is not known; this version reads {FORMAT}")
         self._board: Any = None  # TensorBoard's writer, made when there is something to write
 
     @classmethod
@@ -78,6 +83,27 @@ class RunFolder:
     def state(self) -> Path:
         """The folder of all that going on needs besides."""
         return self.path / "state"
+
+    @property
+    def live(self) -> Path:
+        """The folder through which others look on; see `learning.live`."""
+        return self.path / "live"
+
+    def milestone(self, percent: int) -> Path:
+        """Return the folder of the agent as it was after ``percent`` per cent of the run."""
+        return self.path / "milestones" / str(percent)
+
+    def milestones_ahead(self, total: int, agent_steps: int) -> list[tuple[float, Path]]:
+        """Return at how many agent steps which milestones are still to be written, the next one first.
+
+        One that was missed (by a run of a time without them) is not made up for: it would be another agent.
+        """
+        ahead = [(total * percent / 100, self.milestone(percent)) for percent in MILESTONES]
+        return [(steps, folder) for steps, folder in ahead if steps >= agent_steps and not folder.exists()]
+
+    def log_event(self, row: Mapping[str, str | float]) -> None:
+        """Append one row to ``events.csv``: what a person changed while the run trained, or what was refused."""
+        _append(self.path / "events.csv", EVENT_COLUMNS, [row])
 
     def log(self, row: Mapping[str, float | int | None]) -> None:
         """Append one row to ``metrics.csv`` and its values to TensorBoard; None leaves a blank."""
@@ -109,6 +135,76 @@ class RunFolder:
         if self._board is not None:
             self._board.close()
             self._board = None
+
+
+class Tail:
+    """The rows of a CSV file that is still being written; a line is read when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._position = 0
+        self._columns: list[str] = []
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the rows that came since the last time."""
+        try:
+            if self.path.stat().st_size == self._position:
+                return []
+            with self.path.open("rb") as file:
+                file.seek(self._position)
+                data = file.read()
+        except OSError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._position += len(whole)
+        lines = list(csv.reader(whole.decode("utf-8", errors="replace").splitlines()))
+        if not self._columns and lines:
+            self._columns = lines.pop(0)
+        return [dict(zip(self._columns, line, strict=False)) for line in lines]
+
+
+class Broken(NamedTuple):
+    """A loss that is no number."""
+
+    loss: float
+    updates_ago: int  # 0: the last one
+
+
+class Unread:
+    """What the updates since the last row of metrics reported.
+
+    It is read in one go and seldom, so that a GPU need not wait for each update.
+    """
+
+    def __init__(self) -> None:
+        self._updates: list[Update] = []
+
+    def add(self, update: Update) -> None:
+        """Keep one update's report."""
+        self._updates.append(update)
+
+    def broken(self) -> Broken | None:
+        """Return the first loss that is not a number, or infinite; None if all are sound."""
+        if not self._updates:
+            return None
+        losses = torch.stack([update.loss for update in self._updates]).cpu()
+        broken = torch.nonzero(~torch.isfinite(losses)).flatten()
+        if not len(broken):
+            return None
+        return Broken(losses[broken[0]].item(), len(losses) - 1 - int(broken[0]))
+
+    def read(self) -> tuple[float | None, float | None]:
+        """Return mean loss and mean Q value, and forget them; None where nothing was learnt."""
+        if not self._updates:
+            return None, None
+        losses = torch.stack([update.loss for update in self._updates]).cpu()
+        q_values = torch.stack([update.q_values for update in self._updates])
+        self.clear()
+        return losses.mean().item(), q_values.mean().item()
+
+    def clear(self) -> None:
+        """Forget them."""
+        self._updates.clear()
 
 
 def _fresh(runs_dir: Path, stem: str) -> Path:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
 import envs
 from common.errors import UserError
-from common.files import read_json, write_json
 from learning import checkpoint
 from learning.config import LearnerConfig
 from learning.episodes import Episodes
-from learning.evaluate import EpisodeResult, evaluate
-from learning.learner import Learner, Update
+from learning.evaluate import evaluate
+from learning.learner import Learner
+from learning.live import WISHES, Broadcast, Watcher, Wishes, on_air
 from learning.policy import env_options, explore
 from learning.recipe import Recipe
-from learning.runfolder import RunFolder
+from learning.runfolder import RunFolder, Unread
 from learning.schedules import linear
 from learning.seeding import numpy_generator
 from learning.stopwatch import Stopwatch
@@ -55,16 +57,6 @@ class Plan:
         return env_options(self.env_id, self.config, evaluation)
 
 
-class Watcher(Protocol):
-    """Whoever looks on: a live display, plain lines, a test."""
-
-    def progress(self, row: dict[str, Any]) -> None:
-        """Receive one row of metrics."""
-
-    def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
-        """Receive the results of an evaluation."""
-
-
 class Trainer:
     """One training run, from its plan or from its saved state to the last evaluation."""
 
@@ -89,8 +81,10 @@ class Trainer:
         self.wall_before = 0.0  # seconds of the run before it was resumed
         self._began = time.perf_counter()
         self.recent: deque[tuple[float, int]] = deque(maxlen=100)
-        self.unread: list[Update] = []
+        self.unread = Unread()
         self.stop_requested = False
+        self.wishes = Wishes(config)  # of those who look on, in place of the schedules
+        self.announce: Callable[[str], None] = lambda line: None  # told what became of each wish
 
     @property
     def run_folder(self) -> RunFolder:
@@ -101,37 +95,66 @@ class Trainer:
     # ------------------------------------------------------------------ the loop
 
     def run(self, watcher: Watcher) -> bool:
-        """Train to the end or until ``stop_requested``; return whether the end was reached."""
-        config = self.plan.config
-        self._began = logged_at = time.perf_counter()
-        logged_steps = self.agent_steps
-        if not self.begun:
-            self.begin()
-        log_every = max(config.total_timesteps // LOGS_PER_RUN, config.num_envs)
-        eval_every = config.total_timesteps / self.plan.evaluations
-        while self.agent_steps < config.total_timesteps and not self.stop_requested:
+        """Train to the end or until ``stop_requested``; return whether the end was reached.
+
+        Raises:
+            UserError: the loss is no longer a number, or another process trains this very run.
+        """
+        live = self.run_folder.live
+        with on_air(live, lambda folder: self.save_agent(folder, durable=False)) as broadcast:
+            self._began = time.perf_counter()
+            if not self.begun:
+                self.begin()
+            self._train(watcher, broadcast)
+            self._check_losses()
+            finished = self.agent_steps >= self.plan.config.total_timesteps
+            if finished:
+                self._evaluate(watcher, self.plan.eval_episodes)
+                shutil.rmtree(self.run_folder.state, ignore_errors=True)  # of an earlier stop
+                with suppress(OSError):  # being written to, on Windows
+                    (live / WISHES).unlink(missing_ok=True)  # nothing is left to resume
+            else:
+                self.save_agent()
+                self.save_state()
+        self.run_folder.close()
+        self.episodes.close()
+        return finished
+
+    def _train(self, watcher: Watcher, broadcast: Broadcast) -> None:
+        """Step, log, evaluate and listen until the end or ``stop_requested``."""
+        total, num_envs = self.plan.config.total_timesteps, self.plan.config.num_envs
+        logged_at, logged_steps = time.perf_counter(), self.agent_steps
+        log_every, eval_every = max(total // LOGS_PER_RUN, num_envs), total / self.plan.evaluations
+        milestones = self.run_folder.milestones_ahead(total, self.agent_steps)
+        self._keep(milestones)
+        while self.agent_steps < total and not self.stop_requested:
             before = self.agent_steps
             self.step()
             now = self.agent_steps
+            if milestones and now >= milestones[0][0]:
+                self._keep(milestones)
             if now // log_every > before // log_every:
                 clock = time.perf_counter()
                 sps = (now - logged_steps) / max(clock - logged_at, 1e-9)
                 logged_at, logged_steps = clock, now
                 self._log(watcher, sps)
-            if now // eval_every > before // eval_every and now < config.total_timesteps:
+            if now // eval_every > before // eval_every and now < total:
                 self._evaluate(watcher, max(self.plan.eval_episodes // 5, 1))
                 logged_at, logged_steps = time.perf_counter(), now
-        finished = self.agent_steps >= config.total_timesteps
-        self._check_losses()
-        if finished:
-            self._evaluate(watcher, self.plan.eval_episodes)
-            shutil.rmtree(self.run_folder.state, ignore_errors=True)  # of an earlier stop; nothing is left to resume
-        else:
-            self.save_agent()
-            self.save_state()
-        self.run_folder.close()
-        self.episodes.close()
-        return finished
+            if broadcast.due() and broadcast.attend():
+                self._listen()
+
+    def _keep(self, milestones: list[tuple[float, Path]]) -> None:
+        """Write and strike off the milestones that are reached."""
+        while milestones and self.agent_steps >= milestones[0][0]:
+            self._check_losses()
+            self.save_agent(milestones.pop(0)[1])
+
+    def _listen(self) -> None:
+        """Do what those who look on wish, and record it."""
+        for event in self.wishes.read(self.run_folder.live / WISHES):
+            self.run_folder.log_event({**self._so_far, **event.row})
+            self.announce(f"{event} at {self.agent_steps:,} agent steps")
 
     def begin(self) -> None:
         """Start the first episodes."""
@@ -152,7 +175,7 @@ class Trainer:
             for batch in self.experience.batches(q_values):
                 update = self.learner.update(batch, self.learning_rate)
                 self.experience.learnt(batch, update.priority)
-                self.unread.append(update)
+                self.unread.add(update)
         with watch("environment"):
             step = self.episodes.receive()
             cut = step.terminated | step.life_lost if self.rules.life_loss_cuts else step.terminated
@@ -166,11 +189,15 @@ class Trainer:
     @property
     def epsilon(self) -> float:
         """Share of random actions now."""
+        if (wished := self.wishes.epsilon) is not None:
+            return wished
         return self.plan.config.epsilon(self.agent_steps - self.experience.warm_up)
 
     @property
     def learning_rate(self) -> float:
-        """Adam's step size now."""
+        """The optimiser's step size now."""
+        if (wished := self.wishes.learning_rate) is not None:
+            return wished
         config = self.plan.config
         return linear(config.learning_rate, config.final_learning_rate, config.total_timesteps, self.agent_steps)
 
@@ -180,43 +207,32 @@ class Trainer:
         return self.wall_before + time.perf_counter() - self._began
 
     @property
-    def _frames(self) -> int:
-        """Emulator frames so far."""
-        return self.agent_steps * self.rules.frames_per_step
+    def _so_far(self) -> dict[str, Any]:
+        """Where the run is, as every row of its files says it; frames are the emulator's."""
+        frames = self.agent_steps * self.rules.frames_per_step
+        return {"agent_steps": self.agent_steps, "frames": frames, "wall_s": round(self.wall_s, 2)}
 
     # ------------------------------------------------------------------ what is reported
 
-    def _check_losses(self) -> tuple[float | None, float | None]:
-        """Return mean loss and Q value since the last call; raise if one of the losses was not a number.
-
-        Losses are read in one go and seldom, so that a GPU need not wait for each. Nothing is saved
-        between two readings, so what is on disk is never poisoned.
-        """
-        if not self.unread:
-            return None, None
-        losses = torch.stack([update.loss for update in self.unread]).cpu()
-        q_values = torch.stack([update.q_values for update in self.unread]).mean().item()
-        broken = torch.nonzero(~torch.isfinite(losses)).flatten()
-        if len(broken):
-            update = self.learner.updates - len(losses) + int(broken[0]) + 1
+    def _check_losses(self) -> None:
+        """Raise if a loss was not a number; what stays on disk is never saved without this, so it is never poisoned."""
+        if broken := self.unread.broken():
+            update = self.learner.updates - broken.updates_ago
             raise UserError(
-                f"the loss became {losses[broken[0]].item()} at update {update:,} (agent step {self.agent_steps:,} or"
+                f"the loss became {broken.loss} at update {update:,} (agent step {self.agent_steps:,} or"
                 f" shortly before); the last sound agent and all metrics are in {self.run_folder.path};"
                 " a smaller --learning-rate usually helps"
             )
-        self.unread.clear()
-        return losses.mean().item(), q_values
 
     def _log(self, watcher: Watcher, sps: float) -> None:
-        loss, q_values = self._check_losses()
+        self._check_losses()
+        loss, q_values = self.unread.read()
         returns = [episode_return for episode_return, _ in self.recent]
         lengths = [length for _, length in self.recent]
         row = {
-            "agent_steps": self.agent_steps,
-            "frames": self._frames,
+            **self._so_far,
             "updates": self.learner.updates,
             "episodes": self.episodes.finished,
-            "wall_s": round(self.wall_s, 2),
             "episodic_return": round(float(np.mean(returns)), 4) if returns else None,
             "episodic_length": round(float(np.mean(lengths)), 1) if lengths else None,
             "sps": round(sps, 1),
@@ -232,48 +248,40 @@ class Trainer:
     def _evaluate(self, watcher: Watcher, episodes: int) -> None:
         """Judge the present network on environments of its own, then save it."""
         self._check_losses()
+        self.unread.clear()
         epsilon = self.policy.default_epsilon
         results = evaluate(self.policy, self.plan.env_id, episodes, epsilon, **self.policy.env_options)
-        self.run_folder.log_evaluation(results, self.agent_steps, self._frames, epsilon, self.rules.name)
-        mean = float(np.mean([result.episode_return for result in results]))
-        row = {"agent_steps": self.agent_steps, "frames": self._frames, "wall_s": round(self.wall_s, 2)}
-        self.run_folder.log({**row, "eval_return": mean})
+        now = self._so_far
+        self.run_folder.log_evaluation(results, now["agent_steps"], now["frames"], epsilon, self.rules.name)
+        self.run_folder.log({**now, "eval_return": float(np.mean([result.episode_return for result in results]))})
         self.save_agent()
         watcher.evaluated(self.agent_steps, results)
 
     # ------------------------------------------------------------------ what is kept
 
-    def save_agent(self) -> None:
-        """Write ``agent/``."""
-        checkpoint.save_agent(self.run_folder.agent, self.learner, self.plan.env_id, self.space, self.agent_steps)
+    def save_agent(self, folder: Path | None = None, durable: bool = True) -> None:
+        """Write ``agent/``, or the same into another folder."""
+        checkpoint.save_agent(
+            folder or self.run_folder.agent, self.learner, self.plan.env_id, self.space, self.agent_steps, durable
+        )
 
     def save_state(self) -> None:
         """Write ``state/``, with which `load_state` goes on exactly where this run is now."""
-        folder = self.run_folder.state
-        # the counters go first and come last: without them there is no state, so it is never a mixture
-        (folder / "counters.json").unlink(missing_ok=True)
-        checkpoint.save_learner(folder, self.learner)
-        self.experience.save(folder)
-        write_json(
-            folder / "counters.json",
-            {
-                "format": checkpoint.FORMAT,
-                "agent_steps": self.agent_steps,
-                "updates": self.learner.updates,
-                "wall_s": self.wall_s,
-                "recent": list(self.recent),
-                "episodes": self.episodes.state(),
-                "generators": {name: rng.bit_generator.state for name, rng in self.rng.items()},
-            },
-        )
+        counters = {
+            "agent_steps": self.agent_steps,
+            "updates": self.learner.updates,
+            "wall_s": self.wall_s,
+            "recent": list(self.recent),
+            "episodes": self.episodes.state(),
+            "generators": {name: rng.bit_generator.state for name, rng in self.rng.items()},
+            "wishes": self.wishes.state(),
+        }
+        checkpoint.save_state(self.run_folder.state, self.learner, self.experience, counters)
 
     def load_state(self) -> None:
         """Go on from ``state/``."""
         folder = self.run_folder.state
-        if not (folder / "counters.json").exists():
-            raise UserError(f"{folder}: no saved state here; only a run stopped by Ctrl-C can be resumed")
-        counters = read_json(folder / "counters.json")
-        try:
+        with checkpoint.saved_counters(folder) as counters:
             checkpoint.load_learner(folder, self.learner, counters["updates"])
             self.experience.load(folder)
             self.agent_steps, self.begun = counters["agent_steps"], True
@@ -282,6 +290,5 @@ class Trainer:
             self.episodes.load(counters["episodes"])
             for name, rng in self.rng.items():
                 rng.bit_generator.state = counters["generators"][name]
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-            detail = " ".join(str(error).split())
-            raise UserError(f"{folder}: damaged, it does not fit the run's config.json ({detail})") from None
+            if "wishes" in counters:  # older states have none
+                self.wishes.load(counters["wishes"])

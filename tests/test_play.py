@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -164,12 +165,52 @@ def test_a_seed_by_chance_is_said_and_gives_the_same_film_again(capsys: pytest.C
         (["ALE/Pogn-v5"], r"did you mean.*ALE/Pong-v5"),
         (["CartPole-v1", "--env-id", "Waterworld-v1"], "two environments"),
         (["--agent-file", "nothing.json", "--record", "a.png"], "no such run or agent"),
+        (["--attach", "newst"], "newst: no such run; train one first"),
+        (["--attach", "newest"], "there is no run in runs yet"),
+        (["runs/x", "--attach", "newest"], "a run and --attach are two players"),
+        (["--attach", "newest", "--film", "newest"], "--attach and --film are two players"),
+        (["--attach", "newest", "--human"], "--attach shows a run's agent where it learns; leave --human out"),
+        (["--film", "newest", "--env-id", "CartPole-v1"], "leave --env-id out"),
+        (["--film", "newest", "--episodes", "2"], "--film shows one episode of each agent"),
+        (["--film", "runs/x", "--record", "a.png"], "runs/x: no such run"),
     ],
 )
 def test_bad_input_is_refused(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         play.main(words)
     assert not Path("a.png").exists()
+
+
+def test_attached_to_a_run_that_has_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run_folder(tmp_path / "runs", "CartPole-v1__dqn__1__20261123-101530")
+    for words in (["newest", "--record", "a.png"], [folder.name]):
+        assert play.main(["--attach", *words, "--steps", "3", "--speed", "50"]) == 0
+        out = capsys.readouterr().out
+        assert "attached to runs/CartPole-v1__dqn__1__20261123-101530: the run has ended, step 100 of " in out
+        assert "dqn (the run has ended, step 100 of" in out
+    assert sorted(path.name for path in folder.iterdir()) == ["agent", "config.json"]  # left alone
+
+
+def test_attached_before_the_first_weights_the_window_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run_folder(tmp_path / "runs", "CartPole-v1__dqn__1__20261123-101530")
+    shutil.rmtree(folder / "agent")
+    assert play.main(["--attach", str(folder), "--steps", "3", "--speed", "50"]) == 0
+    assert "waiting for the first weights: none yet" in capsys.readouterr().out
+
+
+def test_a_film_of_a_training_lands_in_the_runs_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run_folder(tmp_path / "runs", "CartPole-v1__dqn__1__20261123-101530")
+    shutil.copytree(folder / "agent", folder / "milestones" / "0")
+    assert play.main(["--film", "newest", "--record", "a.gif", "--seed", "3"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"0 % of runs/{folder.name}, seed 3, epsilon 0\nwithout 1 %, 10 %, 100 %: the run is not ")
+    assert re.search(r"a\.gif: \d+ frames, .* MB; returns: 0 % \d+", out)
+    assert play.main(["--film", folder.name, "--steps", "2"]) == 0
+    (film,) = (folder / "videos").iterdir()
+    assert film.name in ("training.mp4", "training.gif")
+    with pytest.raises(UserError, match="the file exists; --overwrite replaces it"):
+        play.main(["--film", folder.name])
+    assert play.main(["--film", folder.name, "--steps", "2", "--overwrite"]) == 0
 
 
 def test_a_person_is_scored_and_recorded(

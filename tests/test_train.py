@@ -15,7 +15,8 @@ import pytest
 
 from agents.registry import AGENTS, VECTORS
 from common.errors import UserError
-from train import main
+from tests.learning.helpers import trainer
+from train import main, open_window
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = ["--total-timesteps", "3200", "--learning-starts", "500", "--capacity", "5000", "--eval-episodes", "5"]
@@ -190,3 +191,25 @@ def test_ctrl_c_saves_and_the_command_it_prints_goes_on(tmp_path: Path) -> None:
     resumed = train("--resume", folder)
     assert resumed.returncode == 0, resumed.stderr
     assert "evaluation at 12,000 agent steps" in resumed.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a screen")
+def test_the_window_is_another_process_and_may_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    run = trainer(tmp_path, "CartPole-v1")
+    lines: list[str] = []
+    run.announce = lines.append
+    open_window(run)
+    deadline = time.monotonic() + 120
+    while not lines and time.monotonic() < deadline:
+        time.sleep(0.05)
+    (line,) = lines
+    assert line.startswith("no window: there is no screen here; ")
+    assert line.endswith("; training goes on")
+    run.episodes.close()
+
+
+def test_watch_may_stand_beside_resume() -> None:
+    with pytest.raises(UserError, match=r"nowhere.config\.json: no such file"):
+        main(["--resume", "nowhere", "--watch"])

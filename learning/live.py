@@ -1,0 +1,292 @@
+"""Looking on while a run trains, from another process: the folder ``live/`` through which both sides talk.
+
+``running.json``  which process trains (`common.claim`); gone when it ends
+``watcher.json``  touched every second by whoever looks on
+``manifest.json``, ``network.safetensors``  the newest weights, as in ``agent/``; written only while somebody looks on
+``wishes.jsonl``  appended to by those who look on, a line a wish: ``{"time": 1763900000.5, "name": "epsilon",
+    "value": 0.1, "source": "window"}``; time in seconds since 1970, value null gives control back to the schedule
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import psutil
+
+from common import claim
+from common.errors import UserError, nearest
+from common.settings import Between, ranges
+from learning.checkpoint import MANIFEST, WEIGHTS
+from learning.config import LearnerConfig
+from learning.evaluate import EpisodeResult
+
+WATCHER, WISHES = "watcher.json", "wishes.jsonl"
+EPSILON, LEARNING_RATE, LEARNING = "epsilon", "learning_rate", "learning"
+LOOK_SECONDS = 1.0  # between two looks at whether somebody is there
+GRACE_SECONDS = 5.0  # after the last sign of life: a watcher may hang for a moment
+PUBLISH_SECONDS = 0.5  # at least, between two publications
+COST_SHARE = 0.01  # of the trainer's time that publishing may take
+MOST_BYTES = 65_536  # of wishes read at a time
+
+Value = float | bool | None
+
+
+class Watcher(Protocol):
+    """Whoever looks on in the trainer's own process: a live display, plain lines, a test."""
+
+    def progress(self, row: dict[str, Any]) -> None:
+        """Receive one row of metrics."""
+
+    def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
+        """Receive the results of an evaluation."""
+
+
+class Event(NamedTuple):
+    """What became of one wish."""
+
+    name: str
+    value: Value  # None: the schedule's again
+    source: str
+    refused: str = ""  # why
+
+    @property
+    def row(self) -> dict[str, str]:
+        """Return the columns that ``events.csv`` has of it; a refused value is in the reason."""
+        value = "" if self.refused else "schedule" if self.value is None else json.dumps(self.value)
+        return {"name": self.name, "value": value, "source": self.source, "refused": self.refused}
+
+    def __str__(self) -> str:
+        if self.refused:
+            return f"a wish of the {self.source} was refused: {self.refused}"
+        if self.name == LEARNING:
+            return f"learning {'stops' if self.value is False else 'goes on'} (the {self.source}'s wish)"
+        now = "follows its schedule again" if self.value is None else f"is {self.value:g} from now on"
+        return f"{self.name} {now} (the {self.source}'s wish)"
+
+
+class Wishes:
+    """What those who look on want in place of the schedules, as far as it can be had.
+
+    ``epsilon`` and ``learning_rate`` are numbers within the ranges of the settings. ``learning`` false makes steps of
+    size 0: all goes on as before, whatever the agent learns from, but the network stays as it is.
+    """
+
+    def __init__(self, config: LearnerConfig) -> None:
+        self.allowed = allowed(config)
+        self.in_force: dict[str, float | bool] = {}
+        self.position = 0  # bytes of the file read so far
+
+    @property
+    def epsilon(self) -> float | None:
+        """Share of random actions; None: the schedule's."""
+        return self.in_force.get(EPSILON)
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The optimiser's step size; None: the schedule's."""
+        return self.in_force.get(LEARNING_RATE) if self.in_force.get(LEARNING, True) else 0.0
+
+    def read(self, path: Path) -> list[Event]:
+        """Put new lines in force and return what became of them; of several for one name the last one counts."""
+        events = [self._judge(line) for line in self._new_lines(path) if line.strip()]
+        heard = {event.name: event for event in events if not event.refused}
+        for name, event in heard.items():
+            if event.value is None:
+                self.in_force.pop(name, None)
+            else:
+                self.in_force[name] = event.value
+        return [event for event in events if event.refused] + list(heard.values())
+
+    def _new_lines(self, path: Path) -> list[bytes]:
+        """Return the whole lines that were appended since the last time."""
+        try:
+            size = path.stat().st_size
+            if size < self.position:
+                self.position = 0  # this is another file
+            if size == self.position:
+                return []
+            with path.open("rb") as file:
+                file.seek(self.position)
+                data = file.read(MOST_BYTES)
+        except FileNotFoundError:
+            self.position = 0
+            return []
+        except OSError:  # held by its writer, as happens on Windows: next time
+            return []
+        end = data.rfind(b"\n") + 1
+        if not end and len(data) == MOST_BYTES:
+            end = len(data)  # no wish is that long
+        self.position += end
+        return data[:end].splitlines()
+
+    def _judge(self, line: bytes) -> Event:
+        try:
+            wish: Any = json.loads(line)
+            name, value, source = wish["name"], wish["value"], wish.get("source", "window")
+            if not (isinstance(name, str) and isinstance(source, str)):
+                raise TypeError
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            text = line[:60].decode(errors="replace")
+            return Event("", None, "window", f"not a wish with a name and a value: {text!r}")
+        reason = refusal(name, value, self.allowed)
+        return Event(name[:40], None if reason else value, source[:40], reason)
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load` needs, as JSON's types."""
+        return {"in_force": self.in_force, "position": self.position}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Put in force what was; `ValueError` for what can't be."""
+        for name, value in state["in_force"].items():
+            if reason := refusal(name, value, self.allowed):
+                raise ValueError(reason)
+        self.in_force, self.position = dict(state["in_force"]), int(state["position"])
+
+
+def allowed(config: LearnerConfig) -> dict[str, Between]:
+    """Return the range of each number that can be wished for."""
+    known = ranges(config)
+    return {EPSILON: known["epsilon_final"], LEARNING_RATE: known["learning_rate"]}
+
+
+def refusal(name: str, value: Any, allowed: Mapping[str, Between]) -> str:
+    """Return in words why a wish can't be had; empty if it can."""
+    if name not in (*allowed, LEARNING):
+        return f"unknown wish '{name[:40]}'; did you mean {nearest(name[:40], (*allowed, LEARNING))}?"
+    if value is None or (name == LEARNING and isinstance(value, bool)):
+        return ""
+    if name == LEARNING:
+        return "learning is true or false"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{name} is a number"
+    try:
+        fits = allowed[name].holds(value)
+    except OverflowError:  # whole numbers have no end
+        fits = False
+    return "" if fits else f"{name} {str(value)[:40]} is out of range; allowed: {allowed[name]}"
+
+
+class Broadcast:
+    """The trainer's side: looks once a second whether somebody watches, and only then publishes.
+
+    A publication that took s seconds is followed by none for s / `COST_SHARE` seconds, so that attaching costs no
+    more than that share of the time. Without a watcher all this is a look at the clock.
+    """
+
+    def __init__(
+        self, live: Path, publish: Callable[[Path], None], clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        """``publish`` writes the weights into the folder that it is given; what lies there of a killed run goes."""
+        self.live, self._publish, self._clock = live, publish, clock
+        self._watched_until = self._next_publish = self._next_look = self._next = clock()
+        self._beat = self._last_beat()  # one that was left behind is no sign of life
+        self.close()
+
+    def due(self) -> bool:
+        """Return whether it is time for `attend`."""
+        return self._clock() >= self._next
+
+    def attend(self) -> bool:
+        """Publish if somebody watches and it is time; return whether it is time to read wishes."""
+        now = self._clock()
+        if looked := now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            self._look(now)
+        if (watched := now < self._watched_until) and now >= self._next_publish:
+            self._publish_now()
+        elif self._published and not watched:
+            self.close()  # whoever comes next shall not take old weights for live ones
+        self._next = min(self._next_look, self._next_publish) if watched else self._next_look
+        return looked
+
+    def _look(self, now: float) -> None:
+        beat = self._last_beat()
+        if beat is None:
+            self._watched_until = now
+        elif beat != self._beat:  # compared with itself and not with our clock, which may be another machine's
+            self._watched_until = now + GRACE_SECONDS
+        self._beat = beat
+
+    def _last_beat(self) -> int | None:
+        try:
+            return (self.live / WATCHER).stat().st_mtime_ns
+        except OSError:
+            return None
+
+    def _publish_now(self) -> None:
+        began = self._clock()
+        with suppress(OSError):  # full, or read at this very moment on Windows: nobody's training stops for that
+            self._publish(self.live)
+            self._published = True
+        now = self._clock()
+        self._next_publish = now + max(PUBLISH_SECONDS, (now - began) / COST_SHARE)
+
+    def close(self) -> None:
+        """Take the weights away: ``agent/`` is as new."""
+        self._published = False
+        for name in (MANIFEST, WEIGHTS):
+            with suppress(OSError):  # being read, on Windows
+                (self.live / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def on_air(live: Path, publish: Callable[[Path], None]) -> Iterator[Broadcast]:
+    """Hold a run while it trains, so that nobody else trains it, and clear up in ``live/`` afterwards.
+
+    Raises:
+        UserError: another process trains this run.
+    """
+    with claim.claimed(live):
+        broadcast = Broadcast(live, publish)
+        try:
+            yield broadcast
+        finally:
+            broadcast.close()
+    tidy(live)
+
+
+# ------------------------------------------------------------------ the side of those who look on
+
+
+def trains_now(live: Path) -> bool:
+    """Return whether a process trains this run, on this machine."""
+    try:
+        return bool(claim.living(live / claim.FILE))
+    except (UserError, psutil.Error, ValueError, TypeError):
+        return False
+
+
+def beat(live: Path) -> None:
+    """Give a sign of life; `OSError` where the run's folder is gone or can't be written to."""
+    live.mkdir(exist_ok=True)
+    (live / WATCHER).write_text(json.dumps({"time": time.time(), "pid": os.getpid()}) + "\n", encoding="utf-8")
+
+
+def leave(live: Path) -> None:
+    """Take the sign of life away."""
+    with suppress(OSError):
+        (live / WATCHER).unlink(missing_ok=True)
+    tidy(live)
+
+
+def append_wish(live: Path, name: str, value: Value, source: str = "window") -> None:
+    """Write a wish down for the trainer; `OSError` where that can't be done."""
+    line = json.dumps({"time": round(time.time(), 3), "name": name, "value": value, "source": source})
+    # one write at the end of the file, whoever else writes; the first line end closes what another left unfinished
+    file = os.open(live / WISHES, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(file, f"\n{line}\n".encode())
+    finally:
+        os.close(file)
+
+
+def tidy(live: Path) -> None:
+    """Remove the folder if nothing is left in it."""
+    with suppress(OSError):
+        live.rmdir()

@@ -1,0 +1,396 @@
+"""Looking on from outside: what is published when, what may be wished, and that training stays what it is."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from common import claim
+from common.errors import UserError
+from common.files import write_json
+from learning import live
+from learning.checkpoint import MANIFEST, WEIGHTS, read_manifest
+from learning.live import COST_SHARE, GRACE_SECONDS, Broadcast, Wishes
+from learning.runfolder import RunFolder, Tail
+from learning.trainer import Trainer
+from tests.learning.helpers import Onlooker, plan, trainer
+
+CARTPOLE = "CartPole-v1"
+
+
+def equal(one: Trainer, other: Trainer) -> bool:
+    weights, others = (run.learner.online.state_dict() for run in (one, other))
+    return all(torch.equal(value, others[name]) for name, value in weights.items())
+
+
+def short(folder: Path, agent: str = "dqn") -> Trainer:
+    """Return a run of 240 agent steps, with a row of metrics each time that all environments have stepped."""
+    return trainer(folder, CARTPOLE, agent, total_timesteps=240, learning_starts=60, epsilon_steps=100, replay_ratio=2)
+
+
+class Busy(Onlooker):
+    """Watches from outside all the time, and wishes at some rows of metrics."""
+
+    def __init__(self, run: Trainer, wishes: dict[int, list[tuple[str, Any]]] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.trainer = run
+        self.wishes = wishes or {}
+        self.published: list[int] = []
+
+    def progress(self, row: dict[str, Any]) -> None:
+        assert self.trainer is not None
+        folder = self.trainer.run_folder.live
+        live.beat(folder)
+        os.utime(folder / live.WATCHER, ns=(0, len(self.rows) + 1))  # also where the clock is coarse
+        if (folder / MANIFEST).exists():
+            self.published.append(read_manifest(folder)["agent_steps"])
+        for name, value in self.wishes.get(row["agent_steps"], []):
+            live.append_wish(folder, name, value)
+        super().progress(row)
+
+
+@pytest.fixture
+def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a trainer look and publish at every step."""
+    monkeypatch.setattr(live, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(live, "PUBLISH_SECONDS", 0.0)
+    monkeypatch.setattr(live, "COST_SHARE", 1e9)
+
+
+# ---------------------------------------------------------------------- the same training
+
+
+@pytest.mark.usefixtures("_eager")
+@pytest.mark.parametrize("agent", ["dqn", "rainbow", "pqn", "stream_q"])
+def test_a_watched_run_is_the_unwatched_one_bit_for_bit(agent: str, tmp_path: Path) -> None:
+    alone, watched = (short(tmp_path, agent) for _ in range(2))
+    heard, busy = Onlooker(), Busy(watched)
+    assert alone.run(heard)
+    assert watched.run(busy)
+    assert equal(alone, watched)
+    assert heard.evaluations == busy.evaluations
+    for row, again in zip(heard.rows, busy.rows, strict=True):
+        for column in ("agent_steps", "episodic_return", "td_loss", "q_values", "epsilon", "learning_rate", "updates"):
+            assert row[column] == again[column]
+    assert len(busy.published) > 20
+    assert busy.published == sorted(busy.published)
+    assert not (watched.run_folder.path / "events.csv").exists()
+    # what is left is the watcher's own sign of life, which it takes away itself
+    assert [path.name for path in watched.run_folder.live.iterdir()] == [live.WATCHER]
+    live.leave(watched.run_folder.live)
+    assert not watched.run_folder.live.exists()
+    assert not alone.run_folder.live.exists()
+
+
+@pytest.mark.parametrize("total", [2_000, 20])
+def test_milestones_are_kept_once(total: int, tmp_path: Path) -> None:
+    run = trainer(tmp_path, CARTPOLE, total_timesteps=total)
+    onlooker = Onlooker(stop_at=total // 20)
+    onlooker.trainer = run
+    run.run(onlooker)  # 5 %
+    folder = run.run_folder
+    steps = {percent: folder.milestone(percent) / MANIFEST for percent in (0, 1, 10)}
+    if total == 2_000:
+        assert not steps[10].exists()
+    before = {percent: path.stat().st_mtime_ns for percent, path in steps.items() if path.exists()}
+    resumed = Trainer(run.plan, RunFolder(folder.path))
+    if not run.agent_steps >= total:
+        resumed.load_state()
+        resumed.run(Onlooker())
+    assert {percent: steps[percent].stat().st_mtime_ns for percent in before} == before
+    reached = {percent: json.loads(path.read_text())["agent_steps"] for percent, path in steps.items()}
+    assert reached == ({0: 0, 1: 20, 10: 200} if total == 2_000 else {0: 0, 1: 4, 10: 4})
+
+
+def test_a_milestone_that_was_missed_is_not_made_up_for(tmp_path: Path) -> None:
+    """A run of a time before films, stopped at 5 %, has 10 % only: at 5 % it is neither at 0 nor at 1 %."""
+    folder = RunFolder.create(tmp_path, CARTPOLE, "dqn", 1, {})
+    assert folder.milestones_ahead(2_000, 100) == [(200.0, folder.milestone(10))]
+    assert [steps for steps, _ in folder.milestones_ahead(2_000, 0)] == [0.0, 20.0, 200.0]
+
+
+# ---------------------------------------------------------------------- what it costs
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def broadcast(folder: Path, seconds: float) -> tuple[Broadcast, Clock, list[float]]:
+    """Return a broadcast whose publications take so long, its clock, and when they began."""
+    clock, began = Clock(), []
+
+    def publish(where: Path) -> None:
+        assert where == folder
+        (where / MANIFEST).write_text("{}")
+        began.append(clock.now)
+        clock.now += seconds
+
+    folder.mkdir()
+    return Broadcast(folder, publish, clock), clock, began
+
+
+def passes(air: Broadcast, clock: Clock, seconds: float, beat: Callable[[], None] = lambda: None) -> int:
+    """Let time pass in steps of training of 10 ms; return how often the trainer was disturbed."""
+    end, last, attended = clock.now + seconds, clock.now - 1.0, 0
+    while clock.now < end:
+        if clock.now - last >= 1.0:
+            last = clock.now
+            beat()
+        clock.now += 0.01
+        if air.due():
+            air.attend()
+            attended += 1
+    return attended
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0.0001, 0.5), (0.004, 0.5), (0.02, 2.0), (0.5, 50.0)])
+def test_publishing_takes_at_most_its_share(seconds: float, most: float, tmp_path: Path) -> None:
+    air, clock, began = broadcast(tmp_path / "live", seconds)
+    beats = 0
+
+    def beat() -> None:
+        nonlocal beats
+        beats += 1
+        live.beat(air.live)
+        os.utime(air.live / live.WATCHER, ns=(0, beats))
+
+    passes(air, clock, 300.0, beat)
+    assert seconds * len(began) <= COST_SHARE * 300.0 + seconds
+    gaps = [later - earlier for earlier, later in itertools.pairwise(began)]
+    assert min(gaps) >= 0.5
+    assert max(gaps) <= most + seconds + 0.03  # and no less often than that allows
+
+
+def test_nobody_watches_nothing_is_published(tmp_path: Path) -> None:
+    air, clock, began = broadcast(tmp_path / "live", 0.01)
+    assert passes(air, clock, 60.0) in (59, 60, 61)  # a look a second
+    assert began == []
+
+
+def test_who_died_is_not_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "live"
+    folder.mkdir()
+    live.beat(folder)  # left behind by a watcher that was killed
+    air = Broadcast(folder, lambda where: pytest.fail("nobody watches"), clock := Clock())
+    passes(air, clock, 20.0)
+    (tmp_path / "other").mkdir()
+    air, clock, began = broadcast(tmp_path / "other" / "live", 0.001)
+    live.beat(air.live)
+    passes(air, clock, 20.0)  # one sign of life, then no more
+    assert 1 <= len(began) <= GRACE_SECONDS / 0.5 + 1
+    live.beat(air.live)
+    os.utime(air.live / live.WATCHER, ns=(0, 7))
+    count = len(began)
+    passes(air, clock, 1.5)
+    assert len(began) > count
+    assert (air.live / MANIFEST).exists()
+    live.leave(air.live)
+    passes(air, clock, 1.0)
+    count = len(began)
+    passes(air, clock, 20.0)
+    assert len(began) == count
+    assert not (air.live / MANIFEST).exists()  # nobody will take it for the newest
+
+
+def test_a_full_disc_stops_no_training(tmp_path: Path) -> None:
+    def full(where: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "live").mkdir()
+    air = Broadcast(tmp_path / "live", full, clock := Clock())
+    live.beat(air.live)
+    passes(air, clock, 10.0)
+
+
+def test_weights_of_a_killed_run_are_taken_away(tmp_path: Path) -> None:
+    folder = tmp_path / "live"
+    folder.mkdir()
+    for name in (MANIFEST, WEIGHTS):
+        (folder / name).write_text("old")
+    Broadcast(folder, lambda where: None)
+    assert list(folder.iterdir()) == []
+
+
+def test_one_process_at_a_time_trains_a_run(tmp_path: Path) -> None:
+    import psutil
+
+    run = trainer(tmp_path, CARTPOLE, total_timesteps=100)
+    other = psutil.Process(os.getppid())
+    write_json(run.run_folder.live / claim.FILE, [[other.pid, other.create_time()]])
+    assert live.trains_now(run.run_folder.live)
+    with pytest.raises(UserError, match=f"process {other.pid} is at work there"):
+        run.run(Onlooker())
+    write_json(run.run_folder.live / claim.FILE, [[other.pid, other.create_time() - 100]])  # another's, long dead
+    assert not live.trains_now(run.run_folder.live)
+    assert run.run(Onlooker())
+
+
+# ---------------------------------------------------------------------- wishes
+
+
+def wishes() -> Wishes:
+    return Wishes(plan(CARTPOLE).config)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("not JSON", "not a wish with a name and a value: 'not JSON'"),
+        ("[1, 2]", "not a wish"),
+        ("17", "not a wish"),
+        ('{"name": "epsilon"}', "not a wish"),
+        ('{"name": 3, "value": 1}', "not a wish"),
+        ('{"name": "epsilon", "value": 1, "source": 4}', "not a wish"),
+        ("[" * 5_000, "not a wish"),
+        ('{"name": "epsilon", "value": 1.5}', "epsilon 1.5 is out of range; allowed: 0 to 1"),
+        ('{"name": "epsilon", "value": -0.1}', "out of range"),
+        ('{"name": "epsilon", "value": NaN}', "epsilon nan is out of range"),
+        ('{"name": "epsilon", "value": true}', "epsilon is a number"),
+        ('{"name": "epsilon", "value": "0.5"}', "epsilon is a number"),
+        ('{"name": "epsilon", "value": 1' + "0" * 400 + "}", "out of range"),
+        ('{"name": "learning_rate", "value": 0}', "learning_rate 0 is out of range; allowed: 1e-08 to 1"),
+        ('{"name": "learning", "value": 1}', "learning is true or false"),
+        ('{"name": "epsilo", "value": 0.5}', "unknown wish 'epsilo'; did you mean epsilon"),
+    ],
+)
+def test_what_can_not_be_had_is_refused_with_the_reason(line: str, reason: str, tmp_path: Path) -> None:
+    wanted = wishes()
+    path = tmp_path / live.WISHES
+    path.write_text(line + "\n")
+    (event,) = wanted.read(path)
+    assert reason in event.refused
+    assert event.row["value"] == ""
+    assert str(event).startswith("a wish of the window was refused: ")
+    assert wanted.in_force == {}
+    assert wanted.read(path) == []
+
+
+def test_of_several_wishes_the_last_one_counts_and_null_gives_control_back(tmp_path: Path) -> None:
+    wanted, folder = wishes(), tmp_path
+    path = folder / live.WISHES
+    for value in (0.1, 0.2, 0.3):
+        live.append_wish(folder, "epsilon", value)
+    live.append_wish(folder, "learning_rate", 0.01, source="test")
+    epsilon, rate = wanted.read(path)
+    assert (epsilon.name, epsilon.value, rate.source) == ("epsilon", 0.3, "test")
+    assert str(epsilon) == "epsilon is 0.3 from now on (the window's wish)"
+    assert (wanted.epsilon, wanted.learning_rate) == (0.3, 0.01)
+    live.append_wish(folder, "learning", False)
+    assert str(wanted.read(path)[0]) == "learning stops (the window's wish)"
+    assert wanted.learning_rate == 0.0
+    for name in ("epsilon", "learning"):
+        live.append_wish(folder, name, None)
+    assert [str(event) for event in wanted.read(path)] == [
+        "epsilon follows its schedule again (the window's wish)",
+        "learning goes on (the window's wish)",
+    ]
+    assert (wanted.epsilon, wanted.learning_rate) == (None, 0.01)
+
+
+def test_lines_are_read_whole_and_once(tmp_path: Path) -> None:
+    wanted, path = wishes(), tmp_path / live.WISHES
+    assert wanted.read(path) == []
+    path.write_text('{"name": "epsilon", "value": 0.5')
+    assert wanted.read(path) == []  # still being written
+    live.append_wish(tmp_path, "epsilon", 0.25)  # its writer died: the next line is not lost
+    assert [event.value for event in wanted.read(path)] == [None, 0.25]
+    path.write_text('{"name": "epsilon", "value": 0.75}\n')  # another file
+    assert [event.value for event in wanted.read(path)] == [0.75]
+    path.write_bytes(b"\xff" * 200_000 + b'\n{"name": "epsilon", "value": 0.5}\n')
+    for _ in range(4):
+        events = wanted.read(path)
+    assert [event.value for event in events if not event.refused] == [0.5]
+    path.unlink()
+    assert wanted.read(path) == []
+    live.append_wish(tmp_path, "epsilon", 0.125)
+    assert wanted.read(path)[0].value == 0.125
+
+
+@pytest.mark.usefixtures("_eager")
+def test_wishes_in_force_survive_a_stop_bit_for_bit(tmp_path: Path) -> None:
+    asked: dict[int, list[tuple[str, Any]]] = {
+        100: [("epsilon", 0.9), ("learning_rate", 0.002)], 120: [("epsilon", 7)], 200: [("learning_rate", None)],
+    }  # fmt: skip
+    whole, stopped = (short(tmp_path) for _ in range(2))
+    lines: list[str] = []
+    whole.announce = lines.append
+    unstopped, first = Busy(whole, asked), Busy(stopped, asked, stop_at=160)
+    assert whole.run(unstopped)
+    assert not stopped.run(first)
+    resumed = Trainer(stopped.plan, RunFolder(stopped.run_folder.path))
+    resumed.load_state()
+    assert (resumed.epsilon, resumed.learning_rate) == (0.9, 0.002)
+    second = Busy(resumed, asked)
+    assert resumed.run(second)
+    assert equal(whole, resumed)
+    rows, alone = [*first.rows, *second.rows], Onlooker()
+    short(tmp_path).run(alone)
+    for row, again in zip(unstopped.rows, rows, strict=True):
+        assert (row["epsilon"], row["learning_rate"]) == (again["epsilon"], again["learning_rate"])
+    for row, untouched in zip(rows, alone.rows, strict=True):
+        at = row["agent_steps"]
+        assert row["epsilon"] == (0.9 if at > 100 else untouched["epsilon"])
+        assert row["learning_rate"] == (0.002 if 100 < at <= 200 else untouched["learning_rate"])
+    with (resumed.run_folder.path / "events.csv").open(newline="") as file:
+        events = list(csv.DictReader(file))
+    assert [(event["agent_steps"], event["name"], event["value"]) for event in events] == [
+        ("100", "epsilon", "0.9"), ("100", "learning_rate", "0.002"), ("120", "epsilon", ""),
+        ("200", "learning_rate", "schedule"),
+    ]  # fmt: skip
+    assert "epsilon 7 is out of range" in events[2]["refused"]
+    assert lines[0] == "epsilon is 0.9 from now on (the window's wish) at 100 agent steps"
+    assert Tail(whole.run_folder.path / "events.csv").rows()[0]["value"] == "0.9"
+    assert not (resumed.run_folder.live / live.WISHES).exists()  # nothing is left to resume
+
+
+@pytest.mark.usefixtures("_eager")
+@pytest.mark.parametrize("agent", ["dqn", "btr", "pqn", "stream_q"])
+def test_learning_can_be_stopped_and_goes_on(agent: str, tmp_path: Path) -> None:
+    run = short(tmp_path, agent)
+    kept: list[dict[str, torch.Tensor]] = []
+
+    class Keep(Busy):
+        def progress(self, row: dict[str, Any]) -> None:
+            kept.append({name: value.clone() for name, value in run.learner.online.named_parameters()})
+            super().progress(row)
+
+    watcher = Keep(run, {120: [("learning", False)], 160: [("learning", True)]})
+    run.run(watcher)
+    at = {row["agent_steps"]: weights for row, weights in zip(watcher.rows, kept, strict=True)}
+
+    def same(one: int, other: int) -> bool:
+        return all(torch.equal(value, at[other][name]) for name, value in at[one].items())
+
+    assert not same(80, 120)
+    assert same(124, 160)
+    assert not same(160, 240)
+    assert watcher.rows[-1]["learning_rate"] > 0
+
+
+def test_a_state_with_a_wish_out_of_range_is_named(tmp_path: Path) -> None:
+    run = trainer(tmp_path, CARTPOLE, total_timesteps=400)
+    run.stop_requested = True
+    run.run(Onlooker())
+    path = run.run_folder.state / "counters.json"
+    counters = json.loads(path.read_text())
+    assert counters["wishes"] == {"in_force": {}, "position": 0}
+    path.write_text(json.dumps({**counters, "wishes": {"in_force": {"epsilon": 3}, "position": 0}}))
+    with pytest.raises(UserError, match=r"damaged, .*epsilon 3 is out of range"):
+        Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()
+    path.write_text(json.dumps({key: value for key, value in counters.items() if key != "wishes"}))
+    Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()  # of a time before wishes
