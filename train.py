@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal, get_type_hints
 
 import torch
@@ -26,6 +24,7 @@ from agents.catalogue import print_catalogue
 from common.cli import parse, run
 from common.errors import UserError
 from common.settings import Between, check_given
+from common.signals import on_signal
 from learning.budget import fit, seconds_of
 from learning.checkpoint import config_from
 from learning.config import FamilyConfig, LearnerConfig, ReplayConfig
@@ -225,17 +224,13 @@ def resume(path: Path, console: Console) -> Trainer:
 def stop_on_signal(trainer: Trainer) -> Iterator[None]:
     """Let Ctrl-C (or a polite kill) end the run after the present step; a second one ends it at once."""
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask() -> None:
         if trainer.stop_requested:
             raise KeyboardInterrupt
         trainer.stop_requested = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with on_signal(ask):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def open_window(trainer: Trainer) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import IO, Protocol
 
 from common.errors import UserError
+from common.signals import on_signal
 
 POLL_SECONDS = 0.2
 
@@ -155,15 +155,11 @@ class Pool:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        def ask(number: int, frame: FrameType | None) -> None:
+        def ask() -> None:
             self.asked += 1
 
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with on_signal(ask):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def last_line(log: Path, most: int = 20_000) -> str:
