@@ -28,3 +28,9 @@ def ordinary_numbers() -> Iterator[None]:
     """Undo what `train.main` sets for its process: Hypothesis wants its denormal numbers back."""
     yield
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every window be a first one, and leave none of the tester's own settings touched."""
+    monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))

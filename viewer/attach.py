@@ -139,6 +139,11 @@ class LiveAgent:
             self._tell()
         return self._shown is not None
 
+    @property
+    def weights_version(self) -> int:
+        """Return a number that changes when the network does."""
+        return -1 if self._shown is None else self._shown.agent_steps
+
     # ------------------------------------------------------------------ the run
 
     def status(self) -> Status:

@@ -113,6 +113,10 @@ class Canvas:
         """Return where a point lies on the surface."""
         return round(self.origin[0] + x * self.scale), round(self.origin[1] + y * self.scale)
 
+    def logical(self, x: float, y: float) -> tuple[float, float]:
+        """Return the logical point at a pixel of the surface."""
+        return (x - self.origin[0]) / self.scale, (y - self.origin[1]) / self.scale
+
     def window(self, area: Area) -> pygame.Surface:
         """Return the part of the surface below an area, to draw on in real pixels."""
         return self.surface.subsurface(self.pixels(area).clip(self.surface.get_rect()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from viewer.keys import Keys
 from viewer.session import AGENT, HUMAN, Session
 
@@ -11,7 +13,8 @@ HAND_BACK_SECONDS = 2.0  # after the last key was let go
 class Hands:
     """Keeps the keys held and lets them take over and hand back.
 
-    ``locked``: the person keeps control whatever happens. Times are seconds of any steady clock.
+    ``locked``: the person keeps control whatever happens. Times are seconds of any steady clock. As a guest the
+    person steers a body of their own in the agent's world, and nobody takes over anything.
     """
 
     def __init__(self, session: Session, keys: Keys, *, locked: bool = False) -> None:
@@ -21,6 +24,7 @@ class Hands:
         self._pressed: dict[str, int] = {}  # in the order of pressing: the steps made before
         self._let_go: set[str] = set()
         self._idle = 0.0
+        self.guest = False
         if self.locked:
             session.take_over()
 
@@ -36,7 +40,7 @@ class Hands:
         self._pressed.pop(key, None)
         self._let_go.discard(key)
         self._pressed[key] = self.session.total_steps
-        if key in self.keys.known:
+        if key in self.keys.known and not self.guest:
             self.session.take_over()
         self.update(0.0)
         return key in self.keys.known
@@ -64,6 +68,9 @@ class Hands:
         for key in [key for key in self._let_go if self._pressed[key] < session.total_steps]:
             del self._pressed[key]
             self._let_go.remove(key)
+        if self.guest:
+            action = self.keys.action(list(self._pressed))
+            self._world.guest_action = self._world.coast if action is None else action
         if session.control == AGENT:
             return
         session.human_action = self.keys.action(list(self._pressed))
@@ -74,6 +81,21 @@ class Hands:
         if self._idle >= HAND_BACK_SECONDS:
             self._idle = 0.0
             session.hand_back()
+
+    @property
+    def _world(self) -> Any:
+        return self.session.env.unwrapped
+
+    def toggle_guest(self) -> str:
+        """Join the agent's world as a second player, or leave it; return what that means."""
+        self.session.hand_back()
+        self.guest = not self.guest
+        if not self.guest:
+            self._world.leave()
+            return "you left"
+        self._world.join()
+        self.update(0.0)
+        return "you joined: the arrow is you; the agent does not see you"
 
     @property
     def hands_back_in(self) -> float | None:

@@ -110,11 +110,17 @@ def named_env(given: str, runs_dir: Path) -> str | None:
 
 def trained_in(env_id: str, runs_dir: Path) -> Path | None:
     """Return the newest run in that environment that has an agent, else one that ships; None without any."""
-    for folder in (runs_dir, PRETRAINED):
-        runs = [run for run in _with_agents(folder) if _env_of(run) == env_id]
-        if runs:
-            return max(runs, key=_started)
-    return None
+    return next(iter(all_trained_in(env_id, runs_dir)), None)
+
+
+def all_trained_in(env_id: str, runs_dir: Path) -> list[Path]:
+    """Return the runs in that environment that have agents, the newest first, and last those that ship."""
+    return [
+        run
+        for folder in (runs_dir, PRETRAINED)
+        for run in sorted(_with_agents(folder), key=_started, reverse=True)
+        if _env_of(run) == env_id
+    ]
 
 
 def _env_of(run_folder: Path) -> str:

@@ -6,13 +6,14 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from viewer.axis import Axis
 from viewer.stillness import Stillness
 from viewer.timeline import Score as Score
 from viewer.timeline import Step, Timeline
@@ -21,13 +22,29 @@ from viewer.truth import meter_for
 if TYPE_CHECKING:  # a person plays without torch
     from learning.insight import Reader
     from learning.policy import Policy, Training
+    from viewer.explain import Expect
 
 AGENT, HUMAN = "agent", "human"
-SPEEDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, math.inf)
 TICK_SECONDS = 0.03  # one tick of Karpathy's demos at normal speed
 REST_SECONDS = 1.5  # how long a finished episode stays in sight, at speed 1 or less
 HISTORY = 10_000  # steps kept; a Waterworld episode has 1000
-AXIS_CALMS = 0.02  # the bars' axis comes back by this share a state after an outlier has widened it
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """A policy that learns from what is played before its eyes."""
+
+    def begins(self, obs: NDArray[Any]) -> None:
+        """Hear of an episode's first observation (...), or that what comes next does not follow from what was."""
+        ...
+
+    def lived(
+        self, obs: NDArray[Any], action: int, reward: float, terminated: bool, truncated: bool, life_lost: bool,
+        next_obs: NDArray[Any],
+    ) -> None:  # fmt: skip
+        """Hear of a step, whoever made it."""
+        ...
 
 
 class Session:
@@ -35,7 +52,8 @@ class Session:
 
     Episode k starts with seed ``seed + k``, always explicitly. ``version`` grows with every change
     of the environment, so that drawing knows whether something is new. Every step goes into ``timeline``,
-    and into ``truth`` if the policy tells by which discount it expects (else that is None).
+    and into ``truth`` if the policy tells by which discount it expects (else that is None). A policy that learns
+    (`Learns`) is told of every step, whoever made it.
     """
 
     def __init__(
@@ -54,7 +72,7 @@ class Session:
         Raises:
             UserError: the policy does not fit the environment's observations or actions.
         """
-        self.env, self.policy = env, policy
+        self.env = env
         self.seed, self.epsilon = seed, epsilon
         self.num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
         self.action_names = tuple(action_names or (str(action) for action in range(self.num_actions)))
@@ -69,15 +87,42 @@ class Session:
         self.results: deque[Score] = deque(maxlen=1000)
         self.total_steps = 0
         self.version = 0
-        self._axis = (0.0, 0.0)
+        self._axis = Axis()
         self._still = Stillness(self.tick_seconds)
         self._is_world = all(hasattr(env.unwrapped, name) for name in ("get_state", "eyes", "walls"))
         self.timeline = Timeline.for_ticks(self.tick_seconds)
-        self.training: Training | None = getattr(policy, "training", None)
-        self.truth = meter_for(self.training)
+        self._adopt(policy)
         self._begin(0)
         if policy is not None:
             self._check(policy)
+
+    def _adopt(self, policy: Policy | None) -> None:
+        self.policy = policy
+        self.pupil = policy if isinstance(policy, Learns) else None
+        self.training: Training | None = getattr(policy, "training", None)
+        self.truth = meter_for(self.training)
+
+    def change_policy(self, policy: Policy) -> None:
+        """Let another player go on from here.
+
+        Raises:
+            UserError: it does not fit; then the old one stays.
+        """
+        before = self.policy
+        self._break_off()
+        self._adopt(policy)
+        self._q_known = self._q_shown = False
+        try:
+            self._check(policy)
+        except UserError:
+            self._adopt(before)
+            self._q_known = self._q_shown = False
+            raise
+        self._axis = Axis()
+        if self.pupil is not None:
+            self.pupil.begins(self.obs)
+        if self.control == AGENT:
+            self.human_action = None
 
     def _begin(self, episode: int) -> None:
         self.score = Score(episode, self.seed + episode)
@@ -93,6 +138,8 @@ class Session:
         self._last_picked = 0
         self.timeline.begin()
         self._arrived(obs)
+        if self.pupil is not None:
+            self.pupil.begins(self.obs)
 
     def _arrived(self, obs: Any) -> None:
         self.obs = np.asarray(obs)
@@ -101,6 +148,7 @@ class Session:
         self.timeline.arrive(self.obs, self.score.episode, self.score.steps, state=state, lives=self.score.lives)
         self._q: NDArray[np.float64] | None = None
         self._q_known = self._q_shown = False
+        self._q_knowledge = 0
         self._picture: NDArray[np.uint8] | None = None
         self.version += 1
 
@@ -126,16 +174,26 @@ class Session:
         q = self._expect()
         if q is not None and not self._q_shown:
             self._q_shown = True
-            self._widen(q)
+            self._axis.widen(q)
         return q
 
     def _expect(self) -> NDArray[np.float64] | None:
         """Return the same without the bars' axis taking notice."""
-        if not self._q_known:
+        if not self._q_known or self._q_knowledge != self.knowledge:
             q = None if self.policy is None else self.policy.q_values(self.obs[None])
             self._q = None if q is None else np.asarray(q, np.float64)[0]
-            self._q_known = True
+            self._q_known, self._q_knowledge = True, self.knowledge
         return self._q
+
+    @property
+    def knowledge(self) -> int:
+        """Return a number that changes when the network does."""
+        return getattr(self.policy, "weights_version", 0)
+
+    @property
+    def target_q(self) -> Expect | None:
+        """Return the target network's expectations; None where there is one network only."""
+        return getattr(self.policy, "target_q", None)
 
     @property
     def reader(self) -> Reader | None:
@@ -146,14 +204,9 @@ class Session:
 
         return reader_of(self.policy)
 
-    def _widen(self, q: NDArray[np.float64]) -> None:
-        finite = [float(value) for value in q if math.isfinite(value)]
-        low, high = self._axis
-        self._axis = (min([low * (1 - AXIS_CALMS), *finite]), max([high * (1 - AXIS_CALMS), *finite]))
-
     def q_axis(self) -> tuple[float, float]:
         """Return the range (low <= 0 <= high) that holds the Q values shown lately."""
-        return min(self._axis[0], 0.0), max(self._axis[1], 0.0)
+        return self._axis.range
 
     def best_action(self) -> int | None:
         """Return the action with the highest expected return; None without Q values."""
@@ -200,7 +253,7 @@ class Session:
 
     def change_speed(self, by: int) -> None:
         """Move ``by`` places along the speeds."""
-        nearest = min(range(len(SPEEDS)), key=lambda place: abs(math.log(SPEEDS[place] / self.speed)))
+        nearest = min(range(len(SPEEDS)), key=lambda place: ratio(SPEEDS[place], self.speed))
         self.speed = SPEEDS[min(max(nearest + by, 0), len(SPEEDS) - 1)]
 
     def restart(self) -> None:
@@ -235,6 +288,7 @@ class Session:
             self._last_picked = max(action, 0)
         else:
             action = self._agent_choice(q)
+        before = self.obs
         obs, reward, terminated, truncated, info = self.env.step(action)
         greedy = not by_human and q is not None and not (q > q[action]).any()
         moment = self.timeline.act(
@@ -243,6 +297,12 @@ class Session:
         )  # fmt: skip
         self._count(action, float(reward), by_human, info)
         self._arrived(obs)
+        if self.pupil is not None and action >= 0:
+            self.pupil.lived(
+                before, action, float(reward), bool(terminated), bool(truncated), moment.life_lost, self.obs
+            )
+        elif self.pupil is not None:
+            self.pupil.begins(self.obs)  # "no key" is nothing that an agent could do
         self._still.add(self.obs, float(reward))
         if self.truth is not None:
             self.truth.add(moment)
@@ -317,6 +377,13 @@ class Session:
         self._due = 1.0
         self._rest -= seconds * max(self.speed, 1.0)
         return self.auto_next and self._rest <= 0.0
+
+
+def ratio(one: float, other: float) -> float:
+    """Return how far two speeds are apart, by their ratio: 0 if they are equal."""
+    if one == other:
+        return 0.0
+    return math.inf if math.isinf(one) or math.isinf(other) else abs(math.log(one / other))
 
 
 def tick_seconds(env: gymnasium.Env[Any, Any]) -> float:

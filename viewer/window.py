@@ -12,9 +12,11 @@ from typing import Any
 import pygame
 
 from common.errors import UserError
-from viewer import screen
-from viewer.canvas import Fonts
+from viewer import commands, screen
+from viewer.camera import Camera, new_film
+from viewer.canvas import Canvas, Fonts
 from viewer.panels import View
+from viewer.panels.base import Drag
 from viewer.trial import DONE
 
 FRAMES_PER_SECOND = 60
@@ -29,16 +31,12 @@ NAMES = {
     **{getattr(pygame, f"K_{digit}"): str(digit) for digit in range(10)},
     **{getattr(pygame, f"K_KP{digit}"): str(digit) for digit in range(10)},
 }  # fmt: skip
-FASTER = (pygame.K_PLUS, pygame.K_EQUALS, pygame.K_KP_PLUS)
-SLOWER = (pygame.K_MINUS, pygame.K_KP_MINUS)
-ENTER = (pygame.K_RETURN, pygame.K_KP_ENTER)
-QUIT = (pygame.K_ESCAPE, pygame.K_q)
-PAUSE = (pygame.K_p, pygame.K_PAUSE)  # and space, where it is not an action's key
-ONE_STEP = (pygame.K_PERIOD, pygame.K_n, pygame.K_KP_PERIOD)
+FULL_SCREEN, FILM = pygame.K_F11, pygame.K_f
+COMFORTABLE = 1080  # lines of a desktop on which the window has the size that it was drawn in
 
 
-def open_display(size: tuple[int, int] = screen.SIZE) -> pygame.Surface:
-    """Open the window and return its surface.
+def open_display(size: tuple[int, int] = screen.SIZE, pixels: tuple[int, int] | None = None) -> pygame.Surface:
+    """Open the window, of the ``pixels`` that a person chose or fit for what is drawn in ``size``; return its surface.
 
     Raises:
         UserError: there is no screen. SDL falls back to a driver that shows nothing without a word;
@@ -49,6 +47,7 @@ def open_display(size: tuple[int, int] = screen.SIZE) -> pygame.Surface:
         # SDL might find a console to draw on; who wants that says so
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise UserError(NO_SCREEN)
+    os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # real pixels, else Windows blurs them
     try:
         with _hushed():
             pygame.display.init()
@@ -56,7 +55,7 @@ def open_display(size: tuple[int, int] = screen.SIZE) -> pygame.Surface:
             pygame.display.quit()
             raise UserError(NO_SCREEN)
         pygame.display.set_caption("Tidepool")
-        surface = pygame.display.set_mode(_fitting(size), pygame.RESIZABLE)
+        surface = pygame.display.set_mode(pixels or fitting(size), pygame.RESIZABLE)
     except pygame.error as error:
         raise UserError(f"{NO_SCREEN} (SDL says: {error})") from None
     if pygame.display.get_driver() == "x11":
@@ -101,37 +100,54 @@ def _leave_when_x_dies() -> None:
     set_handler(_handlers[-1])
 
 
-def _fitting(size: tuple[int, int]) -> tuple[int, int]:
-    """Return the size to open with: as large as drawn, or what nine tenths of a smaller desktop allow."""
+def fitting(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the size to open with: as drawn, larger on a desktop of many lines, and within nine tenths of any."""
     desktops = pygame.display.get_desktop_sizes()
     if not desktops:
         return size
-    scale = min(1.0, 0.9 * desktops[0][0] / size[0], 0.9 * desktops[0][1] / size[1])
+    wide, high = desktops[0]
+    scale = min(max(1.0, high / COMFORTABLE), 0.9 * wide / size[0], 0.9 * high / size[1])
     return (max(1, int(size[0] * scale)), max(1, int(size[1] * scale)))
 
 
 class Window:
     """Shows a view until somebody closes it, the steps are done, or the trial is over."""
 
-    def __init__(self, view: View, *, max_steps: int | None = None, max_episodes: int | None = None) -> None:
-        """Open the display; ``max_steps`` and ``max_episodes`` close the window by themselves."""
+    def __init__(
+        self, view: View, *, max_steps: int | None = None, max_episodes: int | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> None:  # fmt: skip
+        """Open the display, of a ``size`` in pixels or as large as what it shows.
+
+        ``max_steps`` and ``max_episodes`` close the window by themselves.
+        """
         self.view = view
         self.max_steps, self.max_episodes = max_steps, max_episodes
-        self.open = True
-        open_display(screen.layout(view).size)
+        self.camera = Camera()
+        self.chosen = size  # by the person; None: the window is as large as what it shows
+        self._drawn_for = screen.layout(view).size
+        open_display(self._drawn_for, size)
+        self._own_size = pygame.display.get_window_size()
         self.fonts = Fonts()
         self.clock = pygame.time.Clock()
+        self._drag: Drag | None = None
+
+    @property
+    def open(self) -> bool:
+        """Return whether it has not been closed."""
+        return self.view.open
 
     def run(self) -> None:
-        """Run the loop until the window is closed, by whomever."""
+        """Run the loop until the window is closed, by whomever; a film that is being made is completed."""
         try:
-            while self.open:
+            while self.view.open:
                 self.frame(min(self.clock.tick(FRAMES_PER_SECOND) / 1000.0, LONGEST_FRAME))
         except pygame.error as error:
             # the screen went away under us: nothing is left to show, and nothing else is lost
             if pygame.display.get_init() and pygame.display.get_surface() is not None:
                 raise UserError(f"the window failed: {error}") from None
         finally:
+            self.camera.stop()
             pygame.display.quit()
 
     def frame(self, seconds: float) -> None:
@@ -139,83 +155,126 @@ class Window:
         for event in pygame.event.get():
             self.handle(event)
         self.play(seconds)
+        self.view.tick(seconds)
         surface = pygame.display.get_surface()
         if surface is None:
-            self.open = False
-        elif self.open and min(surface.get_size()) > 0:
+            self.view.open = False
+        elif self.view.open and min(surface.get_size()) > 0:
+            self._fit()
+            surface = pygame.display.get_surface() or surface
             screen.draw(surface, self.fonts, self.view)
+            self._shoot(surface, seconds)
             pygame.display.flip()
 
     def play(self, seconds: float) -> None:
         """Let time pass for the hands and the session; see whether it is time to close."""
-        view, session = self.view, self.view.session
-        left = None if self.max_steps is None else self.max_steps - session.total_steps
-        last = self.max_episodes is not None and len(session.results) >= self.max_episodes
-        session.auto_next = session.auto_next and not last
+        view, session, game = self.view, self.view.session, self.view.game
+        left = None if self.max_steps is None else self.max_steps - game.total_steps
+        last = self.max_episodes is not None and len(game.results) >= self.max_episodes
+        game.auto_next = game.auto_next and not last
         if not view.help:
             view.hands.update(seconds)
             if view.trial is not None:
                 view.trial.advance(seconds, limit=left)
-            else:
-                session.advance(seconds, limit=left, budget=STEP_BUDGET)
-        watched = last and view.trial is None and session.rested
-        stepped = self.max_steps is not None and session.total_steps >= self.max_steps
+            elif session.timeline.live:
+                game.advance(seconds, limit=left, budget=STEP_BUDGET)
+        watched = last and view.trial is None and game.rested
+        stepped = self.max_steps is not None and game.total_steps >= self.max_steps
         if watched or stepped or (view.trial is not None and view.trial.phase == DONE):
-            self.open = False
+            view.open = False
+
+    # ------------------------------------------------------------------ events
 
     def handle(self, event: pygame.event.Event) -> None:
         """Do what one event asks for."""
         if event.type == pygame.QUIT:
-            self.open = False
+            self.view.open = False
         elif event.type == pygame.WINDOWFOCUSLOST:
             self.view.hands.release_all()
+            self._drag = None
+        elif event.type == pygame.VIDEORESIZE:
+            self.chosen = None if (event.w, event.h) == self._own_size else (event.w, event.h)
         elif event.type == pygame.KEYUP and event.key in NAMES:
             self.view.hands.release(NAMES[event.key])
         elif event.type == pygame.KEYDOWN:
             self._key(event.key, getattr(event, "unicode", ""))
+        elif event.type in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEMOTION, pygame.MOUSEBUTTONUP):
+            self._mouse(event)
+        elif event.type == pygame.MOUSEWHEEL and self.view.trial is None and event.y:
+            (commands.back if event.y > 0 else commands.forward)(self.view)
 
     def _key(self, key: int, text: str) -> None:
         view = self.view
         if view.help:  # any key closes the help
             view.help = False
-        elif key in QUIT:
-            self.open = False
-        elif key == pygame.K_h or text == "?":
-            view.help = True
-            view.hands.release_all()
-        elif key in ENTER:
-            self._enter()
-        elif key in PAUSE or (key == pygame.K_SPACE and "space" not in view.hands.keys.known):
-            self._pause()
-        elif key == pygame.K_r:
-            view.trial.restart() if view.trial else view.session.restart()
-        elif view.trial is None and self._time_key(key, text):
-            pass
+        elif key == FULL_SCREEN:
+            pygame.display.toggle_fullscreen()
+        elif key == FILM and view.trial is None:
+            self._toggle_film()
+        elif key in NAMES and NAMES[key] in view.hands.keys.known:
+            view.hands.press(NAMES[key])
+        elif (command := commands.find(view, pygame.key.name(key), text)) is not None:
+            command.run(view)
         elif key in NAMES:
             view.hands.press(NAMES[key])
 
-    def _time_key(self, key: int, text: str) -> bool:
-        """Handle the keys that a scored episode does without: one step, faster, slower."""
-        session = self.view.session
-        if key in ONE_STEP or text == ".":
-            session.paused = True
-            session.step()
-        elif key in FASTER or text == "+":
-            session.change_speed(+1)
-        elif key in SLOWER or text == "-":
-            session.change_speed(-1)
-        else:
-            return False
-        return True
+    def _mouse(self, event: pygame.event.Event) -> None:
+        """Let the left button click and drag, in logical pixels."""
+        surface = pygame.display.get_surface()
+        if surface is None:
+            return
+        places = screen.layout(self.view)
+        x, y = Canvas(surface, self.fonts, places.size).logical(*event.pos)
+        if event.type == pygame.MOUSEMOTION:
+            if self._drag is not None:
+                self._drag(x, y)
+        elif event.button == 1 and event.type == pygame.MOUSEBUTTONUP:
+            self._drag = None
+        elif event.button == 1:
+            if self.view.help:
+                self.view.help = False
+            elif self.view.trial is None:
+                self._drag = screen.press(self.view, places, x, y)
 
-    def _enter(self) -> None:
-        if self.view.trial is not None:
-            self.view.trial.confirm()
-        else:
-            self.view.hands.hand_back()
+    # ------------------------------------------------------------------ size and film
 
-    def _pause(self) -> None:
-        if self.view.trial is not None:
-            self.view.trial.toggle_pause()
-        else:
-            self.view.session.paused = not self.view.session.paused
+    def _fit(self) -> None:
+        """Let the window be as large as what it shows, if that has changed and nobody chose another size."""
+        drawn_for = screen.layout(self.view).size
+        if drawn_for == self._drawn_for:
+            return
+        self._drawn_for = drawn_for
+        if self.chosen is None and not pygame.display.is_fullscreen():
+            pygame.display.set_mode(fitting(drawn_for), pygame.RESIZABLE)
+            self._own_size = pygame.display.get_window_size()
+
+    def _toggle_film(self) -> None:
+        view = self.view
+        if self.camera.path is not None:
+            self._cut()
+            return
+        surface = pygame.display.get_surface()
+        try:
+            path = new_film(view.runs_dir, view.env_id)
+            self.camera.start(path, surface.get_size() if surface else self._drawn_for)
+        except UserError as error:
+            view.say(str(error))
+            return
+        view.filming = str(path)
+
+    def _cut(self) -> None:
+        """End the film and say where it is."""
+        view, self.view.filming = self.view, ""
+        try:
+            path = self.camera.stop()
+        except UserError as error:
+            view.say(str(error))
+            return
+        view.say(f"{path}: {self.camera.frames} frames", seconds=5.0)
+
+    def _shoot(self, surface: pygame.Surface, seconds: float) -> None:
+        try:
+            self.camera.shoot(surface, seconds)
+        except UserError as error:
+            self._cut()
+            self.view.say(str(error))

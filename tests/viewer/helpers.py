@@ -73,6 +73,12 @@ def drawn(view: View, scale: float = 1.0) -> pygame.Surface:
     return surface
 
 
+def drawn_at(view: View, size: tuple[int, int]) -> pygame.Surface:
+    surface = pygame.Surface(size, depth=24)
+    screen.draw(surface, Fonts(), view)
+    return surface
+
+
 def color_at(surface: pygame.Surface, x: float, y: float) -> tuple[int, int, int]:
     red, green, blue, _ = surface.get_at((round(x), round(y)))
     return red, green, blue

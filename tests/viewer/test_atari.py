@@ -13,12 +13,13 @@ from PIL import Image
 import envs
 from common.errors import UserError
 from envs.drawing import picture
-from tests.viewer.helpers import Clumsy, Known, Mute, drawn, key, session_in, view_of
+from tests.viewer.helpers import Clumsy, Known, Mute, drawn, drawn_at, key, session_in, view_of
 from viewer import record, screen
 from viewer.canvas import Canvas, Fonts, Theme
 from viewer.panels import View, overlays
 from viewer.panels.q_bars import QBarsPanel
 from viewer.panels.score import ScorePanel, steps_text
+from viewer.panels.score import ScorePanel
 from viewer.panels.seen import SeenPanel
 from viewer.pixels import enlarge, fit_whole, to_surface
 from viewer.session import AGENT, HUMAN, Session
@@ -50,7 +51,7 @@ def pong(best: int = 0, steps: int = 0, **options: Any) -> View:
 
 
 def place_of(view: View, kind: type) -> tuple[Any, Any]:
-    return next((panel, area) for panel, area in screen.column(view) if isinstance(panel, kind))
+    return next((panel, area) for panel, area in screen.layout(view).panels if isinstance(panel, kind))
 
 
 # the session
@@ -114,11 +115,10 @@ def test_the_network_s_frames_are_shown_as_they_are(size: int, shown: int) -> No
             assert abs(float(found.mean()) - float(frame.mean())) < 4.0  # smoothscale rounds down
 
 
-def test_worlds_of_numbers_have_no_frames_and_keep_their_layout() -> None:
+def test_worlds_of_numbers_have_no_frames() -> None:
     view = view_of(session_in(policy=Known((0.0, 1.0, 2.0, 3.0))))
     assert SeenPanel().height(view) == 0
-    assert screen.layout(view).size == (1112, 624)
-    assert not any(isinstance(panel, SeenPanel) for panel, _ in screen.column(view))
+    assert not any(isinstance(panel, SeenPanel) for panel, _ in screen.layout(view).panels)
 
 
 @pytest.mark.parametrize("env_id", [PONG, AIR_RAID])  # 210 and 250 lines
@@ -126,9 +126,10 @@ def test_the_screen_fills_a_television_s_shape(env_id: str) -> None:
     session = session_of(env_id, Mute(range(6)))
     for _ in range(60):
         session.step()
-    seen, game = picture(drawn(view_of(session, env_id))), session.picture()
+    view = view_of(session, env_id)
+    seen, game = picture(drawn(view)), session.picture()
     assert game is not None
-    x, y, width, height = (round(value) for value in screen.FRAMES.world)
+    x, y, width, height = (round(value) for value in screen.layout(view).world)
     assert width / height == 4 / 3
     shown = seen[y : y + height, x : x + width]
     # the middle of every pixel has its own colour, its neighbours' at most as a tint
@@ -170,12 +171,10 @@ def test_pictures_are_scaled_once_a_step(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(made) == 10
 
 
-def test_panels_fill_the_column_with_six_and_with_eighteen_actions() -> None:
+def test_panels_have_room_with_six_and_with_eighteen_actions() -> None:
     for view in (pong(), view_of(session_of(BOXING, Known(range(18))), BOXING)):
-        areas = [area for _, area in screen.column(view)]
-        assert len(areas) == 4
-        assert areas[-1].bottom == pytest.approx(screen.FRAMES.column.bottom)
-        assert areas[-1].h >= 130  # the score keeps its curve
+        _, score = place_of(view, ScorePanel)
+        assert score.h >= 130  # it keeps its curve
         panel, area = place_of(view, QBarsPanel)
         assert panel.row(view) > 16
         assert panel.row_area(area, view.session.num_actions - 1, view).right <= area.right
@@ -231,9 +230,9 @@ def test_the_hint_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("viewer.canvas.Canvas.text", lambda self, x, y, text, *rest, **more: said.append(text))
     view = pong()
     canvas = Canvas(pygame.Surface((10, 10)), Fonts(), (10, 10))
-    overlays.draw_hint(canvas, screen.FRAMES.world, view)
+    overlays.draw_hint(canvas, screen.layout(view).world, view)
     view.session.take_over()
-    overlays.draw_hint(canvas, screen.FRAMES.world, view)
+    overlays.draw_hint(canvas, screen.layout(view).world, view)
     assert said == [
         "Nothing has happened for 10 s: the agent seems to wait. Press space to fire, or start it with a larger"
         " --epsilon (now 0).",
@@ -256,7 +255,7 @@ def test_arrows_and_space_take_over_and_space_does_not_pause(window: Window) -> 
     session = window.view.session
     surface = pygame.display.get_surface()
     assert surface is not None
-    assert surface.get_width() / surface.get_height() == pytest.approx(1300 / 724, rel=0.01)
+    assert surface.get_width() / surface.get_height() == pytest.approx(np.divide(*screen.layout(window.view).size), rel=0.01)
     window.frame(0.07)
     assert session.action_names[session.history[-1].action] == "left"
     for code in (pygame.K_UP, pygame.K_SPACE):
@@ -310,7 +309,7 @@ def test_a_film_is_what_the_window_shows(tmp_path: Path) -> None:
     view = pong(best=2)
     assert record.record(view, tmp_path / "a.png", steps=30) == 1
     with Image.open(tmp_path / "a.png") as image:
-        assert image.size == (1300, 724)
+        assert image.size == screen.layout(view).size
         assert np.array_equal(np.asarray(image), picture(drawn(view)))
 
 
@@ -322,7 +321,7 @@ def test_gif_and_mp4_of_a_game(tmp_path: Path) -> None:
         assert 13 <= frames <= 15  # 12 steps of 67 ms in frames of 60 ms
         film.seek(frames - 1)
         last = np.asarray(film.convert("RGB")).astype(int)
-    assert np.abs(last - picture(drawn(view, 0.5))).mean() < 1.5
+    assert np.abs(last - picture(drawn_at(view, SMALL))).mean() < 1.5
     pytest.importorskip("imageio_ffmpeg")
     view.session.total_steps = 0
     assert record.record(view, tmp_path / "a.mp4", steps=5, size=SMALL) in (10, 11)  # two frames a step

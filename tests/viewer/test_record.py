@@ -13,12 +13,12 @@ from PIL import Image
 
 from common.errors import UserError
 from envs.drawing import picture
-from tests.viewer.helpers import CARTPOLE, Q4, Known, drawn, session_in, view_of
+from tests.viewer.helpers import CARTPOLE, Q4, Known, drawn, drawn_at, session_in, view_of
 from viewer import record, screen
 from viewer.canvas import Theme
 from viewer.gif import Gif
 
-SMALL = (556, 312)
+SMALL = (656, 362)
 
 
 def view(**options: Any) -> Any:
@@ -47,7 +47,7 @@ def test_gif_has_a_frame_for_its_share_of_time(tmp_path: Path) -> None:
         assert film.info["loop"] == 0
         film.seek(frames - 1)
         last = np.asarray(film.convert("RGB")).astype(int)
-    shown_last = picture(drawn(shown, 0.5)).astype(int)
+    shown_last = picture(drawn_at(shown, SMALL)).astype(int)
     assert np.abs(last - shown_last).mean() < 1.0  # 256 colours, else the same picture
     assert tuple(last[2, 2]) == Theme.background
 
@@ -98,7 +98,7 @@ def test_mp4_can_be_read_back(tmp_path: Path) -> None:
     reader = imageio_ffmpeg.read_frames(str(path))
     assert next(reader)["size"] == SMALL
     last = np.frombuffer(list(reader)[-1], np.uint8).reshape(SMALL[1], SMALL[0], 3).astype(int)
-    assert np.abs(last - picture(drawn(shown, 0.5)).astype(int)).mean() < 4.0
+    assert np.abs(last - picture(drawn_at(shown, SMALL)).astype(int)).mean() < 4.0
 
 
 def test_a_film_runs_as_fast_as_the_window(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_overwrite_is_allowed_when_asked_for(tmp_path: Path) -> None:
     assert record.check(path, overwrite=True) == ".png"
     assert path.read_bytes() == b"old"  # until the new one is complete
     record.record(view(), path, steps=1)
-    assert Image.open(io.BytesIO(path.read_bytes())).size == screen.SIZE
+    assert Image.open(io.BytesIO(path.read_bytes())).size == screen.layout(view()).size
 
 
 def test_a_missing_encoder_is_said_before_playing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

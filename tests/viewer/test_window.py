@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations
 
 import numpy as np
 import pygame
@@ -10,8 +10,8 @@ import pytest
 from common.errors import UserError
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, Mute, color_at, drawn, key, session_in, view_of
 from viewer import screen
-from viewer.canvas import Theme
-from viewer.panels import SIDE, View
+from viewer.canvas import Area, Theme
+from viewer.panels import PANELS, View
 from viewer.panels.control import ControlPanel
 from viewer.panels.q_bars import QBarsPanel
 from viewer.session import AGENT, HUMAN, Score
@@ -41,7 +41,7 @@ def press(window: Window, *codes: int) -> None:
 def bars(view: View) -> list[tuple[int, tuple[int, int, int]]]:
     """Return the length in pixels and the colour of each action's bar, as drawn."""
     surface = drawn(view)
-    panel, area = next((panel, area) for panel, area in screen.column(view) if isinstance(panel, QBarsPanel))
+    panel, area = next((panel, area) for panel, area in screen.layout(view).panels if isinstance(panel, QBarsPanel))
     found = []
     for action in range(view.session.num_actions):
         zone = panel.bar_zone(panel.row_area(area, action, view), view)
@@ -64,7 +64,7 @@ def test_negative_bars_grow_to_the_left_of_zero() -> None:
     view = view_of(session_in(policy=Known((-3.0, -1.0, 1.0, 0.0))))
     lengths = [length for length, _ in bars(view)]
     assert lengths[0] == pytest.approx(3 * lengths[2], abs=4)  # the zero line covers a pixel of each
-    panel, area = next((panel, area) for panel, area in screen.column(view) if isinstance(panel, QBarsPanel))
+    panel, area = next((panel, area) for panel, area in screen.layout(view).panels if isinstance(panel, QBarsPanel))
     left = panel.bar(panel.bar_zone(panel.row_area(area, 0, view), view), -3.0, (-3.0, 1.0))
     right = panel.bar(panel.bar_zone(panel.row_area(area, 2, view), view), 1.0, (-3.0, 1.0))
     assert left.right == pytest.approx(right.x)
@@ -76,7 +76,7 @@ def test_a_q_value_that_is_not_a_number_is_no_bar() -> None:
 
 def test_the_action_of_the_human_is_marked() -> None:
     view = view_of(session_in(policy=Known(Q4)))
-    panel, area = next((panel, area) for panel, area in screen.column(view) if isinstance(panel, QBarsPanel))
+    panel, area = next((panel, area) for panel, area in screen.layout(view).panels if isinstance(panel, QBarsPanel))
     row = panel.row_area(area, 2, view)
     spot = (row.x - 3, row.y + row.h / 2)
     assert color_at(drawn(view), *spot) == Theme.card
@@ -87,8 +87,8 @@ def test_the_action_of_the_human_is_marked() -> None:
 def test_who_is_in_control_is_seen_in_card_and_frame() -> None:
     view = view_of(session_in(policy=Known(Q4)))
     card, frame = (
-        (screen.WORLDS.column.x + 5, screen.WORLDS.column.y + 40),
-        (screen.WORLDS.world.x - 2, screen.WORLDS.world.y + 100),
+        (screen.layout(view).panels[0][1].x + 5, screen.layout(view).panels[0][1].y + 40),
+        (screen.layout(view).world.x - 2, screen.layout(view).world.y + 100),
     )
     surface = drawn(view)
     assert (color_at(surface, *card), color_at(surface, *frame)) == (Theme.agent, Theme.border)
@@ -100,29 +100,41 @@ def test_who_is_in_control_is_seen_in_card_and_frame() -> None:
 @pytest.mark.parametrize("scale", [1.0, 0.5, 1.7])
 def test_the_world_is_in_its_place_at_every_size(scale: float) -> None:
     session = session_in(policy=Known(Q4))
-    surface = drawn(view_of(session), scale)
+    view = view_of(session)
+    surface, place = drawn(view, scale), screen.layout(view).world
     x, y = session.env.unwrapped.get_state()["pos"]  # type: ignore[attr-defined]
-    assert color_at(surface, (screen.WORLDS.world.x + x) * scale, (screen.WORLDS.world.y + y) * scale) == (0, 150, 150)
+    assert color_at(surface, (place.x + x) * scale, (place.y + y) * scale) == (0, 150, 150)
 
 
 def test_other_environments_show_their_own_picture() -> None:
     session = session_in(CARTPOLE, Known((0.0, 1.0)))
-    surface = drawn(view_of(session, CARTPOLE))
+    view = view_of(session, CARTPOLE)
+    surface, place = drawn(view), screen.layout(view).world
     picture = session.picture()
     assert picture is not None
     scale = 700 / picture.shape[1]
-    top = screen.WORLDS.world.y + (500 - picture.shape[0] * scale) / 2
+    top = place.y + (500 - picture.shape[0] * scale) / 2
     cart = np.argwhere((picture == 0).all(-1) & (np.arange(600) % 600 > 200))[-1]  # a pixel of the black cart
-    assert max(color_at(surface, screen.WORLDS.world.x + cart[1] * scale, top + (cart[0] - 6) * scale)) < 40
+    assert max(color_at(surface, place.x + cart[1] * scale, top + (cart[0] - 6) * scale)) < 40
 
 
-def test_panels_fill_the_column_and_do_not_overlap() -> None:
-    for policy, env_id in ((Known(Q4), V1), (Known(range(5)), RLDEMO), (Mute(Q4), V1)):
+def apart(a: Area, b: Area) -> bool:
+    return a.right <= b.x or b.right <= a.x or a.bottom <= b.y or b.bottom <= a.y
+
+
+@pytest.mark.parametrize("hidden", [set(), {"truth", "rewards"}, {panel.name for panel in PANELS}])
+def test_nothing_overlaps_and_all_is_within_the_window(hidden: set[str]) -> None:
+    for policy, env_id in ((Known(Q4), V1), (Known(range(5)), RLDEMO), (Mute(Q4), V1), (None, CARTPOLE)):
         view = view_of(session_in(env_id, policy), env_id)
-        areas = [area for _, area in screen.column(view)]
-        assert len(areas) == len(SIDE) - 1  # no frames to show
-        assert areas[-1].bottom == pytest.approx(screen.WORLDS.column.bottom)
-        assert all(above.bottom < below.y for above, below in pairwise(areas))
+        view.hidden = hidden
+        places = screen.layout(view)
+        areas = [places.world, places.bar, places.footer, *(area for _, area in places.panels)]
+        assert all(apart(a, b) for a, b in combinations(areas, 2))
+        assert all(0 <= area.x and area.right <= places.size[0] for area in areas)
+        assert all(0 <= area.y and area.bottom <= places.size[1] for area in areas)
+        assert {panel.name for panel, _ in places.panels} == {
+            panel.name for panel in PANELS if panel.height(view) > 0 and panel.name not in hidden
+        }
 
 
 def test_eighteen_actions_have_room() -> None:
@@ -134,11 +146,10 @@ def test_eighteen_actions_have_room() -> None:
     lengths = [length for length, _ in bars(view)]
     assert lengths == sorted(lengths)
     assert lengths[17] > 36  # no number covers its end
-    panel, area = next((panel, area) for panel, area in screen.column(view) if isinstance(panel, QBarsPanel))
+    panel, area = next((panel, area) for panel, area in screen.layout(view).panels if isinstance(panel, QBarsPanel))
     assert panel.row(view) > 15  # readable
     rows = [panel.row_area(area, action, view) for action in range(18)]
     assert all(rows[0].y <= row.y < rows[8].bottom for row in rows[9:])  # a second column
-    assert screen.column(view)[-1][1].bottom == pytest.approx(screen.WORLDS.column.bottom)
     view.help = True
     drawn(view)
 

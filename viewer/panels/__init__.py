@@ -1,18 +1,20 @@
-"""The panels of the window's side column, from top to bottom. A new one: its file, and a line here."""
+"""The panels, in the order in which they are placed. A new one: its file, and a line here."""
 
 from __future__ import annotations
 
 from viewer.panels.base import Panel, View
 from viewer.panels.control import ControlPanel
+from viewer.panels.learning import LearningPanel
 from viewer.panels.q_bars import QBarsPanel
 from viewer.panels.score import ScorePanel
 from viewer.panels.seen import SeenPanel
 
-SIDE: tuple[Panel, ...] = (
+PANELS: tuple[Panel, ...] = (
     ControlPanel(),
     QBarsPanel(),
     SeenPanel(),
+    LearningPanel(),
     ScorePanel(),
 )
 
-__all__ = ["SIDE", "Panel", "View"]
+__all__ = ["PANELS", "Panel", "View"]

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pygame
 
 from viewer.canvas import Area, Canvas
 from viewer.hands import Hands
+from viewer.lessons import Wished
+from viewer.looking import Looking
 from viewer.session import Session
 from viewer.trial import Trial
+from viewer.versus import Versus
+
+if TYPE_CHECKING:  # a person plays without torch
+    from viewer.attach import LiveAgent
+
+NOTICE_SECONDS = 3.0
+
+Drag = Callable[[float, float], None]
+"""Follows the mouse, in logical pixels, while its button is held."""
 
 
 @dataclasses.dataclass
@@ -23,9 +36,36 @@ class View:
     env_id: str
     protocol: str = ""  # the rules that are played by, where there is a choice
     trial: Trial | None = None  # scored episodes by a person
+    versus: Versus | None = None  # a person beside the agent; ``session`` is the agent's then
+    live: LiveAgent | None = None  # follows a run that trains in another process
+    source: Path | None = None  # where the agent that plays was loaded from
+    runs_dir: Path = Path("runs")
+    open: bool = True  # the person has not closed the window
     help: bool = False  # the help lies over the window
     note: str = ""  # a line below the summary of a scored episode
+    notice: str = ""  # what the last key or click led to, for a few seconds
+    agent_view: bool = False  # the world without what the agent does not see
+    hidden: set[str] = dataclasses.field(default_factory=set)  # names of panels that were put away
+    filming: str = ""  # the file of the film that is being made
+    asked: float = -math.inf  # when the key that forgets came for the first time
+    wished: Wished = dataclasses.field(default_factory=Wished)
+    looking: Looking = dataclasses.field(init=False)
+    _notice_left: float = 0.0
     _kept: dict[str, tuple[object, pygame.Surface]] = dataclasses.field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.looking = Looking(self.session)
+
+    def say(self, text: str, seconds: float = NOTICE_SECONDS) -> None:
+        """Show a line for a while; an empty one says nothing."""
+        self.notice, self._notice_left = text, seconds
+
+    def tick(self, seconds: float) -> None:
+        """Let real time pass for what the window says and asks for."""
+        self._notice_left -= seconds
+        if self._notice_left <= 0.0:
+            self.notice = ""
+        self.wished.send(self)
 
     def keep(self, name: str, key: object, make: Callable[[], pygame.Surface]) -> pygame.Surface:
         """Return what ``make`` draws, made anew only when ``key`` is another than the last time.
@@ -38,24 +78,38 @@ class View:
         return found[1]
 
     @property
+    def game(self) -> Session | Versus:
+        """Return what time, speed and pause belong to."""
+        return self.versus or self.session
+
+    @property
     def agent_name(self) -> str:
         """Return who the agent is; empty without one."""
         return self.session.policy.name if self.session.policy is not None else ""
 
 
-class Panel(Protocol):
+class Panel:
     """Draws one thing about the session into its area.
 
-    The side column stacks the panels of the registry from the top; what is left over goes to the
-    one that stretches.
+    The panels of the registry are stacked from the top, in as many columns as they need; what is left over in a
+    column goes to those that stretch. Panels below the world share its width.
     """
 
-    stretches: ClassVar[bool]
+    name: ClassVar[str]
+    """In the settings, and as an option's value."""
+    title: ClassVar[str]
+    """In the help."""
+    place: ClassVar[Literal["side", "below"]] = "side"
+    stretches: ClassVar[bool] = False
 
     def height(self, view: View) -> float:
-        """Return the logical height that the panel wants; 0 leaves it out."""
-        ...
+        """Return the logical height that the panel wants; 0: there is nothing to show here. Below: 0 or not."""
+        raise NotImplementedError
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw into ``area`` and nowhere else."""
-        ...
+        raise NotImplementedError
+
+    def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
+        """Do what a click at a point of ``area`` asks for; return what follows the mouse from there, if anything."""
+        return None

@@ -7,14 +7,15 @@ from typing import ClassVar
 
 from viewer.canvas import TIMES, Area, Canvas, Theme
 from viewer.hands import HAND_BACK_SECONDS
-from viewer.panels.base import View
+from viewer.panels.base import Panel, View
 from viewer.session import HUMAN
 
 
-class ControlPanel:
+class ControlPanel(Panel):
     """One coloured card: blue while the agent plays, orange while a person does."""
 
-    stretches: ClassVar[bool] = False
+    name: ClassVar[str] = "control"
+    title: ClassVar[str] = "Who plays"
 
     def height(self, view: View) -> float:
         """Return the height of three lines."""
@@ -33,10 +34,10 @@ class ControlPanel:
         if back is not None:
             track = Area(x, area.bottom - 11, area.w - 36, 3)
             canvas.rect(Area(track.x, track.y, track.w * back / HAND_BACK_SECONDS, track.h), white)
-        canvas.text(area.right - 18, area.y + 28, speed_text(session.speed), 20, white, bold=True, align=1)
+        canvas.text(area.right - 18, area.y + 28, speed_text(view.game.speed), 20, white, bold=True, align=1)
         canvas.text(
-            area.right - 18, area.y + 57, "paused" if session.paused else "speed", 12.5, pale, align=1,
-            bold=session.paused,
+            area.right - 18, area.y + 57, "paused" if view.game.paused else "speed", 12.5, pale, align=1,
+            bold=view.game.paused,
         )  # fmt: skip
 
     def _below(self, view: View) -> str:
@@ -55,5 +56,7 @@ class ControlPanel:
 
 
 def speed_text(speed: float) -> str:
-    """Return a speed as people write it, with fractions below 1."""
+    """Return a speed as people write it, with fractions below 1; "max" without a limit."""
+    if math.isinf(speed):
+        return "max"
     return {0.25: "¼", 0.5: "½"}.get(speed, f"{speed:g}") + TIMES

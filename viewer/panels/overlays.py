@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from viewer.canvas import MINUS, Area, Canvas, Theme
+from viewer import commands
+from viewer.canvas import Area, Canvas, Theme
 from viewer.panels.base import View
 from viewer.panels.score import number_text
 from viewer.session import AGENT, Score
 from viewer.stillness import STILL_SECONDS
 from viewer.trial import DONE, SUMMARY
 
-HELP_WIDTH = 460.0
+HELP_COLUMN, HELP_ROW, HELP_ROWS = 400.0, 27.0, 17
 
 
 def draw_world_overlays(canvas: Canvas, area: Area, view: View) -> None:
@@ -21,17 +22,32 @@ def draw_world_overlays(canvas: Canvas, area: Area, view: View) -> None:
         _draw_countdown(canvas, area, view, trial.countdown)
     elif view.help:
         pass  # the help covers where a note would be
-    elif view.session.finished:
+    elif view.notice:
+        _chip(canvas, area, view.notice)
+    elif not view.session.timeline.live:
+        _chip(canvas, area, "looking back · End: now · space goes on")
+    elif view.session.finished and view.versus is None:
         _chip(canvas, area, f"episode over · return {number_text(view.session.score.episode_return)}")
-    elif view.session.paused:
-        _chip(canvas, area, "paused · space goes on" + ("" if trial else " · N one step"))
+    elif view.game.paused:
+        key = pause_key(view)
+        _chip(canvas, area, f"paused · {key} goes on" + ("" if trial else " · N one step · B back"))
+    if view.filming:
+        _draw_filming(canvas, area, view)
+
+
+def _draw_filming(canvas: Canvas, area: Area, view: View) -> None:
+    """Draw a dot that says that a film is being made."""
+    canvas.rounded(Area(area.right - 118, area.bottom - 40, 104, 28), Theme.text, 14)
+    canvas.rounded(Area(area.right - 106, area.bottom - 32, 12, 12), Theme.human, 6)
+    canvas.text(area.right - 86, area.bottom - 26, "filming", 12.5, Theme.card)
 
 
 def _chip(canvas: Canvas, area: Area, text: str) -> None:
     width = canvas.fonts.font(max(6, round(14 * canvas.scale)), False).size(text)[0] / canvas.scale + 36
+    width = min(width, area.w - 8)
     x, y = area.x + area.w / 2, area.y + 34
     canvas.rounded(Area(x - width / 2, y - 17, width, 34), Theme.text, 17)
-    canvas.text(x, y, text, 14, Theme.card, align=0.5)
+    canvas.text(x, y, text, 14, Theme.card, align=0.5, width=width - 28)
 
 
 def _draw_countdown(canvas: Canvas, area: Area, view: View, number: int) -> None:
@@ -61,34 +77,28 @@ def _draw_summary(canvas: Canvas, area: Area, view: View, score: Score) -> None:
 
 def help_rows(view: View) -> list[tuple[str, str]]:
     """Return the keys and what they do, as far as they do anything here."""
-    keys = view.hands.keys
-    rows = keys.rows(view.session.action_names)
-    if not view.hands.locked:
-        rows.append(("Enter", "hand back to the agent (or wait 2 s)"))
-    rows.append((pause_key(view), "pause and go on"))
-    if view.trial is None:
-        rows += [("N  or  .", "one step"), (f"+  {MINUS}", "faster, slower")]
-    fresh = "break off and start a fresh episode" if view.trial else "the same episode again"
-    rows += [("R", fresh), ("H", "this help"), ("Esc  or  Q", "quit")]
-    return rows
+    told = [(command.cap, command.about) for command in commands.commands(view) if command.about]
+    return [*view.hands.keys.rows(view.session.action_names), *told, ("F11", "the whole screen, or a window")]
 
 
 def draw_help(canvas: Canvas, whole: Area, view: View) -> None:
-    """Draw the card with all keys over the whole window."""
+    """Draw the card with all keys over the whole window, in as many columns as they need."""
     rows = help_rows(view)
     canvas.veil(whole)
-    row, extra = 30.0, 108.0
-    height = len(rows) * row + extra
-    box = Area(whole.x + (whole.w - HELP_WIDTH) / 2, whole.y + (whole.h - height) / 2, HELP_WIDTH, height)
+    columns = -(-len(rows) // HELP_ROWS)
+    high = min(len(rows), HELP_ROWS) * HELP_ROW + 108.0
+    wide = columns * HELP_COLUMN + 40.0
+    box = Area(whole.x + (whole.w - wide) / 2, whole.y + (whole.h - high) / 2, wide, high)
     canvas.card(box)
     canvas.text(box.x + 28, box.y + 34, "Keys", 20, bold=True)
-    y = box.y + 74
-    for key, meaning in rows:
-        canvas.key(box.x + 28, y, key, 12)
-        canvas.text(box.x + 140, y, meaning, 13)
-        y += row
+    for number, (key, meaning) in enumerate(rows):
+        column, row = divmod(number, HELP_ROWS)
+        x, y = box.x + 28 + column * HELP_COLUMN, box.y + 74 + row * HELP_ROW
+        canvas.key(x, y, key, 12)
+        canvas.text(x + 96, y, meaning, 12.5, width=HELP_COLUMN - 108)
     hint = "" if view.hands.locked else "An action key takes over. "
-    canvas.text(box.x + 28, y + 6, hint + _no_key(view), 11.5, Theme.soft, width=box.w - 56)
+    hint += _no_key(view) + " The mouse moves sliders, the timeline, and picks steps and neurons."
+    canvas.text(box.x + 28, box.bottom - 28, hint, 11.5, Theme.soft, width=box.w - 56)
 
 
 def _no_key(view: View) -> str:
@@ -117,14 +127,14 @@ def draw_hint(canvas: Canvas, area: Area, view: View) -> None:
 
 
 def draw_footer(canvas: Canvas, area: Area, view: View) -> None:
-    """Draw the one line of keys below the world."""
-    parts = [(view.hands.keys.summary, "steer" if view.hands.locked else "take over"), (pause_key(view), "pause")]
-    if view.trial is None:
-        parts += [("N", "step"), (f"+ {MINUS}", "speed")]
-    if not view.hands.locked:
-        parts.append(("Enter", "hand back"))
-    parts += [("R", "restart"), ("H", "help"), ("Q", "quit")]
+    """Draw the one line of keys below everything, as far as there is room."""
+    known = {command.short: command.cap for command in commands.commands(view) if command.short}
+    parts = [(view.hands.keys.summary, "steer" if view.hands.locked or view.hands.guest else "take over")]
+    parts += [(known[short], short) for short in FOOTER if short in known]
     x, y = area.x, area.y + area.h / 2
     for key, meaning in parts:
         x += canvas.key(x, y, key, 11) + 6
         x += canvas.text(x, y, meaning, 11.5, Theme.soft) + 14
+
+
+FOOTER = ("pause", "back", "step", "speed", "hand back", "learn", "restart", "panels", "film", "help", "quit")

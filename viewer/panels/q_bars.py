@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from viewer.canvas import MINUS, Area, Canvas, Theme
 from viewer.keys import short, words
-from viewer.panels.base import View
+from viewer.panels.base import Panel, View
 from viewer.session import HUMAN
 
 HEAD, FOOT = 64.0, 30.0
@@ -18,10 +18,11 @@ ONE_COLUMN = 9  # actions; more of them stand in two columns, their names shorte
 NAME_WIDTH_OF_TWO, NUMBER_WIDTH_OF_TWO, GUTTER = 58.0, 44.0, 18.0
 
 
-class QBarsPanel:
+class QBarsPanel(Panel):
     """One bar an action, from zero to its expected discounted return; the best is strong, the others pale."""
 
-    stretches: ClassVar[bool] = False
+    name: ClassVar[str] = "actions"
+    title: ClassVar[str] = "Expected return of each action"
 
     def height(self, view: View) -> float:
         """Return the height of all rows; many actions make them lower."""
@@ -74,7 +75,7 @@ class QBarsPanel:
     def _name_width(self, view: View) -> float:
         return NAME_WIDTH if self.columns(view) == 1 else NAME_WIDTH_OF_TWO
 
-    def name(self, action: int, view: View) -> str:
+    def label(self, action: int, view: View) -> str:
         """Return an action's name as its row has room for it."""
         name = view.session.action_names[action]
         return words(name) if self.columns(view) == 1 else short(name)
@@ -103,7 +104,7 @@ class QBarsPanel:
             canvas.rounded(Area(row.x - 8, row.y + 1, row.w + 16, row.h - 2), Theme.human_pale, 5)
             canvas.rect(Area(row.x - 8, row.y + 5, 3, row.h - 10), Theme.human)
         strong = action == best or (q is None and by_hand)
-        canvas.text(row.x, middle, self.name(action, view), size, bold=strong, width=self._name_width(view) - 6)
+        canvas.text(row.x, middle, self.label(action, view), size, bold=strong, width=self._name_width(view) - 6)
         zone = self.bar_zone(row, view)
         if q is None:
             label = view.hands.keys.labels.get(action)

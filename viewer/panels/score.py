@@ -6,15 +6,17 @@ from itertools import accumulate
 from typing import ClassVar
 
 from viewer.canvas import MINUS, Area, Canvas, Theme
-from viewer.panels.base import View
+from viewer.panels.base import Panel, View
 from viewer.session import Session
 
 MARGIN = 18.0
 
 
-class ScorePanel:
+class ScorePanel(Panel):
     """The return, what was eaten, how far the episode is, how much of it was a person's, and the return's curve."""
 
+    name: ClassVar[str] = "score"
+    title: ClassVar[str] = "Score"
     stretches: ClassVar[bool] = True
 
     def height(self, view: View) -> float:
@@ -51,7 +53,10 @@ class ScorePanel:
             facts = [(f"apples {score.apples}", Theme.text), (f"poison {score.poison}", Theme.text)]
         if score.lives is not None:
             facts.append((f"{score.lives} {'life' if score.lives == 1 else 'lives'}", Theme.text))
-        if score.human_steps:
+        guest = getattr(session.env.unwrapped, "guest", None)
+        if guest is not None:
+            facts.append((f"you: {guest.apples} apples, {guest.poison} poison", Theme.human))
+        elif score.human_steps:
             facts.append((f"by you {score.human_share:.0%}", Theme.human))
         elif session.policy is not None:
             facts.append(("all by the agent", Theme.agent))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from viewer.canvas import MINUS, Area, Canvas, Theme
-from viewer.panels.base import View
+from viewer.panels.base import Panel, View
 from viewer.pixels import enlarge, fit_whole, to_surface
 
 MARGIN, GAP = 18.0, 8.0
@@ -13,10 +13,11 @@ SIDE, MOST = 92.0, 4  # logical pixels of a frame; so many of them, the newest
 HEAD, FOOT = 38.0, 24.0
 
 
-class SeenPanel:
+class SeenPanel(Panel):
     """The newest frames in a row, grey and small as the network gets them; of numbers there is nothing to show."""
 
-    stretches: ClassVar[bool] = False
+    name: ClassVar[str] = "seen"
+    title: ClassVar[str] = "What the network sees (games)"
 
     def height(self, view: View) -> float:
         """Return the height of one row of frames; 0 where the network sees numbers."""

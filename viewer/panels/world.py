@@ -12,33 +12,61 @@ import envs
 from envs.drawing import draw_state, draw_world
 from viewer.canvas import Area, Canvas, Theme
 from viewer.panels.base import View
+from viewer.panels.score import number_text
 from viewer.pixels import enlarge, fit, to_surface
 from viewer.session import HUMAN, Session
 
-FRAME = 3.0
+FRAME, GAP = 3.0, 12.0
 TELEVISION = (4.0, 3.0)
 
 
 def draw(canvas: Canvas, area: Area, view: View) -> None:
     """Draw the world into ``area``; a frame says who plays. ``view.agent_view`` hides what the agent does not see."""
-    frame = Theme.human if view.session.control == HUMAN else Theme.border
-    canvas.rect(area.inset(-FRAME), frame)
+    if view.versus is None:
+        draw_session(canvas, area, view, view.session)
+        return
+    for session, place in zip(view.versus.both, halves(area), strict=True):
+        draw_session(canvas, place, view, session)
+        _draw_whose(canvas, place, session)
+
+
+def halves(area: Area) -> tuple[Area, Area]:
+    """Return the places of two worlds side by side: the agent's, the person's."""
+    wide = (area.w - GAP) / 2
+    return Area(area.x, area.y, wide, area.h), Area(area.right - wide, area.y, wide, area.h)
+
+
+def _draw_whose(canvas: Canvas, area: Area, session: Session) -> None:
+    """Write whose world it is, and its return, into a corner."""
+    human = session.policy is None
+    chip = Area(area.x + 10, area.y + 10, 168, 34)
+    canvas.rounded(chip, Theme.human if human else Theme.agent, 8)
+    canvas.text(chip.x + 12, chip.y + 17, "you" if human else "the agent", 13, Theme.card, bold=True)
+    number = number_text(session.score.episode_return)
+    canvas.text(chip.right - 12, chip.y + 17, number, 15, Theme.card, bold=True, align=1)
+    if session.finished:
+        canvas.text(area.x + area.w / 2, area.y + area.h / 2, "episode over", 20, Theme.soft, align=0.5)
+
+
+def draw_session(canvas: Canvas, area: Area, view: View, session: Session) -> None:
+    """Draw one world; the frame says who plays in it."""
+    canvas.rect(area.inset(-FRAME), Theme.human if session.control == HUMAN else Theme.border)
     surface = canvas.window(area)
-    if is_world(view.session):
-        _draw_from_state(surface, view)
+    if is_world(session):
+        _draw_from_state(surface, view, session)
         return
     surface.fill(Theme.card)
-    if put_picture(surface, view):
+    if put_picture(surface, view, session):
         return
-    live = view.session.timeline.live
+    live = session.timeline.live
     text = "this environment draws no picture" if live else "no picture of this moment was kept"
     canvas.text(area.x + area.w / 2, area.y + area.h / 2, text, 15, Theme.soft, align=0.5)
 
 
-def _draw_from_state(surface: pygame.Surface, view: View) -> None:
-    world: Any = view.session.env.unwrapped
-    agent_view = bool(getattr(view, "agent_view", False))
-    timeline = view.session.timeline
+def _draw_from_state(surface: pygame.Surface, view: View, session: Session) -> None:
+    world: Any = session.env.unwrapped
+    agent_view = view.agent_view
+    timeline = session.timeline
     state = None if timeline.live else timeline.current.state
     if state is None:
         draw_world(surface, world, agent_view=agent_view)
@@ -70,15 +98,15 @@ def seen_picture(session: Session) -> tuple[object, NDArray[np.uint8] | None]:
     return ("past", number), picture
 
 
-def put_picture(surface: pygame.Surface, view: View) -> bool:
+def put_picture(surface: pygame.Surface, view: View, session: Session) -> bool:
     """Fit the environment's picture into the middle of a surface, its shape kept; return whether there is one."""
-    key, picture = seen_picture(view.session)
+    key, picture = seen_picture(session)
     if picture is None:
         return False
     room = surface.get_rect()
     size = fit(shape(picture, view.env_id), room.size)
     # small pictures (Atari) keep sharp pixels when they grow by much
     grow = enlarge if size[1] >= 2 * picture.shape[0] else pygame.transform.smoothscale
-    image = view.keep("world", (key, size), lambda: grow(to_surface(picture), size))
+    image = view.keep(f"world {session.policy is None}", (key, size), lambda: grow(to_surface(picture), size))
     surface.blit(image, image.get_rect(center=room.center))
     return True
