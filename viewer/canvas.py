@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pygame
 
 Color = tuple[int, int, int]
@@ -93,6 +95,21 @@ class Fonts:
         return surface
 
 
+FINE = 8  # points a pixel, along one side, of which a disc's edge is made
+
+
+@functools.lru_cache(maxsize=256)
+def _disc(color: Color, radius: int) -> pygame.Surface:
+    """Return a disc with a smooth edge on nothing, 2 radius pixels wide; its quarters are the corners of boxes."""
+    inside = (np.arange(2 * radius * FINE) + 0.5) / FINE - radius
+    covered = (inside[:, None] ** 2 + inside**2 <= radius**2).reshape(2 * radius, FINE, 2 * radius, FINE)
+    disc = pygame.Surface((2 * radius, 2 * radius), pygame.SRCALPHA)
+    disc.fill(color)
+    alpha = pygame.surfarray.pixels_alpha(disc)
+    alpha[:] = np.rint(255 * covered.mean((1, 3)))
+    return disc
+
+
 class Canvas:
     """A surface seen in logical pixels: (x, y) lies at ``origin + scale * (x, y)``."""
 
@@ -140,15 +157,17 @@ class Canvas:
         self._round_box(self.pixels(area), color, round(radius * self.scale))
 
     def _round_box(self, box: pygame.Rect, color: Color, corner: int) -> None:
-        corner = min(corner, (box.w - 1) // 2, (box.h - 1) // 2)  # a disc is 2 r + 1 pixels wide
+        corner = min(corner, box.w // 2, box.h // 2)
         if corner < 2:
             self.surface.fill(color, box)
             return
         self.surface.fill(color, box.inflate(-2 * corner, 0))
-        self.surface.fill(color, box.inflate(0, -2 * corner))
-        for x in (box.left + corner, box.right - corner - 1):
-            for y in (box.top + corner, box.bottom - corner - 1):
-                pygame.draw.aacircle(self.surface, color, (x, y), corner)
+        self.surface.fill(color, (box.x, box.y + corner, corner, box.h - 2 * corner))
+        self.surface.fill(color, (box.right - corner, box.y + corner, corner, box.h - 2 * corner))
+        disc = _disc(color, corner)
+        for left, x in ((0, box.x), (corner, box.right - corner)):
+            for top, y in ((0, box.y), (corner, box.bottom - corner)):
+                self.surface.blit(disc, (x, y), (left, top, corner, corner))
 
     def card(self, area: Area, border: Color = Theme.border, radius: float = 8, fill: Color = Theme.card) -> None:
         """Draw a card: round corners and a hairline around."""

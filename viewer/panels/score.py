@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+import itertools
 from typing import ClassVar
+
+import numpy as np
+import pygame
 
 from viewer.canvas import MINUS, Area, Canvas, Theme
 from viewer.panels.base import Panel, View
@@ -44,7 +47,7 @@ class ScorePanel(Panel):
             canvas.text(area.right - MARGIN, y, past, 11.5, Theme.soft, align=1)
         room = Area(area.x + MARGIN, y + 16, area.w - 2 * MARGIN, area.bottom - y - 28)
         if room.h >= 24:
-            self._draw_curve(canvas, room, session)
+            self._draw_curve(canvas, room, view)
 
     def _facts(self, session: Session) -> list[tuple[str, tuple[int, int, int]]]:
         score = session.score
@@ -75,28 +78,45 @@ class ScorePanel(Panel):
         done = min(session.score.steps / (session.horizon or 1), 1.0)
         canvas.rounded(Area(area.x, area.y, area.w * done, area.h), Theme.soft, 2)
 
-    def _draw_curve(self, canvas: Canvas, area: Area, session: Session) -> None:
-        """Draw the return over the episode's steps, blue where the agent acted, orange where the person did."""
-        # of a very long episode only the last steps are kept: the curve begins with what they found
-        start = session.score.episode_return - sum(step.reward for step in session.history)
-        totals = list(accumulate((step.reward for step in session.history), initial=start))
-        low, high = min(0.0, *totals), max(0.0, *totals)
-        span = max(high - low, 1.0)
-        width = max(session.horizon or 0, len(totals), 50)
-        zero = area.bottom - (0.0 - low) / span * area.h
-        canvas.line((area.x, zero), (area.right, zero), Theme.border)
-        stride = max(1, len(totals) // 400)
-        shown = sorted({*range(0, len(totals), stride), len(totals) - 1})
-        steps = list(session.history)
-        run: list[tuple[float, float]] = []
-        human = steps[0].by_human if steps else False
-        for place in shown:
-            point = (area.x + place / width * area.w, area.bottom - (totals[place] - low) / span * area.h)
-            run.append(point)
-            if place and steps[place - 1].by_human != human:
-                canvas.curve(run, Theme.human if human else Theme.agent)
-                run, human = [point], steps[place - 1].by_human
-        canvas.curve(run, Theme.human if human else Theme.agent)
+    def _draw_curve(self, canvas: Canvas, area: Area, view: View) -> None:
+        """Draw the return over the episode's steps; anew when a pixel's worth of steps has been made."""
+        session, box = view.session, canvas.pixels(area)
+        width = max(session.horizon or 0, len(session.history), 50)
+        stride = max(1, width // max(box.w, 1))
+        key = (session.score.episode, session.score.steps // stride, session.score.finished, box.size, canvas.scale)
+        canvas.surface.blit(view.keep("score", key, lambda: _curve(canvas, area, session, width)), box)
+
+
+def _curve(canvas: Canvas, area: Area, session: Session, width: int) -> pygame.Surface:
+    """Return the curve on a card's colour, blue where the agent acted, orange where the person did.
+
+    Args:
+        canvas: in whose scale it is drawn.
+        area: its place.
+        session: whose return it is.
+        width: steps along the whole axis.
+    """
+    surface = pygame.Surface(canvas.pixels(area).size, depth=24)
+    surface.fill(Theme.card)
+    wide, high = surface.get_width() - 1, surface.get_height() - 1
+    rewards = np.array([step.reward for step in session.history])
+    hands = np.array([step.by_human for step in session.history], bool)
+    # of a very long episode only the last steps are kept: the curve begins with what they found
+    start = session.score.episode_return - rewards.sum()
+    totals = np.concatenate([[start], start + np.cumsum(rewards)])  # (T + 1,)
+    low, high_value = min(0.0, totals.min()), max(0.0, totals.max())
+    x = np.arange(len(totals)) / width * wide
+    y = high - (totals - low) / max(high_value - low, 1.0) * high
+    zero = round(high + low / max(high_value - low, 1.0) * high)
+    pygame.draw.line(surface, Theme.border, (0, zero), (wide, zero))
+    turns = [0, *(np.flatnonzero(np.diff(hands)) + 1).tolist(), len(hands)]
+    stride = max(1, len(totals) // 400)
+    for first, last in itertools.pairwise(turns):
+        shown = [*range(first, last, stride), last]
+        color = Theme.human if len(hands) and hands[first] else Theme.agent
+        if len(shown) > 1:
+            pygame.draw.aalines(surface, color, False, list(zip(x[shown].tolist(), y[shown].tolist(), strict=True)))
+    return surface
 
 
 def number_text(value: float) -> str:
