@@ -194,7 +194,7 @@ def _panel_commands() -> list[Command]:
 
 
 TIME = (
-    Command("pause", ("space",), "space", "pause and go on", pause, space_is_free, "pause"),
+    Command("pause", ("space",), "space", "pause and go on (P too)", pause, space_is_free, "pause"),
     Command("pause P", ("p", "pause"), "P", "pause and go on", pause, lambda view: not space_is_free(view), "pause"),
     Command("pause too", ("p", "pause"), "P", "", pause, space_is_free),
     Command("forward", ("n", ".", "[.]"), "N  .", "one step on", forward, alone, "step"),

@@ -354,7 +354,7 @@ class Session:
         if self.paused:
             return 0
         started, before = clock(), self.total_steps
-        self._due += seconds * self.speed / self.tick_seconds
+        self._due = steps_due(self._due, seconds, self.speed, self.tick_seconds)
         while self._due >= 1.0 - 1e-9:
             if limit is not None and self.total_steps - before >= limit:
                 break
@@ -377,6 +377,12 @@ class Session:
         self._due = 1.0
         self._rest -= seconds * max(self.speed, 1.0)
         return self.auto_next and self._rest <= 0.0
+
+
+def steps_due(left: float, seconds: float, speed: float, tick_seconds: float) -> float:
+    """Return how many steps are due after so much real time, with those that were ``left``; without limit infinity."""
+    left = 0.0 if math.isinf(left) else left
+    return left + seconds * speed / tick_seconds if seconds > 0 else left
 
 
 def ratio(one: float, other: float) -> float:

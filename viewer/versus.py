@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium
 
-from viewer.session import REST_SECONDS, Score, Session
+from viewer.session import REST_SECONDS, Score, Session, steps_due
 
 if TYPE_CHECKING:
     from learning.policy import Policy
@@ -162,7 +162,7 @@ class Versus:
                 self.next()
             return 0
         started, made = clock(), 0
-        self._due += seconds * self.speed / self.human.tick_seconds
+        self._due = steps_due(self._due, seconds, self.speed, self.human.tick_seconds)
         while self._due >= 1.0 - 1e-9 and not self.finished and made != limit:
             self._due -= 1.0
             self.step()

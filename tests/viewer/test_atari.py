@@ -19,7 +19,6 @@ from viewer.canvas import Canvas, Fonts, Theme
 from viewer.panels import View, overlays
 from viewer.panels.q_bars import QBarsPanel
 from viewer.panels.score import ScorePanel, steps_text
-from viewer.panels.score import ScorePanel
 from viewer.panels.seen import SeenPanel
 from viewer.pixels import enlarge, fit_whole, to_surface
 from viewer.session import AGENT, HUMAN, Session
