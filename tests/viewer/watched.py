@@ -1,0 +1,53 @@
+"""Run play.py and write a line of JSON whenever something about its window has changed: what a test can see of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pygame
+
+import play
+from viewer import lessons
+from viewer.panels import timeline_bar
+from viewer.screen import layout
+from viewer.window import Window
+
+plain = Window.frame
+last: dict[str, Any] = {}
+
+
+def seen(window: Window) -> dict[str, Any]:
+    view = window.view
+    timeline, places, size = view.session.timeline, layout(view), pygame.display.get_window_size()
+    scale = min(size[0] / places.size[0], size[1] / places.size[1])
+    left, top = (size[0] - places.size[0] * scale) / 2, (size[1] - places.size[1] * scale) / 2
+    track = timeline_bar.track(places.bar)
+    points = {"timeline": (track.x + track.w / 2, track.y + track.h / 2)}
+    for panel, area in places.panels:
+        points[panel.name] = (area.x + area.w / 2, area.y + area.h / 2)
+        if panel.name == "learning":
+            slider = panel.sliders(area, view)[0].track  # type: ignore[attr-defined]
+            points["epsilon"] = (slider.x + slider.w / 2, slider.y + slider.h / 2)
+    return {
+        "control": view.session.control, "paused": view.game.paused, "back": timeline.last - timeline.cursor,
+        "steps": view.session.total_steps // 5, "hidden": sorted(view.hidden), "epsilon": lessons.epsilon(view),
+        "filming": view.filming, "size": size, "help": view.help, "learning": lessons.learning(view),
+        "agent_view": view.agent_view, "position": pygame.display.get_window_position(),
+        "points": {name: (round(left + x * scale), round(top + y * scale)) for name, (x, y) in points.items()},
+    }  # fmt: skip
+
+
+def frame(self: Window, seconds: float) -> None:
+    global last
+    plain(self, seconds)
+    if pygame.display.get_init() and pygame.display.get_surface() is not None:
+        now = seen(self)
+        if now != last:
+            last = now
+            print(json.dumps(now), flush=True)
+
+
+Window.frame = frame  # type: ignore[method-assign]
+sys.exit(play.main(sys.argv[1:]))
