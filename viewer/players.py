@@ -114,11 +114,11 @@ def trained_in(env_id: str, runs_dir: Path) -> Path | None:
 
 
 def all_trained_in(env_id: str, runs_dir: Path) -> list[Path]:
-    """Return the runs in that environment that have agents, the newest first, and last those that ship."""
+    """Return the runs in that environment that have agents, the newest first; last those that ship, the best first."""
     return [
         run
         for folder in (runs_dir, PRETRAINED)
-        for run in sorted(_with_agents(folder), key=_started, reverse=True)
+        for run in sorted(_with_agents(folder), key=lambda run: (run == SHIPPED, _started(run)), reverse=True)
         if _env_of(run) == env_id
     ]
 
