@@ -22,6 +22,7 @@ from learning.checkpoint import save_agent
 from learning.learner import Learner
 from scores.runs import read_humans
 from viewer import players
+from viewer.options import Options
 
 ROOT = Path(play.__file__).parent
 WATER, WHEELS = "reinforcejs_wateragent.json", "convnetjs_rldemo_net.json"
@@ -252,7 +253,7 @@ def test_a_broken_off_episode_is_not_recorded(tmp_path: Path, capsys: pytest.Cap
 
 def test_both_demos_networks_play_where_they_were_made() -> None:
     for name, env_id in ((WATER, "tidepool/Waterworld-v0"), (WHEELS, "tidepool/RLDemo-v0")):
-        options = play.Options(seed=1)
+        options = Options(seed=1)
         policy = players.load(players.find_agent(Path(name), Path("runs")))
         assert policy.env_id == env_id
         session = play.open_session(options, policy, players.rules_for(env_id, policy))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import UserError
 from viewer import players
@@ -64,8 +64,8 @@ def learns(view: View) -> bool:
 
 def pupil(view: View) -> Apprentice | None:
     """Return the agent that learns in this window; None as long as there is none."""
-    found: Apprentice | None = view.session.pupil  # type: ignore[assignment]  # nothing else learns in a window
-    return found
+    found: Any = view.session.pupil
+    return cast("Apprentice | None", found)  # nothing else learns in a window
 
 
 def can_change(view: View) -> bool:

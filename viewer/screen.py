@@ -63,7 +63,7 @@ def layout(view: View) -> Layout:
     sides, right = _flow([panel for panel in shown if panel.place == "side"], first, view)
     size = (2 * round((right + MARGIN) / 2), 2 * round((bottom + GAP / 2 + FOOTER + GAP / 2) / 2))
     footer = Area(MARGIN, bottom + GAP / 2, size[0] - 2 * MARGIN, FOOTER)
-    return Layout(size, place, bar, footer, [*placed, *sides])
+    return Layout(size, place, bar, footer, [*sides, *placed])
 
 
 def _share(panels: Sequence[Panel], area: Area) -> list[tuple[Panel, Area]]:

@@ -62,9 +62,10 @@ def project(returns: Tensor, probabilities: Tensor, atoms: Tensor) -> Tensor:
     place = ((returns - atoms[0]) / spacing).clamp(0, len(atoms) - 1)  # in units of atoms
     below = place.floor().clamp(max=len(atoms) - 2)
     above_share = place - below
+    index = below.nan_to_num().long()  # what is no number stays none in its share, and the trainer says so
     out = probabilities.new_zeros(len(returns), len(atoms))
-    out.scatter_add_(1, below.long(), probabilities * (1 - above_share))
-    out.scatter_add_(1, below.long() + 1, probabilities * above_share)
+    out.scatter_add_(1, index, probabilities * (1 - above_share))
+    out.scatter_add_(1, index + 1, probabilities * above_share)
     return out
 
 

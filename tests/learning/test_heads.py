@@ -42,6 +42,13 @@ def test_projection_by_hand() -> None:
     close(project(returns, shares, ATOMS), [[0, 0.45, 0.55, 0], [0.1, 0, 0, 0.9]])
 
 
+def test_what_is_no_number_stays_none_and_raises_nothing() -> None:
+    returns = torch.tensor([[float("nan"), 1.0], [0.0, 1.0]])
+    projected = project(returns, torch.full((2, 2), 0.5), ATOMS)
+    assert projected[0].isnan().any()
+    assert projected[1].isfinite().all()
+
+
 def test_projection_keeps_the_mean_and_the_mass() -> None:
     generator = torch_generator(3, "network")
     returns = torch.rand((50, 9), generator=generator) * 3 - 1

@@ -254,7 +254,8 @@ def test_arrows_and_space_take_over_and_space_does_not_pause(window: Window) -> 
     session = window.view.session
     surface = pygame.display.get_surface()
     assert surface is not None
-    assert surface.get_width() / surface.get_height() == pytest.approx(np.divide(*screen.layout(window.view).size), rel=0.01)
+    width, height = screen.layout(window.view).size
+    assert surface.get_width() / surface.get_height() == pytest.approx(width / height, rel=0.01)
     window.frame(0.07)
     assert session.action_names[session.history[-1].action] == "left"
     for code in (pygame.K_UP, pygame.K_SPACE):

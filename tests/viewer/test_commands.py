@@ -50,7 +50,7 @@ def mouse(window: Window, kind: int, x: float, y: float) -> None:
     surface = pygame.display.get_surface()
     assert surface is not None
     scale = surface.get_width() / screen.layout(window.view).size[0]
-    more = {} if kind == pygame.MOUSEMOTION else {"button": 1}
+    more: dict[str, Any] = {} if kind == pygame.MOUSEMOTION else {"button": 1}
     pygame.event.post(pygame.event.Event(kind, pos=(round(x * scale), round(y * scale)), **more))
     window.frame(0.0)
 
@@ -429,6 +429,7 @@ def test_the_epsilon_slider_is_dragged(window: Window) -> None:
     mouse(window, pygame.MOUSEMOTION, place.track.x + place.track.w / 2, place.track.y + 2)
     assert window.view.session.epsilon == pytest.approx(0.5, abs=0.01)
     mouse(window, pygame.MOUSEBUTTONUP, 0, 0)
+    window.view.session.epsilon = 0.5
     press(window, "[")
     assert window.view.session.epsilon == 0.3
     press(window, "]", "]", "]", "]", "]")

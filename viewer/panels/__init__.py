@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from viewer.panels.base import Panel, View
 from viewer.panels.control import ControlPanel
+from viewer.panels.distribution import DistributionPanel
 from viewer.panels.learning import LearningPanel
 from viewer.panels.q_bars import QBarsPanel
+from viewer.panels.rewards import RewardsPanel
 from viewer.panels.score import ScorePanel
 from viewer.panels.seen import SeenPanel
+from viewer.panels.truth import TruthPanel
 
 PANELS: tuple[Panel, ...] = (
     ControlPanel(),
@@ -15,6 +18,9 @@ PANELS: tuple[Panel, ...] = (
     SeenPanel(),
     LearningPanel(),
     ScorePanel(),
+    TruthPanel(),
+    RewardsPanel(),
+    DistributionPanel(),
 )
 
 __all__ = ["PANELS", "Panel", "View"]

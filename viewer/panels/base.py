@@ -6,9 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-import pygame
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from viewer.canvas import Area, Canvas
 from viewer.hands import Hands
@@ -22,6 +20,7 @@ if TYPE_CHECKING:  # a person plays without torch
     from viewer.attach import LiveAgent
 
 NOTICE_SECONDS = 3.0
+T = TypeVar("T")
 
 Drag = Callable[[float, float], None]
 """Follows the mouse, in logical pixels, while its button is held."""
@@ -51,7 +50,7 @@ class View:
     wished: Wished = dataclasses.field(default_factory=Wished)
     looking: Looking = dataclasses.field(init=False)
     _notice_left: float = 0.0
-    _kept: dict[str, tuple[object, pygame.Surface]] = dataclasses.field(default_factory=dict, repr=False)
+    _kept: dict[str, tuple[object, Any]] = dataclasses.field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.looking = Looking(self.session)
@@ -67,8 +66,8 @@ class View:
             self.notice = ""
         self.wished.send(self)
 
-    def keep(self, name: str, key: object, make: Callable[[], pygame.Surface]) -> pygame.Surface:
-        """Return what ``make`` draws, made anew only when ``key`` is another than the last time.
+    def keep(self, name: str, key: object, make: Callable[[], T]) -> T:
+        """Return what ``make`` draws or finds, made anew only when ``key`` is another than the last time.
 
         Atari has 15 new pictures a second, the window 60 frames.
         """

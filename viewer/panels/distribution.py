@@ -1,0 +1,240 @@
+"""What each action may bring: the distribution of returns of agents that learn one, a row an action."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+import pygame
+from numpy.typing import NDArray
+
+from viewer.axis import Axis
+from viewer.canvas import Area, Canvas, Theme
+from viewer.explain import distribution_line
+from viewer.keys import short, words
+from viewer.panels.base import Panel, View
+from viewer.plots import Scale, sheet, signed
+
+if TYPE_CHECKING:  # a person plays without torch
+    from learning.insight import Distribution, Insight
+
+MARGIN, HEAD, AXIS, FOOT = 18.0, 56.0, 18.0, 10.0
+LINE, LINES, SMALL = 14.5, 3, 10.5  # the words below: height of a line, how many at most, size
+NAME, NUMBER = 88.0, 50.0  # widths
+ROWS, TALL = 150.0, 34.0  # height of all rows, and of one at most
+ALL, BEST = 9, 6  # of more actions than that, only so many are shown
+TAIL = 0.005  # share of all returns that may lie beyond each end of the axis
+MUCH = 0.7  # of its width, to which the axis must shrink before it does
+BINS, BLUR = 120, 0.02  # of the curve through equally likely returns; blurred by so much of the axis
+
+Array = NDArray[np.float64]
+
+
+class Calm:
+    """The axis of the returns shown lately."""
+
+    def __init__(self) -> None:
+        self._lately = Axis()
+        self.scale = Scale.around(0.0, 0.0)
+
+    def take(self, low: float, high: float) -> None:
+        """Hold one more range: wider at once where it must, narrower slowly, and only where much is gained."""
+        self._lately.widen(np.array([low, high]))
+        ends = self._lately.range
+        wanted, now = Scale.around(*ends), self.scale
+        if ends[0] < now.low or ends[1] > now.high or wanted.high - wanted.low <= MUCH * (now.high - now.low):
+            self.scale = wanted
+
+
+class DistributionPanel(Panel):
+    """A hill an action over a common axis of returns, with a tick at its mean, the expectation."""
+
+    name: ClassVar[str] = "returns"
+    title: ClassVar[str] = "Returns that may come (distributions)"
+
+    def height(self, view: View) -> float:
+        """Return its height; 0 for networks that have expectations only."""
+        if not distribution_line(head_of(view)):
+            return 0.0
+        count = view.session.num_actions if view.session.num_actions <= ALL else BEST
+        return HEAD + row_height(count) * count + AXIS + LINES * LINE + FOOT
+
+    def draw(self, canvas: Canvas, area: Area, view: View) -> None:
+        """Draw the rows, the axis and the words, anew only when the network said something else."""
+        head, box = head_of(view), canvas.pixels(area)
+        if not distribution_line(head):
+            return
+        said = view.looking.insight()
+        told = () if said is None or said.distribution is None else said.distribution
+        key = (head, *(part.tobytes() for part in told), box.size)
+        picture = view.keep("returns", key, lambda: sheet(canvas, area, lambda on: self._draw(on, area, view, said)))
+        canvas.surface.blit(picture, box)
+
+    def _draw(self, canvas: Canvas, area: Area, view: View, said: Insight | None) -> None:
+        canvas.card(area)
+        head, left, wide = head_of(view), area.x + MARGIN, area.w - 2 * MARGIN
+        bins = head == "histogram"
+        canvas.text(left, area.y + 22, "Bins of each action" if bins else "Returns of each action", 16, bold=True)
+        count = view.session.num_actions
+        about = "how it spreads its expectation" if bins else "how likely each one is"
+        about = f"{about} · tick: the mean" if count <= ALL else f"the best {BEST} of {count} actions · tick: the mean"
+        canvas.text(left, area.y + 43, about, 11, Theme.soft, width=wide)
+        if said is None or said.distribution is None:
+            canvas.text(left, area.y + HEAD + 12, "nothing can be read of this network", 11.5, Theme.soft, width=wide)
+        else:
+            self._draw_rows(canvas, area, view, said, said.distribution)
+        y = area.bottom - FOOT - LINES * LINE + LINE / 2
+        for number, line in enumerate(wrapped(canvas, distribution_line(head), SMALL, wide)):
+            canvas.text(left, y + number * LINE, line, SMALL, Theme.soft, width=wide)
+
+    def _draw_rows(self, canvas: Canvas, area: Area, view: View, said: Insight, found: Distribution) -> None:
+        shown = chosen(said.q_values)
+        finite = [k for k in shown if np.isfinite(found.returns[k]).all() and np.isfinite(found.probabilities[k]).all()]
+        scale = self._scale(view, found, finite)
+        hills = {k: hill_of(found.returns[k], found.probabilities[k], scale) for k in finite}
+        top = max((float(hill.heights.max()) for hill in hills.values()), default=0.0) or 1.0
+        best = best_of(said.q_values)
+        first = self.row_area(area, 0, len(shown))
+        last = self.row_area(area, len(shown) - 1, len(shown))
+        _draw_axis(canvas, self.zone(first), self.zone(last).bottom, scale)
+        for place, action in enumerate(shown):
+            row = self.row_area(area, place, len(shown))
+            name = view.session.action_names[action]
+            label = words(name) if len(said.q_values) <= ALL else short(name)  # as the bars of the expectations do
+            _draw_words(canvas, row, label, float(said.q_values[action]), action == best)
+            zone = self.zone(row)
+            if action in hills:
+                _draw_hill(canvas, zone, hills[action], top, action == best)
+            canvas.line((zone.x, zone.bottom), (zone.right, zone.bottom), Theme.edge)
+            mean = scale.place(float(said.q_values[action]))
+            if action in hills and 0.0 <= mean <= 1.0:
+                x = zone.x + mean * zone.w
+                canvas.line((x, zone.y + zone.h * 0.35), (x, zone.bottom + 2), Theme.text, 2 if action == best else 1)
+
+    def _scale(self, view: View, found: Distribution, actions: list[int]) -> Scale:
+        """Return the common axis of all rows, which is calm."""
+        calm = view.keep("returns' axis", view.session.policy, Calm)
+        if actions:
+            low, high = ends_of(found.returns[actions], found.probabilities[actions])
+            blurred = 2 * BLUR * (max(high, 0.0) - min(low, 0.0))  # what a hill is wider than its returns
+            calm.take(low - blurred if low < 0 else low, high + blurred if high > 0 else high)
+        return calm.scale
+
+    def row_area(self, area: Area, place: int, rows: int) -> Area:
+        """Return where a row is."""
+        high = row_height(rows)
+        return Area(area.x + MARGIN, area.y + HEAD + place * high, area.w - 2 * MARGIN, high)
+
+    def zone(self, row: Area) -> Area:
+        """Return the part of a row that the axis spans."""
+        return Area(row.x + NAME, row.y + 2, row.w - NAME - NUMBER, row.h - 4)
+
+
+def head_of(view: View) -> str:
+    """Return what the numbers of the network that plays mean: a name of `learning.heads.HEADS`."""
+    training = view.session.training
+    return "expected" if training is None else training.head
+
+
+def row_height(rows: int) -> float:
+    """Return the height of one of so many rows."""
+    return min(TALL, ROWS / rows)
+
+
+def best_of(q_values: Array) -> int:
+    """Return the action with the highest expectation; -1 where there is none."""
+    return -1 if np.isnan(q_values).all() else int(np.nanargmax(q_values))
+
+
+def chosen(q_values: Array) -> list[int]:
+    """Return the actions that are shown: all, or the best ones of many, in their order."""
+    if len(q_values) <= ALL:
+        return list(range(len(q_values)))
+    order = np.argsort(-np.nan_to_num(q_values, nan=-math.inf), kind="stable")
+    return sorted(int(action) for action in order[:BEST])
+
+
+def ends_of(returns: Array, probabilities: Array) -> Array:
+    """Return the ends (2,) between which nearly all returns (A, K) of the actions together lie."""
+    order = np.argsort(returns, axis=None, kind="stable")
+    share = np.cumsum(probabilities.ravel()[order])
+    places = np.searchsorted(share, np.array([TAIL, 1.0 - TAIL]) * share[-1])
+    return np.asarray(returns.ravel()[order][np.minimum(places, len(order) - 1)])
+
+
+class Hill(NamedTuple):
+    """How likely returns are: a density at places on the axis, 0 to 1, both (N,)."""
+
+    places: Array
+    heights: Array
+    smooth: bool
+
+
+def hill_of(returns: Array, chances: Array, scale: Scale) -> Hill:
+    """Return one action's hill.
+
+    Atoms at even distances are bars as they are. Equally likely returns are spread over bins and blurred.
+    """
+    places = (returns - scale.low) / (scale.high - scale.low)
+    if not equally_likely(chances):
+        return Hill(places, chances / max(float(places[-1] - places[0]) / (len(places) - 1), 1e-9), False)
+    at = np.clip(places * BINS - 0.5, -1.0, float(BINS))
+    below = np.floor(at).astype(int)
+    heights = np.zeros(BINS + 3)  # a bin before the first and two after the last take what lies beyond
+    np.add.at(heights, below + 1, chances * (1 - at + below))
+    np.add.at(heights, below + 2, chances * (at - below))
+    reach = np.arange(-BINS // 8, BINS // 8 + 1)
+    blur = np.exp(-0.5 * (reach / (BLUR * BINS)) ** 2)
+    heights = np.convolve(heights[1:-2], blur / blur.sum(), "same")
+    return Hill((np.arange(BINS) + 0.5) / BINS, heights * BINS, True)
+
+
+def equally_likely(chances: Array) -> bool:
+    """Return whether these are quantiles: returns of one weight, at uneven places."""
+    return bool(chances.max() - chances.min() < 1e-12)
+
+
+def _draw_hill(canvas: Canvas, zone: Area, hill: Hill, top: float, best: bool) -> None:
+    """Fill the hill from its base line up; the highest of all hills is as high as a row."""
+    color = Theme.agent if best else Theme.agent_pale
+    half = (hill.places[1] - hill.places[0]) / 2 if len(hill.places) > 1 else 0.005
+    columns = list(zip(hill.places.tolist(), (hill.heights / top * zone.h).tolist(), strict=True))
+    if hill.smooth:
+        line = [canvas.point(zone.x + place * zone.w, zone.bottom - height) for place, height in columns]
+        ends = [canvas.point(zone.right, zone.bottom), canvas.point(zone.x, zone.bottom)]
+        pygame.draw.polygon(canvas.surface, color, [*line, *ends])
+        pygame.draw.aalines(canvas.surface, color, False, line)
+        return
+    for place, height in columns:
+        left, right = max(place - half, 0.0), min(place + half, 1.0)
+        if right > left:
+            canvas.rect(Area(zone.x + left * zone.w, zone.bottom - height, (right - left) * zone.w, height), color)
+
+
+def _draw_words(canvas: Canvas, row: Area, label: str, expectation: float, best: bool) -> None:
+    middle, size = row.y + row.h / 2, min(12.5, row.h * 0.72)
+    canvas.text(row.x, middle, label, size, bold=best, width=NAME - 8)
+    number = signed(expectation) if math.isfinite(expectation) else str(expectation)
+    canvas.text(row.right, middle, number, size, Theme.text if best else Theme.soft, align=1, bold=best)
+
+
+def _draw_axis(canvas: Canvas, zone: Area, bottom: float, scale: Scale) -> None:
+    """Draw a line down through all rows for each tick, and its number below."""
+    for tick in scale.ticks():
+        x = zone.x + scale.place(tick) * zone.w
+        canvas.line((x, zone.y), (x, bottom + 3), Theme.edge if abs(tick) < scale.step / 2 else Theme.track)
+        canvas.text(x, bottom + 11, scale.label(tick), 10, Theme.soft, align=0.5)
+
+
+def wrapped(canvas: Canvas, text: str, size: float, width: float, most: int = LINES) -> list[str]:
+    """Return a text in lines that are no wider than that; what is too much stays in the last one."""
+    font = canvas.fonts.font(max(6, round(size * canvas.scale)), False)
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and len(lines) < most and font.size(longer)[0] > width * canvas.scale:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines

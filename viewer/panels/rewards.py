@@ -1,0 +1,148 @@
+"""The smoothed reward of Karpathy's pages, and what the episodes brought."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viewer.canvas import MINUS, Area, Canvas, Theme
+from viewer.panels.base import Panel, View
+from viewer.panels.score import number_text
+from viewer.plots import BAND, Array, Scale, draw_scale, runs, sheet, steps_between, strong_curve
+from viewer.session import Session
+from viewer.timeline import Score, Timeline
+
+HEIGHT = 180.0
+MARGIN, HEAD, FOOT, GUTTER = 18.0, 58.0, 14.0, 38.0
+STRIP, GAP = 30.0, 22.0  # height of the bars of episodes, and what is between them and the curve
+SMOOTH = 500  # steps that a mean is over
+EARLY = 100  # steps before there is a mean
+BAR, LEAST_BAR = 9.0, 3.0  # an episode's bar at most and at least, logical pixels with the space after it
+PER_SECOND = 4.0  # so often it is drawn anew while time runs
+MOST = 400  # drawings while all that is kept goes by
+
+class Curve(NamedTuple):
+    """The running mean of the reward, at each step that is kept, both (M,)."""
+
+    mean: Array
+    human: NDArray[np.bool_]
+
+
+def curve_of(timeline: Timeline, smooth: int = SMOOTH) -> Curve:
+    """Return the mean reward over the last steps up to each one; at first over those that there are, a few at least.
+
+    Where the oldest are forgotten it begins with the first full mean.
+    """
+    done = [moment for moment in timeline if moment.action is not None]
+    rewards = np.fromiter((moment.reward for moment in done), float, len(done))
+    rewards[~np.isfinite(rewards)] = 0.0
+    human = np.fromiter((moment.by_human for moment in done), bool, len(done))
+    totals = np.concatenate([[0.0], np.cumsum(rewards)])
+    ends = np.arange(1, len(done) + 1)
+    starts = np.maximum(ends - smooth, 0)
+    mean = (totals[ends] - totals[starts]) / (ends - starts)
+    begin = min(smooth, EARLY if timeline.first == 0 else smooth) - 1
+    return Curve(mean[begin:], human[begin:])
+
+
+class RewardsPanel(Panel):
+    """The mean reward a step over all that was played, orange where a person did, and a bar an episode."""
+
+    name: ClassVar[str] = "rewards"
+    title: ClassVar[str] = "Reward per step, smoothed"
+    place = "below"
+
+    def height(self, view: View) -> float:
+        """Return its height."""
+        return HEIGHT
+
+    def zone(self, area: Area, session: Session) -> Area:
+        """Return where the curve is; it leaves room for the episodes once there are any."""
+        below = FOOT + (STRIP + GAP if session.results else 0.0)
+        return Area(area.x + MARGIN + GUTTER, area.y + HEAD, area.w - 2 * MARGIN - GUTTER, area.h - HEAD - below)
+
+    def strip(self, area: Area) -> Area:
+        """Return where the episodes' bars are."""
+        return Area(area.x + MARGIN + GUTTER, area.bottom - FOOT - STRIP, area.w - 2 * MARGIN - GUTTER, STRIP)
+
+    def draw(self, canvas: Canvas, area: Area, view: View) -> None:
+        """Draw the newest mean, the curve and the episodes, some times a second."""
+        session, box = view.session, canvas.pixels(area)
+        step = 1 if session.paused else max(steps_between(session, PER_SECOND), len(session.timeline) // MOST)
+        key = (session.total_steps // step, step, session.score.episode, session.finished, box.size)
+        picture = view.keep("rewards", key, lambda: sheet(canvas, area, lambda on: self._draw(on, area, session)))
+        canvas.surface.blit(picture, box)
+
+    def _draw(self, canvas: Canvas, area: Area, session: Session) -> None:
+        curve = curve_of(session.timeline)
+        canvas.card(area)
+        wide = canvas.text(area.x + MARGIN, area.y + 23, "Reward per step", 16, bold=True)
+        if len(curve.mean):
+            room = area.w - 2 * MARGIN - wide - 12
+            canvas.text(
+                area.right - MARGIN, area.y + 24, per_step(curve.mean[-1]), 12.5, align=1, bold=True, width=room
+            )
+        about = f"running mean of {SMOOTH} steps"
+        if session.timeline.first > 0:
+            about += f" · the last {len(curve.mean):,}"
+        canvas.text(area.x + MARGIN, area.y + 43, about, 11, Theme.soft, width=area.w - 2 * MARGIN)
+        _draw_curve(canvas, self.zone(area, session), curve)
+        if session.results:
+            _draw_episodes(canvas, self.strip(area), list(session.results))
+
+
+def per_step(value: float) -> str:
+    """Return a reward per step as text, with two digits that say something."""
+    return f"{value:+.2g}".replace("-", MINUS) if abs(value) >= 5e-5 else "0"
+
+
+def _draw_curve(canvas: Canvas, zone: Area, curve: Curve) -> None:
+    """Draw the mean, orange where a person acted."""
+    mean, human = curve
+    low, high = float(mean.min(initial=0.0)), float(mean.max(initial=0.0))
+    scale = Scale.around(low, high, 2)
+    draw_scale(canvas, zone, scale)
+    if len(mean) < 2:
+        canvas.text(zone.x + zone.w / 2, zone.y + zone.h / 2, f"after {EARLY} steps", 11, Theme.soft, align=0.5)
+        return
+    every = max(1, int(len(mean) / zone.w))
+    xs = zone.x + np.arange(len(mean)) / (len(mean) - 1) * zone.w
+    ys = zone.bottom - (mean - scale.low) / (scale.high - scale.low) * zone.h
+    for marked, color in ((~human, Theme.agent), (human, Theme.human)):
+        for start, end in runs(marked):
+            start = max(start - 1, 0)  # from where the other one stopped
+            places = np.array([*range(start, end - 1, every), end - 1])
+            strong_curve(canvas, xs[places], ys[places], color)
+    for start, end in runs(human):
+        canvas.rect(Area(xs[start], zone.bottom, max(xs[end - 1] - xs[start], 1.0), BAND), Theme.human)
+
+
+def _draw_episodes(canvas: Canvas, strip: Area, results: Sequence[Score]) -> None:
+    """Draw a bar an episode, the newest on the right, the share of a person's steps orange; and their mean."""
+    shown = results[-int(strip.w / LEAST_BAR) :]
+    returns = [score.episode_return for score in shown]
+    mean = sum(returns) / len(returns)
+    low, high = min(0.0, *returns), max(0.0, *returns)
+    unit = strip.h / (high - low or 1.0)
+    wide = min(BAR, strip.w / len(shown))
+    zero = strip.bottom + low * unit
+    for place, score in enumerate(shown):
+        x, tall = strip.x + place * wide, score.episode_return * unit
+        bar = Area(x, zero - max(tall, 0.0), max(wide - 1.0, wide * 0.7), max(abs(tall), 1.0))
+        canvas.rect(bar, Theme.agent)
+        canvas.rect(Area(bar.x, bar.bottom - bar.h * score.human_share, bar.w, bar.h * score.human_share), Theme.human)
+    canvas.line((strip.x, zero), (strip.right, zero), Theme.edge)
+    for value, y in ((high, strip.y), (low, strip.bottom)):
+        if value != 0.0:
+            canvas.text(strip.x - 6, y, number_text(value), 10, Theme.soft, align=1)
+    canvas.text(strip.x, strip.y - 9, episodes_text(len(shown), mean), 11, Theme.soft, width=strip.w)
+
+
+def episodes_text(count: int, mean: float) -> str:
+    """Return how many episodes the bars are, and what they brought on average."""
+    if count == 1:
+        return f"return of one episode: {number_text(mean)}"
+    return f"return of {count:,} episodes, mean {mean:.1f}".replace("-", MINUS)

@@ -1,0 +1,258 @@
+"""The truth meter: what the network expected at each past step, against the discounted return that then came."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viewer import commands
+from viewer.canvas import Area, Canvas, Color, Theme
+from viewer.panels.base import Drag, Panel, View
+from viewer.plots import (
+    BAND,
+    Scale,
+    draw_scale,
+    pixels_of,
+    runs,
+    sheet,
+    signed,
+    steps_between,
+    strong_curve,
+)
+from viewer.timeline import Moment, Timeline
+from viewer.truth import NEGLIGIBLE, Calibration, TruthMeter
+from viewer.widgets import contains
+
+HEIGHT = 180.0
+MARGIN, HEAD, FOOT, GUTTER = 18.0, 58.0, 14.0, 30.0  # the gutter holds the axis's numbers
+POINT = 1.5  # logical pixels from one point of the line to the next
+LONGEST = 3_000  # moments in the plot, however far an agent looks ahead
+WIDE = 520.0  # from here on there is room for longer words
+PER_SECOND = 8.0  # so often it is drawn anew while time runs
+
+Array = NDArray[np.float64]
+
+
+class Stretch(NamedTuple):
+    """The moments in the plot: from ``first`` on every ``stride``-th, so many."""
+
+    first: int
+    stride: int
+    points: int
+
+    @property
+    def span(self) -> int:
+        """Return how many moments lie between the ends of the plot."""
+        return max((self.points - 1) * self.stride, 1)
+
+    def kept(self, timeline: Timeline) -> range:
+        """Return the numbers of those which there are."""
+        oldest = -(-timeline.first // self.stride) * self.stride
+        return range(max(self.first, oldest), min(self.first + self.span, timeline.last) + 1, self.stride)
+
+    def x(self, zone: Area, number: int) -> float:
+        """Return where a moment is in the plot; one beside it is at its edge."""
+        return zone.x + min(max((number - self.first) / self.span, 0.0), 1.0) * zone.w
+
+    def number(self, zone: Area, x: float) -> int:
+        """Return the moment at a logical x, in the plot or beside it."""
+        return self.first + round((x - zone.x) / zone.w * self.span)
+
+
+def stretch_of(timeline: Timeline, width: float, gamma: float) -> Stretch:
+    """Return what a plot so many logical pixels wide shows: the newest moments, or the page with the cursor.
+
+    It is twice as long as it takes until a return is known: else the newest half would be all that there is.
+    """
+    points = max(2, int(width / POINT))
+    ahead = math.log(NEGLIGIBLE) / math.log(gamma) if 0 < gamma < 1 else math.inf if gamma >= 1 else 1.0
+    stride = max(1, math.ceil(min(2 * ahead, LONGEST) / points))
+    length = stride * points
+    end = -(-timeline.last // stride) * stride  # always the same moments of those that there are: nothing flickers
+    end -= (end - timeline.cursor) // length * length
+    return Stretch(max(end - length + stride, 0), stride, points)
+
+
+class Samples(NamedTuple):
+    """What the plot shows of some moments, all (M,); NaN where there is nothing."""
+
+    numbers: range
+    expected: Array
+    came: Array
+    coming: Array
+    """What has come so far, where more is to come."""
+    human: NDArray[np.bool_]
+    rounds: NDArray[np.int64]
+
+    @property
+    def scale(self) -> Scale:
+        """Return the axis that holds it all, and zero."""
+        values = np.concatenate([self.expected, self.came, self.coming])
+        values = values[np.isfinite(values)]
+        return Scale.around(min(0.0, values.min(initial=0.0)), max(0.0, values.max(initial=0.0)))
+
+
+def samples_of(timeline: Timeline, truth: TruthMeter, stretch: Stretch) -> Samples:
+    """Return what was expected and what came."""
+    numbers = stretch.kept(timeline)
+    moments = [timeline[number] for number in numbers]
+    coming = {pair.number: pair.came for pair in truth.open()}
+    pairs = [truth.pair(number) for number in numbers]
+    expected = np.array([math.nan if (said := moment.expectation) is None else said for moment in moments], float)
+    expected[~np.isfinite(expected)] = math.nan
+    return Samples(
+        numbers, expected, np.array([math.nan if pair is None else pair.realised for pair in pairs], float),
+        np.array([coming.get(number, math.nan) for number in numbers], float),
+        np.array([moment.by_human for moment in moments], bool), np.array([moment.round for moment in moments], int),
+    )  # fmt: skip
+
+
+class TruthPanel(Panel):
+    """A line of what was expected, and dots of what came; a click looks at that moment."""
+
+    name: ClassVar[str] = "truth"
+    title: ClassVar[str] = "Truth meter: expected and come"
+    place = "below"
+
+    def height(self, view: View) -> float:
+        """Return its height; 0 where nobody but a person plays."""
+        return 0.0 if view.session.policy is None else HEIGHT
+
+    def zone(self, area: Area) -> Area:
+        """Return where the plot is."""
+        return Area(area.x + MARGIN + GUTTER, area.y + HEAD, area.w - 2 * MARGIN - GUTTER, area.h - HEAD - FOOT)
+
+    def draw(self, canvas: Canvas, area: Area, view: View) -> None:
+        """Draw numbers, line and dots, or say why there are none."""
+        session, timeline = view.session, view.session.timeline
+        truth, why = session.truth, self.why_not(view)
+        looked_at = -1 if timeline.live else timeline.cursor
+        box = canvas.pixels(area)
+        if truth is None or why:
+            picture = view.keep("truth", (why, box.size), lambda: sheet(canvas, area, lambda on: _say(on, area, why)))
+        else:
+            stretch = stretch_of(timeline, self.zone(area).w, truth.gamma)
+            every = 1 if session.paused else max(steps_between(session, PER_SECOND), stretch.stride)
+            key = (truth, timeline.last // every, every, looked_at, session.finished, box.size)
+            meter = truth
+            picture = view.keep(
+                "truth", key, lambda: sheet(canvas, area, lambda on: self._draw(on, area, view, meter, stretch))
+            )
+        canvas.surface.blit(picture, box)
+
+    def why_not(self, view: View) -> str:
+        """Return why nothing can be compared; empty if it can."""
+        if view.session.q_values() is None:
+            return "this player expects nothing: it has no Q values"
+        return "it is not known by which discount this player learnt" if view.session.truth is None else ""
+
+    def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
+        """Stop time and look at the moment below the mouse, and follow it; the plot's page stays meanwhile."""
+        zone, truth = self.zone(area), view.session.truth
+        if truth is None or view.trial is not None or not contains(zone.inset(-6), x, y):
+            return None
+        stretch = stretch_of(view.session.timeline, zone.w, truth.gamma)
+
+        def follow(x: float, y: float) -> None:
+            commands.look(view, stretch.number(zone, x))
+
+        follow(x, y)
+        return follow
+
+    def _draw(self, canvas: Canvas, area: Area, view: View, truth: TruthMeter, stretch: Stretch) -> None:
+        timeline, zone = view.session.timeline, self.zone(area)
+        samples = samples_of(timeline, truth, stretch)
+        canvas.card(area)
+        _draw_head(canvas, area, truth.calibration())
+        if timeline.live:
+            _draw_legend(canvas, area, truth.calibration())
+        else:
+            words = told(timeline.current, truth)
+            canvas.text(area.x + MARGIN, area.y + 43, words, 11.5, width=area.w - 2 * MARGIN)
+        _draw_plot(canvas, zone, samples, stretch)
+        x = stretch.x(zone, timeline.cursor)
+        canvas.line((x, zone.y - 4), (x, zone.bottom + BAND), Theme.edge if timeline.live else Theme.text)
+
+
+def _say(canvas: Canvas, area: Area, why: str) -> None:
+    canvas.card(area)
+    canvas.text(area.x + MARGIN, area.y + 23, "Truth meter", 16, bold=True)
+    canvas.text(area.x + MARGIN, area.y + 45, why, 11.5, Theme.soft, width=area.w - 2 * MARGIN)
+
+
+def _draw_head(canvas: Canvas, area: Area, found: Calibration) -> None:
+    wide = canvas.text(area.x + MARGIN, area.y + 23, "Truth meter", 16, bold=True)
+    words, room = verdict(found), area.w - 2 * MARGIN - wide - 12
+    color = Theme.text if found.pairs else Theme.soft
+    canvas.text(area.right - MARGIN, area.y + 24, words, 12.5, color, align=1, bold=found.pairs > 0, width=room)
+
+
+def _draw_legend(canvas: Canvas, area: Area, found: Calibration) -> None:
+    """Draw what line and dots are, and over how much the numbers are."""
+    x, y, wide = area.x + MARGIN, area.y + 43, area.w >= WIDE
+    canvas.line((x, y), (x + 14, y), Theme.agent, 2)
+    x += 19 + canvas.text(x + 19, y, "what it expected" if wide else "expected", 11, Theme.soft) + 12
+    _draw_dots(canvas, x + np.array([0.0, 5.0, 10.0]), np.full(3, y), Theme.text)
+    x += 17 + canvas.text(x + 17, y, "discounted return that came" if wide else "came", 11, Theme.soft)
+    if found.pairs and math.isfinite(found.error):
+        room = area.right - MARGIN - x - 10
+        words = f"off by {found.error:.2f} in {found.pairs:,} steps"
+        if wide:
+            words = f"calibration error {found.error:.2f} over {found.pairs:,} steps"
+        canvas.text(area.right - MARGIN, y, words, 11, Theme.soft, align=1, width=room)
+
+
+def _draw_dots(canvas: Canvas, xs: Array, ys: Array, color: Color) -> None:
+    side = max(2, round(1.8 * canvas.scale))
+    for x, y in (pixels_of(canvas, xs, ys) - side // 2).tolist():
+        canvas.surface.fill(color, (x, y, side, side))
+
+
+def _draw_plot(canvas: Canvas, zone: Area, samples: Samples, stretch: Stretch) -> None:
+    scale = samples.scale
+    draw_scale(canvas, zone, scale)
+    if not samples.numbers:
+        return
+    numbers = np.asarray(samples.numbers)
+    xs = zone.x + (numbers - stretch.first) / stretch.span * zone.w
+    for here in np.flatnonzero(np.diff(samples.rounds)) + 1:
+        canvas.line((xs[here], zone.y), (xs[here], zone.bottom), Theme.edge)
+    step = zone.w / stretch.span * stretch.stride
+    for start, end in runs(samples.human):
+        canvas.rect(Area(xs[start], zone.bottom, min(xs[end - 1] + step, zone.right) - xs[start], BAND), Theme.human)
+    ys = zone.bottom - (samples.expected - scale.low) / (scale.high - scale.low) * zone.h
+    for round_ in np.unique(samples.rounds):
+        for start, end in runs(~np.isnan(ys) & (samples.rounds == round_)):
+            strong_curve(canvas, xs[start:end], ys[start:end], Theme.agent)
+    # every second one: they shall be seen one by one
+    for values, color in ((samples.coming, Theme.edge), (samples.came, Theme.text)):
+        shown = ~np.isnan(values) & (numbers // stretch.stride % 2 == 0)
+        ys = zone.bottom - (values[shown] - scale.low) / (scale.high - scale.low) * zone.h
+        _draw_dots(canvas, xs[shown], ys, color)
+
+
+def verdict(found: Calibration) -> str:
+    """Return in words whether the network expects too much."""
+    if not found.pairs or not math.isfinite(found.bias):
+        return "nothing to compare yet"
+    if abs(found.bias) < 0.005:
+        return "expects what comes"
+    return f"expects {abs(found.bias):.2f} too {'much' if found.bias > 0 else 'little'}"
+
+
+def told(moment: Moment, truth: TruthMeter) -> str:
+    """Return what is known of the moment looked at."""
+    if moment.action is None:
+        return "here nothing was done"
+    said = moment.expectation
+    expected = "nothing was expected" if said is None else f"expected {signed(said)}"
+    pair = truth.pair(moment.number)
+    if pair is not None:
+        return f"here: {expected} · came {signed(pair.realised)}"
+    coming = next((pair.came for pair in truth.open() if pair.number == moment.number), None)
+    if coming is not None:
+        return f"here: {expected} · came so far {signed(coming)}"
+    return f"here: {expected} · not measured, {'you' if moment.by_human else 'chance'} acted"
