@@ -41,7 +41,7 @@ def looked_back(view: View) -> View:
 
 SHOTS: dict[str, Callable[[], View]] = {
     "waterworld": lambda: view_of("waterworld", 620, "all"),
-    "distribution": lambda: view_of("waterworld_fast_rainbow", 620, "control,actions,returns,score,truth,rewards"),
+    "distribution": lambda: view_of("waterworld_rainbow", 620, "control,actions,returns,score,truth,rewards"),
     "explained": lambda: looked_back(view_of("waterworld", 400, "control,actions,step,senses,truth,rewards")),
     "rldemo": lambda: view_of("convnetjs_rldemo_net.json", 900, "control,actions,senses,score,truth,rewards"),
     "pong": lambda: view_of("pong", 500, "all"),

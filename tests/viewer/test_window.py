@@ -130,8 +130,8 @@ def test_nothing_overlaps_and_all_is_within_the_window(hidden: set[str]) -> None
         places = screen.layout(view)
         areas = [places.world, places.bar, places.footer, *(area for _, area in places.panels)]
         assert all(apart(a, b) for a, b in combinations(areas, 2))
-        assert all(0 <= area.x and area.right <= places.size[0] for area in areas)
-        assert all(0 <= area.y and area.bottom <= places.size[1] for area in areas)
+        assert all(area.x >= 0 and area.right <= places.size[0] for area in areas)
+        assert all(area.y >= 0 and area.bottom <= places.size[1] for area in areas)
         assert {panel.name for panel, _ in places.panels} == {
             panel.name for panel in PANELS if panel.height(view) > 0 and panel.name not in hidden
         }
