@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -18,26 +16,20 @@ from torch import Tensor
 
 import envs
 from agents.registry import choose
-from agents.registry import recipe as recipe_of
 from common.errors import UserError
-from common.settings import validate
-from learning.checkpoint import MANIFEST, config_from, load_agent, read_manifest, save_agent
-from learning.config import FamilyConfig, LearnerConfig, ReplayConfig, RolloutConfig
+from learning.checkpoint import save_agent
+from learning.config import FamilyConfig, LearnerConfig
 from learning.experience import Experience, Replayed
 from learning.insight import NetworkReader
 from learning.learner import Learner, Update
-from learning.policy import NetworkPolicy, env_options, explore
+from learning.policy import explore
 from learning.recipe import Recipe
 from learning.replay import Batch
 from learning.runfolder import RunFolder, as_json, provenance
 from learning.schedules import linear
 from learning.seeding import numpy_generator, torch_generator, torch_seed
+from viewer.enrolment import for_one_life, saved_agent, world_of
 
-MOST_WARM_UP = 1_000  # agent steps before the first update: half a minute at normal speed
-MOST_BYTES = 10**9  # of a replay
-LEAST_CAPACITY = 1_000
-MOST_ROLLOUT = 64  # agent steps: two seconds at normal speed, then a burst of updates that is hardly felt
-LEAST_SAMPLES = 32  # of a rollout's minibatch
 SMOOTHED = 100  # updates over which what is told of them is averaged
 SOUND_EVERY = 50  # updates between two copies of weights that are still numbers
 ONE = np.ones(1, np.bool_)  # the one environment
@@ -92,9 +84,9 @@ class Apprentice:
         Raises:
             UserError: no agent is there, or a damaged one, or one without a network of ours (Karpathy's files).
         """
-        recipe, config, saved, trained = _saved(folder)
+        recipe, config, saved, trained = saved_agent(folder)
         assert saved.env_id is not None
-        space, num_actions = _world(saved.env_id, config)
+        space, num_actions = world_of(saved.env_id, config)
         weights = saved.network.state_dict()
         try:
             return cls(recipe, config, saved.env_id, space, num_actions, seed=seed, weights=weights, trained=trained)
@@ -113,7 +105,7 @@ class Apprentice:
         config = chosen.config(**chosen.presets[preset].settings)
         if isinstance(config, FamilyConfig):
             config = config.with_range(envs.returns(env_id))
-        return cls(chosen, config, env_id, *_world(env_id, config), seed=seed)
+        return cls(chosen, config, env_id, *world_of(env_id, config), seed=seed)
 
     def _start(self, weights: Mapping[str, Tensor], trained: int) -> None:
         """Begin a life with such weights: nothing lived yet, and nothing left of the life before."""
@@ -305,7 +297,7 @@ class Apprentice:
         Raises:
             UserError: no agent is there, or a damaged one, or another recipe's or another network's.
         """
-        recipe, _, saved, trained = _saved(folder)
+        recipe, _, saved, trained = saved_agent(folder)
         if recipe.name != self.recipe.name:
             raise UserError(f"{folder}: its agent is a {recipe.name}, and this one is a {self.recipe.name}")
         weights = saved.network.state_dict()
@@ -332,55 +324,3 @@ class Apprentice:
         run = RunFolder.create(runs_dir, self.env_id, self.recipe.name, self.seed, about)
         self.save(run.agent)
         return run.path
-
-
-def for_one_life(recipe: Recipe, config: LearnerConfig, space: spaces.Box) -> LearnerConfig:
-    """Return the settings for one environment, in which a person waits for something to be learnt.
-
-    A replay keeps its ratio of updates, begins to be learnt from after a thousand steps at most, and takes no more
-    than a gigabyte, or half of the free memory. A rollout has as many samples as before, but no more than 64, in one
-    row; then fewer minibatches, so that each has 32 samples.
-    """
-    one: Any = dataclasses.replace(config, num_envs=1)
-    if isinstance(config, RolloutConfig):
-        steps = min(config.rollout_steps * config.num_envs, MOST_ROLLOUT)
-        parts = max(min(config.minibatches, steps // LEAST_SAMPLES), 1)
-        one = dataclasses.replace(one, rollout_steps=steps, minibatches=parts)
-    if isinstance(config, ReplayConfig):
-        record = recipe.experience.bytes_needed(config, space, 1) / config.capacity
-        room = int(min(MOST_BYTES, psutil.virtual_memory().available / 2) / record)
-        capacity = min(config.capacity, max(room, LEAST_CAPACITY))
-        one = dataclasses.replace(one, capacity=capacity, learning_starts=min(config.learning_starts, MOST_WARM_UP))
-    return one  # type: ignore[no-any-return]
-
-
-def _world(env_id: str, config: LearnerConfig) -> tuple[spaces.Box, int]:
-    """Return what an environment shows and how many actions it has."""
-    env = envs.make(env_id, **env_options(env_id, config, evaluation=True))
-    space, actions = env.observation_space, env.action_space
-    env.close()
-    assert isinstance(space, spaces.Box)
-    assert isinstance(actions, spaces.Discrete)
-    return space, int(actions.n)
-
-
-def _saved(path: Path) -> tuple[Recipe, Any, NetworkPolicy, int]:
-    """Return the agent in the folder of a run or of an agent: its recipe, settings, network and agent steps.
-
-    Raises:
-        UserError: what is there can't go on learning.
-    """
-    if path.is_file():
-        raise UserError(f"{path}: a file has no network that could go on learning here; give an agent's folder")
-    folder = next((place for place in (path, path / "agent") if (place / MANIFEST).is_file()), None)
-    if folder is None:
-        raise UserError(f"{path}: no agent here" if path.exists() else f"{path}: no such run or agent")
-    manifest = read_manifest(folder)
-    agent = recipe_of(manifest["agent"])
-    try:
-        config = config_from(agent.config, manifest["config"], folder / MANIFEST)
-        validate(config)
-        player = load_agent(folder, agent)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
-        raise UserError(f"{folder / MANIFEST}: damaged ({' '.join(str(error).split())})") from None
-    return agent, config, player, manifest["agent_steps"]

@@ -116,12 +116,8 @@ def _enrol(view: View) -> Apprentice:
 
 def reinitialise(view: View) -> None:
     """Let the agent forget everything, if asked twice: its network is drawn anew, its experience emptied."""
-    now = time.monotonic()
-    if now - view.asked > SURE_SECONDS:
-        view.asked = now
-        view.say("again to let it forget all it has learnt (the files stay)", SURE_SECONDS)
+    if not _sure(view, "X again to let it forget all it has learnt (files stay as they are)"):
         return
-    view.asked = -SURE_SECONDS
     try:
         learner = pupil(view) or _enrol(view)
     except UserError as error:
@@ -132,11 +128,25 @@ def reinitialise(view: View) -> None:
     view.say("a new network, drawn by chance" + ("" if learner.learning else "; L lets it learn"))
 
 
+def _sure(view: View, question: str) -> bool:
+    """Return whether the same was asked for a moment ago already; if not, ask."""
+    asked, at = view.asked
+    sure = asked == question and time.monotonic() - at <= SURE_SECONDS
+    view.asked = ("", 0.0) if sure else (question, time.monotonic())
+    if not sure:
+        view.say(question, SURE_SECONDS)
+    return sure
+
+
 def next_agent(view: View) -> None:
     """Load the next of the agents that were trained here, those that ship last."""
     known = players.all_trained_in(view.env_id, view.runs_dir)
     if not known:
         view.say(f"no other agent was trained in {view.env_id} yet")
+        return
+    learner = pupil(view)
+    lived = learner is not None and learner.age > 0
+    if lived and not _sure(view, "O again to load another: this one is not saved (S)"):
         return
     place = known.index(view.source) + 1 if view.source in known else 0
     load(view, known[place % len(known)])

@@ -32,7 +32,8 @@ from learning.trainer import Plan, Trainer
 from tests import tiny
 from tests.learning import helpers
 from tests.viewer.helpers import V1
-from viewer.apprentice import MOST_BYTES, SOUND_EVERY, Apprentice, for_one_life
+from viewer.apprentice import SOUND_EVERY, Apprentice
+from viewer.enrolment import MOST_BYTES, for_one_life
 from viewer.players import PRETRAINED, SHIPPED
 from viewer.session import Session
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -46,7 +45,7 @@ class View:
     agent_view: bool = False  # the world without what the agent does not see
     hidden: set[str] = dataclasses.field(default_factory=set)  # names of panels that were put away
     filming: str = ""  # the file of the film that is being made
-    asked: float = -math.inf  # when the key that forgets came for the first time
+    asked: tuple[str, float] = ("", 0.0)  # what the person has to confirm, and when that was asked
     wished: Wished = dataclasses.field(default_factory=Wished)
     looking: Looking = dataclasses.field(init=False)
     _notice_left: float = 0.0
