@@ -5,11 +5,14 @@ from __future__ import annotations
 from viewer.panels.base import Panel, View
 from viewer.panels.control import ControlPanel
 from viewer.panels.distribution import DistributionPanel
+from viewer.panels.explained import ExplainedPanel
 from viewer.panels.learning import LearningPanel
+from viewer.panels.neurons import NeuronsPanel
 from viewer.panels.q_bars import QBarsPanel
 from viewer.panels.rewards import RewardsPanel
 from viewer.panels.score import ScorePanel
 from viewer.panels.seen import SeenPanel
+from viewer.panels.senses import SensesPanel
 from viewer.panels.truth import TruthPanel
 
 PANELS: tuple[Panel, ...] = (
@@ -18,9 +21,12 @@ PANELS: tuple[Panel, ...] = (
     SeenPanel(),
     LearningPanel(),
     ScorePanel(),
+    DistributionPanel(),
+    ExplainedPanel(),
+    SensesPanel(),
+    NeuronsPanel(),
     TruthPanel(),
     RewardsPanel(),
-    DistributionPanel(),
 )
 
 __all__ = ["PANELS", "Panel", "View"]

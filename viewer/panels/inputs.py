@@ -1,0 +1,270 @@
+"""The inputs of a network as bars: what each eye sees, and numbers of any other kind."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pygame
+
+from envs.drawing import APPLE, GREY, POISON, WALL, WATERWORLD, look_of
+from envs.rldemo import EYE_OFFSETS, RLDemo
+from viewer.canvas import Area, Canvas, Color, Theme
+from viewer.explain import PASSED, SEEN, Inputs
+from viewer.looking import Looking
+from viewer.panels.base import View
+from viewer.panels.pieces import Array, cell, put_cells, signed, tint
+
+LABEL = 46.0  # width of what a lane's name stands in
+NEAR, COMPASS, LANE = 46.0, 11.0, 15.0
+OWN_GAP, OWN = 8.0, 20.0  # the own speed's width, and what lies before it
+ROW, FEW, MANY_HEIGHT = 16.0, 8, 46.0  # up to so many inputs have a row with a name each
+NUMBER = 46.0
+DARK: Color = (70, 80, 92)  # of marks, on every colour of a bar
+
+_largest: WeakKeyDictionary[Looking, Array] = WeakKeyDictionary()
+
+
+class Style(NamedTuple):
+    """What the bars of one environment look like."""
+
+    colors: tuple[Color, Color, Color]
+    """Of walls, apples, poison."""
+    bearings: tuple[tuple[float, str], ...]
+    """Where eyes look: the number of the eye, 0 the first, and the word for it."""
+
+
+def style_of(view: View) -> Style:
+    """Return the colours of the world as it is drawn, and the directions of its eyes."""
+    session = view.session
+    state = session.timeline.current.state
+    look = WATERWORLD if state is None else look_of(state)
+    worlds = getattr(session.env.unwrapped, "worlds", None)
+    bearings: list[tuple[float, str]] = []
+    if isinstance(worlds, RLDemo):
+        ahead = int(np.argmin(np.abs(EYE_OFFSETS)))
+        bearings = [(0.0, "right"), (float(ahead), "ahead"), (len(EYE_OFFSETS) - 1.0, "left")]
+    elif worlds is not None:
+        angles = np.asarray(worlds.eye_angles(0))
+        turns = (0.0, "down"), (math.pi / 2, "right"), (math.pi, "up"), (1.5 * math.pi, "left")
+        bearings = [(float(np.interp(turn, angles, np.arange(len(angles)))), word) for turn, word in turns]
+    return Style((GREY, look.apple, look.poison), tuple(bearings))
+
+
+def sizes_of(view: View, values: Array) -> Array:
+    """Return the size (D,) that fills a bar: of worlds the bound, of other inputs the largest that was seen so far."""
+    space = view.session.env.observation_space
+    low, high = np.asarray(getattr(space, "low", values)), np.asarray(getattr(space, "high", values))
+    inputs = view.looking.inputs()
+    if inputs is not None and inputs.eyes and low.shape == values.shape:
+        return np.asarray(np.maximum(np.abs(low), np.abs(high)), np.float64)
+    largest = _largest.get(view.looking)
+    size = np.where(np.isfinite(values), np.abs(values), 0.0)
+    if largest is not None and largest.shape == size.shape:
+        size = np.maximum(largest, size)
+    _largest[view.looking] = size
+    return size
+
+
+def inputs_height(inputs: Inputs) -> float:
+    """Return the height that `draw_inputs` likes."""
+    if not inputs.eyes:
+        count = len(inputs.rest)
+        return ROW * count if count <= FEW else MANY_HEIGHT
+    return NEAR + COMPASS + LANE * len(_lanes(inputs))
+
+
+def _lanes(inputs: Inputs) -> list[str]:
+    """Return the names of the lanes below the eyes' distances."""
+    if _swims(inputs):
+        return [kind.removeprefix("its ") for kind in PASSED]
+    past, others = _rest(inputs)
+    return ["1 ago"] * bool(past) + ["did"] * bool(others)
+
+
+def _swims(inputs: Inputs) -> bool:
+    """Return whether eyes see speeds; then the rest is the own one."""
+    return inputs.kinds[len(SEEN) :] == PASSED
+
+
+def _rest(inputs: Inputs) -> tuple[list[int], list[int]]:
+    """Return which of the rest were the eyes one step ago, and which are no eyes' (of the last step, if of steps)."""
+    ago = [place for place, name in enumerate(inputs.rest) if name.endswith(", 1 ago")]
+    past = [place for place in ago if inputs.rest[place].startswith("eye ")]
+    others = [place for place in ago if place not in past]
+    return past, others or ([] if ago else list(range(len(inputs.rest))))
+
+
+# ------------------------------------------------------------------------------------ drawing
+
+
+def draw_inputs(
+    canvas: Canvas, area: Area, inputs: Inputs, values: Array, sizes: Array, style: Style, *, names: bool = True
+) -> None:
+    """Draw inputs (D,) into an area; what fills a bar is in ``sizes`` (D,). ``names``: with the lanes' names."""
+    draw_frame(canvas, area, inputs, style, names=names)
+    draw_bars(canvas, area, inputs, values, sizes, style, names=names)
+
+
+class Lane(NamedTuple):
+    """A row of bars, one an eye or an action."""
+
+    name: str
+    area: Area
+    own: Area | None
+    """Where the own speed is, beside what the eyes see of others'."""
+
+
+def _lanes_in(area: Area, inputs: Inputs, names: bool) -> list[Lane]:
+    """Return the lanes from the top: how near things are, and what `_lanes` names below."""
+    told = _lanes(inputs)
+    compass = COMPASS if names else 0.0
+    unit = (area.h - compass) / (NEAR + LANE * len(told))
+    left, own = area.x + (LABEL if names else 0.0), OWN_GAP + OWN if _swims(inputs) else 0.0
+    width, y = area.right - left - own, area.y + NEAR * unit + compass
+    lanes = [Lane("near", Area(left, area.y, width, NEAR * unit), None)]
+    for name in told:
+        place = Area(left, y, width, LANE * unit - 2)
+        lanes.append(Lane(name, place, Area(area.right - OWN, y, OWN, place.h) if own else None))
+        y += LANE * unit
+    return lanes
+
+
+def draw_frame(canvas: Canvas, area: Area, inputs: Inputs, style: Style, *, names: bool = True) -> None:
+    """Draw what stays the same while the inputs change: the lanes and their names."""
+    if not inputs.eyes:
+        rows = len(inputs.rest) if names and len(inputs.rest) <= FEW else 0
+        if not rows:
+            canvas.rect(area, Theme.track)
+        for place in range(rows):
+            zone = row_zone(area, place, rows)
+            canvas.text(area.x, zone.y + zone.h / 2, inputs.rest[place], 11, width=zone.x - area.x - 6)
+            canvas.rect(zone, Theme.track)
+        return
+    lanes = _lanes_in(area, inputs, names)
+    for lane in lanes:
+        canvas.rect(lane.area, Theme.track)
+        if lane.own is not None:
+            canvas.rect(lane.own, Theme.track)
+        if names:
+            canvas.text(area.x, lane.area.y + lane.area.h / 2, lane.name, 10, Theme.soft, width=LABEL - 2)
+    if names:
+        near = lanes[0].area
+        _draw_bearings(canvas, Area(near.x, near.bottom, near.w, COMPASS), inputs.eyes, style)
+        if lanes[-1].own is not None:
+            canvas.text(area.right - OWN / 2, near.bottom + COMPASS / 2, "own", 9.5, Theme.soft, align=0.5)
+
+
+def draw_bars(
+    canvas: Canvas, area: Area, inputs: Inputs, values: Array, sizes: Array, style: Style, *, names: bool = True
+) -> None:
+    """Draw the bars of inputs (D,) into the lanes of `draw_frame`."""
+    values = np.nan_to_num(np.asarray(values, np.float64), posinf=0.0, neginf=0.0)
+    shares = np.clip(values / np.where(sizes > 0, sizes, 1.0), -1.0, 1.0)
+    if not inputs.eyes:
+        draw = _draw_rows if names and len(values) <= FEW else _draw_swings
+        draw(canvas, area, shares, values)
+        return
+    past, others = _rest(inputs)
+    rest, swings = inputs.others(values), inputs.others(shares)
+    near, *lanes = _lanes_in(area, inputs, names)
+    draw_near(canvas, near.area, inputs.by_eye(values)[:, : len(SEEN)], style)
+    for number, lane in enumerate(lanes):
+        if lane.name == "1 ago":
+            draw_near(canvas, lane.area, rest[past].reshape(inputs.eyes, len(SEEN)), style)
+        elif lane.name == "did":
+            _draw_done(canvas, lane.area, [inputs.rest[other] for other in others], swings[others])
+        else:
+            _draw_swings(canvas, lane.area, inputs.by_eye(shares)[:, len(SEEN) + number])
+        if lane.own is not None:
+            _draw_swings(canvas, lane.own, swings[others[number] : others[number] + 1])
+
+
+def _draw_bearings(canvas: Canvas, area: Area, eyes: int, style: Style) -> None:
+    for place, word in style.bearings:
+        align = 0.0 if place < 1 else 1.0 if place > eyes - 2 else 0.5
+        x = area.x + (place + align) / eyes * area.w
+        canvas.text(x, area.y + area.h / 2, word, 9.5, Theme.soft, align=align)
+
+
+def _column(box: pygame.Rect, place: int, count: int) -> tuple[int, int]:
+    """Return left edge and width of a bar, pixels; where there is room with a pixel of nothing behind it."""
+    left, right = box.left + place * box.w // count, box.left + (place + 1) * box.w // count
+    return left, max(1, right - left - (right - left > 3))
+
+
+def draw_near(canvas: Canvas, area: Area, distances: Array, style: Style) -> None:
+    """Draw how near each eye (E, 3: wall, apple, poison; 1 is far) sees things: the nearer, the higher its bar."""
+    box = canvas.pixels(area)
+    highs = np.rint(np.clip(1.0 - distances, 0.0, 1.0) * box.h).astype(int)
+    several = (highs > 0).sum(1) > 1
+    for eye, kind in np.argwhere(highs > 0).tolist():
+        high, low = int(highs[eye, kind]), 0
+        if several[eye]:  # made inputs may have that; the lower ones stand in front: the tips of all are seen
+            low = max((int(other) for other in highs[eye] if other < high), default=0)
+        left, width = _column(box, eye, len(highs))
+        canvas.surface.fill(style.colors[kind], (left, box.bottom - high, width, high - low))
+        radius = min(0.3 * width, 0.35 * (high - low), 3.2 * canvas.scale)
+        if kind != WALL and radius >= 1.2:
+            draw_mark(canvas.surface, kind, left + width / 2, box.bottom - high + 1.5 * radius, radius)
+
+
+def draw_mark(surface: pygame.Surface, kind: int, x: float, y: float, radius: float) -> None:
+    """Mark a kind of thing, for those to whom red and green are one: a dot is an apple, a cross poison."""
+    if kind == APPLE:
+        pygame.draw.circle(surface, DARK, (x, y), radius)
+    elif kind == POISON:
+        for rise in (-radius, radius):
+            pygame.draw.line(surface, DARK, (x - radius, y - rise), (x + radius, y + rise), max(1, round(radius / 2)))
+
+
+def draw_legend(canvas: Canvas, right: float, y: float, style: Style) -> None:
+    """Explain colours and marks in a line that ends at ``right``."""
+    for kind, word in ((WALL, "wall"), (POISON, "poison"), (APPLE, "apple")):
+        right -= canvas.text(right, y, word, 10.5, Theme.soft, align=1) + 14
+        box = canvas.pixels(Area(right, y - 5, 10, 10))
+        canvas.surface.fill(style.colors[kind], box)
+        draw_mark(canvas.surface, kind, box.centerx, box.centery, box.w * 0.3)
+        right -= 9
+
+
+def _draw_swings(canvas: Canvas, area: Area, shares: Array, values: Array | None = None) -> None:
+    """Draw numbers (N,) from -1 to 1 as bars up and down from the middle."""
+    box = canvas.pixels(area)
+    middle, half = box.top + box.h // 2, max(box.h // 2, 1)
+    canvas.surface.fill(Theme.edge, (box.left, middle, box.w, 1))
+    highs = np.rint(shares * half).astype(int)
+    for place in np.flatnonzero(highs).tolist():
+        left, width = _column(box, place, len(highs))
+        high = int(highs[place])
+        canvas.surface.fill(Theme.agent, (left, middle - high if high > 0 else middle + 1, width, abs(high)))
+
+
+def _draw_done(canvas: Canvas, area: Area, names: list[str], shares: Array) -> None:
+    """Draw a cell an action, filled where it was done, with its name."""
+    put_cells(canvas, area, tint(shares)[None])
+    for place, (name, share) in enumerate(zip(names, shares, strict=True)):
+        if share > 0.5:
+            room = cell(area, (1, len(names)), place)
+            word = name.removesuffix(", 1 ago")
+            canvas.text(room.x + room.w / 2, room.y + room.h / 2, word, 9.5, Theme.card, align=0.5, width=room.w - 2)
+
+
+def _draw_rows(canvas: Canvas, area: Area, shares: Array, values: Array) -> None:
+    """Draw a row an input: a bar from the middle to the left or right, and the number."""
+    for place, (value, share) in enumerate(zip(values.tolist(), shares.tolist(), strict=True)):
+        zone = row_zone(area, place, len(values))
+        middle = zone.x + zone.w / 2
+        length = abs(share) * zone.w / 2
+        canvas.rect(Area(middle - (length if share < 0 else 0.0), zone.y, length, zone.h), Theme.agent)
+        canvas.line((middle, zone.y - 1), (middle, zone.bottom), Theme.soft)
+        canvas.text(area.right, zone.y + zone.h / 2, signed(value), 11, Theme.soft, align=1)
+
+
+def row_zone(area: Area, place: int, count: int) -> Area:
+    """Return where the bar of an input may lie, of so many that have rows."""
+    high = area.h / max(count, 1)
+    left = area.x + 1.6 * LABEL
+    return Area(left, area.y + place * high + 3, area.right - NUMBER - left, high - 6)

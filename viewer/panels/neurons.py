@@ -1,0 +1,302 @@
+"""What single neurons look for: weights, the states that excite one most, and an input made to excite it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pygame
+
+from envs.drawing import draw_state
+from viewer.canvas import Area, Canvas, Theme
+from viewer.neurons import FirstLayer
+from viewer.panels.base import Drag, Panel, View
+from viewer.panels.inputs import draw_inputs, inputs_height, style_of
+from viewer.panels.pieces import (
+    Array,
+    Same,
+    cell,
+    cell_at,
+    outline,
+    paragraph,
+    put_cells,
+    put_image,
+    put_piece,
+    signed,
+    tint,
+)
+from viewer.panels.world import is_world
+from viewer.searching import ENOUGH, SHOWN, Searches, searches_of
+from viewer.timeline import Moment
+from viewer.widgets import contains
+
+MARGIN, HEAD = 18.0, 54.0
+TILE_GAP = 3.0
+WEIGHT, WEIGHTS_WIDTH = 2.2, (24.0, 60.0)  # height of an eye's weight; widths that a tile of eyes may have
+FILTER = 21.0  # side of the tile of frames' filters
+VECTOR = (8.0, 24.0, 60.0, 10.0)  # of other vectors: width of a weight, least and largest width of a tile, its height
+TILES, FRAMES_A_ROW, FRAME_ROWS = 70.0, 16, 2  # height of all tiles; of frames, filters in rows
+TITLE, THUMB_GAP, NUMBER, CAPTION, FOOT = 40.0, 8.0, 15.0, 16.0, 22.0
+MADE, MADE_OF_FRAMES = 66.0, 66.0  # height of the input that gradient ascent found
+SIGHT = 1.25  # what a thumbnail shows of a world to the left and right of the agent, in ranges of its eyes
+LECTURE = "like the two pictures of the cat neuron (Le et al. 2012)"
+
+
+class NeuronsPanel(Panel):
+    """First-layer weights as pictures; of one neuron the states that excite it most, and the input found by ascent.
+
+    A click on a tile picks its neuron, one on a state looks back at it, and one on "again" searches once more.
+    """
+
+    name: ClassVar[str] = "neurons"
+    title: ClassVar[str] = "What neurons look for"
+
+    def height(self, view: View) -> float:
+        """Return the height of weights, states and input; 0 where no network has a hidden layer."""
+        said = view.looking.insight()
+        if said is None or not said.activations:
+            return 0.0
+        frames = view.session.stack() is not None
+        thumb = (92.0 if frames else 70.0) * self._shape(view)  # as wide as the columns are
+        made = MADE_OF_FRAMES if frames else MADE
+        return HEAD + self._tiles_height(view) + TITLE + thumb + NUMBER + CAPTION + made + FOOT
+
+    def _tiles_height(self, view: View) -> float:
+        said = view.looking.insight()
+        if view.session.stack() is None or said is None or not said.activations:
+            return TILES
+        return min(-(-len(said.activations[0][1]) // FRAMES_A_ROW), FRAME_ROWS) * (FILTER + 2 * TILE_GAP)
+
+    def _shape(self, view: View) -> float:
+        """Return a thumbnail's height for a width of 1."""
+        return 5 / 7 if view.session.stack() is None else 3 / 4
+
+    def draw(self, canvas: Canvas, area: Area, view: View) -> None:
+        """Let the searches go on, and draw what they have found so far."""
+        searches = searches_of(view.looking)
+        if not searches.follow(view.looking):
+            return
+        timeline = view.session.timeline
+        searches.advance(timeline)
+        looked_at = -1 if timeline.live else timeline.cursor
+        marked = next((place for place, one in enumerate(searches.best) if one.number == looked_at), -1)
+        key = (searches.version, marked, len(timeline) >= ENOUGH)
+        put_piece(canvas, area, view, "neurons", key, lambda own: self._draw(own, area, view, searches, marked))
+
+    # ---------------------------------------------------------------------------------- places
+
+    def tiles(self, area: Area, layer: FirstLayer, view: View) -> tuple[Area, tuple[int, int]]:
+        """Return where the tiles of the first layer are, and in how many rows and columns."""
+        room = Area(area.x + MARGIN, area.y + HEAD, area.w - 2 * MARGIN, self._tiles_height(view))
+        wide, high = tile_size(layer)
+        columns = max(1, int((room.w + TILE_GAP) / (wide + TILE_GAP)))
+        rows = max(1, int((room.h + TILE_GAP) / (high + TILE_GAP)))
+        rows = min(rows, -(-len(layer.pictures) // columns))
+        return Area(room.x, room.y, room.w + TILE_GAP, rows * (high + TILE_GAP)), (rows, columns)
+
+    def again_area(self, area: Area, view: View) -> Area:
+        """Return the place of the word that begins the searches again."""
+        y = area.y + HEAD + self._tiles_height(view)
+        return Area(area.right - MARGIN - 44, y + 4, 44, 18)
+
+    def thumbs(self, area: Area, view: View) -> list[Area]:
+        """Return the places of the states, the most exciting first."""
+        y = area.y + HEAD + self._tiles_height(view) + TITLE
+        wide = (area.w - 2 * MARGIN - (SHOWN - 1) * THUMB_GAP) / SHOWN
+        left = area.x + MARGIN
+        return [Area(left + place * (wide + THUMB_GAP), y, wide, wide * self._shape(view)) for place in range(SHOWN)]
+
+    def made_area(self, area: Area, view: View) -> Area:
+        """Return the place of the input that gradient ascent found."""
+        y = self.thumbs(area, view)[0].bottom + NUMBER + CAPTION
+        return Area(area.x + MARGIN, y, area.w - 2 * MARGIN, area.bottom - FOOT - y)
+
+    def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
+        """Pick the neuron of a tile, look back at a state and stop there, or search again."""
+        searches = searches_of(view.looking)
+        if not searches.follow(view.looking) or searches.layer is None:
+            return None
+        place, grid = self.tiles(area, searches.layer, view)
+        unit = cell_at(place, grid, x, y)
+        if unit is not None and unit < len(searches.layer.pictures):
+            from learning.insight import Neuron  # here: a person plays without torch
+
+            view.looking.neuron = Neuron(searches.first, unit)
+        elif contains(self.again_area(area, view), x, y):
+            searches.again()
+        for thumb, found in zip(self.thumbs(area, view), searches.best, strict=False):
+            if contains(thumb, x, y) and found.number >= view.session.timeline.first:
+                view.game.paused = True
+                view.session.timeline.to(found.number)
+        return None
+
+    # --------------------------------------------------------------------------------- drawing
+
+    def _draw(self, canvas: Canvas, area: Area, view: View, searches: Searches, marked: int) -> None:
+        canvas.card(area)
+        left, width = area.x + MARGIN, area.w - 2 * MARGIN
+        canvas.text(left, area.y + 22, self.title, 16, bold=True)
+        if searches.layer is not None:
+            self._draw_tiles(canvas, area, view, searches, searches.layer)
+        assert searches.neuron is not None
+        again = self.again_area(area, view)
+        y = again.y + again.h / 2
+        name = f"{searches.neuron.layer}, neuron {searches.neuron.unit + 1}"
+        used = canvas.text(left, y, name, 12, bold=True, width=0.6 * width)
+        if searches.layer is not None and searches.neuron.layer == searches.first:
+            wide, high = tile_size(searches.layer)
+            high = min(high, 18.0)
+            draw_tile(canvas, Area(left + used + 10, y - high / 2, wide, high), searches.layer, searches.neuron.unit)
+        canvas.text(again.right, y, "again", 11, Theme.agent, align=1)
+        if 0 < searches.share < 1:
+            canvas.text(again.x - 2, y, f"looking {searches.share:.0%}", 10.5, Theme.soft, align=1)
+        thumbs = self.thumbs(area, view)
+        canvas.text(
+            left, thumbs[0].y - 9, "the states of the replay that excite it most", 10.5, Theme.soft, width=width
+        )
+        for place, thumb in enumerate(thumbs):
+            canvas.rect(thumb, Theme.track)
+            if place < len(searches.best):
+                self._draw_found(canvas, thumb, view, searches, place)
+                outline(canvas, thumb, *((Theme.text, 2.0) if place == marked else (Theme.border, 1.0)))
+        self._draw_made(canvas, self.made_area(area, view), view, searches)
+        canvas.text(left, area.bottom - 12, LECTURE, 9.5, Theme.soft, width=width)
+
+    def _draw_tiles(self, canvas: Canvas, area: Area, view: View, searches: Searches, layer: FirstLayer) -> None:
+        place, grid = self.tiles(area, layer, view)
+        shown, count = min(grid[0] * grid[1], len(layer.pictures)), len(layer.pictures)
+        about = about_tiles(layer)
+        told = f"{shown} of {count}" if shown < count else f"all {count}"
+        used = canvas.text(area.right - MARGIN, area.y + 43, told, 10.5, Theme.soft, align=1)
+        canvas.text(area.x + MARGIN, area.y + 43, about, 10.5, Theme.soft, width=area.w - 2 * MARGIN - used - 10)
+        room = Area(place.x, place.y, place.w - TILE_GAP, place.h)
+
+        def tile(unit: int) -> Area:
+            slot = cell(place, grid, unit)
+            return Area(slot.x, slot.y, slot.w - TILE_GAP, slot.h - TILE_GAP)
+
+        def draw(own: Canvas) -> None:
+            own.rect(room, Theme.card)
+            for unit in range(shown):
+                draw_tile(own, tile(unit), layer, unit)
+
+        put_piece(canvas, room, view, "neurons tiles", Same(layer), draw)
+        neuron = searches.neuron
+        if neuron is not None and neuron.layer == searches.first and neuron.unit < shown:
+            outline(canvas, tile(neuron.unit))
+
+    def _draw_found(self, canvas: Canvas, place: Area, view: View, searches: Searches, number: int) -> None:
+        timeline, found, sizes = view.session.timeline, searches.best[number], sizes_of_made(searches)
+        if found.number >= timeline.first:
+            put_piece(
+                canvas, place, view, f"neurons state {number}", found.number,
+                lambda own: draw_moment(own, place, view, timeline[found.number], sizes),
+            )  # fmt: skip
+        canvas.text(place.x + place.w / 2, place.bottom + 7, signed(found.excitation), 10, Theme.soft, align=0.5)
+
+    def _draw_made(self, canvas: Canvas, area: Area, view: View, searches: Searches) -> None:
+        if area.h < 8:
+            return
+        y = area.y - CAPTION / 2
+        ascent = searches.ascent
+        if ascent is None or not ascent.excitations:
+            waits = len(view.session.timeline) < ENOUGH
+            told = f"the searches begin after {ENOUGH} steps" if waits else "looking for an input that excites it"
+            canvas.text(area.x, y, told, 10.5, Theme.soft)
+            return
+        used = canvas.text(area.right, y, signed(ascent.best_excitation), 10.5, bold=True, align=1)
+        told = "an input made to excite it, by gradient ascent"
+        canvas.text(area.x, y, told, 10.5, Theme.soft, width=area.w - used - 8)
+        made, inputs = ascent.best, view.looking.inputs()
+        if inputs is not None:
+            sizes = sizes_of_made(searches)
+            high = min(area.h, inputs_height(inputs))
+            draw_inputs(
+                canvas, Area(area.x, area.y, area.w, high), inputs, made, sizes, style_of(view), names=high > 40
+            )
+        elif made.ndim == 3:
+            draw_frames(canvas, area, made)
+            left = area.x + len(made) * (area.h + 6.0) + 6.0
+            if len(made) > 1 and area.right - left > 60:
+                told = "the frames of one observation, the newest last"
+                paragraph(canvas, left, area.y, told, area.right - left, bottom=area.bottom)
+
+
+def sizes_of_made(searches: Searches) -> Array:
+    """Return the size (D,) of an input that fills a bar: the largest that gradient ascent may come to."""
+    return np.maximum(np.abs(searches.low), np.abs(searches.high))
+
+
+def tile_size(layer: FirstLayer) -> tuple[float, float]:
+    """Return the logical width and height of a unit's tile."""
+    shape = layer.pictures.shape
+    if layer.pictures.ndim == 4:
+        return FILTER, FILTER
+    if shape[1] == 1:
+        return min(max(VECTOR[0] * shape[2], VECTOR[1]), VECTOR[2]), VECTOR[3]
+    low, high = WEIGHTS_WIDTH
+    return min(max(1.5 * shape[1], low), high), WEIGHT * shape[2]
+
+
+def draw_tile(canvas: Canvas, area: Area, layer: FirstLayer, unit: int) -> None:
+    """Draw a unit's weights: blue above zero, orange below."""
+    if unit < len(layer.pictures):
+        put_cells(canvas, area, tint(tile_weights(layer, unit)), gaps=False)
+
+
+def tile_weights(layer: FirstLayer, unit: int) -> Array:
+    """Return a unit's weights as its tile shows them, (rows, columns): of frames the newest, of eyes a row a kind."""
+    picture = layer.pictures[unit]
+    if picture.ndim == 3:
+        return np.asarray(picture[-1])
+    return picture if picture.shape[0] == 1 else np.asarray(picture.T)
+
+
+def about_tiles(layer: FirstLayer) -> str:
+    """Return in words what the tiles show."""
+    if layer.pictures.ndim == 4:
+        return "weights of the first layer, for the newest frame"
+    if layer.pictures.shape[1] == 1:
+        return "weights of the first layer, by input"
+    return "weights of the first layer, a column an eye"
+
+
+def draw_moment(canvas: Canvas, area: Area, view: View, moment: Moment, sizes: Array) -> None:
+    """Draw a moment of the history small: the world around the agent, the newest frame, or the inputs as bars.
+
+    ``sizes``, (D,), are of the inputs that fill a bar.
+    """
+    world: Any = view.session.env.unwrapped
+    obs = moment.obs
+    if moment.state is not None and is_world(view.session):
+        _draw_around(canvas, area, world, moment.state)
+    elif obs.ndim == 3:
+        draw_frames(canvas, area, obs[-1:].astype(np.float64))
+    else:
+        inputs = view.looking.inputs()
+        if inputs is not None:
+            values = np.asarray(obs, np.float64)
+            draw_inputs(canvas, area, inputs, values, sizes, style_of(view), names=False)
+
+
+def _draw_around(canvas: Canvas, area: Area, world: Any, state: Any) -> None:
+    """Draw a world as far as the agent sees, the agent in the middle; grey beyond the world's end."""
+    box = canvas.pixels(area)
+    scale = box.w / (2 * SIGHT * world.eye_range)
+    whole = pygame.Surface((round(world.size[0] * scale), round(world.size[1] * scale)), 0, canvas.surface)
+    draw_state(whole, world, state)
+    x, y = (float(value) * scale for value in state["pos"])
+    canvas.surface.fill(Theme.border, box)
+    before = canvas.surface.get_clip()
+    canvas.surface.set_clip(box)
+    canvas.surface.blit(whole, (round(box.centerx - x), round(box.centery - y)))
+    canvas.surface.set_clip(before)
+
+
+def draw_frames(canvas: Canvas, area: Area, frames: Array) -> None:
+    """Draw grey frames (F, H, W), 0 to 255, in a row from the left, the oldest first; one alone in the middle."""
+    count = len(frames)
+    side = min(area.h, (area.w - (count - 1) * 6.0) / count)
+    left = area.x + (area.w - side) / 2 if count == 1 else area.x
+    for place, frame in enumerate(np.clip(frames, 0, 255).astype(np.uint8)):
+        put_image(canvas, Area(left + place * (side + 6.0), area.y, side, side), frame)

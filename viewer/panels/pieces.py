@@ -1,0 +1,166 @@
+"""What several panels draw with: pictures that are kept, tints, cells, text in several lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import pygame
+from numpy.typing import NDArray
+
+from viewer.canvas import MINUS, Area, Canvas, Color, Theme
+from viewer.panels.base import View
+from viewer.pixels import to_surface
+
+Array = NDArray[np.float64]
+Picture = NDArray[np.uint8]
+
+NOTHING: Color = (240, 243, 246)  # the tint of zero
+GAP_FROM = 4  # pixels of a cell, from which on there is one of nothing between it and the next
+
+
+class Same:
+    """A key of things by which of them it is, not by what they hold: arrays can't be compared, and need not be."""
+
+    __slots__ = ("things",)
+
+    def __init__(self, *things: object) -> None:
+        self.things = things
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other has the very same things."""
+        if not isinstance(other, Same) or len(other.things) != len(self.things):
+            return False
+        return all(mine is theirs for mine, theirs in zip(self.things, other.things, strict=True))
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self.things)))
+
+
+def put_piece(
+    canvas: Canvas, area: Area, view: View, name: str, key: object, draw: Callable[[Canvas], None]
+) -> None:  # fmt: skip
+    """Show what ``draw`` draws into ``area``; it is asked again only when ``key``, place or size is another.
+
+    It draws in the same logical pixels, on a surface of its own, so nothing of it can leave the area.
+    """
+    box = canvas.pixels(area)
+    if box.w < 1 or box.h < 1:
+        return
+
+    def make() -> pygame.Surface:
+        surface = pygame.Surface(box.size, 0, canvas.surface)
+        surface.fill(Theme.background)  # seen beside a card's round corners
+        own = Canvas(surface, canvas.fonts, (1, 1))
+        own.scale, own.origin = canvas.scale, (canvas.origin[0] - box.x, canvas.origin[1] - box.y)
+        draw(own)
+        return surface
+
+    canvas.surface.blit(view.keep(name, (key, tuple(box), canvas.scale), make), box)
+
+
+def tint(values: Array) -> Picture:
+    """Return numbers (...) from -1 to 1 as colours (..., 3): orange, pale at 0, blue; NaN is as pale as 0."""
+    values = np.nan_to_num(np.clip(values, -1.0, 1.0))[..., None]
+    ends = np.where(values < 0, np.array(Theme.human, float), np.array(Theme.agent, float))
+    return np.asarray(NOTHING + np.abs(values) * (ends - NOTHING)).round().astype(np.uint8)
+
+
+def scaled(values: Array) -> Array:
+    """Return numbers divided by the largest of them, whatever its sign; NaN counts as 0."""
+    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    largest = float(np.abs(values).max(initial=0.0))
+    return values / largest if largest > 0 else values
+
+
+def put_cells(canvas: Canvas, area: Area, colors: Picture, *, gaps: bool = True) -> None:
+    """Fill an area with cells of colours (rows, columns, 3), equal but for a pixel; `cell_at` finds them again."""
+    box = canvas.pixels(area)
+    if box.w < 1 or box.h < 1:
+        return
+    rows, columns = (np.arange(size) * count // size for size, count in zip((box.h, box.w), colors.shape, strict=False))
+    picture = colors[rows[:, None], columns]
+    if gaps and min(box.w / colors.shape[1], box.h / colors.shape[0]) >= GAP_FROM:
+        picture[:, np.append(np.diff(columns) > 0, True)] = Theme.card
+        picture[np.append(np.diff(rows) > 0, True)] = Theme.card
+    canvas.surface.blit(to_surface(picture), box)
+
+
+def put_image(canvas: Canvas, area: Area, picture: Picture, *, smooth: bool = True) -> None:
+    """Fill an area with a picture (H, W, 3) or, grey, (H, W)."""
+    box = canvas.pixels(area)
+    grow = pygame.transform.smoothscale if smooth else pygame.transform.scale
+    canvas.surface.blit(grow(to_surface(picture), box.size), box)
+
+
+@lru_cache(maxsize=64)
+def grid_for(count: int, width: float, height: float) -> tuple[int, int]:
+    """Return (rows, columns) for so many squares that are to be as large as the room allows."""
+
+    def side(rows: int) -> float:
+        return min(width / math.ceil(count / rows), height / rows)
+
+    rows = max(range(1, count + 1), key=side) if count > 1 else 1
+    columns = math.ceil(count / rows)
+    return math.ceil(count / columns), columns
+
+
+def cell(area: Area, grid: tuple[int, int], index: int) -> Area:
+    """Return the place of a cell in a grid of (rows, columns) that fills an area row by row."""
+    rows, columns = grid
+    row, column = divmod(index, columns)
+    return Area(area.x + column * area.w / columns, area.y + row * area.h / rows, area.w / columns, area.h / rows)
+
+
+def cell_at(area: Area, grid: tuple[int, int], x: float, y: float) -> int | None:
+    """Return the number of the cell at a point; None outside the area."""
+    if not (area.x <= x < area.right and area.y <= y < area.bottom):
+        return None
+    rows, columns = grid
+    return int((y - area.y) / area.h * rows) * columns + int((x - area.x) / area.w * columns)
+
+
+def outline(canvas: Canvas, area: Area, color: Color = Theme.text, width: float = 1.5) -> None:
+    """Draw a frame around an area, just outside it."""
+    thick = max(1, round(width * canvas.scale))
+    pygame.draw.rect(canvas.surface, color, canvas.pixels(area).inflate(2 * thick, 2 * thick), thick)
+
+
+@lru_cache(maxsize=256)
+def wrapped(font: pygame.font.Font, text: str, room: float) -> tuple[str, ...]:
+    """Return a text in lines of at most ``room`` pixels; a longer word has its line, and is too long."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.size(f"{lines[-1]} {word}")[0] <= room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return tuple(lines)
+
+
+def paragraph(
+    canvas: Canvas, x: float, y: float, text: str, width: float, size: float = 10.5, color: Color = Theme.soft,
+    bottom: float = math.inf,
+) -> float:  # fmt: skip
+    """Draw text in as many lines as it needs, those that end above ``bottom``; return the y after the last one.
+
+    ``y`` is the top of the first line, not its middle.
+    """
+    pixels = max(6, round(size * canvas.scale))
+    pitch = size + 3.5
+    for line in wrapped(canvas.fonts.font(pixels, False), text, width * canvas.scale):
+        if y + pitch > bottom:
+            break
+        # measured already, but for a single long word
+        canvas.text(x, y + pitch / 2, line, size, color, width=None if " " in line else width)
+        y += pitch
+    return y
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Return a number with its sign, a true minus; what is none is called so."""
+    if not math.isfinite(value):
+        return "no number" if math.isnan(value) else ("+" if value > 0 else MINUS) + "\N{INFINITY}"
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)  # + 0.0: zero has no minus

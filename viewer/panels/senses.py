@@ -1,0 +1,197 @@
+"""What goes into the network, and what its layers make of it, as in Karpathy's demos."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import pygame
+
+from viewer.canvas import Area, Canvas, Theme
+from viewer.panels.base import Drag, Panel, View
+from viewer.panels.inputs import draw_bars, draw_frame, draw_legend, inputs_height, sizes_of, style_of
+from viewer.panels.pieces import (
+    Array,
+    Picture,
+    Same,
+    cell,
+    cell_at,
+    grid_for,
+    outline,
+    put_cells,
+    put_piece,
+    scaled,
+    tint,
+)
+from viewer.pixels import to_surface
+
+MARGIN, HEAD, FOOT = 18.0, 38.0, 10.0
+CAPTION, AFTER = 14.0, 5.0  # a layer's name above its strip, and what is free below
+FEW_UNITS, LOW_STRIP, STRIP, MAPS_STRIP = 160, 14.0, 24.0, 36.0
+LEGEND = 16.0
+
+
+class Strip(NamedTuple):
+    """One layer and where it is drawn."""
+
+    layer: str
+    values: Array
+    """(D,) or feature maps (C, H, W)."""
+    caption: Area
+    area: Area
+    grid: tuple[int, int]
+    """Rows and columns of cells."""
+
+    @property
+    def units(self) -> int:
+        """Return the number of neurons, of maps that of filters."""
+        return len(self.values)
+
+
+class SensesPanel(Panel):
+    """A bar an input, a cell a unit, a small picture a feature map; a click on one of these picks the neuron."""
+
+    name: ClassVar[str] = "senses"
+    title: ClassVar[str] = "Inputs and activations"
+
+    def height(self, view: View) -> float:
+        """Return the height of the inputs and of all layers; without a network only eyes are worth showing."""
+        layers = _layers(view)
+        inputs = view.looking.inputs()
+        if not layers and (inputs is None or not inputs.eyes):
+            return 0.0
+        return HEAD + self._inputs_height(view) + sum(_height(values) for _, values in layers) + FOOT
+
+    def _inputs_height(self, view: View) -> float:
+        inputs = view.looking.inputs()
+        if inputs is None:
+            return 0.0
+        return (LEGEND if inputs.eyes else 0.0) + inputs_height(inputs) + 8.0
+
+    def draw(self, canvas: Canvas, area: Area, view: View) -> None:
+        """Draw the inputs of this moment, and the layers as they were a tenth of a second ago at most."""
+        said, looking = view.looking.insight(), view.looking
+        tall = min(HEAD + self._inputs_height(view), area.h)
+        top, rest = Area(area.x, area.y, area.w, tall), Area(area.x, area.y + tall, area.w, area.h - tall)
+        number = view.session.timeline.cursor if looking.inputs() is not None else -1
+        put_piece(canvas, top, view, "senses inputs", number, lambda own: self._draw_inputs(own, top, area, view))
+        key = (Same(said), looking.neuron)
+        put_piece(canvas, rest, view, "senses layers", key, lambda own: self._draw_layers(own, rest, area, view))
+
+    def inputs_area(self, area: Area, view: View) -> Area:
+        """Return where the bars of the inputs are."""
+        inputs = view.looking.inputs()
+        top = area.y + HEAD + (LEGEND if inputs is not None and inputs.eyes else 0.0)
+        return Area(area.x + MARGIN, top, area.w - 2 * MARGIN, 0.0 if inputs is None else inputs_height(inputs))
+
+    def strips(self, area: Area, view: View) -> list[Strip]:
+        """Return the layers from the input on, with their places."""
+        found, y, width = [], area.y + HEAD + self._inputs_height(view), area.w - 2 * MARGIN
+        for layer, values in _layers(view):
+            high = _strip(values)
+            grid = grid_for(len(values), width, high)
+            if values.ndim == 3:  # maps keep their shape
+                side = min(width / grid[1], high / grid[0])
+                place = Area(area.x + MARGIN, y + CAPTION, side * grid[1], side * grid[0])
+            else:
+                place = Area(area.x + MARGIN, y + CAPTION, width, high)
+            found.append(Strip(layer, values, Area(area.x + MARGIN, y, width, CAPTION), place, grid))
+            y += _height(values)
+        return found
+
+    def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
+        """Pick the neuron at a point."""
+        for strip in self.strips(area, view):
+            unit = cell_at(strip.area, strip.grid, x, y)
+            if unit is not None and unit < strip.units:
+                from learning.insight import Neuron  # here: a person plays without torch
+
+                view.looking.neuron = Neuron(strip.layer, unit)
+        return None
+
+    # ------------------------------------------------------------------------------- drawing
+
+    def _draw_inputs(self, canvas: Canvas, top: Area, area: Area, view: View) -> None:
+        looking = view.looking
+        inputs, style = looking.inputs(), style_of(view)
+        key = (style, looking.insight() is not None)
+        put_piece(canvas, top, view, "senses frame", key, lambda own: self._draw_frame(own, area, view))
+        if inputs is not None:
+            values = np.asarray(looking.moment.obs, np.float64)
+            draw_bars(canvas, self.inputs_area(area, view), inputs, values, sizes_of(view, values), style)
+
+    def _draw_frame(self, canvas: Canvas, area: Area, view: View) -> None:
+        """Draw what stays: the upper part of the card, the title, what the bars are."""
+        canvas.card(area)
+        inputs, layers, style = view.looking.inputs(), view.looking.insight() is not None, style_of(view)
+        title = "Inputs and activations" if inputs and layers else "Activations" if layers else "What the eyes see"
+        canvas.text(area.x + MARGIN, area.y + 22, title, 16, bold=True)
+        if inputs is None:
+            return
+        place = self.inputs_area(area, view)
+        if inputs.eyes:
+            canvas.text(place.x, area.y + HEAD + 5, f"{inputs.eyes} eyes: how near", 10.5, Theme.soft)
+            draw_legend(canvas, place.right, area.y + HEAD + 5, style)
+        draw_frame(canvas, place, inputs, style)
+
+    def _draw_layers(self, canvas: Canvas, rest: Area, area: Area, view: View) -> None:
+        put_piece(canvas, rest, view, "senses below", "", lambda own: own.card(area))
+        picked = view.looking.neuron
+        for strip in self.strips(area, view):
+            if strip.area.bottom > area.bottom - 2:
+                break  # a network of more layers than the panel was given room for
+            caption = strip.caption
+            y = caption.y + caption.h / 2 - 1
+            used = canvas.text(caption.x, y, strip.layer, 10.5, Theme.text)
+            told = active_text(strip.values)
+            canvas.text(caption.right, y, told, 10.5, Theme.soft, align=1, width=caption.w - used - 10)
+            if strip.values.ndim == 3:
+                self._draw_maps(canvas, strip)
+            else:
+                cells = np.full((strip.grid[0] * strip.grid[1], 3), Theme.card, np.uint8)
+                cells[: strip.units] = shades(strip.values)
+                put_cells(canvas, strip.area, cells.reshape(*strip.grid, 3))
+            if picked is not None and picked.layer == strip.layer and picked.unit < strip.units:
+                outline(canvas, cell(strip.area, strip.grid, picked.unit))
+
+    def _draw_maps(self, canvas: Canvas, strip: Strip) -> None:
+        """Draw each feature map as a small picture, all on one scale."""
+        count, height, width = strip.values.shape
+        pixels = canvas.pixels(cell(strip.area, strip.grid, 0))
+        side = max(1, min(pixels.size) - max(1, round(1.5 * canvas.scale)))
+        # one under the other, so that all are made smaller or larger at once
+        tower = to_surface(shades(strip.values).reshape(count * height, width, 3))
+        tower = pygame.transform.smoothscale(tower, (side, side * count))
+        for unit in range(count):
+            corner = canvas.pixels(cell(strip.area, strip.grid, unit)).topleft
+            canvas.surface.blit(tower, corner, (0, side * unit, side, side))
+
+
+def shades(values: Array) -> Picture:
+    """Return activations (...) as colours (..., 3), the largest the strongest; roots, so that weak ones are seen."""
+    share = scaled(values)
+    return tint(np.sign(share) * np.sqrt(np.abs(share)))
+
+
+def _layers(view: View) -> list[tuple[str, Array]]:
+    said = view.looking.insight()
+    return [] if said is None else [(name, values) for name, values in said.activations if len(values)]
+
+
+def _strip(values: Array) -> float:
+    """Return the height of a layer's cells."""
+    return MAPS_STRIP if values.ndim == 3 else LOW_STRIP if len(values) <= FEW_UNITS else STRIP
+
+
+def _height(values: Array) -> float:
+    return CAPTION + _strip(values) + AFTER
+
+
+def active_text(values: Array) -> str:
+    """Return how many units (D,), or maps (C, H, W), say something: are above zero, a map somewhere."""
+    above = values > 0
+    if values.ndim == 3:
+        return f"{int(above.any((1, 2)).sum())} of {len(values)} maps active"
+    # those of tanh are never silent
+    word = "active" if not (values < 0).any() else "above zero"
+    return f"{int(above.sum())} of {len(values)} units {word}"
