@@ -18,6 +18,7 @@ from viewer.session import SPEEDS, Session
 if TYPE_CHECKING:
     from viewer.panels.base import View
 
+PANEL_KEYS = tuple(f"f{number}" for number in (*range(1, 11), 12))  # F11 is the whole screen, as everywhere
 PAGE_SECONDS = 1.0  # of play that PageUp and PageDown go
 
 
@@ -187,10 +188,10 @@ def toggle_panel(view: View, name: str) -> None:
 def _panel_commands() -> list[Command]:
     from viewer.panels import PANELS
 
-    def command(number: int, name: str, title: str) -> Command:
-        return Command(f"panel {name}", (f"f{number}",), f"F{number}", title, lambda view: toggle_panel(view, name))
+    def command(key: str, name: str, title: str) -> Command:
+        return Command(f"panel {name}", (key,), key.upper(), title, lambda view: toggle_panel(view, name))
 
-    return [command(number, panel.name, panel.title) for number, panel in enumerate(PANELS, 1)]
+    return [command(key, panel.name, panel.title) for key, panel in zip(PANEL_KEYS, PANELS, strict=False)]
 
 
 TIME = (
@@ -198,7 +199,7 @@ TIME = (
     Command("pause P", ("p", "pause"), "P", "pause and go on", pause, lambda view: not space_is_free(view), "pause"),
     Command("pause too", ("p", "pause"), "P", "", pause, space_is_free),
     Command("forward", ("n", ".", "[.]"), "N  .", "one step on", forward, alone, "step"),
-    Command("back", ("b", ","), "B  ,", "one step back, through the last minutes", back, alone, "back"),
+    Command("back", ("b", ","), "B  ,", "one step back (for four minutes)", back, alone, "back"),
     Command("page back", ("page up",), "PgUp", "a second back", lambda view: page(view, -1), alone),
     Command("page on", ("page down",), "PgDn", "a second on", lambda view: page(view, +1), alone),
     Command("oldest", ("home",), "Home", "the oldest moment", lambda view: look(view, 0), alone),

@@ -14,7 +14,7 @@ from PIL import Image
 from envs.drawing import picture
 from tests.viewer.helpers import CARTPOLE, Q4, V1, Clumsy, Known, drawn, key, session_in, view_of
 from viewer import commands, memory, screen
-from viewer.canvas import Area
+from viewer.canvas import Area, Theme
 from viewer.hands import Hands
 from viewer.keys import keys_for
 from viewer.panels import PANELS, View, overlays, timeline_bar
@@ -80,11 +80,11 @@ def test_no_key_has_two_meanings_and_every_command_is_told() -> None:
 
 
 def test_every_panel_has_a_function_key() -> None:
+    assert len(PANELS) <= len(commands.PANEL_KEYS)
     view = view_of(session_in(policy=Known(Q4)))
-    assert len(PANELS) <= 12
     assert len({panel.name for panel in PANELS}) == len(PANELS)
-    for number, panel in enumerate(PANELS, 1):
-        command = commands.find(view, f"f{number}", "")
+    for panel, key_name in zip(PANELS, commands.PANEL_KEYS, strict=False):
+        command = commands.find(view, key_name, "")
         assert command is not None
         command.run(view)
         assert view.hidden == {panel.name}
@@ -104,13 +104,16 @@ def test_the_help_fits_into_the_smallest_window() -> None:
     for env_id in (V1, CARTPOLE):
         view = view_of(session_in(env_id, Known(range(4 if env_id == V1 else 2))), env_id)
         view.hidden = {panel.name for panel in PANELS}
-        rows = overlays.help_rows(view)
-        columns = math.ceil(len(rows) / overlays.HELP_ROWS)
-        size = screen.layout(view).size
-        assert size[1] >= overlays.HELP_ROWS * overlays.HELP_ROW + 108
-        assert columns * overlays.HELP_COLUMN + 40 <= 1112
+        corners = picture(drawn(view))[[4, 4, -4, -4], [4, -4, 4, -4]]
         view.help = True
-        drawn(view)
+        veiled = picture(drawn(view))
+        assert (veiled[[4, 4, -4, -4], [4, -4, 4, -4]] < corners).all()  # the card leaves the veil around it in sight
+        cards = np.argwhere((veiled == Theme.card).all(-1))
+        (top, left), (bottom, right) = cards.min(0), cards.max(0)
+        assert top > 0
+        assert left > 0
+        assert bottom < len(veiled) - 1
+        assert right < veiled.shape[1] - 1
 
 
 # looking back

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from viewer import commands
 from viewer.canvas import Area, Canvas, Theme
 from viewer.panels.base import View
@@ -10,7 +12,7 @@ from viewer.session import AGENT, Score
 from viewer.stillness import STILL_SECONDS
 from viewer.trial import DONE, SUMMARY
 
-HELP_COLUMN, HELP_ROW, HELP_ROWS = 400.0, 27.0, 17
+HELP_COLUMN, HELP_ROW, HELP_ROWS = 345.0, 27.0, 17
 
 
 def draw_world_overlays(canvas: Canvas, area: Area, view: View) -> None:
@@ -85,16 +87,17 @@ def draw_help(canvas: Canvas, whole: Area, view: View) -> None:
     """Draw the card with all keys over the whole window, in as many columns as they need."""
     rows = help_rows(view)
     canvas.veil(whole)
-    columns = -(-len(rows) // HELP_ROWS)
-    high = min(len(rows), HELP_ROWS) * HELP_ROW + 108.0
-    wide = columns * HELP_COLUMN + 40.0
+    columns = max(1, min(math.ceil(len(rows) / HELP_ROWS), int((whole.w - 48) // HELP_COLUMN)))
+    each = math.ceil(len(rows) / columns)
+    step = min(HELP_ROW, (whole.h - 116.0) / each)
+    wide, high = columns * HELP_COLUMN + 40.0, each * step + 108.0
     box = Area(whole.x + (whole.w - wide) / 2, whole.y + (whole.h - high) / 2, wide, high)
     canvas.card(box)
     canvas.text(box.x + 28, box.y + 34, "Keys", 20, bold=True)
     for number, (key, meaning) in enumerate(rows):
-        column, row = divmod(number, HELP_ROWS)
-        x, y = box.x + 28 + column * HELP_COLUMN, box.y + 74 + row * HELP_ROW
-        canvas.key(x, y, key, 12)
+        column, row = divmod(number, each)
+        x, y = box.x + 28 + column * HELP_COLUMN, box.y + 74 + row * step
+        canvas.key(x, y, key, min(12.0, step - 12))
         canvas.text(x + 96, y, meaning, 12.5, width=HELP_COLUMN - 108)
     hint = "" if view.hands.locked else "An action key takes over. "
     hint += _no_key(view) + " The mouse moves sliders, the timeline, and picks steps and neurons."
