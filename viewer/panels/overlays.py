@@ -8,6 +8,7 @@ from viewer import commands
 from viewer.canvas import Area, Canvas, Theme
 from viewer.panels.base import View
 from viewer.panels.score import number_text
+from viewer.plots import sheet
 from viewer.session import AGENT, Score
 from viewer.stillness import STILL_SECONDS
 from viewer.trial import DONE, SUMMARY
@@ -134,10 +135,15 @@ def draw_footer(canvas: Canvas, area: Area, view: View) -> None:
     known = {command.short: command.cap for command in commands.commands(view) if command.short}
     parts = [(view.hands.keys.summary, "steer" if view.hands.locked or view.hands.guest else "take over")]
     parts += [(known[short], short) for short in FOOTER if short in known]
-    x, y = area.x, area.y + area.h / 2
-    for key, meaning in parts:
-        x += canvas.key(x, y, key, 11) + 6
-        x += canvas.text(x, y, meaning, 11.5, Theme.soft) + 14
+
+    def draw(own: Canvas) -> None:
+        x, y = area.x, area.y + area.h / 2
+        for key, meaning in parts:
+            x += own.key(x, y, key, 11) + 6
+            x += own.text(x, y, meaning, 11.5, Theme.soft) + 14
+
+    box = canvas.pixels(area)
+    canvas.surface.blit(view.keep("footer", (tuple(parts), tuple(box)), lambda: sheet(canvas, area, draw)), box)
 
 
 FOOTER = ("pause", "back", "step", "speed", "hand back", "learn", "restart", "panels", "film", "help", "quit")
