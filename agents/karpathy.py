@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from agents.policy import explore
 from common.errors import UserError, nearest
 from common.files import read_json
+
+if TYPE_CHECKING:
+    from learning.policy import Training
 
 Array = NDArray[np.float64]
 
@@ -46,10 +49,11 @@ class Demo:
     env_options: dict[str, Any]  # options of the environment that give the network its inputs
     inputs: int
     actions: int
+    gamma: float  # as the page has it; the truth meter finds the same: any other makes it expect too much or too little
 
 
-WATERWORLD = Demo("tidepool/Waterworld-v0", {}, inputs=152, actions=4)
-RLDEMO = Demo("tidepool/RLDemo-v0", {"temporal_window": 1}, inputs=59, actions=5)
+WATERWORLD = Demo("tidepool/Waterworld-v0", {}, inputs=152, actions=4, gamma=0.9)
+RLDEMO = Demo("tidepool/RLDemo-v0", {"temporal_window": 1}, inputs=59, actions=5, gamma=0.7)
 
 
 class KarpathyPolicy:
@@ -64,6 +68,14 @@ class KarpathyPolicy:
         self.env_options = dict(demo.env_options)
         self.num_actions = demo.actions
         self.layers = layers
+        self._gamma = demo.gamma
+
+    @property
+    def training(self) -> Training:
+        """Return how the page trains its network: one step of Q-learning, and no target network."""
+        from learning.policy import Training  # here: it loads torch, which the network itself does without
+
+        return Training(self._gamma, target_network=False)
 
     def q_values(self, obs: NDArray[Any]) -> NDArray[np.float64]:
         """Return the network's outputs: (B, inputs) -> (B, A) float64."""

@@ -39,7 +39,7 @@ class Settings:
     """The agents learn while they play."""
 
 
-def measure(name: str, settings: Settings) -> tuple[tuple[int, int], float, np.ndarray]:  # type: ignore[type-arg]
+def measure(name: str, settings: Settings) -> tuple[tuple[int, int], float, np.ndarray]:
     """Return the window's size, frames a second, and the work of each frame, ms."""
     options = Options(seed=3, panels=settings.panels, speed=settings.speed)
     source = players.PRETRAINED / name

@@ -40,10 +40,11 @@ def looked_back(view: View) -> View:
 
 
 SHOTS: dict[str, Callable[[], View]] = {
-    "waterworld": lambda: view_of("waterworld", 620, "all"),
+    "waterworld": lambda: view_of("waterworld", 620, "control,actions,learning,score,step,senses,truth,rewards"),
+    "neurons": lambda: looked_back(view_of("waterworld", 620, "control,actions,step,senses,neurons,truth,rewards")),
     "distribution": lambda: view_of("waterworld_rainbow", 620, "control,actions,returns,score,truth,rewards"),
     "explained": lambda: looked_back(view_of("waterworld", 400, "control,actions,step,senses,truth,rewards")),
-    "rldemo": lambda: view_of("convnetjs_rldemo_net.json", 900, "control,actions,senses,score,truth,rewards"),
+    "rldemo": lambda: view_of("convnetjs_rldemo_net.json", 900, "control,actions,score,step,senses,truth,rewards"),
     "pong": lambda: view_of("pong", 500, "all"),
     "breakout": lambda: view_of("breakout", 300, "control,actions,seen,score,truth,rewards"),
 }

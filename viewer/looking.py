@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,21 +19,21 @@ if TYPE_CHECKING:  # a person plays without torch
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
-REST_SECONDS = 0.1  # between two answers while time runs: nobody reads faster, and Atari's network takes its time
+REST_SECONDS = 0.1  # of play between two explanations while time runs: nobody reads faster
 
 
 class Looking:
     """Looks through the network's eyes at the moment that the timeline's cursor stands at.
 
-    While time runs an answer stays for a tenth of a second, though the moment may be another by then; in a pause it is
-    always of the moment looked at.
+    While time runs an explanation, and what mattered for it, stay for a tenth of a second, though the moment may be
+    another by then; in a pause they are always of the moment looked at. Everything else always is.
 
     Attributes:
         neuron: the one that the person picked; None: none yet.
     """
 
-    def __init__(self, session: Session, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.session, self._clock = session, clock
+    def __init__(self, session: Session) -> None:
+        self.session = session
         self.neuron: Neuron | None = None
         self._answers: dict[Hashable, tuple[Hashable, float, Any]] = {}
 
@@ -55,7 +56,7 @@ class Looking:
 
     def insight(self) -> Insight | None:
         """Return all that the network says about the moment; None without a network that can be read."""
-        return self._ask("insight", self._insight)
+        return self._ask("insight", self._insight, 0.0)
 
     def saliency(self) -> Array | None:
         """Return how much each input of the moment matters for the best action, as `Reader.saliency` does; or None."""
@@ -79,14 +80,21 @@ class Looking:
         said = self.insight()
         return self.moment.q_values if said is None else said.q_values
 
-    def _ask(self, what: str, make: Callable[[], T]) -> T:
+    def _clock(self) -> float:
+        """Return how much play has been seen, seconds, so that a film is the same however fast it is made."""
+        session = self.session
+        if math.isinf(session.speed):
+            return time.perf_counter()
+        return session.total_steps * session.tick_seconds / session.speed
+
+    def _ask(self, what: str, make: Callable[[], T], rest: float = REST_SECONDS) -> T:
         """Return the kept answer while it is good, else a new one."""
         session, now = self.session, self._clock()
         key = (session.timeline.cursor, session.timeline.last, session.knowledge, session.policy)
         kept = self._answers.get(what)
         if kept is not None:
             runs = session.timeline.live and not session.paused and not session.finished
-            if kept[0] == key or (runs and kept[0][3] is session.policy and now - kept[1] < REST_SECONDS):  # type: ignore[index]
+            if kept[0] == key or (runs and kept[0][3] is session.policy and 0 <= now - kept[1] < rest):  # type: ignore[index]
                 return kept[2]  # type: ignore[no-any-return]
         answer = make()
         self._answers[what] = (key, now, answer)

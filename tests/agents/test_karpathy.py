@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+import envs
 from agents import karpathy
 from agents.policy import Policy, RandomPolicy
 from common.errors import UserError
 from learning.evaluate import evaluate
 from scores import references
 from scores.stats import student_interval
+from viewer.session import Session
+from viewer.truth import TruthMeter
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -184,3 +187,24 @@ def _scores_like(policy: Policy, env_id: str, reference: str, epsilon: float, en
     # and the bound means something: far enough from what chance scores, unless this is chance
     if reference != "random":
         assert found.mean - 4 * error > references.find(env_id, "random").mean
+
+
+@pytest.mark.parametrize(("path", "gamma", "others"), [
+    (WATER, 0.9, (0.7, 0.97)), (WHEELS, 0.7, (0.5, 0.85)),
+])  # fmt: skip
+def test_the_truth_meter_finds_the_discount_of_the_page(path: Path, gamma: float, others: tuple[float, float]) -> None:
+    """With a smaller discount less comes than the network expects, with a larger one more."""
+    policy = karpathy.load(path)
+    assert policy.training.gamma == gamma
+    env = envs.make(policy.env_id or "", **policy.env_options)
+    session = Session(env, policy, seed=3)
+    meters = [TruthMeter(discount) for discount in (others[0], gamma, others[1])]
+    for _ in range(600):
+        number = session.timeline.last
+        session.step()
+        for meter in meters:
+            meter.add(session.timeline[number])
+    low, right, high = (meter.calibration().bias for meter in meters)
+    assert low > 0.15
+    assert abs(right) < 0.13
+    assert high < -0.15
