@@ -92,6 +92,7 @@ class Searches:
         self._first = False  # the search at work is the one through all of the history
         self._kept: list[Found] = []
         self._enough = 0  # so many of them are to be left
+        self._active = 0  # a unit of the first layer, for who picked none
         self._whole = False  # what is shown comes from a search through all of the history
         self._progress = (0, 0.0)  # that the panel knows of
         self._news = False  # something was found or done that the panel has not heard of
@@ -133,9 +134,12 @@ class Searches:
     def _meet(self, looking: Looking) -> None:
         """Look at the network anew."""
         session, said = looking.session, looking.insight()
-        self._policy, self._knowledge, self._met = session.policy, session.knowledge, self._clock()
         self._reader = session.reader
         self._units = {} if said is None else {name: len(values) for name, values in said.activations if len(values)}
+        if said is not None and self._units and self._policy is not session.policy:
+            layer = said.activations[0][1]  # (D,) or (C, H, W)
+            self._active = int(layer.reshape(len(layer), -1).max(1).argmax())
+        self._policy, self._knowledge, self._met = session.policy, session.knowledge, self._clock()
         self._wanted = True
         if self._reader is not None and self._units:
             self.layer = first_layer(self._reader, looking.inputs())
@@ -147,13 +151,13 @@ class Searches:
         return next(iter(self._units), "")
 
     def _picked(self, looking: Looking) -> Neuron:
-        """Return the neuron that was picked, if this network has it; else the first one."""
+        """Return the neuron that was picked, if this network has it; else one of the first layer that was active."""
         picked = looking.neuron
         if picked is not None and picked.unit < self._units.get(picked.layer, 0):
             return picked
         from learning.insight import Neuron  # here: a person plays without torch
 
-        return Neuron(self.first, 0)
+        return Neuron(self.first, self._active)
 
     def _begin(self, looking: Looking) -> None:
         timeline, space = looking.session.timeline, looking.session.env.observation_space

@@ -55,6 +55,7 @@ def test_an_explanation_stays_for_a_tenth_of_a_second_of_play(session: Session) 
     assert found is not None
     assert found.moment.step == 11
     session.paused, session.speed = False, 4.0
+    live(session, 1)
     found = looking.explanation()  # another speed, another clock
     live(session, 4)  # no longer a tenth of a second
     assert looking.explanation() is found
@@ -104,3 +105,42 @@ def test_players_without_a_network_say_nothing() -> None:
     assert (looking.insight(), looking.saliency(), looking.explanation()) == (None, None, None)
     assert looking.q_values() is session.q_values()
     assert looking.inputs() is not None
+
+
+def test_bars_and_frames_are_those_of_the_moment_looked_at(agent: Any) -> None:
+    from envs.drawing import picture
+    from tests.viewer.helpers import drawn, view_of
+    from viewer import screen
+
+    session = session_in(V1, agent)
+    view = view_of(session)
+
+    def bars() -> np.ndarray[Any, Any]:
+        found = screen.place_of(view, "actions")
+        assert found is not None
+        _, area = found
+        return picture(drawn(view))[round(area.y) : round(area.bottom), round(area.x) : round(area.right)].copy()
+
+    live(session, 3)
+    session.q_values()
+    before = bars()
+    live(session, 1)
+    after = bars()
+    assert not np.array_equal(before, after)
+    session.timeline.back()
+    back = bars()
+    assert (back != before).mean() < 0.5 * (back != after).mean()  # but for the axis, which has got wider
+
+
+def test_the_frames_seen_are_those_of_the_moment_looked_at() -> None:
+    pytest.importorskip("ale_py")
+    from tests.viewer.helpers import view_of
+    from viewer.panels.seen import SeenPanel
+
+    session = session_in("ALE/Pong-v5", Known(np.eye(6)[2].tolist()))
+    view = view_of(session, "ALE/Pong-v5")
+    past = session.obs.copy()
+    live(session, 40)
+    assert not np.array_equal(SeenPanel().stack(view), past)  # type: ignore[arg-type]
+    session.timeline.to(0)
+    assert np.array_equal(SeenPanel().stack(view), past)  # type: ignore[arg-type]

@@ -16,8 +16,9 @@ from learning.insight import DenseNetwork, NetworkReader, Neuron
 from tests.learning.test_insight import FRAMES, policy_of
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, Known, Mute, color_at, session_in, view_of
 from tests.viewer.test_panel_senses import Thinking, count, dense, fitting, painted, said, stays_inside, thinking
-from viewer import searching
+from viewer import players, searching
 from viewer.canvas import Area, Theme
+from viewer.looking import Looking
 from viewer.neurons import APART
 from viewer.panels import View
 from viewer.panels.neurons import TILE_GAP, NeuronsPanel
@@ -451,6 +452,7 @@ def test_frames_have_filters_states_and_a_made_picture(said: list[str]) -> None:
     view = view_of(Session(Flicker(), policy), "Flicker")
     for _ in range(70):
         view.session.step()
+    view.looking.neuron = Neuron("convolution 1", 0)
     area = finished(view, 428.0)
     assert "all 16" in said
     assert "convolution 1, neuron 1" in said
@@ -506,3 +508,21 @@ def test_nothing_leaves_the_card(scale: float) -> None:
             painted(PANEL, view, area, scale)
         assert stays_inside(PANEL, view, area, scale)
         assert stays_inside(PANEL, view, Area(12, 12, 340, 150), scale)
+
+
+def test_who_picked_none_is_shown_one_that_is_active() -> None:
+    policy: Any = players.load(players.SHIPPED)
+    session = session_in(policy=policy)
+    for _ in range(40):
+        session.step()
+    looking = Looking(session)
+    searches = searches_of(looking)
+    said = looking.insight()
+    assert said is not None
+    assert searches.follow(looking)
+    assert searches.neuron == Neuron("hidden 1", int(said.activations[0][1].argmax()))
+    first = searches.neuron
+    for _ in range(30):
+        session.step()
+    searches.follow(looking)
+    assert searches.neuron == first  # it does not wander

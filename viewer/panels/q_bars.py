@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from viewer.canvas import MINUS, Area, Canvas, Theme
 from viewer.keys import short, words
 from viewer.panels.base import Panel, View
@@ -44,7 +47,7 @@ class QBarsPanel(Panel):
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the heading, a row an action and the axis."""
         canvas.card(area)
-        q = view.session.q_values()
+        q = view.looking.q_values()
         title = "Expected discounted return" if q is not None else "Actions"
         canvas.text(area.x + MARGIN, area.y + 24, title, 16, bold=True)
         if q is not None:
@@ -55,7 +58,7 @@ class QBarsPanel(Panel):
             about = "this player expects nothing: it has no Q values"
         canvas.text(area.x + MARGIN, area.y + 46, about, 11.5, Theme.soft, width=area.w - 2 * MARGIN)
         for action in range(view.session.num_actions):
-            self._draw_row(canvas, self.row_area(area, action, view), action, view)
+            self._draw_row(canvas, self.row_area(area, action, view), action, view, q)
         if q is not None:
             self._draw_axis(canvas, area, view)
 
@@ -95,9 +98,11 @@ class QBarsPanel(Panel):
         digits = 2 if self.columns(view) == 1 or abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
         return f"{value:+.{digits}f}".replace("-", MINUS)
 
-    def _draw_row(self, canvas: Canvas, row: Area, action: int, view: View) -> None:
+    def _draw_row(
+        self, canvas: Canvas, row: Area, action: int, view: View, q: NDArray[np.float64] | None
+    ) -> None:  # fmt: skip
         session = view.session
-        q, best = session.q_values(), session.best_action()
+        best = None if q is None or np.isnan(q).all() else int(np.nanargmax(q))
         by_hand = session.control == HUMAN and session.human_action == action
         middle, size = row.y + row.h / 2, min(13.0 if self.columns(view) == 1 else 12.0, row.h * 0.72)
         if by_hand:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from viewer.canvas import MINUS, Area, Canvas, Theme
 from viewer.panels.base import Panel, View
 from viewer.pixels import enlarge, fit_whole, to_surface
@@ -25,7 +28,7 @@ class SeenPanel(Panel):
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the frames from the oldest to the newest, each with its age in steps."""
-        stack = view.session.stack()
+        stack = self.stack(view)
         if stack is None:
             return
         canvas.card(area)
@@ -35,21 +38,25 @@ class SeenPanel(Panel):
         about = f"{count} x {width} x {height} grey".replace("x", "\N{MULTIPLICATION SIGN}")
         canvas.text(area.right - MARGIN, area.y + 22, about, 11.5, Theme.soft, align=1)
         for index, place in enumerate(self.places(area, min(count, MOST))):
-            self._draw_frame(canvas, place, view, index + max(0, count - MOST))
+            self._draw_frame(canvas, place, view, stack, index + max(0, count - MOST))
+
+    def stack(self, view: View) -> NDArray[np.uint8] | None:
+        """Return the frames of the moment looked at, oldest first, (F, H, W); None where the network sees numbers."""
+        stack = view.session.stack()
+        return stack if stack is None or view.session.timeline.live else view.looking.moment.obs
 
     def places(self, area: Area, count: int) -> list[Area]:
         """Return the places of so many frames; the newest is the last, at the right edge."""
         left = area.right - MARGIN - count * SIDE - (count - 1) * GAP
         return [Area(left + index * (SIDE + GAP), area.y + HEAD, SIDE, SIDE) for index in range(count)]
 
-    def _draw_frame(self, canvas: Canvas, place: Area, view: View, index: int) -> None:
-        stack = view.session.stack()
-        assert stack is not None
+    def _draw_frame(self, canvas: Canvas, place: Area, view: View, stack: NDArray[np.uint8], index: int) -> None:
         box = canvas.pixels(place)
         frame = stack[index]
         size = fit_whole((frame.shape[1], frame.shape[0]), box.size)
         canvas.rect(place, Theme.track)
-        image = view.keep(f"seen {index}", (view.session.version, size), lambda: enlarge(to_surface(frame), size))
+        key = (view.session.timeline.cursor, view.session.version, size)
+        image = view.keep(f"seen {index}", key, lambda: enlarge(to_surface(frame), size))
         canvas.surface.blit(image, image.get_rect(center=box.center))
         age = len(stack) - 1 - index
         label = f"{MINUS}{age}" + (" step" if age == 1 else " steps") if age else "now"
