@@ -21,7 +21,7 @@ from common.errors import UserError
 from learning.checkpoint import save_agent
 from learning.learner import Learner
 from scores.runs import read_humans
-from viewer import players
+from viewer import memory, players
 from viewer.options import Options
 
 ROOT = Path(play.__file__).parent
@@ -362,3 +362,61 @@ def test_a_persons_atari_row_has_the_protocol_that_was_played(
         row = next(csv.DictReader(file))
     assert (row["env_id"], row["protocol"], row["apples"]) == ("ALE/Pong-v5", protocol, "")
     assert re.search(r"in 1 steps \(\d+ frames\)", capsys.readouterr().out)
+
+
+# two worlds, learning, panels
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--human", "--versus"], "--human is scored alone and --versus is a race; give one of them"),
+    (["--human", "--learn", "dqn"], "--human is scored without an agent; leave --learn out"),
+    (["--versus", "--record", "a.png"], "--versus needs a screen and --record works without one"),
+    (["--versus", "--learn", "dqn"], "--versus and --learn don't go together"),
+    (["--learn", "dqn", "--attach", "newest"], "--attach and --learn are two players"),
+    (["--learn", "rainbwo"], "did you mean rainbow"),
+    (["--panels", "actoins"], "did you mean actions"),
+    (["--versus", "--env-id", "Acrobot-v1"], "no agent was trained in Acrobot-v1 yet; train one"),
+])  # fmt: skip
+def test_what_does_not_go_together_is_said(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        play.main([*words, *([] if "--record" in words else ["--steps", "1"])])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_race_in_the_window_ends_after_its_episodes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert play.main([WATER, "--versus", "--episodes", "1", "--speed", "50", "--seed", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "you against karpathy_pretrained in tidepool/Waterworld-v0, seed 4" in out
+    assert re.search(r"episode 1: you -?\d+, the agent \d+", out)
+
+
+def test_a_race_in_a_game() -> None:
+    pytest.importorskip("ale_py")
+    assert play.main(["pong", "--versus", "--steps", "5", "--speed", "10"]) == 0
+
+
+def test_a_new_agent_learns_in_the_window_and_in_a_film(capsys: pytest.CaptureFixture[str]) -> None:
+    assert play.main(["--learn", "stream_q", "--env-id", "CartPole-v1", "--record", "a.png", "--steps", "40"]) == 0
+    assert "stream_q in CartPole-v1" in capsys.readouterr().out
+    assert play.main(["--learn", "auto", "--steps", "40", "--speed", "50"]) == 0
+    assert "d3qn in tidepool/Waterworld-v1" in capsys.readouterr().out
+
+
+def test_panels_are_shown_as_asked_for_and_not_remembered(tmp_path: Path) -> None:
+    for panels in ("none", "actions, score", "all"):
+        words = ["--agent-file", WATER, "--record", f"{panels}.png", "--steps", "2", "--seed", "1", "--panels", panels]
+        assert play.main(words) == 0
+    small, middle, large = (Image.open(f"{panels}.png").size for panels in ("none", "actions, score", "all"))
+    assert small[0] < middle[0] < large[0]
+    assert not memory.path().exists()
+
+
+def test_the_window_remembers_its_panels_and_a_film_shows_the_same(tmp_path: Path) -> None:
+    memory.path().parent.mkdir(parents=True, exist_ok=True)
+    memory.path().write_text(json.dumps({"hidden": ["actions", "score"]}))
+    assert play.main(["--agent-file", WATER, "--steps", "2"]) == 0
+    assert set(json.loads(memory.path().read_text())["hidden"]) == {"actions", "score"}
+    assert play.main(["--agent-file", WATER, "--record", "a.png", "--steps", "2"]) == 0
+    assert play.main(["--agent-file", WATER, "--record", "b.png", "--steps", "2", "--panels", "all"]) == 0
+    assert Image.open("a.png").size[0] < Image.open("b.png").size[0]
