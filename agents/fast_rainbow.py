@@ -7,7 +7,7 @@ expectations in place of distributions, so that it trains on one GPU in a day.
 from __future__ import annotations
 
 from agents.atari_presets import NATURE
-from agents.family import member
+from agents.family import SLOWER_TARGET, member
 
 PUBLISHED = {
     **NATURE.settings,
@@ -46,4 +46,5 @@ RECIPE = member(
         "noisy_epsilon": True,
     },
     published=PUBLISHED,
+    control=SLOWER_TARGET,
 )

@@ -10,7 +10,7 @@ minutes (theirs, SABER, after 100 hours or 5 minutes without reward).
 from __future__ import annotations
 
 from agents import iqn, rainbow
-from agents.family import member
+from agents.family import SLOWER_TARGET, member
 
 # The defaults of the authors' code, valeoai/rainbow-iqn-apex; atoms and their range go with Rainbow's head.
 PUBLISHED = {
@@ -29,5 +29,6 @@ RECIPE = member(
     paper="Toromanoff et al. 2019, arXiv:1908.04683",
     switches={**rainbow.RECIPE.switches, "head": "implicit_quantile"},
     published=PUBLISHED,
+    control=SLOWER_TARGET,
     vectors=iqn.VECTORS,
 )
