@@ -16,7 +16,7 @@ from viewer.panels.control import ControlPanel
 from viewer.panels.q_bars import QBarsPanel
 from viewer.session import AGENT, HUMAN, Score
 from viewer.trial import PLAYING, READY, SUMMARY, Trial
-from viewer.window import Window, open_display
+from viewer.window import Window, fitting, open_display
 
 
 @pytest.fixture
@@ -302,6 +302,20 @@ def test_a_scored_episode_from_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 # the screen
+
+
+@pytest.mark.parametrize(("desktop", "size", "scale"), [
+    ((1920, 1080), (1464, 836), 1.0),
+    ((1366, 768), (1464, 836), 0.9 * 768 / 836),  # a laptop's: as much as fits
+    ((3840, 2160), (1464, 836), 2.0),  # of many small pixels: as large to the eye
+    ((2560, 1440), (1464, 836), 4 / 3),
+    ((1080, 1920), (1464, 836), 0.9 * 1080 / 1464),  # upright
+])  # fmt: skip
+def test_the_window_fits_the_desktop(
+    desktop: tuple[int, int], size: tuple[int, int], scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pygame.display, "get_desktop_sizes", lambda: [desktop])
+    assert fitting(size) == (int(size[0] * scale), int(size[1] * scale))
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="elsewhere there is always a screen")
