@@ -50,10 +50,10 @@ def layout(view: View) -> Layout:
     """Return the layout for what is played and shown."""
     room = WORLDS if view.session.stack() is None else FRAMES
     wide, high = room.world
+    top = TOP
     if view.versus is not None:
-        wide = 2 * wide * SPLIT + GAP
-        high *= SPLIT
-    place = Area(MARGIN, TOP, wide, high)
+        wide, high, top = 2 * wide * SPLIT + GAP, high * SPLIT, TOP + world.WHOSE
+    place = Area(MARGIN, top, wide, high)
     bar = Area(MARGIN, place.bottom + GAP, wide, BAR)
     shown = [panel for panel in PANELS if panel.name not in view.hidden and panel.height(view) > 0]
     below = [panel for panel in shown if panel.place == "below"]

@@ -18,6 +18,7 @@ from viewer.canvas import Area, Theme
 from viewer.hands import Hands
 from viewer.keys import keys_for
 from viewer.panels import PANELS, View, overlays, timeline_bar
+from viewer.panels.control import ControlPanel
 from viewer.panels.world import halves
 from viewer.session import AGENT, HUMAN
 from viewer.trial import Trial
@@ -392,6 +393,9 @@ def test_two_worlds_are_side_by_side_and_the_keys_move_only_the_persons(monkeypa
     assert [step.action for step in versus.human.history][-5:] == [2] * 5
     assert {step.action for step in versus.agent.history} == {1}
     assert versus.agent.score.steps == versus.human.score.steps > 5
+    assert ControlPanel()._below(view) == "even · known"
+    versus.human.score.episode_return = -2.0
+    assert ControlPanel()._below(view) == "you are behind by 2 · known"
     commands.back(view)
     assert versus.paused
     assert versus.human.timeline.cursor == versus.agent.timeline.cursor == versus.agent.timeline.last - 1

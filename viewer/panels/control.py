@@ -23,12 +23,14 @@ class ControlPanel(Panel):
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw who plays, how control goes back, and the speed."""
-        session = view.session
-        human = session.control == HUMAN
+        human = view.session.control == HUMAN
         color = Theme.human if human else Theme.agent
+        title = "You play" if human else "The agent plays"
+        if view.versus is not None:
+            color, title = Theme.text, "You against the agent"
         canvas.rounded(area, color, 8)
         x, white, pale = area.x + 18, Theme.card, Theme.human_pale if human else (214, 232, 243)
-        canvas.text(x, area.y + 28, "You play" if human else "The agent plays", 20, white, bold=True)
+        canvas.text(x, area.y + 28, title, 20, white, bold=True)
         canvas.text(x, area.y + 57, self._below(view), 12.5, pale, width=area.w - 100)
         back = view.hands.hands_back_in
         if back is not None:
@@ -42,6 +44,10 @@ class ControlPanel(Panel):
 
     def _below(self, view: View) -> str:
         session = view.session
+        if view.versus is not None:
+            lead = view.versus.scores.lead
+            told = f"you are {'ahead' if lead > 0 else 'behind'} by {abs(lead):g}" if lead else "even"
+            return f"{told} · {view.agent_name.replace('_', ' ')}"
         if session.control != HUMAN:
             name = view.agent_name.replace("_", " ")
             if session.epsilon > 0:

@@ -17,6 +17,7 @@ from viewer.pixels import enlarge, fit, to_surface
 from viewer.session import HUMAN, Session
 
 FRAME, GAP = 3.0, 12.0
+WHOSE = 36.0  # height of what says whose world it is, where there are two
 TELEVISION = (4.0, 3.0)
 
 
@@ -37,9 +38,9 @@ def halves(area: Area) -> tuple[Area, Area]:
 
 
 def _draw_whose(canvas: Canvas, area: Area, session: Session) -> None:
-    """Write whose world it is, and its return, into a corner."""
+    """Write whose world it is, and its return, above it: a game's own score stays in sight."""
     human = session.policy is None
-    chip = Area(area.x + 10, area.y + 10, 168, 34)
+    chip = Area(area.x - FRAME, area.y - WHOSE - FRAME, area.w + 2 * FRAME, WHOSE - 2)
     canvas.rounded(chip, Theme.human if human else Theme.agent, 8)
     canvas.text(chip.x + 12, chip.y + 17, "you" if human else "the agent", 13, Theme.card, bold=True)
     number = number_text(session.score.episode_return)
