@@ -103,7 +103,7 @@ class LearningPanel(Panel):
             return []
         kept = "none kept" if learner.replay_size is None else f"{learner.replay_size:,}"
         return [
-            ("age", f"{learner.age:,} steps"), ("replay", kept), ("updates", f"{learner.updates:,}"),
+            ("age, steps", f"{learner.age:,}"), ("replay", kept), ("updates", f"{learner.updates:,}"),
             ("TD error", _number(learner.td_error)), ("loss", _number(learner.loss)), ("agent", learner.name),
         ]  # fmt: skip
 
@@ -131,7 +131,7 @@ def _facts_of_run(view: View) -> list[tuple[str, str]]:
         return f"{metrics[name]:,.0f}" if name in metrics else "none yet"
 
     return [
-        ("age", f"{whole('agent_steps')} steps"), ("steps/s", whole("sps")), ("updates", whole("updates")),
+        ("age, steps", whole("agent_steps")), ("steps/s", whole("sps")), ("updates", whole("updates")),
         ("TD loss", _number(metrics.get("td_loss"))), ("return", _number(metrics.get("episodic_return"))),
         ("evaluated", _number(metrics.get("eval_return"))),
     ]  # fmt: skip
