@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+# also in the programs that tests start: beside other tests, a second thread of theirs would only wait for its turn
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from viewer import lessons
 from viewer.canvas import MINUS
-from viewer.session import SPEEDS, Session
+from viewer.pace import SPEEDS
+from viewer.session import Session
 
 if TYPE_CHECKING:
     from viewer.panels.base import View

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from viewer.axis import Axis
+from viewer.pace import next_speed, steps_due, tick_seconds
 from viewer.stillness import Stillness
 from viewer.timeline import Score as Score
 from viewer.timeline import Step, Timeline
@@ -25,8 +26,6 @@ if TYPE_CHECKING:  # a person plays without torch
     from viewer.explain import Expect
 
 AGENT, HUMAN = "agent", "human"
-SPEEDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, math.inf)
-TICK_SECONDS = 0.03  # one tick of Karpathy's demos at normal speed
 REST_SECONDS = 1.5  # how long a finished episode stays in sight, at speed 1 or less
 HISTORY = 10_000  # steps kept; a Waterworld episode has 1000
 
@@ -253,8 +252,7 @@ class Session:
 
     def change_speed(self, by: int) -> None:
         """Move ``by`` places along the speeds."""
-        nearest = min(range(len(SPEEDS)), key=lambda place: ratio(SPEEDS[place], self.speed))
-        self.speed = SPEEDS[min(max(nearest + by, 0), len(SPEEDS) - 1)]
+        self.speed = next_speed(self.speed, by)
 
     def restart(self) -> None:
         """Begin the running episode again, from its own seed."""
@@ -377,24 +375,3 @@ class Session:
         self._due = 1.0
         self._rest -= seconds * max(self.speed, 1.0)
         return self.auto_next and self._rest <= 0.0
-
-
-def steps_due(left: float, seconds: float, speed: float, tick_seconds: float) -> float:
-    """Return how many steps are due after so much real time, with those that were ``left``; without limit infinity."""
-    left = 0.0 if math.isinf(left) else left
-    return left + seconds * speed / tick_seconds if seconds > 0 else left
-
-
-def ratio(one: float, other: float) -> float:
-    """Return how far two speeds are apart, by their ratio: 0 if they are equal."""
-    if one == other:
-        return 0.0
-    return math.inf if math.isinf(one) or math.isinf(other) else abs(math.log(one / other))
-
-
-def tick_seconds(env: gymnasium.Env[Any, Any]) -> float:
-    """Return how long a step lasts at normal speed: 30 ms in our worlds, else what the environment says."""
-    fps = env.metadata.get("render_fps")
-    if hasattr(env.unwrapped, "coast") or not fps:
-        return TICK_SECONDS
-    return 1.0 / float(fps)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium
 
-from viewer.session import REST_SECONDS, Score, Session, steps_due
+from viewer.pace import steps_due
+from viewer.session import REST_SECONDS, Score, Session
 
 if TYPE_CHECKING:
     from learning.policy import Policy
