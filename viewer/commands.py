@@ -209,7 +209,8 @@ TIME = (
     Command("slower", ("-", "[-]"), MINUS, "", slower, alone),
     Command("unlimited", ("u",), "U", "as fast as the machine can", unlimited, alone),
     Command("restart", ("r",), "R", "the same episode again", restart, alone, "restart"),
-    Command("afresh", ("r",), "R", "break off and start a fresh episode", restart, lambda view: not alone(view)),
+    Command("afresh", ("r",), "R", "break off and start a fresh episode", restart, lambda view: not alone(view),
+            "restart"),
 )
 AGENT = (
     Command("enter", ("return", "enter"), "Enter", "hand back to the agent (or wait 2 s)", enter,

@@ -147,7 +147,7 @@ class TruthPanel(Panel):
         """Return why nothing can be compared; empty if it can."""
         if view.session.q_values() is None:
             return "this player expects nothing: it has no Q values"
-        return "it is not known by which discount this player learnt" if view.session.truth is None else ""
+        return "the discount of this player is not known" if view.session.truth is None else ""
 
     def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
         """Stop time and look at the moment below the mouse, and follow it; the plot's page stays meanwhile."""
