@@ -10,7 +10,7 @@ all environments' transitions (theirs comes from one environment's part of the r
 from __future__ import annotations
 
 from agents.atari_presets import NATURE
-from agents.family import SLOWER, member
+from agents.family import SLOWER_TARGET, member
 
 PUBLISHED = {
     **NATURE.settings,
@@ -57,6 +57,6 @@ RECIPE = member(
         "head": "implicit_quantile",
     },
     published=PUBLISHED,
-    control=SLOWER,
+    control=SLOWER_TARGET,
     vectors=VECTORS,
 )

@@ -7,7 +7,7 @@ published, BTR is slow to begin: -6 in Pong after 10 million frames.
 from __future__ import annotations
 
 from agents import btr
-from agents.family import SLOWER, member
+from agents.family import SLOWER_TARGET, member
 
 SHORT = {
     **btr.PUBLISHED,
@@ -23,5 +23,5 @@ RECIPE = member(
     switches=btr.RECIPE.switches,
     published=SHORT,
     vectors=btr.VECTORS,
-    control=SLOWER,
+    control=SLOWER_TARGET,
 )

@@ -76,7 +76,6 @@ CONTROL = {
 CONTROL_FOR_ALL = {"n_step": 10, "noisy_epsilon": True, "noisy_sigma": 0.1}
 # Of those with the most ideas at once; with 200 some seeds end at 400 to 470.
 SLOWER_TARGET = {"target_period": 500}
-SLOWER = {**SLOWER_TARGET, "learning_rate": 2.5e-4}  # of BTR, whose soft targets move with its own policy
 
 
 def member(
