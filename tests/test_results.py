@@ -13,7 +13,7 @@ RESULTS = Path(__file__).resolve().parent.parent / "results"
 SCRIPT: dict[str, Any] = runpy.run_path(str(RESULTS.parent / "benchmarks" / "results_table.py"))
 
 
-@pytest.mark.parametrize("name", ["family.csv"])
+@pytest.mark.parametrize("name", ["family.csv", "cartpole.csv"])
 def test_tables_are_what_the_script_prints(name: str) -> None:
     table = SCRIPT["markdown"](SCRIPT["lines"](RESULTS / name))
     assert table in (RESULTS / "README.md").read_text(encoding="utf-8")
