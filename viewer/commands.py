@@ -6,6 +6,7 @@ here (`viewer.keys`). No pygame.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -163,6 +164,11 @@ def guest(view: View) -> None:
     view.say(view.hands.toggle_guest())
 
 
+def film(view: View) -> None:
+    """Start a film or end it; the window, which has the picture, does it."""
+    view.film_asked = True
+
+
 def quieter(view: View) -> None:
     """Fewer random actions."""
     lessons.nudge_epsilon(view, -1)
@@ -186,13 +192,14 @@ def toggle_panel(view: View, name: str) -> None:
     view.hidden ^= {name}
 
 
-def _panel_commands() -> list[Command]:
+@functools.cache
+def _panel_commands() -> tuple[Command, ...]:
     from viewer.panels import PANELS
 
     def command(key: str, name: str, title: str) -> Command:
         return Command(f"panel {name}", (key,), key.upper(), title, lambda view: toggle_panel(view, name))
 
-    return [command(key, panel.name, panel.title) for key, panel in zip(PANEL_KEYS, PANELS, strict=False)]
+    return tuple(command(key, panel.name, panel.title) for key, panel in zip(PANEL_KEYS, PANELS, strict=False))
 
 
 TIME = (
@@ -228,7 +235,7 @@ WINDOW = (
     Command("agent view", ("v",), "V", "only what the agent sees", agent_view,
             lambda view: hasattr(view.session.env.unwrapped, "eyes")),
     Command("panels", ("a",), "A", "all panels, or none", all_panels),
-    Command("film", (), "F", "start a film of this window, or end it", lambda view: None, alone, "film"),
+    Command("film", ("f",), "F", "start a film of this window, or end it", film, alone, "film"),
     Command("help", ("h", "?"), "H", "this help", toggle_help, short="help"),
     Command("quit", ("escape", "q"), "Esc  Q", "quit", leave, short="quit"),
 )  # fmt: skip

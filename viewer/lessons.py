@@ -93,24 +93,26 @@ def toggle_learning(view: View) -> None:
         return
     if not can_change(view):
         return
-    try:
-        learner = pupil(view) or _enrol(view)
-    except UserError as error:
-        view.say(str(error))
+    learner = pupil(view) or _enrolled(view)
+    if learner is None:
         return
     learner.learning = not learner.learning
     view.say("it learns from what it lives and you show it" if learner.learning else "it learns no more")
 
 
-def _enrol(view: View) -> Apprentice:
-    """Return the agent that plays as one that can learn; where chance plays, a new one."""
+def _enrolled(view: View) -> Apprentice | None:
+    """Return the agent that plays as one that can learn; where chance plays, a new one. None, and why: it can't."""
     from viewer.apprentice import Apprentice
 
-    if view.source is None:
-        learner = Apprentice.fresh("auto", view.env_id, seed=view.session.seed)
-    else:
-        learner = Apprentice.of_agent(view.source, seed=view.session.seed)
-    view.session.change_policy(learner)
+    try:
+        if view.source is None:
+            learner = Apprentice.fresh("auto", view.env_id, seed=view.session.seed)
+        else:
+            learner = Apprentice.of_agent(view.source, seed=view.session.seed)
+        view.session.change_policy(learner)
+    except UserError as error:
+        view.say(str(error))
+        return None
     return learner
 
 
@@ -118,10 +120,8 @@ def reinitialise(view: View) -> None:
     """Let the agent forget everything, if asked twice: its network is drawn anew, its experience emptied."""
     if not _sure(view, "X again to let it forget all it has learnt (files stay as they are)"):
         return
-    try:
-        learner = pupil(view) or _enrol(view)
-    except UserError as error:
-        view.say(str(error))
+    learner = pupil(view) or _enrolled(view)
+    if learner is None:
         return
     learner.reinitialise()
     view.session.change_policy(learner)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib
 import io
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import UserError
+from common.signals import on_signal
 from envs import drawing
 from viewer import screen
 from viewer.canvas import Fonts
@@ -217,7 +216,7 @@ def stop_flag() -> Iterator[threading.Event]:
     """Turn Ctrl-C and a polite kill into a flag, so that no frame is cut in half; a second one ends at once."""
     flag = threading.Event()
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask() -> None:
         if flag.is_set():
             raise KeyboardInterrupt
         flag.set()
@@ -225,9 +224,5 @@ def stop_flag() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield flag  # signals are not this thread's
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with on_signal(ask):
         yield flag
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

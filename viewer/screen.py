@@ -105,10 +105,10 @@ def _stack(panels: Sequence[Panel], whole: Area, view: View) -> list[tuple[Panel
     return placed
 
 
-def draw(surface: pygame.Surface, fonts: Fonts, view: View) -> None:
-    """Draw all that ``view`` holds on a surface of any size."""
+def draw(surface: pygame.Surface, fonts: Fonts, view: View, places: Layout | None = None) -> None:
+    """Draw all that ``view`` holds on a surface of any size; ``places`` are its `layout`, where it is known."""
     surface.fill(Theme.background)
-    places = layout(view)
+    places = places or layout(view)
     canvas = Canvas(surface, fonts, places.size)
     _draw_header(canvas, places.world, view)
     world.draw(canvas, places.world, view)

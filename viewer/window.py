@@ -31,7 +31,7 @@ NAMES = {
     **{getattr(pygame, f"K_{digit}"): str(digit) for digit in range(10)},
     **{getattr(pygame, f"K_KP{digit}"): str(digit) for digit in range(10)},
 }  # fmt: skip
-FULL_SCREEN, FILM = pygame.K_F11, pygame.K_f
+FULL_SCREEN = pygame.K_F11
 COMFORTABLE = 1080  # lines of a desktop on which the window has the size that it was drawn in
 
 
@@ -157,15 +157,18 @@ class Window:
         """Do everything of one frame: events, ``seconds`` of play, picture."""
         for event in pygame.event.get():
             self.handle(event)
+        if self.view.film_asked:
+            self.view.film_asked = False
+            self._toggle_film()
         self.play(seconds)
         self.view.tick(seconds)
         surface = pygame.display.get_surface()
         if surface is None:
             self.view.open = False
         elif self.view.open and min(surface.get_size()) > 0:
-            self._fit()
+            places = self._fit()
             surface = pygame.display.get_surface() or surface
-            screen.draw(surface, self.fonts, self.view)
+            screen.draw(surface, self.fonts, self.view, places)
             self._shoot(surface, seconds)
             pygame.display.flip()
 
@@ -212,8 +215,6 @@ class Window:
             view.help = False
         elif key == FULL_SCREEN:
             pygame.display.toggle_fullscreen()
-        elif key == FILM and view.trial is None:
-            self._toggle_film()
         elif key in NAMES and NAMES[key] in view.hands.keys.known:
             view.hands.press(NAMES[key])
         elif (command := commands.find(view, pygame.key.name(key), text)) is not None:
@@ -241,15 +242,17 @@ class Window:
 
     # ------------------------------------------------------------------ size and film
 
-    def _fit(self) -> None:
-        """Let the window be as large as what it shows, if that has changed and nobody chose another size."""
-        drawn_for = screen.layout(self.view).size
+    def _fit(self) -> screen.Layout:
+        """Let the window be as large as what it shows, unless somebody chose a size; return the layout."""
+        places = screen.layout(self.view)
+        drawn_for = places.size
         if drawn_for == self._drawn_for:
-            return
+            return places
         self._drawn_for = drawn_for
         if self.chosen is None and not pygame.display.is_fullscreen():
             pygame.display.set_mode(fitting(drawn_for), pygame.RESIZABLE)
             self._own_size = pygame.display.get_window_size()
+        return places
 
     def _toggle_film(self) -> None:
         view = self.view

@@ -26,8 +26,8 @@ from viewer.panels.distribution import (
     ends_of,
     hill_of,
     row_height,
-    wrapped,
 )
+from viewer.panels.pieces import wrapped
 from viewer.plots import Scale
 
 PANEL = DistributionPanel()
@@ -230,10 +230,10 @@ def test_the_words_are_in_three_lines_at_most_and_nothing_is_lost() -> None:
         canvas = Canvas(pygame.Surface((round(364 * scale), round(300 * scale))), Fonts(), (364, 300))
         for head in ("categorical", "histogram", "quantile", "implicit_quantile"):
             text = distribution_line(head)
-            lines = wrapped(canvas, text, 10.5, 304.0)
+            font = canvas.fonts.font(round(10.5 * scale), False)
+            lines = wrapped(font, text, 304.0 * canvas.scale)
             assert len(lines) <= LINES
             assert " ".join(lines) == text
-            font = canvas.fonts.font(round(10.5 * scale), False)
             assert max(font.size(line)[0] for line in lines) <= 304.0 * canvas.scale
 
 

@@ -18,7 +18,6 @@ from viewer.panels import View
 from viewer.panels.explained import (
     INPUTS_HEAD,
     ExplainedPanel,
-    eye_shares,
     heated,
     pill_colors,
     share_zone,
@@ -213,24 +212,6 @@ def test_the_strongest_inputs_have_bars(said: list[str]) -> None:
     lengths = [count(surface, zone, Theme.agent) / round(zone.h) for zone in zones]
     assert lengths[0] == pytest.approx(zones[0].w, abs=2)
     assert [length / lengths[0] for length in lengths] == pytest.approx([1.0, 0.5, 1 / 6], abs=0.03)
-
-
-def test_what_mattered_is_summed_by_eye() -> None:
-    shares = eye_shares(looking_at({4 * 5 + 1: 2.0, 4 * 5 + 3: -2.0, 9 * 5: 1.0, 150: 9.0}))
-    assert shares is not None
-    assert shares.shape == (30,)
-    assert (shares[4], shares[9]) == (pytest.approx(1.0), pytest.approx(0.25))
-    assert np.count_nonzero(shares) == 2
-
-
-def test_no_eyes_no_shares() -> None:
-    assert eye_shares(looking_at({150: 1.0})) is None  # no eye matters
-    assert eye_shares(view_of(session_in(policy=Known(Q4)))) is None
-    assert eye_shares(view_of(session_in())) is None
-    first = dense(np.ones((2, 4)))
-    cart = view_of(session_in(CARTPOLE, Thinking((0.0, 1.0), first, dense(np.ones((2, 2))))), CARTPOLE)
-    assert cart.looking.saliency() is not None
-    assert eye_shares(cart) is None
 
 
 def test_where_nothing_matters_that_is_said(said: list[str]) -> None:

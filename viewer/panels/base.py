@@ -44,6 +44,7 @@ class View:
     notice: str = ""  # what the last key or click led to, for a few seconds
     agent_view: bool = False  # the world without what the agent does not see
     hidden: set[str] = dataclasses.field(default_factory=set)  # names of panels that were put away
+    film_asked: bool = False  # a film is to be begun or ended
     filming: str = ""  # the file of the film that is being made
     asked: tuple[str, float] = ("", 0.0)  # what the person has to confirm, and when that was asked
     wished: Wished = dataclasses.field(default_factory=Wished)

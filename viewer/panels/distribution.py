@@ -14,6 +14,7 @@ from viewer.canvas import Area, Canvas, Theme
 from viewer.explain import distribution_line
 from viewer.keys import short, words
 from viewer.panels.base import Panel, View
+from viewer.panels.pieces import wrapped
 from viewer.plots import Scale, sheet, signed
 
 if TYPE_CHECKING:  # a person plays without torch
@@ -85,7 +86,8 @@ class DistributionPanel(Panel):
         else:
             self._draw_rows(canvas, area, view, said, said.distribution)
         y = area.bottom - FOOT - LINES * LINE + LINE / 2
-        for number, line in enumerate(wrapped(canvas, distribution_line(head), SMALL, wide)):
+        font = canvas.fonts.font(max(6, round(SMALL * canvas.scale)), False)
+        for number, line in enumerate(wrapped(font, distribution_line(head), wide * canvas.scale)):
             canvas.text(left, y + number * LINE, line, SMALL, Theme.soft, width=wide)
 
     def _draw_rows(self, canvas: Canvas, area: Area, view: View, said: Insight, found: Distribution) -> None:
@@ -225,16 +227,3 @@ def _draw_axis(canvas: Canvas, zone: Area, bottom: float, scale: Scale) -> None:
         x = zone.x + scale.place(tick) * zone.w
         canvas.line((x, zone.y), (x, bottom + 3), Theme.edge if abs(tick) < scale.step / 2 else Theme.track)
         canvas.text(x, bottom + 11, scale.label(tick), 10, Theme.soft, align=0.5)
-
-
-def wrapped(canvas: Canvas, text: str, size: float, width: float, most: int = LINES) -> list[str]:
-    """Return a text in lines that are no wider than that; what is too much stays in the last one."""
-    font = canvas.fonts.font(max(6, round(size * canvas.scale)), False)
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and len(lines) < most and font.size(longer)[0] > width * canvas.scale:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines

@@ -226,16 +226,6 @@ def pill_colors(error: float) -> tuple[Color, Color]:
 # ------------------------------------------------------------------------------- what mattered
 
 
-def eye_shares(view: View) -> Array | None:
-    """Return how much each eye matters for the best action, (eyes,), the one that matters most as 1; None: no eyes."""
-    inputs, saliency = view.looking.inputs(), view.looking.saliency()
-    if inputs is None or not inputs.eyes or saliency is None:
-        return None
-    by_eye = inputs.by_eye(saliency).sum(-1)
-    largest = float(by_eye.max())
-    return by_eye / largest if largest > 0 else None
-
-
 def draw_mattered(canvas: Canvas, area: Area, view: View, saliency: Array) -> None:
     """Draw which inputs the best action's expectation hangs on most."""
     canvas.line((area.x, area.y + 2), (area.right, area.y + 2), Theme.border)
