@@ -19,10 +19,12 @@ from viewer import players
 from viewer.options import Options, check, check_film, hidden_panels
 
 if TYPE_CHECKING:  # these load pygame and torch; a mistyped option is said before
+    from envs.console import Soundtrack
     from learning.policy import Policy
     from viewer.attach import LiveAgent
     from viewer.panels import View
     from viewer.session import Score, Session
+    from viewer.speaker import Speaker
 
 NEXT = "compare with the agents: python compare.py"
 
@@ -109,7 +111,7 @@ def open_session(options: Options, policy: Policy | None, rules: players.Rules) 
     """
     from viewer.session import Session
 
-    env = _environment(rules)
+    env = _environment(rules, options.sound)
     if policy is None and not options.human:
         from agents.policy import RandomPolicy
 
@@ -122,9 +124,12 @@ def open_session(options: Options, policy: Policy | None, rules: players.Rules) 
     )  # fmt: skip
 
 
-def _environment(rules: players.Rules) -> gymnasium.Env[Any, Any]:
+def _environment(rules: players.Rules, sound: bool = False) -> gymnasium.Env[Any, Any]:
+    if sound and not envs.is_atari(rules.env_id):
+        raise UserError(f"{rules.env_id} makes no sound, only Atari games do; leave --sound out")
+    heard = {"sound": True} if sound else {}
     try:
-        return envs.make(rules.env_id, render_mode="rgb_array", **rules.env_options)
+        return envs.make(rules.env_id, render_mode="rgb_array", **rules.env_options, **heard)
     except UserError:
         # it draws nothing; its Q values can be watched all the same
         return envs.make(rules.env_id, **rules.env_options)
@@ -159,12 +164,29 @@ def show(options: Options, view: View) -> None:
     from viewer import memory
     from viewer.window import Window
 
-    window = Window(view, max_steps=options.steps, max_episodes=options.episodes, size=memory.load().size)
+    speaker = _speaker(view)
+    window = Window(
+        view, max_steps=options.steps, max_episodes=options.episodes, size=memory.load().size, speaker=speaker
+    )
     try:
         window.run()
     finally:
+        if speaker is not None:
+            speaker.close()
         if options.panels is None:
             memory.save(view, window.chosen)
+
+
+def _speaker(view: View) -> Speaker | None:
+    """Return what lets the played game be heard; None if it is mute. Beside an agent it is the person's."""
+    track: Soundtrack | None = getattr(view.hands.session.env.unwrapped, "soundtrack", None)
+    if track is None:
+        return None
+    from envs.console import SAMPLE_RATE
+    from viewer.speaker import Speaker
+
+    view.muted = False
+    return Speaker(track.take, SAMPLE_RATE)
 
 
 def watch(options: Options, view: View, rules: players.Rules) -> int:
@@ -186,7 +208,7 @@ def race(options: Options, agent: Policy | None, rules: players.Rules, stack: Ex
 
     if agent is None:
         raise UserError(f"no agent was trained in {rules.env_id} yet; train one: python train.py {rules.env_id}")
-    envs_made = [_environment(rules), _environment(rules)]
+    envs_made = [_environment(rules), _environment(rules, options.sound)]  # the person's is heard
     epsilon = options.epsilon if options.epsilon is not None else getattr(agent, "default_epsilon", 0.0)
     versus = Versus(
         iter(envs_made).__next__, agent, seed=_seed(options), epsilon=epsilon, speed=options.speed,

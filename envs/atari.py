@@ -19,10 +19,10 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from envs import console
 from envs.protocols import FRAME_SKIP
 
 if TYPE_CHECKING:
-    from ale_py import ALEInterface
     from ale_py.vector_env import AtariVectorEnv as Emulators
 
 U8 = NDArray[np.uint8]
@@ -137,23 +137,25 @@ class Atari(gymnasium.Env[U8, np.int64]):
 
     ``render()`` returns the screen in colour, (height, 160, 3) uint8, the last two frames pooled (so
     nothing flickers). It comes from a second emulator in lockstep: same seed, same actions, same game.
+    With ``sound`` a third one is listened to: ``soundtrack``.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": FRAMES_PER_SECOND}  # type: ignore[misc]
 
-    def __init__(self, env_id: str, render_mode: str | None = None, **options: Any) -> None:
+    def __init__(self, env_id: str, render_mode: str | None = None, *, sound: bool = False, **options: Any) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode '{render_mode}' is not known; allowed: rgb_array (play.py has a window)")
         self.render_mode, self.env_id = render_mode, env_id
         self._vector = AtariVector(env_id, 1, num_threads=1, **options)
         self._screen: Emulators | None = None
         if render_mode:
-            height, width = _screen_size(env_id)
+            height, width = console.screen_size(env_id)
             self._screen = _emulators(
                 env_id, 1, repeat_action_probability=options["sticky"], noop_max=options["noops"],
                 max_num_frames_per_episode=options["frame_cap"], img_height=height, img_width=width,
                 stack_num=1, grayscale=False, num_threads=1,
             )  # fmt: skip
+        self.soundtrack = console.Soundtrack(env_id, options["sticky"]) if sound else None
         self._picture: U8 | None = None
         self.observation_space = self._vector.single_observation_space
         self.action_space = self._vector.single_action_space
@@ -167,6 +169,8 @@ class Atari(gymnasium.Env[U8, np.int64]):
         if self._screen is not None:
             screen, _ = self._screen.reset(seed=np.array([drawn & 0x7FFFFFFF]))
             self._picture = screen[0, 0]
+        if self.soundtrack is not None:
+            self.soundtrack.reset(drawn & 0x7FFFFFFF, int(info["frames"][0]))
         return obs[0], _first(info)
 
     def step(self, action: Any) -> tuple[U8, float, bool, bool, dict[str, Any]]:
@@ -175,6 +179,8 @@ class Atari(gymnasium.Env[U8, np.int64]):
         obs, reward, terminated, truncated, info = self._vector.step(actions)
         if self._screen is not None:
             self._picture = self._screen.step(actions)[0][0, 0]
+        if self.soundtrack is not None:
+            self.soundtrack.step(int(actions[0]))
         return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first(info)
 
     def render(self) -> U8 | None:
@@ -184,25 +190,8 @@ class Atari(gymnasium.Env[U8, np.int64]):
     @property
     def action_names(self) -> tuple[str, ...]:
         """What each action does with the joystick: ``noop``, ``fire``, ``up`` ..."""
-        return tuple(action.name.lower() for action in _console(self.env_id).getMinimalActionSet())
+        return console.action_names(self.env_id)
 
 
 def _first(info: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     return {key: value[0].item() for key, value in info.items()}
-
-
-def _console(env_id: str) -> ALEInterface:
-    """Return the plain emulator with a game in it, to ask it about the game."""
-    import ale_py
-
-    console = ale_py.ALEInterface()
-    rom = ale_py.roms.get_rom_path(gymnasium.spec(env_id).kwargs["game"])
-    assert rom is not None  # all registered games come with the wheel
-    console.loadROM(rom)
-    return console
-
-
-def _screen_size(env_id: str) -> tuple[int, int]:
-    """Return height and width of a game's screen, pixels: 210 x 160 but for a few."""
-    height, width = _console(env_id).getScreenDims()
-    return int(height), int(width)

@@ -7,6 +7,8 @@ who can't tell red from green, and a guest has an arrow head.
 
 In the agent view there is only what the agent knows: its rays and a mark where one meets something, a
 dot on an apple, a cross on poison, a square on a wall. A guest stays in sight of whoever steers it.
+
+Rays can be underlaid with how much each eye mattered to a network: the wider, the more.
 """
 
 from __future__ import annotations
@@ -30,10 +32,13 @@ GREY: Color = (200, 200, 200)
 TEAL: Color = (0, 150, 150)
 ORANGE: Color = (200, 84, 0)  # a guest: the window's colour of people, which no eye takes for teal
 
+BLUE: Color = (150, 195, 225)  # what mattered: light, so that a ray's own colour stays on top of it
+
 WALL, APPLE, POISON, GUEST = 0, 1, 2, 3
 UP = math.pi  # directions are radians, (sin, cos), and y grows downwards
 DIRECTIONS = 64  # that sprites are kept for
 STILL = 0.1  # pixels per tick below which a swimmer's direction is noise
+BROADEST = 12.0  # world pixels, under the ray of the eye that mattered most
 SMOOTHING = 4  # sprites are drawn this much larger, then averaged down
 
 
@@ -72,17 +77,28 @@ def look_of(state: Mapping[str, Any]) -> Look:
     return RLDEMO if "angle" in state else WATERWORLD
 
 
-def draw_world(surface: pygame.Surface, world: World, *, agent_view: bool = False) -> None:
-    """Draw ``world`` on ``surface``: walls, the agent, its rays, the items, a guest; white where nothing is."""
-    _draw(surface, world, world.get_state(), world.eyes(), agent_view)
+def draw_world(
+    surface: pygame.Surface, world: World, *, agent_view: bool = False, mattered: NDArray[np.float64] | None = None
+) -> None:
+    """Draw ``world`` on ``surface``: walls, the agent, its rays, the items, a guest; white where nothing is.
+
+    ``mattered``: how much each eye did, (eyes,), 0 to 1; None: nobody asks.
+    """
+    _draw(surface, world, world.get_state(), world.eyes(), agent_view, mattered)
 
 
-def draw_state(surface: pygame.Surface, world: World, state: Mapping[str, Any], *, agent_view: bool = False) -> None:
+def draw_state(
+    surface: pygame.Surface, world: World, state: Mapping[str, Any], *, agent_view: bool = False,
+    mattered: NDArray[np.float64] | None = None,
+) -> None:  # fmt: skip
     """Draw a moment of ``world`` from what its ``get_state`` told then; the world itself is not touched."""
-    _draw(surface, world, state, world.eyes_of(state), agent_view)
+    _draw(surface, world, state, world.eyes_of(state), agent_view, mattered)
 
 
-def _draw(surface: pygame.Surface, world: World, state: Mapping[str, Any], eyes: Any, agent_view: bool) -> None:
+def _draw(
+    surface: pygame.Surface, world: World, state: Mapping[str, Any], eyes: Any, agent_view: bool,
+    mattered: NDArray[np.float64] | None,
+) -> None:  # fmt: skip
     width, height = world.size
     scale = min(surface.get_width() / width, surface.get_height() / height)
     look = look_of(state)
@@ -90,6 +106,8 @@ def _draw(surface: pygame.Surface, world: World, state: Mapping[str, Any], eyes:
     if not agent_view:
         _draw_walls(surface, world.walls, scale)
     x, y = (float(value) * scale for value in state["pos"])
+    if mattered is not None:
+        _draw_mattered(surface, eyes, x, y, scale, mattered)
     _draw_rays(surface, eyes, look, x, y, scale)
     # after its rays, unlike in the originals: thirty of them hide the body
     _stamp(surface, _disc(_body_color(state), world.radius * scale), x, y)
@@ -125,6 +143,16 @@ def _draw_walls(surface: pygame.Surface, walls: NDArray[np.float64], scale: floa
 def _draw_rays(surface: pygame.Surface, eyes: Any, look: Look, x: float, y: float, scale: float) -> None:
     for end, kind in _ends(eyes, x, y, scale):
         pygame.draw.aaline(surface, look.of(kind), (x, y), end, max(1, round(scale)))  # width: pygame-ce 2.5.3
+
+
+def _draw_mattered(
+    surface: pygame.Surface, eyes: Any, x: float, y: float, scale: float, mattered: NDArray[np.float64]
+) -> None:
+    """Draw a band below each ray, as broad as its eye mattered."""
+    for (end, _), share in zip(_ends(eyes, x, y, scale), mattered, strict=True):
+        broad = round(BROADEST * scale * float(share))
+        if broad > 0:
+            pygame.draw.line(surface, BLUE, (x, y), end, broad)
 
 
 def _ends(eyes: Any, x: float, y: float, scale: float) -> Iterator[tuple[tuple[float, float], int]]:

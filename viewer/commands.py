@@ -164,6 +164,12 @@ def guest(view: View) -> None:
     view.say(view.hands.toggle_guest())
 
 
+def mute(view: View) -> None:
+    """Turn the game's sound off, or on again."""
+    view.muted = not view.muted
+    view.say("sound off" if view.muted else "sound on" if view.game.speed == 1.0 else "sound on, at speed 1")
+
+
 def film(view: View) -> None:
     """Start a film or end it; the window, which has the picture, does it."""
     view.film_asked = True
@@ -234,6 +240,7 @@ WINDOW = (
     Command("guest", ("g",), "G", "join the agent's world, or leave it", guest, welcoming),
     Command("agent view", ("v",), "V", "only what the agent sees", agent_view,
             lambda view: hasattr(view.session.env.unwrapped, "eyes")),
+    Command("sound", ("m",), "M", "sound off, or on", mute, lambda view: view.muted is not None),
     Command("panels", ("a",), "A", "all panels, or none", all_panels),
     Command("film", ("f",), "F", "start a film of this window, or end it", film, alone, "film"),
     Command("help", ("h", "?"), "H", "this help", toggle_help, short="help"),

@@ -46,6 +46,8 @@ class Options:
     """Share of random actions. As in the agent's evaluation if not given."""
     speed: Annotated[float, Between(0.25, 50.0)] = 1.0
     """1 is real time: 30 ms a tick in the two worlds, 15 steps (60 frames) a second in Atari games."""
+    sound: bool = False
+    """Let the game be heard (Atari games, at speed 1)."""
     record: Path | None = None
     """Write what the window shows to FILE.mp4, .gif or .png; needs no screen."""
     fps: Annotated[float | None, Between(1, 100)] = None
@@ -75,6 +77,8 @@ def check(options: Options) -> None:
         raise UserError("--film shows one episode of each agent; leave --episodes out (--steps cuts them short)")
     if options.record is None and options.film is None and (options.fps is not None or options.overwrite):
         raise UserError(f"--{'overwrite' if options.overwrite else 'fps'} belongs to --record FILE")
+    if options.sound and (options.record or options.film) is not None:
+        raise UserError("films are silent; leave --sound out")
     if options.record is not None:
         check_film(options.record, options)
 

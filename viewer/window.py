@@ -17,6 +17,7 @@ from viewer.camera import Camera, new_film
 from viewer.canvas import Canvas, Fonts
 from viewer.panels import View
 from viewer.panels.base import Drag
+from viewer.speaker import Speaker
 from viewer.trial import DONE
 
 FRAMES_PER_SECOND = 60
@@ -118,14 +119,14 @@ class Window:
 
     def __init__(
         self, view: View, *, max_steps: int | None = None, max_episodes: int | None = None,
-        size: tuple[int, int] | None = None,
+        size: tuple[int, int] | None = None, speaker: Speaker | None = None,
     ) -> None:  # fmt: skip
         """Open the display, of a ``size`` in pixels or as large as what it shows.
 
-        ``max_steps`` and ``max_episodes`` close the window by themselves.
+        ``max_steps`` and ``max_episodes`` close the window by themselves. ``speaker`` lets the game be heard.
         """
         self.view = view
-        self.max_steps, self.max_episodes = max_steps, max_episodes
+        self.max_steps, self.max_episodes, self.speaker = max_steps, max_episodes, speaker
         self.camera = Camera()
         self.chosen = size  # by the person; None: the window is as large as what it shows
         self._drawn_for = screen.layout(view).size
@@ -162,6 +163,8 @@ class Window:
             self._toggle_film()
         self.play(seconds)
         self.view.tick(seconds)
+        if self.speaker is not None:
+            self.speaker.tick(self.audible)
         surface = pygame.display.get_surface()
         if surface is None:
             self.view.open = False
@@ -171,6 +174,12 @@ class Window:
             screen.draw(surface, self.fonts, self.view, places)
             self._shoot(surface, seconds)
             pygame.display.flip()
+
+    @property
+    def audible(self) -> bool:
+        """Return whether the game is heard: at another speed it would be noise."""
+        game = self.view.game
+        return not (self.view.muted or self.view.help or game.paused) and game.speed == 1.0
 
     def play(self, seconds: float) -> None:
         """Let time pass for the hands and the session; see whether it is time to close."""

@@ -10,7 +10,7 @@ import pygame
 import pytest
 
 import envs
-from envs.drawing import BLACK, GREEN, GREY, ORANGE, RED, TEAL, WHITE, draw_state, draw_world, picture
+from envs.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, TEAL, WHITE, draw_state, draw_world, picture
 from tests.viewer.helpers import RLDEMO, V1, Known, color_at, session_in, view_of
 from viewer.canvas import Area, Canvas, Fonts, Theme
 from viewer.panels import world as panel
@@ -52,6 +52,29 @@ def test_a_guest_has_a_colour_and_a_mark_of_its_own(env_id: str, scale: float) -
     assert not has(surface, TEAL, *body)
     assert color_at(surface, 50 * scale, 50 * scale) == TEAL
     assert not has(drawn(world(env_id, [], (50, 50)), scale), ORANGE)
+
+
+@pytest.mark.parametrize("env_id", [V1, RLDEMO])
+def test_under_the_ray_of_an_eye_that_mattered_lies_a_band(env_id: str) -> None:
+    """As broad as the eye mattered, and only there; the ray stays on top."""
+    shown = world(env_id, [], (350, 250))
+    eyes = shown.eyes()
+    chosen, half = 0, len(eyes.angle) // 2
+    mattered = np.zeros(len(eyes.angle))
+    mattered[chosen], mattered[half] = 1.0, 0.25
+    surface = drawn(shown, mattered=mattered)
+
+    def breadth(eye: int) -> int:
+        """Count the band's pixels across a ray, far from the body."""
+        angle, reach = float(eyes.angle[eye]), 0.8 * float(eyes.distance[eye])
+        x, y = 350 + reach * np.sin(angle), 250 + reach * np.cos(angle)
+        across = [(x + k / 4 * np.cos(angle), y - k / 4 * np.sin(angle)) for k in range(-40, 41)]
+        return sum(color_at(surface, *point) == BLUE for point in across)
+
+    assert breadth(chosen) > 2.5 * breadth(half) > 0
+    assert not any(breadth(eye) for eye in range(len(mattered)) if abs(eye - chosen) > 2 and abs(eye - half) > 2
+                   and eye < len(mattered) - 2)  # fmt: skip
+    assert not has(drawn(shown), BLUE)
 
 
 def test_guest_and_agent_differ_in_lightness_where_colours_fail() -> None:

@@ -10,14 +10,16 @@ import pygame
 import pytest
 from numpy.typing import NDArray
 
+from envs.drawing import BLUE, picture
 from learning.policy import Munchausen, Training
 from tests.viewer.helpers import CARTPOLE, Q4, V1, Known, Mute, color_at, session_in, view_of
 from tests.viewer.test_panel_senses import Thinking, count, dense, fitting, painted, said, stays_inside
-from viewer.canvas import MINUS, Area, Theme
+from viewer.canvas import MINUS, Area, Canvas, Fonts, Theme
 from viewer.panels import View
 from viewer.panels.explained import (
     INPUTS_HEAD,
     ExplainedPanel,
+    eyes_that_mattered,
     heated,
     pill_colors,
     share_zone,
@@ -25,6 +27,7 @@ from viewer.panels.explained import (
     verdict,
     why_not,
 )
+from viewer.panels.world import draw_session
 
 __all__ = ["said"]
 PLACE = Area(12, 12, 340, 360)
@@ -216,6 +219,44 @@ def test_the_strongest_inputs_have_bars(said: list[str]) -> None:
 
 def test_where_nothing_matters_that_is_said(said: list[str]) -> None:
     assert "none does here" in texts(looking_at({}), said)
+
+
+def test_in_a_pause_the_rays_say_which_eyes_mattered(said: list[str]) -> None:
+    """Eye 5 by 6 + 2, eye 10 by 4, the own speed not at all; while time runs the world stays plain."""
+    view = looking_at({4 * 5 + 1: 6.0, 4 * 5 + 2: 2.0, 9 * 5 + 2: -4.0, 150: 3.0})
+    session = view.session
+    assert eyes_that_mattered(view) is None
+    assert "for the best action" in texts(view, said)
+    session.paused = True
+    found = eyes_that_mattered(view)
+    assert found is not None
+    assert {eye: share for eye, share in enumerate(found, 1) if share} == pytest.approx({5: 1.0, 10: 0.5})
+    said.clear()
+    assert "as the rays are broad" in texts(view, said)
+    view.hidden.add(PANEL.name)
+    assert eyes_that_mattered(view) is None
+
+
+def test_looking_back_shows_what_mattered_then() -> None:
+    view = looking_at({4 * 5 + 1: 6.0})
+    for _ in range(3):
+        view.session.step()
+    assert not (picture_of(view) == BLUE).all(-1).any()
+    view.session.timeline.back(1)
+    assert (picture_of(view) == BLUE).all(-1).any()
+
+
+def test_where_no_eye_mattered_no_ray_is_broad() -> None:
+    for view in (looking_at({150: 1.0}), cartpole(Training(0.9)), view_of(session_in(policy=Mute(Q4)))):
+        view.session.paused = True
+        assert eyes_that_mattered(view) is None
+
+
+def picture_of(view: View) -> NDArray[np.uint8]:
+    """Return the world's picture as the window shows it, (H, W, 3)."""
+    surface = pygame.Surface((700, 500), depth=24)
+    draw_session(Canvas(surface, Fonts(), (700, 500)), Area(0, 0, 700, 500), view, view.session)
+    return picture(surface)
 
 
 def heat(saliency: NDArray[np.float64], grey: int = 60) -> NDArray[np.int64]:

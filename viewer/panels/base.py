@@ -42,6 +42,7 @@ class View:
     help: bool = False  # the help lies over the window
     note: str = ""  # a line below the summary of a scored episode
     notice: str = ""  # what the last key or click led to, for a few seconds
+    muted: bool | None = None  # the game's sound is off; None: it has none
     agent_view: bool = False  # the world without what the agent does not see
     hidden: set[str] = dataclasses.field(default_factory=set)  # names of panels that were put away
     film_asked: bool = False  # a film is to be begun or ended

@@ -58,7 +58,8 @@ class ExplainedPanel(Panel):
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the sum from the top, and the inputs below it."""
         explanation, saliency = view.looking.explanation(), view.looking.saliency()
-        key = (Same(explanation, saliency), "" if explanation else why_not(view))
+        in_world = eyes_that_mattered(view) is not None
+        key = (Same(explanation, saliency), "" if explanation else why_not(view), in_world)
         put_piece(canvas, area, view, "explained", key, lambda own: self._draw(own, area, view, explanation, saliency))
 
     def _draw(
@@ -230,7 +231,7 @@ def draw_mattered(canvas: Canvas, area: Area, view: View, saliency: Array) -> No
     """Draw which inputs the best action's expectation hangs on most."""
     canvas.line((area.x, area.y + 2), (area.right, area.y + 2), Theme.border)
     used = canvas.text(area.x + 10, area.y + 14, "Which inputs mattered", 11.5, bold=True)
-    about = "for the best action"
+    about = "for the best action" if eyes_that_mattered(view) is None else "as the rays are broad"
     canvas.text(area.right - 10, area.y + 14, about, SMALL, Theme.soft, align=1, width=area.w - used - 30)
     room = Area(area.x + 10, area.y + INPUTS_HEAD, area.w - 20, area.h - INPUTS_HEAD)
     inputs = view.looking.inputs()
@@ -249,6 +250,21 @@ def draw_mattered(canvas: Canvas, area: Area, view: View, saliency: Array) -> No
         # the longest bar is the strongest input's: the shares of many inputs are small
         canvas.rect(Area(zone.x, zone.y, zone.w * share / found[0][1], zone.h), Theme.agent)
         canvas.text(room.right, y, f"{share:.0%}", 11, Theme.soft, align=1)
+
+
+def eyes_that_mattered(view: View) -> Array | None:
+    """Return how much each eye mattered for the best action, (eyes,), 1 the most; None while it is not to be shown.
+
+    It belongs to a step that is explained, and there has to be time to look at it: in a pause, or looking back.
+    """
+    still = view.session.paused or not view.session.timeline.live
+    if not still or ExplainedPanel.name in view.hidden:
+        return None
+    saliency, inputs = view.looking.saliency(), view.looking.inputs()
+    if saliency is None or inputs is None or not inputs.eyes:
+        return None
+    eyes = inputs.by_eye(saliency).sum(-1)
+    return eyes / eyes.max() if eyes.max() > 0 else None
 
 
 def share_zone(room: Area, place: int) -> Area:

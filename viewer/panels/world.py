@@ -12,6 +12,7 @@ import envs
 from envs.drawing import draw_state, draw_world
 from viewer.canvas import Area, Canvas, Theme
 from viewer.panels.base import View
+from viewer.panels.explained import eyes_that_mattered
 from viewer.panels.score import number_text
 from viewer.pixels import enlarge, fit, to_surface
 from viewer.session import HUMAN, Session
@@ -66,13 +67,13 @@ def draw_session(canvas: Canvas, area: Area, view: View, session: Session) -> No
 
 def _draw_from_state(surface: pygame.Surface, view: View, session: Session) -> None:
     world: Any = session.env.unwrapped
-    agent_view = view.agent_view
+    agent_view, mattered = view.agent_view, eyes_that_mattered(view) if session is view.session else None
     timeline = session.timeline
     state = None if timeline.live else timeline.current.state
     if state is None:
-        draw_world(surface, world, agent_view=agent_view)
+        draw_world(surface, world, agent_view=agent_view, mattered=mattered)
     else:
-        draw_state(surface, world, state, agent_view=agent_view)
+        draw_state(surface, world, state, agent_view=agent_view, mattered=mattered)
 
 
 def is_world(session: Session) -> bool:

@@ -1,0 +1,97 @@
+"""The plain emulator with one game in it: asked about the game, and listened to."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.protocols import FRAME_SKIP
+
+if TYPE_CHECKING:
+    from ale_py import ALEInterface
+
+U8 = NDArray[np.uint8]
+FRAME_SAMPLES = 512
+SAMPLE_RATE = 60 * FRAME_SAMPLES  # a second, so that sound and picture keep step at 60 frames a second
+SILENCE = 128
+STEPS_KEPT = 30  # two seconds of play; whoever does not listen misses what is older
+
+
+def emulator(sticky: float = 0.0, sound: bool = False) -> ALEInterface:
+    """Return an emulator without a game."""
+    import ale_py
+
+    console = ale_py.ALEInterface()
+    console.setFloat("repeat_action_probability", sticky)
+    console.setBool("sound_obs", sound)
+    return console
+
+
+def load(console: ALEInterface, env_id: str) -> None:
+    """Put the game into the emulator; a seed that was set counts from here on."""
+    import ale_py
+
+    rom = ale_py.roms.get_rom_path(gymnasium.spec(env_id).kwargs["game"])
+    assert rom is not None  # all registered games come with the wheel
+    console.loadROM(rom)
+
+
+def _with(env_id: str) -> ALEInterface:
+    console = emulator()
+    load(console, env_id)
+    return console
+
+
+def action_names(env_id: str) -> tuple[str, ...]:
+    """Return what each action does with the joystick: ``noop``, ``fire``, ``up`` ..."""
+    return tuple(action.name.lower() for action in _with(env_id).getMinimalActionSet())
+
+
+def screen_size(env_id: str) -> tuple[int, int]:
+    """Return height and width of a game's screen, pixels: 210 x 160 but for a few."""
+    height, width = _with(env_id).getScreenDims()
+    return int(height), int(width)
+
+
+class Soundtrack:
+    """Plays a game along, in lockstep with the emulators that `envs.atari` has, which are mute, and listens.
+
+    Args:
+        env_id: ``ALE/<Game>-v5``.
+        sticky: as in the game that is played along.
+    """
+
+    def __init__(self, env_id: str, sticky: float) -> None:
+        self.env_id = env_id
+        self._console = emulator(sticky, sound=True)
+        self._heard: deque[U8] = deque(maxlen=STEPS_KEPT)
+
+    def reset(self, seed: int, idle_frames: int) -> None:
+        """Begin the game of a seed (31 bits), idle for the frames in which the other one was."""
+        self._console.setInt("random_seed", seed)
+        load(self._console, self.env_id)
+        self._console.reset_game()
+        self._actions = self._console.getMinimalActionSet()
+        for _ in range(idle_frames):
+            self._console.act(self._actions[0])
+        self._heard.clear()
+
+    def step(self, action: int) -> None:
+        """Play one action and remember what was heard in its four frames, or fewer if the game ends before."""
+        frames = []
+        for _ in range(FRAME_SKIP):
+            self._console.act(self._actions[action])
+            frames.append(self._console.getAudio().copy())
+            if self._console.game_over():
+                break
+        self._heard.append(np.concatenate(frames))
+
+    def take(self) -> list[U8]:
+        """Return what was heard in each step since the last time: samples (n,) uint8, `SILENCE` is 0 volts."""
+        heard = list(self._heard)
+        self._heard.clear()
+        return heard
