@@ -1,15 +1,17 @@
-"""What does it cost a training to be looked at? Two measurements, in one process; the bar is 2 %.
+"""What does it cost a training to be looked at? Measured in two ways, in one process; the bar is 2 %.
 
     python benchmarks/attach_cost.py [ENV_ID] [--agent dqn] [--segments 600] [--seconds 1] [--window]
 
-1. What being attached adds: the seconds in which weights are published, and what the steps right after a publication
-   take longer than those right before it (caches are cold, the disk is written to). It sees a tenth of a percent.
-2. All of it at once: pairs of segments train with and without a watcher's sign of life, in an order that changes from
-   pair to pair, each pair giving one ratio of speeds. It would see what the first leaves out, but a step takes 4 ms one
-   time and 6 ms another on a shared machine, so that ten minutes of it still leave an interval of 2 % or so.
+Segments with and without a watcher's sign of life, in pairs whose order changes, tell
 
-Intervals are 95 % bootstrap ones. With --window a real player, in a process of its own, reads and plays meanwhile in
-the attached segments: then the cost has its share of a busy machine in it, which is not the trainer's.
+1. what being attached adds: the seconds in which weights are published, and what the steps right after that take longer
+   (caches are cold, the disk is written to) than those after as many moments, chosen by the same clock, at which
+   nothing is published. Where all steps are alike it sees a tenth of a percent;
+2. all of it at once: each pair gives one ratio of speeds. It would see what the first leaves out, but a step takes 4 ms
+   one time and 6 ms another on a shared machine, so that ten minutes of it still leave an interval of 2 % or so.
+
+Intervals are 95 % bootstrap ones. With --window a real player, in a process of its own, reads and plays in the attached
+segments and stands still in the others: then a neighbour's share of the machine is in the cost too.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -43,7 +46,7 @@ SOON = 0.05
 ROOT = Path(__file__).resolve().parent.parent
 
 
-NEAR = 5  # steps before and after a publication that are compared
+NEAR = 5  # steps after a publication that may still feel it
 Floats = NDArray[np.float64]
 
 
@@ -53,8 +56,9 @@ class Publications:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
         self.seconds: list[float] = []
-        self.steps: list[float] = []  # seconds of every step made while attached
+        self.steps: list[float] = []  # seconds of every step
         self.places: list[int] = []  # in `steps`, of the first one after each publication
+        self.blanks: list[int] = []  # the same, after each moment at which one would have been due
         self.attached_seconds = 0.0
 
     def __call__(self, folder: Path) -> None:
@@ -64,25 +68,30 @@ class Publications:
         self.seconds.append(time.perf_counter() - began)
         self.places.append(len(self.steps))
 
-    def after_effects(self) -> Floats:
-        """Return how much longer the steps after each publication took than those before it, seconds, (P,)."""
+    def after_effects(self) -> tuple[Floats, Floats]:
+        """Return the seconds of the steps after each publication, (P,), and after each blank, (B,)."""
         steps = np.array(self.steps)
-        whole = [place for place in self.places if NEAR <= place <= len(steps) - NEAR]
-        return np.array([steps[place : place + NEAR].sum() - steps[place - NEAR : place].sum() for place in whole])
+
+        def after(places: list[int]) -> Floats:
+            return np.array([steps[place : place + NEAR].sum() for place in places if place + NEAR <= len(steps)])
+
+        return after(self.places), after(self.blanks)
 
 
 def segment(trainer: Trainer, air: Broadcast, seconds: float, attached: bool, publications: Publications) -> float:
     """Train for so long, with a sign of life each second or none; return agent steps a second."""
     steps, began = trainer.agent_steps, time.perf_counter()
-    beaten = 0.0
+    beaten, blank = 0.0, began
     while (now := time.perf_counter()) - began < seconds:
         if attached and now - beaten > 1.0:  # as another process would
             beaten = now
             live.beat(air.live)
         before = time.perf_counter()
         trainer.step()
-        if attached:
-            publications.steps.append(time.perf_counter() - before)
+        publications.steps.append((after := time.perf_counter()) - before)
+        if not attached and after >= blank:
+            publications.blanks.append(len(publications.steps))
+            blank = after + live.PUBLISH_SECONDS
         if air.due() and air.attend():
             trainer.wishes.read(air.live / live.WISHES)
     trainer.unread.clear()
@@ -91,20 +100,32 @@ def segment(trainer: Trainer, air: Broadcast, seconds: float, attached: bool, pu
     return (trainer.agent_steps - steps) / passed
 
 
+class Player:
+    """A player without a screen, in a process of its own, that reads the weights and plays at real time, or sleeps."""
+
+    def __init__(self, run: Path) -> None:
+        words = [sys.executable, str(ROOT / "play.py"), "--attach", str(run)]
+        env = {**os.environ, "SDL_VIDEODRIVER": "dummy", "OMP_NUM_THREADS": "1"}
+        self.process = psutil.Popen(words, env=env, stdout=subprocess.DEVNULL)
+
+    def __call__(self, plays: bool) -> None:
+        """Let it go on, or hold it still."""
+        (self.process.resume if plays else self.process.suspend)()
+
+
 @contextmanager
-def player(run: Path, wanted: bool) -> Iterator[None]:
-    """Let a player without a screen read and play at real time, if wanted; it keeps the sign of life itself."""
+def player(run: Path, wanted: bool) -> Iterator[Callable[[bool], None]]:
+    """Start a player, if wanted; what is given lets it go on (true) or holds it still (false)."""
     if not wanted:
-        yield
+        yield lambda plays: None
         return
-    words = [sys.executable, str(ROOT / "play.py"), "--attach", str(run)]
-    process = subprocess.Popen(words, env={**os.environ, "SDL_VIDEODRIVER": "dummy"}, stdout=subprocess.DEVNULL)
-    time.sleep(5.0)  # its start is not what is measured
+    found = Player(run)
     try:
-        yield
+        yield found
     finally:
-        process.terminate()
-        process.wait()
+        found(True)
+        found.process.terminate()
+        found.process.wait()
 
 
 def measure(words: argparse.Namespace, trainer: Trainer) -> tuple[list[float], Publications]:
@@ -112,16 +133,20 @@ def measure(words: argparse.Namespace, trainer: Trainer) -> tuple[list[float], P
     live.LOOK_SECONDS = SOON  # a segment is what it is called from its first steps on; 20 looks a second cost more
     publications, costs = Publications(trainer), []
     folder = trainer.run_folder
-    with on_air(folder.live, publications) as air:
+    with on_air(folder.live, publications) as air, player(folder.path, words.window) as let_play:
         trainer.begin()
         while trainer.learner.updates < 2:
             trainer.step()
-        segment(trainer, air, WARM_SECONDS, False, publications)  # kernels are compiled, caches warm
+        # kernels are compiled, caches warm, a player has started
+        segment(trainer, air, 4 * WARM_SECONDS if words.window else WARM_SECONDS, words.window, Publications(trainer))
+        publications.seconds.clear()
+        publications.places.clear()
         for pair in range(words.segments // 2):
             speeds = {}
             for attached in (pair % 2 == 0, pair % 2 == 1):
-                with player(folder.path, words.window and attached):
-                    speeds[attached] = segment(trainer, air, words.seconds, attached, publications)
+                let_play(attached)
+                speeds[attached] = segment(trainer, air, words.seconds, attached, publications)
+                let_play(False)
                 live.leave(folder.live)
             costs.append(1.0 - speeds[True] / speeds[False])
     live.leave(folder.live)
@@ -157,21 +182,20 @@ def main() -> None:
 def tell_parts(publications: Publications) -> None:
     """Print what publishing takes, what the steps after it take longer, and both as a share of the time."""
     count, whole = len(publications.seconds), publications.attached_seconds
-    writing = np.array(publications.seconds) / whole
-    after = publications.after_effects()
-    after = after * count / len(after) / whole  # the few at an edge are taken to be like the others
-    own, (mean, low, high) = float(writing.sum()), sum_of(after)
+    own, (mean, low, high) = sum(publications.seconds) / whole, surplus(*publications.after_effects())
+    mean, low, high = (each * count / whole for each in (mean, low, high))
     each = 1000 * float(np.median(publications.seconds))
     print(f"{count} publications of {each:.1f} ms (median) in {whole:.0f} s attached: {own:.2%} of the time")
-    print(f"the {NEAR} steps after one, more than the {NEAR} before it: {mean:.2%} ({low:.2%} to {high:.2%})")
+    print(f"the {NEAR} steps after one take longer than others: {mean:.2%} ({low:.2%} to {high:.2%})")
     print(f"what being attached adds: {own + mean:.2%} ({own + low:.2%} to {own + high:.2%})")
 
 
-def sum_of(values: Floats) -> tuple[float, float, float]:
-    """Return the sum and its 95 % bootstrap interval."""
-    draws = np.random.default_rng(0).choice(values, (2_000, len(values))).sum(axis=1)
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return float(values.sum()), float(low), float(high)
+def surplus(values: Floats, others: Floats) -> tuple[float, float, float]:
+    """Return by how much the mean of one is above the other's, and its 95 % bootstrap interval."""
+    rng = np.random.default_rng(0)
+    draws = [rng.choice(sample, (2_000, len(sample))).mean(axis=1) for sample in (values, others)]
+    low, high = np.quantile(draws[0] - draws[1], (0.025, 0.975))
+    return float(values.mean() - others.mean()), float(low), float(high)
 
 
 def median_of(values: Floats) -> tuple[float, float, float]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from viewer.explain import Explanation, Inputs, explain, inputs_of
+from viewer.explain import Explanation, explain
+from viewer.inputs import Inputs, inputs_of
 from viewer.timeline import Moment
 
 if TYPE_CHECKING:  # a person plays without torch

@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from viewer.explain import Inputs
+from viewer.inputs import Inputs
 
 if TYPE_CHECKING:  # a person plays without torch
     from learning.insight import Neuron, Reader

@@ -3,12 +3,75 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import gymnasium
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, math.inf)
 TICK_SECONDS = 0.03  # one tick of Karpathy's demos at normal speed
+REST_SECONDS = 1.5  # how long a finished episode stays in sight, at speed 1 or less
+
+
+class Playable(Protocol):
+    """What time can pass for: one world, or two at once."""
+
+    @property
+    def paused(self) -> bool: ...  # noqa: D102
+    @property
+    def finished(self) -> bool: ...  # noqa: D102
+    @property
+    def speed(self) -> float: ...  # noqa: D102
+    @property
+    def tick_seconds(self) -> float: ...  # noqa: D102
+    @property
+    def auto_next(self) -> bool: ...  # noqa: D102
+    def step(self) -> None: ...  # noqa: D102
+    def next_episode(self) -> None: ...  # noqa: D102
+
+
+class Metronome:
+    """Turns real time into steps, and into the rest after an episode."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Owe nothing: a new episode begins."""
+        self._due, self._rest = 0.0, REST_SECONDS
+
+    @property
+    def rested(self) -> bool:
+        """Return whether a finished episode has been in sight for long enough."""
+        return self._rest <= 0.0
+
+    def advance(
+        self, game: Playable, seconds: float, limit: int | None, budget: float, clock: Callable[[], float]
+    ) -> int:
+        """Let ``seconds`` of real time pass at the game's speed; return how many steps were made.
+
+        ``limit``: at most so many steps. ``budget``: seconds of computing after which the rest is dropped, so that a
+        speed the machine can't reach does not freeze the window.
+        """
+        if game.paused:
+            return 0
+        if game.finished:
+            self._rest -= seconds * max(game.speed, 1.0)
+            if game.auto_next and self.rested:
+                game.next_episode()
+            return 0
+        started, made = clock(), 0
+        self._due = steps_due(self._due, seconds, game.speed, game.tick_seconds)
+        while self._due >= 1.0 - 1e-9 and (limit is None or made < limit):
+            self._due -= 1.0
+            game.step()
+            made += 1
+            if game.finished:
+                break  # whoever counts episodes sees its end, before the next one begins
+            if clock() - started > budget:
+                self._due = min(self._due, 1.0)
+                break
+        return made
 
 
 def next_speed(speed: float, by: int) -> float:

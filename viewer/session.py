@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from viewer.axis import Axis
-from viewer.pace import next_speed, steps_due, tick_seconds
+from viewer.pace import Metronome, next_speed, tick_seconds
 from viewer.stillness import Stillness
 from viewer.timeline import Score as Score
 from viewer.timeline import Step, Timeline
@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # a person plays without torch
     from viewer.explain import Expect
 
 AGENT, HUMAN = "agent", "human"
-REST_SECONDS = 1.5  # how long a finished episode stays in sight, at speed 1 or less
 HISTORY = 10_000  # steps kept; a Waterworld episode has 1000
 
 
@@ -89,6 +88,7 @@ class Session:
         self._axis = Axis()
         self._still = Stillness(self.tick_seconds)
         self._is_world = all(hasattr(env.unwrapped, name) for name in ("get_state", "eyes", "walls"))
+        self._metronome = Metronome()
         self.timeline = Timeline.for_ticks(self.tick_seconds)
         self._adopt(policy)
         self._begin(0)
@@ -130,10 +130,9 @@ class Session:
         obs, info = self.env.reset(seed=self.score.seed)
         if "apples" in info and "poison" in info:
             self.score.apples = self.score.poison = 0
-        self._tell(info)
+        self.score.hear(info)
         self._still.clear()
-        self._due = 0.0
-        self._rest = REST_SECONDS
+        self._metronome.begin()
         self._last_picked = 0
         self.timeline.begin()
         self._arrived(obs)
@@ -236,7 +235,7 @@ class Session:
     @property
     def rested(self) -> bool:
         """Return whether the finished episode has been in sight for long enough."""
-        return self.finished and self._rest <= 0.0
+        return self.finished and self._metronome.rested
 
     # what is done
 
@@ -293,7 +292,9 @@ class Session:
             action, float(reward), q_values=q, by_human=by_human, greedy=greedy, terminated=bool(terminated),
             truncated=bool(truncated), life_lost=bool(info.get("life_lost", False)),
         )  # fmt: skip
-        self._count(action, float(reward), by_human, info)
+        self.history.append(Step(action, float(reward), by_human))
+        self.score.count(float(reward), by_human, info)
+        self.total_steps += 1
         self._arrived(obs)
         if self.pupil is not None and action >= 0:
             self.pupil.lived(
@@ -317,61 +318,9 @@ class Session:
             return int(choose(q[None], self.epsilon, self.rng)[0])
         return int(self.policy.act(self.obs[None], self.epsilon, self.rng)[0])
 
-    def _count(self, action: int, reward: float, by_human: bool, info: dict[str, Any]) -> None:
-        score = self.score
-        self.history.append(Step(action, reward, by_human))
-        self.total_steps += 1
-        score.steps += 1
-        score.human_steps += by_human
-        score.episode_return += reward
-        if score.apples is not None and score.poison is not None:
-            score.apples += int(info.get("apples", 0))
-            score.poison += int(info.get("poison", 0))
-        self._tell(info)
-
-    def _tell(self, info: dict[str, Any]) -> None:
-        """Note what a game tells of itself; 0 lives from the start on means that it counts none."""
-        if "frames" in info:
-            self.score.frames = int(info["frames"])
-        if "lives" in info and (info["lives"] > 0 or self.score.lives is not None):
-            self.score.lives = int(info["lives"])
-
     def advance(
-        self,
-        seconds: float,
-        *,
-        limit: int | None = None,
-        budget: float = math.inf,
+        self, seconds: float, *, limit: int | None = None, budget: float = math.inf,
         clock: Callable[[], float] = time.perf_counter,
-    ) -> int:
-        """Let ``seconds`` of real time pass at the present speed; return how many steps were made.
-
-        ``limit``: at most so many steps. ``budget``: seconds of computing after which the rest is
-        dropped, so that a speed the machine can't reach does not freeze the window.
-        """
-        if self.paused:
-            return 0
-        started, before = clock(), self.total_steps
-        self._due = steps_due(self._due, seconds, self.speed, self.tick_seconds)
-        while self._due >= 1.0 - 1e-9:
-            if limit is not None and self.total_steps - before >= limit:
-                break
-            if self.finished:
-                if not self._rested(seconds):
-                    break
-                self.next_episode()
-                break
-            self._due -= 1.0
-            self.step()
-            if self.finished:
-                break  # whoever counts episodes sees its end, before the next one begins
-            if clock() - started > budget:
-                self._due = min(self._due, 1.0)
-                break
-        return self.total_steps - before
-
-    def _rested(self, seconds: float) -> bool:
-        """Return whether the finished episode has been in sight for long enough; time does not pile up."""
-        self._due = 1.0
-        self._rest -= seconds * max(self.speed, 1.0)
-        return self.auto_next and self._rest <= 0.0
+    ) -> int:  # fmt: skip
+        """Let ``seconds`` of real time pass at the present speed, as `Metronome.advance` does."""
+        return self._metronome.advance(self, seconds, limit, budget, clock)

@@ -48,6 +48,23 @@ class Score:
         """Return the share of steps that a person chose, 0 to 1."""
         return self.human_steps / self.steps if self.steps else 0.0
 
+    def count(self, reward: float, by_human: bool, info: Mapping[str, Any]) -> None:
+        """Count one step."""
+        self.steps += 1
+        self.human_steps += by_human
+        self.episode_return += reward
+        if self.apples is not None and self.poison is not None:
+            self.apples += int(info.get("apples", 0))
+            self.poison += int(info.get("poison", 0))
+        self.hear(info)
+
+    def hear(self, info: Mapping[str, Any]) -> None:
+        """Note what a game tells of itself; 0 lives from the start on means that it counts none."""
+        if "frames" in info:
+            self.frames = int(info["frames"])
+        if "lives" in info and (info["lives"] > 0 or self.lives is not None):
+            self.lives = int(info["lives"])
+
 
 class Packed(NamedTuple):
     """An array of bytes, compressed: 4 frames of 84 x 84 take about 2 KB instead of 28."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium
 
-from viewer.pace import steps_due
-from viewer.session import REST_SECONDS, Score, Session
+from viewer.pace import Metronome
+from viewer.session import Score, Session
 
 if TYPE_CHECKING:
     from learning.policy import Policy
@@ -68,11 +68,8 @@ class Versus:
         self.results: deque[Pair] = deque(maxlen=1000)
         self.total_steps = 0
         self.speed = speed
-        self._begun()
-
-    def _begun(self) -> None:
-        self._due = 0.0
-        self._rest = REST_SECONDS
+        self.tick_seconds = self.human.tick_seconds
+        self._metronome = Metronome()
 
     @property
     def both(self) -> tuple[Session, Session]:
@@ -92,7 +89,7 @@ class Versus:
     @property
     def rested(self) -> bool:
         """Return whether the finished episode has been in sight for long enough."""
-        return self.finished and self._rest <= 0.0
+        return self.finished and self._metronome.rested
 
     @property
     def paused(self) -> bool:
@@ -123,18 +120,18 @@ class Versus:
         """Begin the running episode again, from its own seed."""
         for session in self.both:
             session.restart()
-        self._begun()
+        self._metronome.begin()
 
-    def next(self) -> None:
+    def next_episode(self) -> None:
         """Begin the next episode, with the next seed, though one or both may still play this one."""
         for session in self.both:
             session.next_episode()
-        self._begun()
+        self._metronome.begin()
 
     def step(self) -> None:
         """Make one tick in each world whose episode still runs; if none does, the next episode begins."""
         if self.finished:
-            self.next()
+            self.next_episode()
             return
         for session in self.both:
             if not session.finished:
@@ -144,34 +141,11 @@ class Versus:
             self.results.append(self.scores)
 
     def advance(
-        self,
-        seconds: float,
-        *,
-        limit: int | None = None,
-        budget: float = math.inf,
+        self, seconds: float, *, limit: int | None = None, budget: float = math.inf,
         clock: Callable[[], float] = time.perf_counter,
-    ) -> int:
-        """Let ``seconds`` of real time pass for both; return how many ticks were made.
-
-        ``limit``: at most so many ticks. ``budget``: seconds of computing after which the rest is dropped.
-        """
-        if self.paused:
-            return 0
-        if self.finished:
-            self._rest -= seconds * max(self.speed, 1.0)
-            if self.auto_next and self.rested:
-                self.next()
-            return 0
-        started, made = clock(), 0
-        self._due = steps_due(self._due, seconds, self.speed, self.human.tick_seconds)
-        while self._due >= 1.0 - 1e-9 and not self.finished and made != limit:
-            self._due -= 1.0
-            self.step()
-            made += 1
-            if clock() - started > budget:
-                self._due = min(self._due, 1.0)
-                break
-        return made
+    ) -> int:  # fmt: skip
+        """Let ``seconds`` of real time pass for both, as `Metronome.advance` does."""
+        return self._metronome.advance(self, seconds, limit, budget, clock)
 
     def close(self) -> None:
         """Close both environments."""

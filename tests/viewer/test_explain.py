@@ -20,7 +20,8 @@ from learning.policy import Munchausen, NetworkPolicy, Training
 from learning.replay import Batch
 from learning.seeding import torch_generator
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, session_in
-from viewer.explain import Expect, Explanation, Inputs, distribution_line, explain, inputs_of, judge, strongest
+from viewer.explain import Expect, Explanation, distribution_line, explain, judge
+from viewer.inputs import Inputs, inputs_of, strongest
 from viewer.timeline import Timeline
 
 NAMES = ("left", "right")

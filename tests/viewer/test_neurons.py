@@ -16,7 +16,7 @@ from agents.karpathy import Dense
 from learning.insight import DenseNetwork, NetworkReader, Neuron, Reader, reader_of
 from tests.learning.test_insight import FRAMES, PRETRAINED, policy_of, sample
 from tests.viewer.helpers import V1
-from viewer.explain import inputs_of
+from viewer.inputs import inputs_of
 from viewer.neurons import CHUNK, DECAY, RATE, Ascent, Search, bounds, first_layer, typical
 
 UNIT = Neuron("hidden 1", 0)

@@ -11,8 +11,8 @@ from common.errors import UserError
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Clumsy, Known, Mute, session_in
 from viewer.hands import HAND_BACK_SECONDS, Hands
 from viewer.keys import Keys, keys_for
-from viewer.pace import SPEEDS
-from viewer.session import AGENT, HUMAN, REST_SECONDS, Score
+from viewer.pace import REST_SECONDS, SPEEDS
+from viewer.session import AGENT, HUMAN, Score
 from viewer.trial import DONE, PLAYING, READY, SUMMARY, Trial
 
 WATER_KEYS = keys_for(("left", "right", "up", "down"))

@@ -13,7 +13,8 @@ import pytest
 import envs
 from common.errors import UserError
 from tests.viewer.helpers import CARTPOLE, RLDEMO, V1, Clumsy, Known
-from viewer.session import AGENT, HUMAN, REST_SECONDS, Session
+from viewer.pace import REST_SECONDS
+from viewer.session import AGENT, HUMAN, Session
 from viewer.versus import Versus
 
 PONG = "ALE/Pong-v5"
@@ -65,7 +66,7 @@ def test_the_same_actions_make_the_same_world_tick_for_tick(env_id: str, ticks: 
                 break
         assert np.array_equal(pair.agent.picture(), pair.human.picture())  # type: ignore[arg-type]
         assert [step.action for step in pair.agent.history] == [step.action for step in pair.human.history]
-        pair.next()
+        pair.next_episode()
         assert pair.agent.score.seed == pair.human.score.seed == 4 + episode
     pair.close()
 
@@ -176,7 +177,7 @@ def test_restart_and_next_are_for_both_whoever_is_done() -> None:
     both_alike(pair)
     np.testing.assert_array_equal(pair.human.obs, start)
     fallen(pair)
-    pair.next()
+    pair.next_episode()
     both_alike(pair)
     assert pair.scores.human.seed == 4
     assert not np.array_equal(pair.human.obs, start)

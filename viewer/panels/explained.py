@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from viewer.canvas import MINUS, TIMES, Area, Canvas, Color, Theme
-from viewer.explain import Explanation, Target, judge, strongest
+from viewer.explain import Explanation, Target, judge
+from viewer.inputs import strongest
 from viewer.keys import words
 from viewer.panels.base import Panel, View
 from viewer.panels.pieces import Array, Picture, Same, paragraph, put_image, put_piece, signed
@@ -231,7 +232,7 @@ def draw_mattered(canvas: Canvas, area: Area, view: View, saliency: Array) -> No
     """Draw which inputs the best action's expectation hangs on most."""
     canvas.line((area.x, area.y + 2), (area.right, area.y + 2), Theme.border)
     used = canvas.text(area.x + 10, area.y + 14, "Which inputs mattered", 11.5, bold=True)
-    about = "for the best action" if eyes_that_mattered(view) is None else "as the rays are broad"
+    about = "for the best action" if eyes_that_mattered(view) is None else "broad rays mattered more"
     canvas.text(area.right - 10, area.y + 14, about, SMALL, Theme.soft, align=1, width=area.w - used - 30)
     room = Area(area.x + 10, area.y + INPUTS_HEAD, area.w - 20, area.h - INPUTS_HEAD)
     inputs = view.looking.inputs()

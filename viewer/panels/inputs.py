@@ -12,7 +12,7 @@ import pygame
 from envs.drawing import APPLE, GREY, POISON, WALL, WATERWORLD, look_of
 from envs.rldemo import EYE_OFFSETS, RLDemo
 from viewer.canvas import Area, Canvas, Color, Theme
-from viewer.explain import PASSED, SEEN, Inputs
+from viewer.inputs import PASSED, SEEN, Inputs
 from viewer.looking import Looking
 from viewer.panels.base import View
 from viewer.panels.pieces import Array, cell, put_cells, signed, tint
