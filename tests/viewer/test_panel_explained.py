@@ -232,7 +232,7 @@ def test_in_a_pause_the_rays_say_which_eyes_mattered(said: list[str]) -> None:
     assert found is not None
     assert {eye: share for eye, share in enumerate(found, 1) if share} == pytest.approx({5: 1.0, 10: 0.5})
     said.clear()
-    assert "broad rays mattered more" in texts(view, said)
+    assert "the broader the ray" in texts(view, said)
     view.hidden.add(PANEL.name)
     assert eyes_that_mattered(view) is None
 

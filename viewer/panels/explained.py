@@ -232,7 +232,7 @@ def draw_mattered(canvas: Canvas, area: Area, view: View, saliency: Array) -> No
     """Draw which inputs the best action's expectation hangs on most."""
     canvas.line((area.x, area.y + 2), (area.right, area.y + 2), Theme.border)
     used = canvas.text(area.x + 10, area.y + 14, "Which inputs mattered", 11.5, bold=True)
-    about = "for the best action" if eyes_that_mattered(view) is None else "broad rays mattered more"
+    about = "for the best action" if eyes_that_mattered(view) is None else "the broader the ray"
     canvas.text(area.right - 10, area.y + 14, about, SMALL, Theme.soft, align=1, width=area.w - used - 30)
     room = Area(area.x + 10, area.y + INPUTS_HEAD, area.w - 20, area.h - INPUTS_HEAD)
     inputs = view.looking.inputs()
