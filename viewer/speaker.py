@@ -9,6 +9,7 @@ import pygame
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from common.quiet import hushed
 
 U8 = NDArray[np.uint8]
 BLOCK = 512  # samples that the mixer asks for at a time; what follows on a sound begins at the next block
@@ -31,7 +32,8 @@ class Speaker:
         self._take, self._rate = take, rate
         self._waiting = np.empty(0, np.uint8)
         try:
-            pygame.mixer.init(frequency=rate, size=8, channels=1, buffer=BLOCK, allowedchanges=0)
+            with hushed():
+                pygame.mixer.init(frequency=rate, size=8, channels=1, buffer=BLOCK, allowedchanges=0)
         except pygame.error as error:
             what = "there is nothing here to make sound with; leave --sound out"
             raise UserError(f"{what} (SDL says: {error})") from None

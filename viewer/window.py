@@ -5,13 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pygame
 
 from common.errors import UserError
+from common.quiet import hushed
 from viewer import commands, screen
 from viewer.camera import Camera, new_film
 from viewer.canvas import Canvas, Fonts
@@ -53,7 +52,7 @@ def open_display(size: tuple[int, int] = screen.SIZE, pixels: tuple[int, int] | 
         # Else each frame becomes a texture first: without a graphics card that takes 9 ms, and 1 ms straight away.
         os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
     try:
-        with _hushed():
+        with hushed():
             pygame.display.init()
         if pygame.display.get_driver().lower() in BLIND_DRIVERS and not asked:
             pygame.display.quit()
@@ -65,25 +64,6 @@ def open_display(size: tuple[int, int] = screen.SIZE, pixels: tuple[int, int] | 
     if pygame.display.get_driver() == "x11":
         _leave_when_x_dies()
     return surface
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep quiet what the system's own libraries write while SDL tries one driver after the other."""
-    sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:  # no standard error at all
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 _handlers: list[Any] = []  # C keeps only their addresses
