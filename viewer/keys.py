@@ -110,7 +110,7 @@ class Joystick:
         stick = " ".join(SIGNS[key] for key in ARROWS if key in self.known and key not in self._means)
         rows = [(stick, "the joystick")] if stick else []
         if self._means and stick:
-            rows.append(("↑ ↓", "right and left too (Pong's up and down)"))
+            rows.append(("↑ ↓", "right, left (in Pong: up, down)"))
         if FIRE_KEY in self.known:
             rows.append((FIRE_KEY, "fire" if FIRE_KEY in means else "fire, with a direction"))
         if any(len(combination) > 1 for combination in self._place):

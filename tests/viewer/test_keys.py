@@ -107,7 +107,7 @@ def test_the_help_names_stick_button_and_both() -> None:
     ]
     assert keys_for(PONG).rows(PONG)[:2] == [
         ("← →", "the joystick"),
-        ("↑ ↓", "right and left too (Pong's up and down)"),
+        ("↑ ↓", "right, left (in Pong: up, down)"),
     ]
     assert keys_for(FREEWAY).rows(FREEWAY) == [("↑ ↓", "the joystick")]
     assert keys_for(TUTANKHAM).rows(TUTANKHAM)[1] == ("space", "fire, with a direction")
