@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from envs.drawing import picture
-from tests.viewer.helpers import CARTPOLE, Q4, V1, Clumsy, Known, drawn, key, session_in, view_of
+from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Clumsy, Known, drawn, key, session_in, view_of
+from tests.viewer.test_panel_senses import said
 from viewer import commands, memory, screen
 from viewer.canvas import Area, Theme
 from viewer.hands import Hands
@@ -25,6 +26,8 @@ from viewer.trial import Trial
 from viewer.versus import Versus
 from viewer.widgets import Slider
 from viewer.window import Window
+
+__all__ = ["said"]
 
 
 @pytest.fixture
@@ -115,6 +118,17 @@ def test_the_help_fits_into_the_smallest_window() -> None:
         assert left > 0
         assert bottom < len(veiled) - 1
         assert right < veiled.shape[1] - 1
+
+
+@pytest.mark.parametrize("env_id", [V1, RLDEMO, CARTPOLE, "ALE/Pong-v5", "ALE/Breakout-v5", "ALE/Seaquest-v5"])
+def test_no_line_of_the_help_is_cut_off(said: list[str], env_id: str) -> None:
+    session = session_in(env_id)
+    view = view_of(session_in(env_id, Known(range(session.num_actions))), env_id)
+    view.muted, view.help = False, True
+    drawn(view)  # what lies below the help may have a line that is cut off
+    start = said.index("Keys")
+    assert "the whole screen, or a window" in said[start:]
+    assert [line for line in said[start:] if line.endswith("\N{HORIZONTAL ELLIPSIS}")] == []
 
 
 # looking back

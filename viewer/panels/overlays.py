@@ -7,6 +7,7 @@ import math
 from viewer import commands
 from viewer.canvas import Area, Canvas, Theme
 from viewer.panels.base import View
+from viewer.panels.pieces import paragraph
 from viewer.panels.score import number_text
 from viewer.plots import sheet
 from viewer.session import AGENT, Score
@@ -102,7 +103,7 @@ def draw_help(canvas: Canvas, whole: Area, view: View) -> None:
         canvas.text(x + 96, y, meaning, 12.5, width=HELP_COLUMN - 108)
     hint = "" if view.hands.locked else "An action key takes over. "
     hint += _no_key(view) + " The mouse moves sliders, the timeline, and picks steps and neurons."
-    canvas.text(box.x + 28, box.bottom - 28, hint, 11.5, Theme.soft, width=box.w - 56)
+    paragraph(canvas, box.x + 28, box.bottom - 41, hint, box.w - 56, 11.5)
 
 
 def _no_key(view: View) -> str:
