@@ -127,12 +127,12 @@ def open_session(options: Options, policy: Policy | None, rules: players.Rules) 
 def _environment(rules: players.Rules, sound: bool = False) -> gymnasium.Env[Any, Any]:
     if sound and not envs.is_atari(rules.env_id):
         raise UserError(f"{rules.env_id} makes no sound, only Atari games do; leave --sound out")
-    heard = {"sound": True} if sound else {}
+    options = {**rules.env_options, **({"sound": True} if sound else {})}
     try:
-        return envs.make(rules.env_id, render_mode="rgb_array", **rules.env_options, **heard)
+        return envs.make(rules.env_id, render_mode="rgb_array", **options)
     except UserError:
         # it draws nothing; its Q values can be watched all the same
-        return envs.make(rules.env_id, **rules.env_options)
+        return envs.make(rules.env_id, **options)
 
 
 def _seed(options: Options) -> int:

@@ -41,12 +41,10 @@ from learning.runfolder import RunFolder, as_json
 from learning.trainer import Plan, Trainer
 
 BAR = 0.02
-WARM_SECONDS = 5.0
-SOON = 0.05
-ROOT = Path(__file__).resolve().parent.parent
-
-
+WARM_SECONDS, START_SECONDS = 5.0, 20.0  # until kernels are compiled and caches warm; until a player plays
+SOON = 0.05  # seconds until the trainer sees that somebody came or went
 NEAR = 5  # steps after a publication that may still feel it
+ROOT = Path(__file__).resolve().parent.parent
 Floats = NDArray[np.float64]
 
 
@@ -55,6 +53,10 @@ class Publications:
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was."""
         self.seconds: list[float] = []
         self.steps: list[float] = []  # seconds of every step
         self.places: list[int] = []  # in `steps`, of the first one after each publication
@@ -100,32 +102,21 @@ def segment(trainer: Trainer, air: Broadcast, seconds: float, attached: bool, pu
     return (trainer.agent_steps - steps) / passed
 
 
-class Player:
-    """A player without a screen, in a process of its own, that reads the weights and plays at real time, or sleeps."""
-
-    def __init__(self, run: Path) -> None:
-        words = [sys.executable, str(ROOT / "play.py"), "--attach", str(run)]
-        env = {**os.environ, "SDL_VIDEODRIVER": "dummy", "OMP_NUM_THREADS": "1"}
-        self.process = psutil.Popen(words, env=env, stdout=subprocess.DEVNULL)
-
-    def __call__(self, plays: bool) -> None:
-        """Let it go on, or hold it still."""
-        (self.process.resume if plays else self.process.suspend)()
-
-
 @contextmanager
 def player(run: Path, wanted: bool) -> Iterator[Callable[[bool], None]]:
-    """Start a player, if wanted; what is given lets it go on (true) or holds it still (false)."""
+    """Let a player without a screen read and play at real time, if wanted; yield what lets it go on, or stand still."""
     if not wanted:
         yield lambda plays: None
         return
-    found = Player(run)
+    words = [sys.executable, str(ROOT / "play.py"), "--attach", str(run)]
+    env = {**os.environ, "SDL_VIDEODRIVER": "dummy", "OMP_NUM_THREADS": "1"}
+    process = psutil.Popen(words, env=env, stdout=subprocess.DEVNULL)
     try:
-        yield found
+        yield lambda plays: (process.resume if plays else process.suspend)()
     finally:
-        found(True)
-        found.process.terminate()
-        found.process.wait()
+        process.resume()
+        process.terminate()
+        process.wait()
 
 
 def measure(words: argparse.Namespace, trainer: Trainer) -> tuple[list[float], Publications]:
@@ -137,10 +128,8 @@ def measure(words: argparse.Namespace, trainer: Trainer) -> tuple[list[float], P
         trainer.begin()
         while trainer.learner.updates < 2:
             trainer.step()
-        # kernels are compiled, caches warm, a player has started
-        segment(trainer, air, 4 * WARM_SECONDS if words.window else WARM_SECONDS, words.window, Publications(trainer))
-        publications.seconds.clear()
-        publications.places.clear()
+        segment(trainer, air, START_SECONDS if words.window else WARM_SECONDS, words.window, publications)
+        publications.clear()
         for pair in range(words.segments // 2):
             speeds = {}
             for attached in (pair % 2 == 0, pair % 2 == 1):

@@ -31,8 +31,7 @@ GREEN: Color = (150, 255, 150)
 GREY: Color = (200, 200, 200)
 TEAL: Color = (0, 150, 150)
 ORANGE: Color = (200, 84, 0)  # a guest: the window's colour of people, which no eye takes for teal
-
-BLUE: Color = (150, 195, 225)  # what mattered: light, so that a ray's own colour stays on top of it
+BLUE: Color = (150, 195, 225)  # what mattered: light, so that the ray on top of it can be seen
 
 WALL, APPLE, POISON, GUEST = 0, 1, 2, 3
 UP = math.pi  # directions are radians, (sin, cos), and y grows downwards

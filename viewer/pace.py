@@ -55,13 +55,14 @@ class Metronome:
         """
         if game.paused:
             return 0
+        played = seconds * game.speed if seconds > 0.0 else 0.0  # none at an unlimited speed would be no number
         if game.finished:
-            self._rest -= seconds * max(game.speed, 1.0)
+            self._rest -= max(played, seconds)
             if game.auto_next and self.rested:
                 game.next_episode()
             return 0
         started, made = clock(), 0
-        self._due = steps_due(self._due, seconds, game.speed, game.tick_seconds)
+        self._due += played / game.tick_seconds
         while self._due >= 1.0 - 1e-9 and (limit is None or made < limit):
             self._due -= 1.0
             game.step()
@@ -69,8 +70,8 @@ class Metronome:
             if game.finished:
                 break  # whoever counts episodes sees its end, before the next one begins
             if clock() - started > budget:
-                self._due = min(self._due, 1.0)
                 break
+        self._due = min(self._due, 1.0)  # what the machine can't reach, or nobody asks for, is dropped
         return made
 
 
@@ -78,12 +79,6 @@ def next_speed(speed: float, by: int) -> float:
     """Return the speed ``by`` places along the speeds; from one between two of them, from the nearer one."""
     nearest = min(range(len(SPEEDS)), key=lambda place: _apart(SPEEDS[place], speed))
     return SPEEDS[min(max(nearest + by, 0), len(SPEEDS) - 1)]
-
-
-def steps_due(left: float, seconds: float, speed: float, tick_seconds: float) -> float:
-    """Return how many steps are due after so much real time, with those that were ``left``; without limit infinity."""
-    left = 0.0 if math.isinf(left) else left
-    return left + seconds * speed / tick_seconds if seconds > 0 else left
 
 
 def _apart(one: float, other: float) -> float:

@@ -252,6 +252,15 @@ def test_where_no_eye_mattered_no_ray_is_broad() -> None:
         assert eyes_that_mattered(view) is None
 
 
+@pytest.mark.parametrize("size", [np.nan, np.inf])
+def test_what_is_no_number_makes_no_ray_broad(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
+    view = looking_at({4 * 5 + 1: 6.0})
+    view.session.paused = True
+    monkeypatch.setattr(view.looking, "saliency", lambda: np.full(152, size))
+    assert eyes_that_mattered(view) is None
+    assert not (picture_of(view) == BLUE).all(-1).any()
+
+
 def picture_of(view: View) -> NDArray[np.uint8]:
     """Return the world's picture as the window shows it, (H, W, 3)."""
     surface = pygame.Surface((700, 500), depth=24)

@@ -161,6 +161,16 @@ def test_a_finished_episode_rests_then_the_next_begins_with_the_next_seed() -> N
     assert session.total_steps == 1000
 
 
+def test_a_frame_that_took_no_time_does_not_hold_the_next_episode_back() -> None:
+    session = session_in(policy=Known(Q4), speed=math.inf)
+    while not session.finished:
+        session.step()
+    session.advance(0.0)
+    assert session.finished
+    session.advance(1 / 60)
+    assert session.score.seed == 4
+
+
 def test_termination_ends_an_episode_too() -> None:
     session = session_in(CARTPOLE, Known((0.0, 1.0)))
     while not session.finished:

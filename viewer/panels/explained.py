@@ -265,7 +265,7 @@ def eyes_that_mattered(view: View) -> Array | None:
     if saliency is None or inputs is None or not inputs.eyes:
         return None
     eyes = inputs.by_eye(saliency).sum(-1)
-    return eyes / eyes.max() if eyes.max() > 0 else None
+    return eyes / eyes.max() if 0 < eyes.max() < math.inf else None
 
 
 def share_zone(room: Area, place: int) -> Area:
