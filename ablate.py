@@ -18,19 +18,20 @@ from typing import Annotated, Any
 from rich.console import Console
 
 import train
-from agents.ablation import Variant, chosen_parts, typed, variants
 from common import cli
-from common.claim import claimed
 from common.errors import UserError, nearest
 from common.files import write_bytes
-from common.pool import Pool, Task, last_line
-from common.pool_display import shown
+from common.lock import claimed
 from common.settings import Between, option_name
 from common.text import time_text
+from experiments import ablation, ablation_chart, ablation_runs, ablation_table
+from experiments.ablation_runs import Slot
+from experiments.pool import Pool, Task, last_line
+from experiments.pool_display import shown
+from experiments.variants import Variant, chosen_parts, typed, variants
 from learning.config import LearnerConfig
 from learning.runfolder import as_json
-from scores import ablation, ablation_chart, ablation_runs, ablation_table, chart
-from scores.ablation_runs import Slot
+from scores import chart
 from scores.runs import read_run
 
 TRAINER = (sys.executable, str(Path(train.__file__).resolve()))

@@ -16,7 +16,7 @@ from common.errors import UserError
 
 if TYPE_CHECKING:
     from scores import AtariComparison, Comparison, Wanted
-    from scores.gather import Found
+    from scores.collect import Found
 
 PRETRAINED_DIR = Path(__file__).resolve().parent / "pretrained"
 DEFAULT_RUNS_DIR = "runs"
@@ -63,9 +63,9 @@ def main(argv: Sequence[str]) -> int | None:
     comparisons, atari = gather(options)
     print(_text(options.format, comparisons, atari))
     if options.plot is not None:
-        from scores import picture
+        from scores import figure
 
-        picture.save(comparisons, atari, Path(options.plot))
+        figure.save(comparisons, atari, Path(options.plot))
         print(f"drawn: {options.plot}", file=sys.stderr)
     return None
 
@@ -74,7 +74,7 @@ def gather(options: Options) -> tuple[list[Comparison], AtariComparison | None]:
     """Return the comparison of every environment, and the one of all Atari games, None where there is none."""
     # Here, not above: --help and a typing error should not wait for numba and matplotlib.
     import scores
-    from scores.atari import game_of
+    from scores.atari.normalization import game_of
     from scores.runs import find_run
 
     wanted = _wanted(options)

@@ -15,16 +15,16 @@ import numpy as np
 import envs
 from common.cli import parse, run
 from common.errors import UserError
-from viewer import players
 from viewer.options import Options, check, check_film, hidden_panels
+from viewer.playing import players
 
 if TYPE_CHECKING:  # these load pygame and torch; a mistyped option is said before
-    from envs.console import Soundtrack
+    from envs.emulator import Soundtrack
     from learning.policy import Policy
-    from viewer.attach import LiveAgent
     from viewer.panels import View
-    from viewer.session import Score, Session
-    from viewer.speaker import Speaker
+    from viewer.playing.attach import LiveAgent
+    from viewer.playing.session import Score, Session
+    from viewer.playing.speaker import Speaker
 
 NEXT = "compare with the agents: python compare.py"
 
@@ -64,7 +64,7 @@ def _pupil(options: Options) -> tuple[Policy, None, str]:
     """Return a new agent, which learns in the window."""
     import torch
 
-    from viewer.apprentice import Apprentice
+    from viewer.learning.online_learner import Apprentice
 
     assert options.learn is not None
     torch.set_num_threads(1)
@@ -78,7 +78,7 @@ def _attached(options: Options, stack: ExitStack) -> LiveAgent:
     """Return the player that follows a run in training, until the stack is closed."""
     import torch
 
-    from viewer.attach import LiveAgent, find_run
+    from viewer.playing.attach import LiveAgent, find_run
 
     assert options.attach is not None
     torch.set_num_threads(1)  # the trainer needs the others
@@ -109,7 +109,7 @@ def open_session(options: Options, policy: Policy | None, rules: players.Rules) 
 
     Without a policy chance plays, unless a person does.
     """
-    from viewer.session import Session
+    from viewer.playing.session import Session
 
     env = _environment(rules, options.sound)
     if policy is None and not options.human:
@@ -143,17 +143,17 @@ def _seed(options: Options) -> int:
 
 def open_view(options: Options, session: Session, rules: players.Rules, source: Path | None = None) -> View:
     """Return all that the window shows, its panels as they were left, or as asked for."""
-    from viewer import memory
-    from viewer.hands import Hands
-    from viewer.keys import keys_for
+    from viewer import settings
     from viewer.panels import PANELS, View
+    from viewer.playing.human_control import Hands
+    from viewer.playing.keys import keys_for
 
     hands = Hands(session, keys_for(session.action_names), locked=options.human)
     live: Any = session.policy if options.attach is not None else None
     view = View(
         session, hands, rules.env_id, protocol=rules.told, live=live, source=source, runs_dir=options.runs_dir
     )  # fmt: skip
-    memory.recall(view, [panel.name for panel in PANELS])
+    settings.recall(view, [panel.name for panel in PANELS])
     hidden = hidden_panels(options)
     view.hidden = view.hidden if hidden is None else hidden
     return view
@@ -161,12 +161,12 @@ def open_view(options: Options, session: Session, rules: players.Rules, source: 
 
 def show(options: Options, view: View) -> None:
     """Open the window until it is closed, and remember how it was left."""
-    from viewer import memory
+    from viewer import settings
     from viewer.window import Window
 
     speaker = _speaker(view)
     window = Window(
-        view, max_steps=options.steps, max_episodes=options.episodes, size=memory.load().size, speaker=speaker
+        view, max_steps=options.steps, max_episodes=options.episodes, size=settings.load().size, speaker=speaker
     )
     try:
         window.run()
@@ -174,7 +174,7 @@ def show(options: Options, view: View) -> None:
         if speaker is not None:
             speaker.close()
         if options.panels is None:
-            memory.save(view, window.chosen)
+            settings.save(view, window.chosen)
 
 
 def _speaker(view: View) -> Speaker | None:
@@ -182,8 +182,8 @@ def _speaker(view: View) -> Speaker | None:
     track: Soundtrack | None = getattr(view.hands.session.env.unwrapped, "soundtrack", None)
     if track is None:
         return None
-    from envs.console import SAMPLE_RATE
-    from viewer.speaker import Speaker
+    from envs.emulator import SAMPLE_RATE
+    from viewer.playing.speaker import Speaker
 
     view.muted = False
     return Speaker(track.take, SAMPLE_RATE)
@@ -202,9 +202,9 @@ def watch(options: Options, view: View, rules: players.Rules) -> int:
 
 def race(options: Options, agent: Policy | None, rules: players.Rules, stack: ExitStack) -> int:
     """Open the window on a person beside the agent, in two worlds of the same seed."""
-    from viewer.hands import Hands
-    from viewer.keys import keys_for
-    from viewer.versus import Versus
+    from viewer.playing.human_control import Hands
+    from viewer.playing.keys import keys_for
+    from viewer.playing.versus import Versus
 
     if agent is None:
         raise UserError(f"no agent was trained in {rules.env_id} yet; train one: python train.py {rules.env_id}")
@@ -226,7 +226,7 @@ def race(options: Options, agent: Policy | None, rules: players.Rules, stack: Ex
 
 def film(options: Options, view: View, rules: players.Rules) -> int:
     """Write what the window would show."""
-    from viewer import record
+    from viewer.video import record
 
     assert options.record is not None
     session = view.session
@@ -244,8 +244,8 @@ def film(options: Options, view: View, rules: players.Rules) -> int:
 
 def film_training(options: Options, stack: ExitStack) -> int:
     """Film a run's agents side by side, as it was at the start, on the way and at the end."""
-    from viewer import film
-    from viewer.attach import find_run
+    from viewer.playing.attach import find_run
+    from viewer.video import film
 
     assert options.film is not None
     run = find_run(options.film, options.runs_dir)
@@ -285,10 +285,10 @@ def _size(path: Path) -> str:
 
 def play_scored(options: Options, view: View, rules: players.Rules) -> int:
     """Let a person play scored episodes; each full one is in the ledger the moment it ends."""
-    from viewer import ledger
-    from viewer.trial import Trial
+    from viewer.playing import human_scores
+    from viewer.playing.scored_play import Trial
 
-    ledger.check(options.runs_dir)
+    human_scores.check(options.runs_dir)
     view.trial = Trial(view.session, options.episodes or 1, _recorder(options, rules, view))
     show(replace(options, episodes=None), view)
     for number, score in enumerate(view.trial.finished, start=1):
@@ -296,7 +296,7 @@ def play_scored(options: Options, view: View, rules: players.Rules) -> int:
         frames = f" ({score.frames:,} frames)" if score.frames is not None else ""
         print(f"episode {number}: return {score.episode_return:g}{eaten} in {score.steps:,} steps{frames}")
     if view.trial.finished:
-        print(f"recorded in {options.runs_dir / ledger.FILE_NAME}; {NEXT}")
+        print(f"recorded in {options.runs_dir / human_scores.FILE_NAME}; {NEXT}")
     else:
         print("no episode was played to its end, so none was recorded")
     return 0
@@ -304,17 +304,17 @@ def play_scored(options: Options, view: View, rules: players.Rules) -> int:
 
 def _recorder(options: Options, rules: players.Rules, view: View) -> Callable[[Score], None]:
     """Return the function that writes a full episode to the ledger."""
-    from viewer import ledger
+    from viewer.playing import human_scores
 
     name = options.name or _login()
 
     def write(score: Score) -> None:
-        entry = ledger.Entry(
-            name=name, date=ledger.now(), env_id=rules.env_id, protocol=rules.protocol, seed=score.seed,
+        entry = human_scores.Entry(
+            name=name, date=human_scores.now(), env_id=rules.env_id, protocol=rules.protocol, seed=score.seed,
             episode_return=score.episode_return, episode_length=score.steps, apples=score.apples,
             poison=score.poison,
         )  # fmt: skip
-        view.note = f"recorded for {name} in {ledger.append(options.runs_dir, entry)}"
+        view.note = f"recorded for {name} in {human_scores.append(options.runs_dir, entry)}"
 
     return write
 

@@ -25,11 +25,10 @@ from common.cli import parse, run
 from common.errors import UserError
 from common.settings import Between, check_given
 from common.signals import on_signal
-from learning.budget import fit, seconds_of
 from learning.checkpoint import config_from
 from learning.config import FamilyConfig, LearnerConfig, ReplayConfig
 from learning.display import display
-from learning.preflight import REHEARSAL_SECONDS, Preflight, available_devices, preflight
+from learning.preflight import REHEARSAL_SECONDS, Preflight, available_devices, fit, preflight, seconds_of
 from learning.runfolder import RunFolder, Tail, as_json, provenance
 from learning.trainer import Plan, Trainer
 

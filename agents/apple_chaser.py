@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.policy import explore
 from common.errors import unknown
+from learning.networks import epsilon_greedy
 
 Array = NDArray[np.float32]
 
@@ -96,7 +96,7 @@ class AppleChaser:
         in_sight = (kind >= APPLE) & (distance < EYE_RANGE)
         centre, once = _items(kind, distance, drift, in_sight, self.sensing)
         worth += self._meals(path, centre, drift, kind == APPLE, once)
-        return explore(self.first_action[worth.argmax(-1)], len(THRUSTS), epsilon, rng)
+        return epsilon_greedy(self.first_action[worth.argmax(-1)], len(THRUSTS), epsilon, rng)
 
     def _meals(
         self, path: Array, centre: Array, drift: Array, apple: NDArray[np.bool_], once: NDArray[np.bool_]

@@ -3,7 +3,7 @@
 This is DQN with: the categorical head. The network outputs the probabilities of 51 returns, its expectation is
 their mean, and what it learns is a distribution: how likely is each return, not only how large on average.
 
-The head itself is in learning/heads/categorical.py.
+The head itself is in learning/heads.py.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ import envs
 from agents.family import IDEAS
 from agents.registry import AGENTS
 from common.settings import option_name
-from envs.adapters import WORLDS
 from envs.atari import games
+from envs.worlds import WORLDS
 from learning.recipe import Recipe
 
 HEAD_PAPERS = {

@@ -12,9 +12,8 @@ from gymnasium import spaces
 from agents.atari_presets import CPU
 from learning.config import FamilyConfig
 from learning.heads import HEADS
-from learning.layers import NoisyLinear
 from learning.losses import td_loss
-from learning.networks import QNetwork
+from learning.networks import NoisyLinear, QNetwork
 from learning.recipe import Preset, Recipe
 
 

@@ -3,7 +3,7 @@
 This is DQN with: the histogram head. The expectation is learnt by classification: the network outputs probabilities of
 bins, and the goal, one number, is smeared over its neighbours. The distribution is not that of the return.
 
-The head itself is in learning/heads/histogram.py.
+The head itself is in learning/heads.py.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.policy import explore
 from common.errors import UserError, nearest
 from common.files import read_json
+from learning.networks import epsilon_greedy
 
 if TYPE_CHECKING:
     from learning.policy import Training
@@ -88,7 +88,7 @@ class KarpathyPolicy:
 
     def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return the best actions (B,), each replaced by a random one with chance ``epsilon``."""
-        return explore(self.q_values(obs).argmax(axis=-1), self.num_actions, epsilon, rng)
+        return epsilon_greedy(self.q_values(obs).argmax(axis=-1), self.num_actions, epsilon, rng)
 
 
 def load(path: Path | str) -> KarpathyPolicy:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.policy import Policy, explore
+from learning.policy import Policy
 
-__all__ = ["Policy", "RandomPolicy", "explore"]
+__all__ = ["Policy", "RandomPolicy"]
 
 
 class RandomPolicy:

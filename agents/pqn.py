@@ -18,8 +18,7 @@ from gymnasium import spaces
 
 from common.settings import Between
 from learning.config import RolloutConfig, Steps
-from learning.errors import squared
-from learning.heads import select
+from learning.heads import select, squared
 from learning.losses import Loss, Network
 from learning.networks import QNetwork
 from learning.recipe import Preset, Recipe

@@ -3,7 +3,7 @@
 This is DQN with: the quantile head. Where C51 fixes the returns and learns their probabilities, this fixes the
 probabilities and learns the returns: no range has to be guessed before anything was played.
 
-The head itself is in learning/heads/quantile.py.
+The head itself is in learning/heads.py.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import envs
 from agents import recipe
-from learning.experience import Replayed
+from learning.replay import Replayed
 from learning.runfolder import RunFolder
 from learning.trainer import Plan, Trainer
 

@@ -20,8 +20,8 @@ from rich.table import Table
 
 from common.cli import parse, run
 from play import open_session, open_view
-from viewer import players
 from viewer.options import Options
+from viewer.playing import players
 from viewer.window import FRAMES_PER_SECOND, Window
 
 
@@ -47,9 +47,9 @@ def measure(name: str, settings: Settings) -> tuple[tuple[int, int], float, np.n
     rules = players.rules_for(policy.env_id or "", policy)
     view = open_view(options, open_session(options, policy, rules), rules, source)
     if settings.learn:
-        from viewer import lessons
+        from viewer.learning import controls
 
-        lessons.toggle_learning(view)
+        controls.toggle_learning(view)
     window = Window(view)
     size, work = pygame.display.get_window_size(), []
     started = time.perf_counter()

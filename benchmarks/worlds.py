@@ -21,7 +21,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import envs
-from envs.adapters import WORLDS
+from envs.worlds import WORLDS
 
 BATCHES = (1, 16, 128, 1024)
 ROUNDS = 7

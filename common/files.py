@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
 
 from common.errors import UserError
 
@@ -37,3 +42,16 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not readable as JSON ({error})") from None
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Write named arrays."""
+    write_bytes(path, safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in arrays.items()}))
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the arrays in ``path``."""
+    try:
+        return safetensors.numpy.load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not readable ({error})") from None

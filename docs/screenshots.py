@@ -10,10 +10,11 @@ from pathlib import Path
 import pygame
 
 from play import open_session, open_view
-from viewer import commands, players, screen
-from viewer.canvas import Fonts
+from viewer import commands, screen
+from viewer.drawing.canvas import Fonts
 from viewer.options import Options
 from viewer.panels import View
+from viewer.playing import players
 
 DOCS = Path(__file__).resolve().parent
 

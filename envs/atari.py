@@ -19,7 +19,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from envs import console
+from envs import emulator
 from envs.protocols import FRAME_SKIP
 
 if TYPE_CHECKING:
@@ -149,13 +149,13 @@ class Atari(gymnasium.Env[U8, np.int64]):
         self._vector = AtariVector(env_id, 1, num_threads=1, **options)
         self._screen: Emulators | None = None
         if render_mode:
-            height, width = console.screen_size(env_id)
+            height, width = emulator.screen_size(env_id)
             self._screen = _emulators(
                 env_id, 1, repeat_action_probability=options["sticky"], noop_max=options["noops"],
                 max_num_frames_per_episode=options["frame_cap"], img_height=height, img_width=width,
                 stack_num=1, grayscale=False, num_threads=1,
             )  # fmt: skip
-        self.soundtrack = console.Soundtrack(env_id, options["sticky"]) if sound else None
+        self.soundtrack = emulator.Soundtrack(env_id, options["sticky"]) if sound else None
         self._picture: U8 | None = None
         self.observation_space = self._vector.single_observation_space
         self.action_space = self._vector.single_action_space
@@ -190,7 +190,7 @@ class Atari(gymnasium.Env[U8, np.int64]):
     @property
     def action_names(self) -> tuple[str, ...]:
         """What each action does with the joystick: ``noop``, ``fire``, ``up`` ..."""
-        return console.action_names(self.env_id)
+        return emulator.action_names(self.env_id)
 
 
 def _first(info: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

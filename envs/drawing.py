@@ -58,7 +58,7 @@ RLDEMO = Look(apple=GREEN, poison=RED, ray=BLACK)  # the other way round, as in 
 
 
 class World(Protocol):
-    """What drawing asks of a world; `envs.adapters.WorldEnv` has it."""
+    """What drawing asks of a world; `envs.world_env.WorldEnv` has it."""
 
     @property
     def size(self) -> tuple[int, int]: ...  # noqa: D102

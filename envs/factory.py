@@ -15,9 +15,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import DtypeObservation, FlattenObservation
 
 from common.errors import UserError, unknown
-from envs import atari, protocols
-from envs.adapters import WORLDS, WorldEnv
+from envs import atari, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
 from envs.protocols import Protocol
+from envs.world_env import WorldEnv
 
 NAMESPACE = "tidepool"
 DEFAULT_ENV = f"{NAMESPACE}/Waterworld-v1"
@@ -30,11 +30,11 @@ RETURNS = {"Waterworld-v0": (-4.0, 8.0), "Waterworld-v1": (-4.0, 8.0)}
 
 def register() -> None:
     """Make the worlds and the Atari games known to Gymnasium."""
-    for world in WORLDS:
+    for world in EPISODE_STEPS:
         gymnasium.register(
             id=f"{NAMESPACE}/{world}",
-            entry_point="envs.adapters:WorldEnv",
-            vector_entry_point="envs.adapters:WorldVectorEnv",
+            entry_point="envs.world_env:WorldEnv",
+            vector_entry_point="envs.worlds:WorldVectorEnv",
             max_episode_steps=EPISODE_STEPS[world],
             # Gymnasium's run-time checker would refuse -1, a person's "no key"
             disable_env_checker=True,
@@ -61,7 +61,7 @@ def resolve(env_id: str) -> str:
     meant = re.sub(r"noframeskip|deterministic", "", _bare(env_id).lower())
     if meant in bare:  # a name without its version, or with an old one
         raise UserError(f"unknown environment '{env_id}'; did you mean {bare[meant]}?")
-    ours = [f"{NAMESPACE}/{world}" for world in WORLDS] + list(WORLDS)
+    ours = [f"{NAMESPACE}/{world}" for world in EPISODE_STEPS] + list(EPISODE_STEPS)
     raise unknown("environment", env_id, [*ours, *by_preference])
 
 
@@ -83,7 +83,7 @@ def is_atari(env_id: str) -> bool:
 
 def is_world(env_id: str) -> bool:
     """Whether a resolved id is one of this project's worlds."""
-    return env_id.removeprefix(f"{NAMESPACE}/") in WORLDS
+    return env_id.removeprefix(f"{NAMESPACE}/") in EPISODE_STEPS
 
 
 def returns(env_id: str) -> tuple[float, float] | None:
@@ -159,7 +159,7 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     envs: VectorEnv[Any, Any, Any]
     if is_atari(name):
         envs = atari.AtariVector(name, num_envs, **_rules(name, options))
-    elif gymnasium.spec(name).vector_entry_point == "envs.adapters:WorldVectorEnv":
+    elif gymnasium.spec(name).vector_entry_point == "envs.worlds:WorldVectorEnv":
         with _originals_are_not_out_of_date():
             envs = gymnasium.make_vec(name, num_envs, **options)
     else:

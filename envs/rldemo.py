@@ -24,7 +24,7 @@ from envs.geometry import (
     look,
     tick_items,
 )
-from envs.worlds import STATIC, Worlds
+from envs.worlds import STATIC, WORLDS, Worlds
 
 EYE_RANGE = 85.0
 EYE_OFFSETS = (np.arange(9) - 3) * 0.25  # radians from the heading; lopsided in the original
@@ -165,3 +165,6 @@ class RLDemo(Worlds):
 
     def _motion(self, i: int) -> dict[str, Any]:
         return {"angle": float(self.angle[i])}
+
+
+WORLDS["RLDemo-v0"] = RLDemo

@@ -26,7 +26,7 @@ from envs.geometry import (
     look,
     tick_items,
 )
-from envs.worlds import MOVING, Worlds
+from envs.worlds import MOVING, WORLDS, Worlds
 
 EYE_RANGE = 120.0
 EYE_ANGLES = np.arange(30) * 0.21
@@ -128,3 +128,7 @@ class Waterworld(Worlds):
 
     def _motion(self, i: int) -> dict[str, Any]:
         return {"vel": self.vel[i].copy()}
+
+
+WORLDS["Waterworld-v0"] = lambda n, **options: Waterworld(n, exact=False, **options)
+WORLDS["Waterworld-v1"] = lambda n, **options: Waterworld(n, exact=True, **options)

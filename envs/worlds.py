@@ -1,17 +1,23 @@
-"""A batch of N worlds as plain arrays: the physics below the Gymnasium classes, without any of them."""
+"""N worlds as plain arrays, and the same as a Gymnasium vector environment."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from common.errors import UserError
 from envs.geometry import AGE, F32, F64, HEIGHT, I64, RADIUS, TYPE, U64, VX, VY, WIDTH, X, Y, kernel, mix, spawn
+
+MOVING = (X, Y, VX, VY, TYPE, AGE)
+STATIC = (X, Y, TYPE, AGE)
+TICKS_PER_SECOND = 33  # the demos tick every 30 ms at normal speed
 
 
 class Eyes(NamedTuple):
@@ -172,5 +178,83 @@ def _need(state: Mapping[str, Any], key: str) -> Any:
     return state[key]
 
 
-MOVING = (X, Y, VX, VY, TYPE, AGE)
-STATIC = (X, Y, TYPE, AGE)
+WORLDS: dict[str, Callable[..., Worlds]] = {}
+"""How N worlds of each id are made; each world's own file adds a line."""
+
+
+class WorldVectorEnv(VectorEnv[F32, NDArray[np.int64], NDArray[Any]]):
+    """N worlds stepped by one kernel call.
+
+    Nothing is reset behind the caller's back (`AutoresetMode.DISABLED`): finished worlds are reset by
+    ``reset(seed=[...], options={"reset_mask": mask})``, ``mask`` (N,) bool. World i equals the single
+    environment with the same seed, bit for bit.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": ["rgb_array"],
+        "render_fps": TICKS_PER_SECOND,
+        "autoreset_mode": AutoresetMode.DISABLED,
+    }
+
+    def __init__(
+        self,
+        world: str,
+        num_envs: int = 1,
+        max_episode_steps: int | None = None,
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs {num_envs} is out of range; at least 1 is needed")
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self.worlds = WORLDS[world](num_envs, **options)
+        self.max_episode_steps = max_episode_steps
+        self.single_observation_space = self.worlds.observation_space()
+        self.single_action_space = spaces.Discrete(len(self.worlds.action_names))
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._elapsed = np.zeros(num_envs, np.int64)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[F32, dict[str, Any]]:
+        """Begin fresh worlds: all of them, or those in ``options["reset_mask"]``; an int seed s means s + i."""
+        first = seed if isinstance(seed, int | np.integer) else None
+        super().reset(seed=None if first is None else int(first))
+        if first is not None:
+            seeds: list[int | None] = [int(first) + i for i in range(self.num_envs)]
+        elif seed is None:
+            seeds = [None] * self.num_envs
+        else:
+            seeds = [None if one is None else int(one) for one in seed]  # type: ignore[union-attr]
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{len(seeds)} seeds were given for {self.num_envs} environments")
+        mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_)))
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
+            raise ValueError(f"reset_mask must be bool of shape ({self.num_envs},), not {mask.dtype} {mask.shape}")
+        self.worlds.reset(mask, seeds)
+        self._elapsed[mask] = 0
+        return self.worlds.obs.copy(), {}
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[F32, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Move all worlds by one tick; ``info`` has ``apples`` and ``poison``, (N,) each."""
+        worlds = self.worlds
+        worlds.step(actions)
+        self._elapsed += 1
+        limit = self.max_episode_steps
+        truncated = self._elapsed >= limit if limit else np.zeros(self.num_envs, np.bool_)
+        info = {"apples": worlds.eaten[:, 0].copy(), "poison": worlds.eaten[:, 1].copy()}
+        return worlds.obs.copy(), worlds.reward.copy(), np.zeros(self.num_envs, np.bool_), truncated, info
+
+    def get_state(self, i: int) -> dict[str, Any]:
+        """Return world ``i`` as plain values."""
+        return self.worlds.get_state(i)
+
+    def set_state(self, i: int, state: Mapping[str, Any]) -> F32:
+        """Set world ``i`` up as described and return its observation."""
+        self.worlds.set_state(state, i)
+        seen: F32 = self.worlds.obs[i].copy()
+        return seen

@@ -20,14 +20,16 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import read_json, write_bytes, write_json
-from learning.experience import Experience
 from learning.learner import Learner
 from learning.policy import NetworkPolicy, player
-from learning.recipe import Recipe
+from learning.recipe import Experience, Recipe
 from learning.runfolder import as_json
 
 FORMAT = 1
-RENAMED = {"adam_epsilon": "optimizer_epsilon"}  # settings of older agents and runs
+# What older agents and runs call otherwise: settings, their values, counters, and the start of weights' names.
+RENAMED = {"adam_epsilon": "optimizer_epsilon", "wishes": "requests"}
+RENAMED_VALUES = {"workshop": "mnih2013"}
+RENAMED_WEIGHTS = {"head.": "output."}
 MANIFEST, WEIGHTS, COUNTERS = "manifest.json", "network.safetensors", "counters.json"
 
 
@@ -105,7 +107,7 @@ def read_weights(folder: Path, manifest: Mapping[str, Any], network: nn.Module) 
     Raises:
         UserError: they are missing, damaged, another manifest's, or of other shapes; the file is named.
     """
-    weights = _read_tensors(folder / WEIGHTS, manifest["sha256"])
+    weights = _renamed(_read_tensors(folder / WEIGHTS, manifest["sha256"]), network)
     for name, wanted in network.state_dict().items():
         found = tuple(weights[name].shape) if name in weights else "missing"
         if found != tuple(wanted.shape):
@@ -113,6 +115,19 @@ def read_weights(folder: Path, manifest: Mapping[str, Any], network: nn.Module) 
                 f"{folder}: {WEIGHTS} does not fit {MANIFEST}: {name} is {found}, not {tuple(wanted.shape)}"
             )
     return weights
+
+
+def _renamed(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Return weights by the names that the network has for them, also those of an older version's file."""
+    known = network.state_dict()
+
+    def name_now(name: str) -> str:
+        for old, new in RENAMED_WEIGHTS.items():
+            if name.startswith(old) and name not in known:
+                return new + name.removeprefix(old)
+        return name
+
+    return {name_now(name): value for name, value in weights.items()}
 
 
 def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
@@ -129,7 +144,7 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
 
 def config_from(cls: type[Any], values: Mapping[str, Any], path: Path) -> Any:
     """Return a settings dataclass from JSON's types; an unknown field is a `UserError` that names the file."""
-    values = {RENAMED.get(key, key): value for key, value in values.items()}
+    values = {RENAMED.get(key, key): RENAMED_VALUES.get(str(value), value) for key, value in values.items()}
     known = {field.name for field in dataclasses.fields(cls)}
     if strangers := set(values) - known:
         raise UserError(f"{path}: settings that this version does not know: {', '.join(sorted(strangers))}")
@@ -159,9 +174,9 @@ def load_learner(folder: Path, learner: Learner, updates: int) -> None:
     for name, value in tensors.items():
         part, rest = name.split(".", 1)
         parts[part][rest] = value
-    learner.online.load_state_dict(parts["online"])
+    learner.online.load_state_dict(_renamed(parts["online"], learner.online))
     if learner.target is not learner.online:
-        learner.target.load_state_dict(parts["target"])
+        learner.target.load_state_dict(_renamed(parts["target"], learner.target))
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in parts["optimizer"].items():
         index, key = name.split(".", 1)
@@ -188,7 +203,7 @@ def saved_counters(folder: Path) -> Iterator[dict[str, Any]]:
     """Hand out the counters that `save_state` wrote; what then does not fit is a `UserError` that names the folder."""
     if not (folder / COUNTERS).exists():
         raise UserError(f"{folder}: no saved state here; only a run stopped by Ctrl-C can be resumed")
-    counters = read_json(folder / COUNTERS)
+    counters = {RENAMED.get(key, key): value for key, value in read_json(folder / COUNTERS).items()}
     try:
         yield counters
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:

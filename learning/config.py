@@ -1,18 +1,31 @@
-"""The settings that every recipe shares; an agent's config extends this and gives the values."""
+"""The settings that every recipe shares, the schedules they describe, and the random streams of a seed.
+
+An agent's config extends one of these classes and gives the values.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+import numpy as np
+import torch
+
 from common.errors import UserError
 from common.settings import Between, Needs
-from learning.schedules import linear
 
 Steps = Annotated[int, Between(1, 10**11)]
 Units = tuple[Annotated[int, Between(1, 8192)], ...]
 IMPALA = Needs("encoder", "impala")
 PRIORITIZED = Needs("prioritized", True)
+
+
+"""Values that change over a run."""
+
+
+def linear(start: float, end: float, duration: float, now: float) -> float:
+    """Return the value on the line from ``start`` to ``end``, which it reaches after ``duration`` and keeps."""
+    return start + (end - start) * min(max(now / duration, 0.0), 1.0)
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,10 @@ class LearnerConfig:
     def epsilon(self, steps: int) -> float:
         """Return the share of random actions so many agent steps after learning began."""
         return linear(self.epsilon_start, self.epsilon_final, self.epsilon_steps, steps)
+
+    def learning_rate_at(self, steps: int) -> float:
+        """Return the optimiser's step size after so many agent steps."""
+        return linear(self.learning_rate, self.final_learning_rate, self.total_timesteps, steps)
 
     def notes(self) -> list[str]:
         """Return what a person should know about these settings before they are used."""
@@ -199,3 +216,38 @@ class RolloutConfig(LearnerConfig):
     """Times that each transition is learnt from."""
     q_lambda: Annotated[float, Between(0.0, 1.0)] = 0.65
     """Weight of the return that came over the value expected: 0 looks one step ahead, 1 to the rollout's end."""
+
+
+# ------------------------------------------------------------------ random streams
+
+# Names of the streams; a new one is appended, so that old runs stay reproducible.
+STREAMS = ("network", "exploration", "replay", "episodes", "evaluation", "noise")
+
+
+def _sequence(seed: int, stream: str, *more: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence([seed, STREAMS.index(stream), *more])
+
+
+def numpy_generator(seed: int, stream: str) -> np.random.Generator:
+    """Return the NumPy generator of a stream."""
+    return np.random.default_rng(_sequence(seed, stream))
+
+
+def torch_generator(seed: int, stream: str) -> torch.Generator:
+    """Return the torch generator (on the CPU) of a stream."""
+    generator = torch.Generator()
+    generator.manual_seed(torch_seed(seed, stream))
+    return generator
+
+
+def torch_seed(seed: int, stream: str) -> int:
+    """Return the seed of a torch generator of a stream, 63 bits."""
+    return int(_sequence(seed, stream).generate_state(1, np.uint64)[0]) >> 1
+
+
+def episode_seed(seed: int, stream: str, env: int, episode: int) -> int:
+    """Return the seed of environment ``env``'s ``episode``-th episode, 32 bits.
+
+    A running episode is this seed and its actions: that is all a checkpoint keeps of it.
+    """
+    return int(_sequence(seed, stream, env, episode).generate_state(1)[0])

@@ -1,8 +1,9 @@
-"""From an observation to features: vectors are scaled, stacks of frames go through convolutions."""
+"""Encoders: from stacks of frames to features, by the convolutions of DQN or the residual blocks of IMPALA."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
+from torch.nn import functional
 
 from common.errors import UserError
 
@@ -26,28 +28,11 @@ CONVOLUTIONS: dict[str, tuple[Conv, ...]] = {
     # Mnih et al. 2015, doi:10.1038/nature14236, "Methods"
     "nature": (Conv(32, 8, 4), Conv(64, 4, 2), Conv(64, 3, 1)),
     # Mnih et al. 2013, arXiv:1312.5602: a third of nature's work
-    "workshop": (Conv(16, 8, 4), Conv(32, 4, 2)),
+    "mnih2013": (Conv(16, 8, 4), Conv(32, 4, 2)),
     # for 42 x 42 frames on a CPU: a tenth of nature's work on 84 x 84
     "small": (Conv(16, 6, 3), Conv(32, 3, 2)),
 }
 ENCODERS = ("mlp", *CONVOLUTIONS)
-
-
-class Scale(nn.Module):
-    """Bring observations to about [-1, 1] by the bounds of their space; unbounded entries stay as they are."""
-
-    factor: Tensor
-
-    def __init__(self, space: spaces.Box) -> None:
-        super().__init__()
-        bound = np.maximum(np.abs(space.low), np.abs(space.high)).astype(np.float64)
-        usable = np.isfinite(bound) & (bound > 0) & (bound < 1e6)  # 3e38 means "no bound" in Gymnasium
-        factor = np.where(usable, 1.0 / np.where(usable, bound, 1.0), 1.0)
-        self.register_buffer("factor", torch.as_tensor(factor, dtype=torch.float32))
-
-    def forward(self, obs: Tensor) -> Tensor:
-        """Return the scaled observation as float32, same shape."""
-        return obs.float() * self.factor
 
 
 class Convolutions(nn.Module):
@@ -81,3 +66,138 @@ class Convolutions(nn.Module):
             frames = layer(frames)
             frames = torch.relu_(frames if norm is None else norm(frames))
         return frames.flatten(1)
+
+
+CHANNELS = (16, 32, 32)  # of the three blocks at width 1: Espeholt et al. 2018, arXiv:1802.01561, figure 3, right
+
+
+class Residual(nn.Module):
+    """Frames (B, C, H, W) -> frames + f(frames), f: ReLU, 3 x 3 convolution, ReLU, 3 x 3 convolution."""
+
+    def __init__(self, channels: int, spectral_norm: bool = False, layer_norm: bool = False) -> None:
+        super().__init__()
+        convolution = SpectralConv2d if spectral_norm else nn.Conv2d
+        self.first = _normalised(convolution(channels, channels, 3, padding=1), layer_norm)
+        self.second = _normalised(convolution(channels, channels, 3, padding=1), layer_norm)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return the sum, same shape."""
+        change = self.first(torch.relu(frames))
+        change = self.second(torch.relu_(change))
+        return change.add_(frames)  # type: ignore[no-any-return]
+
+
+class Impala(nn.Module):
+    """Frames (B, stack, height, width) uint8 -> features (B, D). Espeholt et al. 2018, arXiv:1802.01561.
+
+    Three blocks: convolution, max pooling that halves the side (rounded up), two `Residual`. ``width`` multiplies
+    the channels. ``pool`` > 0 pools the result to ``pool`` x ``pool`` by its maxima, whatever the frames' size.
+    ``spectral_norm`` divides the residual convolutions, not each block's first one, by their largest singular
+    value. Width 2, pool 6 and spectral norm: BTR, Clark et al. 2024, arXiv:2411.03820. ``layer_norm`` normalises
+    each convolution's output over channels, height and width, with a scale and a shift for each channel.
+    """
+
+    def __init__(
+        self, space: spaces.Box, width: int = 1, pool: int = 0, spectral_norm: bool = False, layer_norm: bool = False
+    ) -> None:
+        super().__init__()
+        if len(space.shape) != 3 or space.dtype != np.uint8:
+            raise UserError(f"a convolutional --encoder needs frames; observations here have shape {space.shape}")
+        channels, *sides = space.shape
+        blocks = []
+        for filters in [width * count for count in CHANNELS]:
+            first = _normalised(nn.Conv2d(channels, filters, 3, padding=1), layer_norm)
+            residuals = [Residual(filters, spectral_norm, layer_norm) for _ in range(2)]
+            blocks.append(nn.Sequential(first, nn.MaxPool2d(3, stride=2, padding=1), *residuals))
+            sides = [(side + 1) // 2 for side in sides]
+            channels = filters
+        self.blocks = nn.Sequential(*blocks)
+        self.pool = pool
+        self.features = channels * math.prod((pool, pool) if pool else sides)
+        # channels last: as in `encoders.Convolutions`
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Return the features of frames with values 0 to 255."""
+        frames = obs.float().mul_(1 / 255).contiguous(memory_format=torch.channels_last)
+        frames = torch.relu_(self.blocks(frames))
+        if self.pool:
+            frames = functional.adaptive_max_pool2d(frames, self.pool)
+        return frames.flatten(1)
+
+
+def _normalised(convolution: nn.Conv2d, layer_norm: bool) -> nn.Sequential:
+    """Return the convolution, followed by its normalisation where one is wanted."""
+    norms = [nn.GroupNorm(1, convolution.out_channels)] if layer_norm else []
+    return nn.Sequential(convolution, *norms)
+
+
+SQUARINGS = 10  # 2^10 = 1024 power iterations at the start
+
+
+class SpectralConv2d(nn.Conv2d):
+    """A convolution with the weight W / sigma, sigma = u^T W v. Miyato et al. 2018, arXiv:1802.05957, algorithm 1.
+
+    W is the weight as a matrix (out, in * k * k); u (out,) and v (in * k * k,) follow its first singular vectors
+    by one power iteration a forward. They move only where the weight can learn, with gradients enabled: acting,
+    evaluating and the target network leave them alone, unlike torch's own spectral normalisation, which also
+    takes its start from the global generator. Call `start` once the weights are drawn.
+    """
+
+    u: Tensor
+    v: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, padding: int = 0) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, padding=padding)
+        matrix = self.weight.detach().flatten(1)
+        # until `start`, from a fixed direction: rough, but a number
+        self.register_buffer("u", matrix.new_ones(out_channels))
+        self.register_buffer("v", matrix.new_ones(matrix.shape[1]))
+        self._set_vectors(matrix, self.u)
+
+    @torch.no_grad()
+    def start(self, generator: torch.Generator) -> None:
+        """Point u and v at the first singular vectors of the weights as they are, from u ~ N(0, 1).
+
+        Fifteen iterations, as torch does, leave sigma up to a tenth too small: a random matrix's largest singular
+        values lie close together. Squaring W W^T again and again makes a thousand for the price of ten.
+        """
+        matrix = self.weight.flatten(1)  # (out, in * k * k)
+        power = matrix @ matrix.T  # (out, out)
+        for _ in range(SQUARINGS):
+            power = power / power.norm()  # before it overflows
+            power = power @ power
+        drawn = torch.randn(self.out_channels, generator=generator, device=generator.device)
+        self._set_vectors(matrix, power @ drawn.to(power))
+
+    def normalised_weight(self) -> Tensor:
+        """Return weight / sigma, (out, in, k, k), after one power iteration where the weight can learn.
+
+        The gradient runs through W in both places, u and v are constants in it.
+        """
+        matrix = self.weight.flatten(1)  # (out, in * k * k)
+        u, v = self.u, self.v
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            # fresh tensors for the graph: the next forward, before this one's backward, overwrites the buffers
+            u, v = self._set_vectors(matrix.detach(), u)
+        return self.weight / torch.dot(u, matrix @ v)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the convolution of (B, in, H, W) with the normalised weight; the bias stays as it is."""
+        return self._conv_forward(input, self.normalised_weight(), self.bias)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def _set_vectors(self, matrix: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Advance u by one power iteration, keep it and its v, and return them."""
+        v = functional.normalize(matrix.T @ u, dim=0)
+        u = functional.normalize(matrix @ v, dim=0)
+        self.u.copy_(u)
+        self.v.copy_(v)
+        return u, v
+
+
+def start_power_iterations(network: nn.Module, generator: torch.Generator) -> None:
+    """Start every spectrally normalised convolution inside; call it after the weights are drawn."""
+    for module in network.modules():
+        if isinstance(module, SpectralConv2d):
+            module.start(generator)

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 import envs
-from learning.seeding import episode_seed
+from learning.config import episode_seed
 
 RESET = -1  # among the actions of a chain of episodes: here a new one began
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import envs
+from learning.config import episode_seed, numpy_generator
 from learning.policy import Policy
-from learning.seeding import episode_seed, numpy_generator
 
 EVALUATION_SEED = 2015  # all agents are judged in the same worlds, whatever seed they were trained with
 MOST_LANES = 100

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,9 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from learning.encoders import Convolutions
 from learning.heads import QOutput
-from learning.networks import QNetwork
+from learning.networks import InspectableLayer
 
 Array = NDArray[np.float64]
 
@@ -78,6 +76,15 @@ class Reader(Protocol):
 
 
 @runtime_checkable
+class Inspectable(Protocol):
+    """A network that lists its own layers."""
+
+    def inspectable_layers(self) -> list[InspectableLayer]:
+        """Return the layers whose activations can be shown, from the input on."""
+        ...
+
+
+@runtime_checkable
 class Readable(Protocol):
     """A player with a network that can be read."""
 
@@ -94,10 +101,6 @@ def reader_of(policy: object) -> Reader | None:
     if isinstance(layers, list) and layers and all(isinstance(layer, DenseLayer) for layer in layers):
         return NetworkReader(DenseNetwork(layers))
     return None
-
-
-def _same(x: Tensor) -> Tensor:
-    return x
 
 
 @runtime_checkable
@@ -121,7 +124,7 @@ class DenseLayer(Protocol):
 
 
 FUNCTIONS: dict[str | None, Callable[[Tensor], Tensor]] = {
-    None: _same, "relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
+    None: lambda x: x, "relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
 }  # fmt: skip
 
 
@@ -140,6 +143,11 @@ class DenseNetwork(nn.Module):
             x = function(layer(x))
         return QOutput(x)
 
+    def inspectable_layers(self) -> list[InspectableLayer]:
+        """Return all layers but the last, whose outputs are the expectations."""
+        functions = list(zip(self.layers, self.functions, strict=True))[:-1]
+        return [InspectableLayer(f"hidden {number}", *both) for number, both in enumerate(functions, 1)]
+
 
 def _linear(layer: DenseLayer) -> nn.Linear:
     outputs, inputs = layer.weight.shape
@@ -149,26 +157,6 @@ def _linear(layer: DenseLayer) -> nn.Linear:
     )
     linear.load_state_dict({"weight": torch.from_numpy(layer.weight), "bias": torch.from_numpy(layer.bias)})
     return linear
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A layer: whose output is listened to, and what the network makes of it afterwards."""
-
-    name: str
-    module: nn.Module
-    rectify: Callable[[Tensor], Tensor] = _same
-    normalise: Callable[[Tensor], Tensor] = _same  # before that, where no module does it
-
-    def excitation(self, output: Tensor) -> Tensor:
-        """Return what goes into the rectifier, (B, D) or (B, C, H, W); of quantile fractions (B, N, D) the mean."""
-        x = self.normalise(output)
-        return x.mean(1) if x.dim() == 3 else x
-
-    def activation(self, output: Tensor) -> Tensor:
-        """Return what comes out of it, likewise."""
-        x = self.rectify(self.normalise(output))
-        return x.mean(1) if x.dim() == 3 else x
 
 
 class NetworkReader:
@@ -209,14 +197,14 @@ class NetworkReader:
         layer = self._layer(neuron)
         return self._gradient(obs, lambda said, heard: _unit(layer, heard, neuron)[0], [layer])
 
-    def _layer(self, neuron: Neuron) -> _Layer:
+    def _layer(self, neuron: Neuron) -> InspectableLayer:
         return {layer.name: layer for layer in self._layers}[neuron.layer]
 
     def _tensor(self, obs: NDArray[Any]) -> Tensor:
         return torch.as_tensor(obs).to(next(self.network.parameters()).device)
 
     def _gradient(
-        self, obs: NDArray[Any], of: Callable[[QOutput, dict[str, Tensor]], Tensor], layers: Sequence[_Layer] = ()
+        self, obs: NDArray[Any], of: Callable[[QOutput, dict[str, Tensor]], Tensor], layers: Sequence[InspectableLayer] = ()
     ) -> tuple[float, Array]:
         x = self._tensor(np.asarray(obs, np.float32)).requires_grad_()
         # parameters that can't learn: else spectral normalisation would move its vectors, which belong to the learner
@@ -239,47 +227,12 @@ def distribution(said: QOutput) -> Distribution | None:
     return Distribution(_numpy(returns), _numpy(functional.softmax(said.logits[0].double(), -1)))
 
 
-def layers_of(network: nn.Module) -> list[_Layer]:
-    """Return the layers whose activations can be seen, from the input on; the expectations themselves are none."""
-    from learning.stream import StreamNetwork  # here: it imports policies, which import this file
-
-    if isinstance(network, QNetwork):
-        return list(_q_layers(network))
-    if isinstance(network, StreamNetwork):
-        both = (("convolution", network.convolutions), ("hidden", network.dense))
-        return [
-            _Layer(f"{name} {number}", module, functional.leaky_relu, _even)
-            for name, modules in both
-            for number, module in enumerate(modules, 1)
-        ]
-    if isinstance(network, DenseNetwork):
-        functions = list(zip(network.layers, network.functions, strict=True))[:-1]
-        return [_Layer(f"hidden {number}", *both) for number, both in enumerate(functions, 1)]
+def layers_of(network: nn.Module) -> list[InspectableLayer]:
+    """Return the layers that a network says can be inspected; of an unknown one, those with weights."""
+    if isinstance(network, Inspectable):
+        return network.inspectable_layers()
     weighted = (nn.Linear, nn.Conv2d)
-    return [_Layer(name, module) for name, module in network.named_modules() if isinstance(module, weighted)]
-
-
-def _even(x: Tensor) -> Tensor:
-    """Return what `learning.stream` normalises, before its rectifier."""
-    return functional.layer_norm(x, x.shape[1:])
-
-
-def _q_layers(network: QNetwork) -> Iterator[_Layer]:
-    encoder, head = network.convolutions, network.head
-    if isinstance(encoder, Convolutions):
-        yield from _rectified("convolution", encoder.layers, encoder.norms)
-    elif encoder is not None:
-        yield from _rectified("block", encoder.blocks, [])
-    yield from _rectified("hidden", network.layers, network.norms)
-    yield from _rectified("advantage" if head.apart else "head", head.layers, head.norms)
-    if head.apart:
-        yield from _rectified("value", head.value_layers, head.value_norms)
-
-
-def _rectified(name: str, modules: Iterable[nn.Module], norms: Iterable[nn.Module]) -> Iterator[_Layer]:
-    """Yield layers with a ReLU after each; with norms, it comes after these."""
-    for number, module in enumerate(list(norms) or modules, 1):
-        yield _Layer(f"{name} {number}", module, torch.relu)
+    return [InspectableLayer(name, module) for name, module in network.named_modules() if isinstance(module, weighted)]
 
 
 def _first_weighted(network: nn.Module) -> nn.Module:
@@ -291,11 +244,11 @@ def _first_weighted(network: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _listening(layers: Iterable[_Layer]) -> Iterator[dict[str, Tensor]]:
+def _listening(layers: Iterable[InspectableLayer]) -> Iterator[dict[str, Tensor]]:
     """Keep the outputs of layers while the network runs, by name."""
     heard: dict[str, Tensor] = {}
 
-    def listen(layer: _Layer) -> Callable[[nn.Module, Any, Tensor], None]:
+    def listen(layer: InspectableLayer) -> Callable[[nn.Module, Any, Tensor], None]:
         def keep(module: nn.Module, given: Any, output: Tensor) -> None:
             heard[layer.name] = output.clone()  # what follows rectifies in place
 
@@ -309,7 +262,7 @@ def _listening(layers: Iterable[_Layer]) -> Iterator[dict[str, Tensor]]:
             hook.remove()
 
 
-def _unit(layer: _Layer, heard: dict[str, Tensor], neuron: Neuron) -> Tensor:
+def _unit(layer: InspectableLayer, heard: dict[str, Tensor], neuron: Neuron) -> Tensor:
     """Return the excitation of a neuron, (B,); of a filter its largest."""
     x = layer.excitation(heard[layer.name])[:, neuron.unit]
     return x.amax((1, 2)) if x.dim() == 3 else x

@@ -1,7 +1,10 @@
-"""The learner: the one place where a loss becomes a step of the network."""
+"""The learner: the one place where a loss becomes a step of the network; and the agent, which feeds it transitions."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,13 +13,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from learning.config import LearnerConfig
-from learning.layers import Drawing, NoisyLinear, drawing
-from learning.optimizers import make_optimizer
+from learning.config import LearnerConfig, torch_generator, torch_seed
+from learning.episodes import Step
+from learning.networks import NoisyLinear, StochasticLayer, epsilon_greedy, sampling_noise
 from learning.policy import NetworkPolicy, player
-from learning.recipe import Recipe
+from learning.recipe import Experience, Recipe
 from learning.replay import Batch
-from learning.seeding import torch_generator, torch_seed
 
 
 class Update(NamedTuple):
@@ -24,7 +26,7 @@ class Update(NamedTuple):
 
     loss: Tensor  # ()
     q_values: Tensor  # () mean expectation of the actions taken
-    priority: Tensor  # (B,) how surprising each transition was
+    priority: Tensor  # (B,) |TD error| of each transition, or what a head has in its place
 
 
 class Learner:
@@ -49,7 +51,7 @@ class Learner:
         self.generator.manual_seed(torch_seed(seed, "noise"))
         self._noisy = [layer for layer in self.online.modules() if isinstance(layer, NoisyLinear)]
         both = [*self.online.modules(), *self.target.modules()]
-        self._drawing = list(dict.fromkeys(layer for layer in both if isinstance(layer, Drawing)))
+        self._stochastic = list(dict.fromkeys(layer for layer in both if isinstance(layer, StochasticLayer)))
         self.parameters = list(self.online.parameters())
         self.optimizer = make_optimizer(self.online, config)
         self.updates = 0
@@ -62,16 +64,18 @@ class Learner:
         """Return the online network as a player; it keeps learning while it plays."""
         return player(self.recipe.name, self.config, env_id, self.online, self.num_actions)
 
-    def explore(self, policy: NetworkPolicy, obs: NDArray[Any]) -> NDArray[np.float64]:
-        """Return a player's expectations, (B, A), as they are in exploring: with noise, if there is any."""
-        with drawing(self._noisy, self.generator):
-            return policy.q_values(obs)
+    @torch.inference_mode()
+    def noisy_q_values(self, obs: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the expectations by which it explores, (B, ...) -> (B, A): noisy layers, if any, sample their noise."""
+        with sampling_noise(self._noisy, self.generator):
+            q_values = self.online(torch.from_numpy(obs).to(self.device)).q_values
+        return q_values.cpu().numpy().astype(np.float64)  # type: ignore[no-any-return]
 
     def update(self, batch: Batch, learning_rate: float) -> Update:
         """Learn from one batch; copies the target network when its period is over."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        with drawing(self._drawing, self.generator):
+        with sampling_noise(self._stochastic, self.generator):
             loss = self.recipe.loss(self.online, self.target, batch, self.config)
         assert loss.per_sample.shape == batch.weight.shape, "every transition has one loss and one importance weight"
         mean = (batch.weight * loss.per_sample).mean()
@@ -84,3 +88,180 @@ class Learner:
         if self.target_period and self.updates % self.target_period == 0:
             self.sync_target()
         return Update(mean.detach(), loss.q_values.mean(), loss.priority)
+
+
+class Agent:
+    """What the trainer and the window both drive: a learner, the experience it learns from, and the schedules.
+
+    Attributes:
+        steps: agent steps taken so far; the schedules go by them.
+        overrides: values of "epsilon" and "learning_rate" that a person has set in place of the schedules.
+        on_update: called with the report of each update.
+        watch: the time spent acting, learning and in the environment.
+    """
+
+    def __init__(
+        self, learner: Learner, experience: Experience, life_loss_cuts: bool, on_update: Callable[[Update], None]
+    ) -> None:
+        self.learner, self.experience, self.on_update = learner, experience, on_update
+        self.life_loss_cuts = life_loss_cuts
+        self.steps = 0
+        self.overrides: dict[str, float] = {}
+        self.watch = Stopwatch("acting", "environment", "learning")
+
+    @property
+    def epsilon(self) -> float:
+        """Probability of a random action now."""
+        if (override := self.overrides.get("epsilon")) is not None:
+            return override
+        return self.learner.config.epsilon(self.steps - self.experience.warm_up)
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's step size now."""
+        if (override := self.overrides.get("learning_rate")) is not None:
+            return override
+        return self.learner.config.learning_rate_at(self.steps)
+
+    def act(self, q_values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return epsilon-greedy actions, (N,), for expectations (N, A)."""
+        return epsilon_greedy(q_values.argmax(1), self.learner.num_actions, self.epsilon, rng)
+
+    def transition(
+        self, q_values: NDArray[np.float64], actions: NDArray[np.int64], receive: Callable[[], Step]
+    ) -> Step:
+        """Learn what is due, then store what the actions brought: every transition, in training and in the window.
+
+        Learning comes first: environments with threads of their own step meanwhile.
+
+        Args:
+            q_values: (N, A) by which the actions were chosen.
+            actions: (N,) taken.
+            receive: waits for what they brought, and returns it.
+        """
+        config = self.learner.config
+        with self.watch("learning"):
+            for batch in self.experience.batches(q_values):
+                update = self.learner.update(batch, self.learning_rate)
+                self.experience.updated(batch, update.priority)
+                self.on_update(update)
+        with self.watch("environment"):
+            step = receive()
+            cut = step.terminated | step.life_lost if self.life_loss_cuts else step.terminated
+            reward = np.clip(step.reward, -1.0, 1.0) if config.clip_rewards else step.reward
+            # truncation ends an episode and leaves its discount alone
+            self.experience.add(actions, reward, config.gamma * (1.0 - cut), step.obs)
+        self.steps += len(actions)
+        return step
+
+
+# ------------------------------------------------------------------ optimisers
+
+class CentredRMSProp(torch.optim.Optimizer):
+    """RMSProp that divides by the gradients' running standard deviation, as DeepMind's DQN did.
+
+    step = lr * g / sqrt(mean(g^2) - mean(g)^2 + eps). torch's own adds eps after the root, which is
+    another algorithm where gradients are small. Graves 2013, arXiv:1308.0850; Mnih et al. 2015.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, decay: float, eps: float) -> None:
+        super().__init__(parameters, {"lr": lr, "decay": decay, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Move all parameters that have a gradient."""
+        for group in self.param_groups:
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            gradients = [parameter.grad for parameter in moved]
+            for parameter in moved:
+                if not self.state[parameter]:
+                    self.state[parameter] = {
+                        "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)
+                    }  # fmt: skip
+            means = [self.state[parameter]["mean"] for parameter in moved]
+            squares = [self.state[parameter]["square"] for parameter in moved]
+            torch._foreach_lerp_(means, gradients, 1 - group["decay"])
+            torch._foreach_mul_(squares, group["decay"])
+            torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["decay"])
+            spread = torch._foreach_addcmul(squares, means, means, -1.0)
+            torch._foreach_add_(spread, group["eps"])
+            torch._foreach_sqrt_(spread)
+            torch._foreach_addcdiv_(moved, gradients, spread, -group["lr"])
+
+
+def make_optimizer(network: nn.Module, config: LearnerConfig) -> torch.optim.Optimizer:
+    """Return the optimiser that the settings name, over all parameters of the network."""
+    parameters: Any = list(network.parameters())
+    if config.optimizer == "rmsprop":
+        return CentredRMSProp(parameters, config.learning_rate, config.rmsprop_decay, config.optimizer_epsilon)
+    if config.optimizer == "radam":
+        return torch.optim.RAdam(parameters, config.learning_rate, eps=config.optimizer_epsilon)
+    fused = parameters[0].device.type != "mps"  # one kernel instead of a dozen: 6 times faster on a CPU
+    return torch.optim.Adam(parameters, config.learning_rate, eps=config.optimizer_epsilon, fused=fused)
+
+
+# ------------------------------------------------------------------ what is measured on the way
+
+class Stopwatch:
+    """Adds up the seconds spent in named parts of a loop."""
+
+    def __init__(self, *parts: str) -> None:
+        self.seconds = dict.fromkeys(parts, 0.0)
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Count the time of a ``with`` block to a part."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] += time.perf_counter() - began
+
+    def shares(self) -> dict[str, float]:
+        """Return each part's share of all time counted; zeros before there is any."""
+        total = sum(self.seconds.values()) or 1.0
+        return {part: seconds / total for part, seconds in self.seconds.items()}
+
+
+class NonFiniteLoss(NamedTuple):
+    """A loss that is NaN or infinite."""
+
+    loss: float
+    updates_ago: int  # 0: the last one
+
+
+class UpdateLog:
+    """What the updates since the last row of metrics reported.
+
+    It is read in one go and seldom, so that a GPU need not wait for each update.
+    """
+
+    def __init__(self) -> None:
+        self._updates: list[Update] = []
+
+    def add(self, update: Update) -> None:
+        """Keep one update's report."""
+        self._updates.append(update)
+
+    def non_finite(self) -> NonFiniteLoss | None:
+        """Return the first loss that is NaN or infinite; None if all are finite."""
+        if not self._updates:
+            return None
+        losses = torch.stack([update.loss for update in self._updates]).cpu()
+        bad = torch.nonzero(~torch.isfinite(losses)).flatten()
+        if not len(bad):
+            return None
+        return NonFiniteLoss(losses[bad[0]].item(), len(losses) - 1 - int(bad[0]))
+
+    def read(self) -> tuple[float | None, float | None]:
+        """Return mean loss and mean Q value, and forget them; None where nothing was learnt."""
+        if not self._updates:
+            return None, None
+        losses = torch.stack([update.loss for update in self._updates]).cpu()
+        q_values = torch.stack([update.q_values for update in self._updates])
+        self.clear()
+        return losses.mean().item(), q_values.mean().item()
+
+    def clear(self) -> None:
+        """Forget them."""
+        self._updates.clear()

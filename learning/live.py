@@ -1,6 +1,6 @@
 """Looking on while a run trains, from another process: the folder ``live/`` through which both sides talk.
 
-``running.json``  which process trains (`common.claim`); gone when it ends
+``running.json``  which process trains (`common.lock`); gone when it ends
 ``watcher.json``  touched every second by whoever looks on
 ``manifest.json``, ``network.safetensors``  the newest weights, as in ``agent/``; written only while somebody looks on
 ``wishes.jsonl``  appended to by those who look on, a line a wish: ``{"time": 1763900000.5, "name": "epsilon",
@@ -19,14 +19,14 @@ from typing import Any, NamedTuple, Protocol
 
 import psutil
 
-from common import claim
+from common import lock
 from common.errors import UserError, nearest
 from common.settings import Between, ranges
 from learning.checkpoint import MANIFEST, WEIGHTS
 from learning.config import LearnerConfig
 from learning.evaluate import EpisodeResult
 
-WATCHER, WISHES = "watcher.json", "wishes.jsonl"
+WATCHER, REQUESTS = "watcher.json", "wishes.jsonl"
 EPSILON, LEARNING_RATE, LEARNING = "epsilon", "learning_rate", "learning"
 LOOK_SECONDS = 1.0  # between two looks at whether somebody is there
 GRACE_SECONDS = 5.0  # after the last sign of life: a watcher may hang for a moment
@@ -70,7 +70,7 @@ class Event(NamedTuple):
         return f"{self.name} {now} (the {self.source}'s wish)"
 
 
-class Wishes:
+class ControlRequests:
     """What those who look on want in place of the schedules, as far as it can be had.
 
     ``epsilon`` and ``learning_rate`` are numbers within the ranges of the settings. ``learning`` false makes steps of
@@ -83,14 +83,10 @@ class Wishes:
         self.position = 0  # bytes of the file read so far
 
     @property
-    def epsilon(self) -> float | None:
-        """Share of random actions; None: the schedule's."""
-        return self.in_force.get(EPSILON)
-
-    @property
-    def learning_rate(self) -> float | None:
-        """The optimiser's step size; None: the schedule's."""
-        return self.in_force.get(LEARNING_RATE) if self.in_force.get(LEARNING, True) else 0.0
+    def overrides(self) -> dict[str, float]:
+        """Return the values that take the place of the schedules, by name."""
+        values = {name: float(value) for name, value in self.in_force.items() if name != LEARNING}
+        return values if self.in_force.get(LEARNING, True) else {**values, LEARNING_RATE: 0.0}
 
     def read(self, path: Path) -> list[Event]:
         """Put new lines in force and return what became of them; of several for one name the last one counts."""
@@ -172,7 +168,7 @@ def refusal(name: str, value: Any, allowed: Mapping[str, Between]) -> str:
     return "" if fits else f"{name} {str(value)[:40]} is out of range; allowed: {allowed[name]}"
 
 
-class Broadcast:
+class WeightPublisher:
     """The trainer's side: looks once a second whether somebody watches, and only then publishes.
 
     A publication that took s seconds is followed by none for s / `COST_SHARE` seconds, so that attaching costs no
@@ -236,18 +232,18 @@ class Broadcast:
 
 
 @contextmanager
-def on_air(live: Path, publish: Callable[[Path], None]) -> Iterator[Broadcast]:
+def live_session(live: Path, publish: Callable[[Path], None]) -> Iterator[WeightPublisher]:
     """Hold a run while it trains, so that nobody else trains it, and clear up in ``live/`` afterwards.
 
     Raises:
         UserError: another process trains this run.
     """
-    with claim.claimed(live):
-        broadcast = Broadcast(live, publish)
+    with lock.claimed(live):
+        publisher = WeightPublisher(live, publish)
         try:
-            yield broadcast
+            yield publisher
         finally:
-            broadcast.close()
+            publisher.close()
     tidy(live)
 
 
@@ -257,7 +253,7 @@ def on_air(live: Path, publish: Callable[[Path], None]) -> Iterator[Broadcast]:
 def trains_now(live: Path) -> bool:
     """Return whether a process trains this run, on this machine."""
     try:
-        return bool(claim.living(live / claim.FILE))
+        return bool(lock.living(live / lock.FILE))
     except (UserError, psutil.Error, ValueError, TypeError):
         return False
 
@@ -275,11 +271,11 @@ def leave(live: Path) -> None:
     tidy(live)
 
 
-def append_wish(live: Path, name: str, value: Value, source: str = "window") -> None:
+def append_request(live: Path, name: str, value: Value, source: str = "window") -> None:
     """Write a wish down for the trainer; `OSError` where that can't be done."""
     line = json.dumps({"time": round(time.time(), 3), "name": name, "value": value, "source": source})
     # one write at the end of the file, whoever else writes; the first line end closes what another left unfinished
-    file = os.open(live / WISHES, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    file = os.open(live / REQUESTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(file, f"\n{line}\n".encode())
     finally:

@@ -17,11 +17,11 @@ Network = Callable[[Tensor], QOutput]
 
 
 class Loss(NamedTuple):
-    """What a loss returns; the learner alone weights it, averages it and goes backward."""
+    """What a loss returns; the learner alone weights it, averages it and computes gradients."""
 
     per_sample: Tensor  # (B,)
-    priority: Tensor  # (B,) how surprising each transition was, >= 0, no gradient
-    q_values: Tensor  # (B,) what the network expected of the actions taken, no gradient
+    priority: Tensor  # (B,) |TD error|, or a distribution's divergence, >= 0, no gradient
+    q_values: Tensor  # (B,) the predicted expectation of the actions taken, no gradient
 
 
 def td_loss(online: Network, target: Network, batch: Batch, config: FamilyConfig) -> Loss:
@@ -29,21 +29,21 @@ def td_loss(online: Network, target: Network, batch: Batch, config: FamilyConfig
 
     The next action is the target network's best (Mnih et al. 2015), with ``double`` the online network's best
     (van Hasselt et al. 2015, arXiv:1509.06461), with ``munchausen`` a softmax of the same expectations; the target
-    network judges it in any case. The head says what is compared: expectations or distributions.
+    network evaluates it in any case. The head says what is compared: expectations or distributions.
     """
     head = HEADS[config.head]
-    said = online(batch.obs)
+    prediction = online(batch.obs)
     with torch.no_grad():
-        judged = target(batch.next_obs)
-        chooser = (online(batch.next_obs) if config.double else judged).q_values
-        policy = soft(chooser, config.munchausen_temperature) if config.munchausen else greedy(chooser)
+        next_q = target(batch.next_obs)
+        selecting = (online(batch.next_obs) if config.double else next_q).q_values
+        policy = soft(selecting, config.munchausen_temperature) if config.munchausen else greedy(selecting)
         reward = batch.reward
         if config.munchausen:
-            taken = said if config.munchausen_network == "online" else target(batch.obs)
-            reward = reward + munchausen_bonus(taken.q_values, batch.action, config)
-        goal = head.backup(judged, policy, reward, batch.discount, config)
-    per_sample, priority = head.regress(said, batch.action, goal, config)
-    return Loss(per_sample, priority, select(said.q_values, batch.action).detach())
+            current = prediction if config.munchausen_network == "online" else target(batch.obs)
+            reward = reward + munchausen_bonus(current.q_values, batch.action, config)
+        td_target = head.td_target(next_q, policy, reward, batch.discount, config)
+    per_sample, priority = head.loss(prediction, batch.action, td_target, config)
+    return Loss(per_sample, priority, select(prediction.q_values, batch.action).detach())
 
 
 def munchausen_bonus(q_values: Tensor, action: Tensor, config: FamilyConfig) -> Tensor:
@@ -52,5 +52,5 @@ def munchausen_bonus(q_values: Tensor, action: Tensor, config: FamilyConfig) -> 
     With n-step returns the first action alone gets it, as in BTR, arXiv:2411.03820.
     """
     log_probability = functional.log_softmax(q_values / config.munchausen_temperature, dim=1)
-    surprise = config.munchausen_temperature * select(log_probability, action)
-    return config.munchausen_alpha * surprise.clamp(config.munchausen_floor, 0.0)
+    bonus = config.munchausen_temperature * select(log_probability, action)
+    return config.munchausen_alpha * bonus.clamp(config.munchausen_floor, 0.0)

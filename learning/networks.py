@@ -1,38 +1,240 @@
-"""Networks whose output is an expectation: from an observation to the expected return of each action."""
+"""Networks whose output is an expectation: from an observation to the expected return of each action.
+
+Read from `QNetwork`, at the end, backwards: it is made of the layers before it.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from gymnasium import spaces
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from learning.config import LearnerConfig
-from learning.encoders import CONVOLUTIONS, Convolutions, Scale
-from learning.heads import Head, QOutput
-from learning.heads.expected import Expected
-from learning.impala import Impala
-from learning.layers import CosineEmbedding, Linear, Streams, dense, run_dense
-from learning.spectral import start_power_iterations
+from learning.encoders import CONVOLUTIONS, Convolutions, Impala, start_power_iterations
+from learning.heads import Expected, Head, QOutput
 
 ACTING_FRACTIONS = 32  # quantile fractions whose mean is the expectation; K of Dabney et al. 2018
 HEAD_GAIN = 0.1  # of a normalised network's last layer: expectations begin near zero
+
+Linear = Callable[[int, int], nn.Module]
+"""Makes a fully connected layer of so many inputs and outputs."""
+
+
+class Scale(nn.Module):
+    """Bring observations to about [-1, 1] by the bounds of their space; unbounded entries stay as they are."""
+
+    factor: Tensor
+
+    def __init__(self, space: spaces.Box) -> None:
+        super().__init__()
+        bound = np.maximum(np.abs(space.low), np.abs(space.high)).astype(np.float64)
+        usable = np.isfinite(bound) & (bound > 0) & (bound < 1e6)  # 3e38 means "no bound" in Gymnasium
+        factor = np.where(usable, 1.0 / np.where(usable, bound, 1.0), 1.0)
+        self.register_buffer("factor", torch.as_tensor(factor, dtype=torch.float32))
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Return the scaled observation as float32, same shape."""
+        return obs.float() * self.factor
+
+
+class StochasticLayer(nn.Module):
+    """A layer that draws random numbers in each forward inside `sampling_noise`, and is deterministic outside."""
+
+    generator: torch.Generator | None = None
+
+
+@contextmanager
+def sampling_noise(layers: Iterable[StochasticLayer], generator: torch.Generator) -> Iterator[None]:
+    """Let layers draw from a generator, on their device, for a while."""
+    layers = list(layers)
+    for layer in layers:
+        layer.generator = generator
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.generator = None
+
+
+class NoisyLinear(StochasticLayer, nn.Linear):
+    """A fully connected layer whose weights are learnt with their own spread. Fortunato et al. 2017, arXiv:1706.10295.
+
+    The noise is factorised: weight (j, i) is mean + sigma * f(e_j) * f(e_i) with f(e) = sign(e) sqrt(|e|), so a
+    layer of p inputs and q outputs takes p + q normal numbers. As such a product never has to be multiplied out,
+    every row of a batch has noise of its own here: each environment explores by itself, and an update averages over
+    as many networks as it has transitions (the paper draws one network for a whole batch). Outside `sampling_noise` the
+    layer is its mean.
+
+    Args:
+        inputs: p.
+        outputs: q.
+        sigma: spread at the start, times sqrt(p).
+    """
+
+    def __init__(self, inputs: int, outputs: int, sigma: float = 0.5) -> None:
+        super().__init__(inputs, outputs)
+        self.weight_sigma = nn.Parameter(torch.full((outputs, inputs), sigma / math.sqrt(inputs)))
+        self.bias_sigma = nn.Parameter(torch.full((outputs,), sigma / math.sqrt(inputs)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs, (B, ..., q), of inputs (B, ..., p); what lies between shares its row's noise."""
+        mean = functional.linear(x, self.weight, self.bias)
+        if self.generator is None:
+            return mean
+        between = [1] * (x.dim() - 2)
+        noise_in = self._noise(x.shape[0], *between, self.in_features)
+        noise_out = self._noise(x.shape[0], *between, self.out_features)
+        return mean + noise_out * functional.linear(x * noise_in, self.weight_sigma, self.bias_sigma)
+
+    def _noise(self, *shape: int) -> Tensor:
+        normal = torch.randn(shape, generator=self.generator, device=self.weight.device)
+        return normal.sign() * normal.abs().sqrt()
+
+
+def dense(widths: Sequence[int], linear: Linear, layer_norm: bool) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """Return the layers between such widths, and for each the normalisation after it (or none)."""
+    layers = nn.ModuleList(linear(a, b) for a, b in itertools.pairwise(widths))
+    return layers, nn.ModuleList(nn.LayerNorm(width) for width in widths[1:] if layer_norm)
+
+
+def run_dense(layers: nn.ModuleList, norms: nn.ModuleList, x: Tensor) -> Tensor:
+    """Return what comes out of the last of such layers, a ReLU after each."""
+    for layer, norm in itertools.zip_longest(layers, norms):
+        x = layer(x)
+        x = torch.relu(x if norm is None else norm(x))
+    return x
+
+
+class DuelingHead(nn.Module):
+    """Features -> K outputs for each action; with ``dueling`` as the state's value plus advantages.
+
+    Dueling: value + advantage - mean(advantage), Wang et al. 2015, arXiv:1511.06581. Without hidden layers of their
+    own both streams read the same features, so one matrix makes both.
+
+    Args:
+        width: of the features.
+        num_actions: A.
+        outputs_per_action: K.
+        hidden: units of the hidden layers, of each stream.
+        dueling: value and advantages in separate streams.
+        linear: makes a fully connected layer.
+        layer_norm: normalise after each hidden layer.
+    """
+
+    def __init__(
+        self, width: int, num_actions: int, outputs_per_action: int, hidden: Sequence[int], dueling: bool,
+        linear: Linear = nn.Linear, layer_norm: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.outputs_per_action, self.dueling = outputs_per_action, dueling
+        widths = [width, *hidden]
+        self.layers, self.norms = dense(widths, linear, layer_norm)
+        separate = dueling and bool(hidden)
+        self.linear = linear(widths[-1], (num_actions + (dueling and not separate)) * outputs_per_action)
+        if separate:
+            self.value_layers, self.value_norms = dense(widths, linear, layer_norm)
+            self.value = linear(widths[-1], outputs_per_action)
+        self.separate = separate
+
+    @property
+    def last_layers(self) -> list[nn.Module]:
+        """The layers that nothing comes after."""
+        return [self.linear, self.value] if self.separate else [self.linear]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the outputs for each action, (..., A, K), for features (..., D)."""
+        out = self.linear(run_dense(self.layers, self.norms, features))
+        out = out.unflatten(-1, (-1, self.outputs_per_action))  # (..., A [+ 1], K)
+        if not self.dueling:
+            return out  # type: ignore[no-any-return]
+        if self.separate:
+            value = self.value(run_dense(self.value_layers, self.value_norms, features)).unsqueeze(-2)
+        else:
+            out, value = out[..., :-1, :], out[..., -1:, :]
+        return value + out - out.mean(-2, keepdim=True)  # type: ignore[no-any-return]
+
+
+class CosineEmbedding(StochasticLayer):
+    """Quantile fractions -> features, as many as the state has. Dabney et al. 2018, arXiv:1806.06923, equation 4.
+
+    Inside `sampling_noise` the fractions are drawn uniformly; outside they are the midpoints of equal parts (the paper
+    samples them then too: these make acting and evaluation deterministic).
+
+    Args:
+        width: D, of the features.
+        cosines: of each fraction that a linear layer combines.
+    """
+
+    def __init__(self, width: int, cosines: int = 64) -> None:
+        super().__init__()
+        self.linear = nn.Linear(cosines, width)
+        self.register_buffer("frequencies", math.pi * torch.arange(cosines, dtype=torch.float32), persistent=False)
+
+    frequencies: Tensor
+
+    def fractions(self, batch: int, drawn: int, fixed: int) -> Tensor:
+        """Return the fractions within (0, 1): (B, drawn) inside `sampling_noise`, (1, fixed) outside."""
+        device = self.frequencies.device
+        if self.generator is not None:
+            return torch.rand((batch, drawn), generator=self.generator, device=device)
+        return ((torch.arange(fixed, device=device) + 0.5) / fixed).unsqueeze(0)
+
+    def forward(self, fractions: Tensor) -> Tensor:
+        """Return the features, (B, N, D), of fractions (B, N)."""
+        return torch.relu(self.linear(torch.cos(fractions.unsqueeze(-1) * self.frequencies)))
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+@dataclass(frozen=True)
+class InspectableLayer:
+    """A layer whose activations can be shown: which module's output is recorded, and what the network makes of it."""
+
+    name: str
+    module: nn.Module
+    rectify: Callable[[Tensor], Tensor] = _same
+    normalise: Callable[[Tensor], Tensor] = _same  # before that, where no module does it
+
+    def excitation(self, output: Tensor) -> Tensor:
+        """Return what goes into the rectifier, (B, D) or (B, C, H, W); of quantile fractions (B, N, D) the mean."""
+        x = self.normalise(output)
+        return x.mean(1) if x.dim() == 3 else x
+
+    def activation(self, output: Tensor) -> Tensor:
+        """Return what comes out of it, likewise."""
+        x = self.rectify(self.normalise(output))
+        return x.mean(1) if x.dim() == 3 else x
+
+
+def rectified(name: str, modules: Iterable[nn.Module], norms: Iterable[nn.Module]) -> Iterator[InspectableLayer]:
+    """Yield layers with a ReLU after each; with norms, it comes after these."""
+    for number, module in enumerate(list(norms) or modules, 1):
+        yield InspectableLayer(f"{name} {number}", module, torch.relu)
 
 
 class QNetwork(nn.Module):
     """Observation -> encoder -> fully connected layers -> head: the expected returns of all actions.
 
-    Vectors are scaled and go straight to the fully connected layers; frames go through convolutions first. A head
-    that is asked about quantile fractions multiplies the features with those of the fractions.
+    Vectors are scaled and go straight to the fully connected layers; frames go through convolutions first. An implicit
+    head multiplies the features with an embedding of quantile fractions.
 
     Args:
         space: of one observation.
         num_actions: A.
         config: encoder, layers and normalisation.
         generator: of the first weights.
-        head: what the numbers of the last layer mean; one expectation an action by default.
+        head: what the outputs of the last layer mean; one expectation an action by default.
         linear: makes the fully connected layers.
     """
 
@@ -47,21 +249,21 @@ class QNetwork(nn.Module):
         width = self.convolutions.features if self.convolutions else int(np.prod(space.shape))
         widths = [width, *config.hidden]
         self.layers, self.norms = dense(widths, linear, config.layer_norm)
-        self.reading = head or Expected()
-        self.embedding = CosineEmbedding(widths[-1]) if self.reading.implicit else None
-        self.head = Streams(
-            widths[-1], num_actions, self.reading.numbers, config.head_hidden, config.dueling, linear, config.layer_norm
+        self.head = head or Expected()
+        self.embedding = CosineEmbedding(widths[-1]) if self.head.implicit else None
+        self.output = DuelingHead(
+            widths[-1], num_actions, self.head.outputs_per_action, config.head_hidden, config.dueling, linear, config.layer_norm
         )
         if config.layer_norm:
             initialise_normalised(self, generator)
-            for layer in self.head.last:
+            for layer in self.output.last_layers:
                 nn.init.orthogonal_(layer.weight, HEAD_GAIN, generator)  # type: ignore[arg-type]
         else:
             initialise(self, generator)
         start_power_iterations(self, generator)
 
     def features(self, obs: Tensor) -> Tensor:
-        """Return what the head sees of observations (B, ...): features (B, D)."""
+        """Return the features, (B, D), of observations (B, ...)."""
         encoded = self.scale(obs).flatten(1) if self.scale is not None else self.convolutions(obs)  # type: ignore[misc]
         return run_dense(self.layers, self.norms, encoded)
 
@@ -69,9 +271,23 @@ class QNetwork(nn.Module):
         """Return the expected returns of all actions, (B, A), for observations (B, ...)."""
         features, fractions = self.features(obs), None
         if self.embedding is not None:
-            fractions = self.embedding.fractions(len(obs), self.reading.samples, ACTING_FRACTIONS)
+            fractions = self.embedding.fractions(len(obs), self.head.num_fractions, ACTING_FRACTIONS)
             features = features.unsqueeze(1) * self.embedding(fractions)  # (B, N, D)
-        return self.reading(self.head(features), fractions)  # type: ignore[no-any-return]
+        return self.head(self.output(features), fractions)  # type: ignore[no-any-return]
+
+    def inspectable_layers(self) -> list[InspectableLayer]:
+        """Return the layers whose activations can be shown, from the input on; the expectations themselves are none."""
+        encoder, output = self.convolutions, self.output
+        layers: list[InspectableLayer] = []
+        if isinstance(encoder, Convolutions):
+            layers += rectified("convolution", encoder.layers, encoder.norms)
+        elif encoder is not None:
+            layers += rectified("block", encoder.blocks, [])
+        layers += rectified("hidden", self.layers, self.norms)
+        layers += rectified("advantage" if output.separate else "head", output.layers, output.norms)
+        if output.separate:
+            layers += rectified("value", output.value_layers, output.value_norms)
+        return layers
 
 
 def make_convolutions(name: str, space: spaces.Box, config: LearnerConfig) -> Convolutions | Impala:
@@ -113,5 +329,18 @@ def initialise_normalised(network: nn.Module, generator: torch.Generator) -> Non
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Return the number of trained numbers."""
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def epsilon_greedy(
+    best: NDArray[np.int64], num_actions: int, epsilon: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return the actions (B,) with each one replaced by a uniform action with probability ``epsilon``.
+
+    Draws the same number of random numbers whatever epsilon above 0 is, so that seeds stay comparable.
+    """
+    if epsilon <= 0:
+        return best
+    exploring = rng.random(len(best)) < epsilon
+    return np.where(exploring, rng.integers(0, num_actions, len(best)), best)

@@ -14,6 +14,7 @@ from torch import nn
 import envs
 from learning.config import FamilyConfig, LearnerConfig, ReplayConfig
 from learning.insight import NetworkReader
+from learning.networks import epsilon_greedy
 
 
 @runtime_checkable
@@ -37,17 +38,6 @@ class Policy(Protocol):
         ``rng`` is the only source of randomness.
         """
         ...
-
-
-def explore(greedy: NDArray[np.int64], num_actions: int, epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the actions (B,) with each one replaced by a uniform action with chance ``epsilon``.
-
-    Draws the same number of random numbers whatever epsilon above 0 is, so that seeds stay comparable.
-    """
-    if epsilon <= 0:
-        return greedy
-    exploring = rng.random(len(greedy)) < epsilon
-    return np.where(exploring, rng.integers(0, num_actions, len(greedy)), greedy)
 
 
 @dataclass(frozen=True)
@@ -129,11 +119,11 @@ class NetworkPolicy:
     def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return epsilon-greedy actions, (B, ...) -> (B,)."""
         best = self.network(torch.from_numpy(obs).to(self.device)).q_values.argmax(1)
-        return explore(best.cpu().numpy(), self.num_actions, epsilon, rng)
+        return epsilon_greedy(best.cpu().numpy(), self.num_actions, epsilon, rng)
 
     def choose(self, q_values: NDArray[np.float64], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return what `act` would, (B,), from expectations (B, A) that are known already."""
-        return explore(q_values.argmax(1), self.num_actions, epsilon, rng)
+        return epsilon_greedy(q_values.argmax(1), self.num_actions, epsilon, rng)
 
     def reader(self) -> NetworkReader:
         """Return what reads the network beyond its expectations."""

@@ -2,21 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from gymnasium import spaces
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from learning.config import LearnerConfig
-from learning.experience import Kind, Replayed
 from learning.losses import Loss, Network
-from learning.replay import Batch
+from learning.replay import Batch, ReplayExperience
 
-if TYPE_CHECKING:
-    from learning.learner import Learner
+
+class Experience(Protocol):
+    """What the learner learns from: takes every step of all environments and yields batches."""
+
+    warm_up: int
+    """Agent steps before the first batch; until then nothing is learnt and epsilon stays where it starts."""
+
+    def reset(self, obs: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:
+        """Take the first observations of new episodes, ``obs`` (N, ...), where ``mask`` (N,) holds."""
+
+    def batches(self, q_values: NDArray[np.float64]) -> Iterator[Batch]:
+        """Yield the batches that are due now, before the next step; ``q_values`` (N, A) are of the present obs."""
+
+    def updated(self, batch: Batch, priority: Tensor) -> None:
+        """Take the priority of each transition of a batch that was learnt from, (B,)."""
+
+    def add(self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]) -> None:
+        """Take one step of all environments, (N, ...) each; ``discount`` is gamma * (1 - terminated)."""
+
+    def save(self, folder: Path) -> None:
+        """Write everything that going on exactly needs."""
+
+    def load(self, folder: Path) -> None:
+        """Become what `save` wrote."""
+
+
+class ExperienceType(Protocol):
+    """A kind of experience, as a recipe names it."""
+
+    noun: str
+    """What a person calls it."""
+
+    def __call__(
+        self, config: Any, space: spaces.Box, stack: int, rng: np.random.Generator, device: str, storage: str | None,
+        value: Callable[[NDArray[Any]], NDArray[np.float64]],
+    ) -> Experience:  # fmt: skip
+        """Return an empty one.
+
+        Args:
+            config: the recipe's settings.
+            space: of one observation.
+            stack: frames that an observation is made of; 1: it is no stack.
+            rng: of what is drawn.
+            device: where batches are wanted.
+            storage: where observations lie; None: there too.
+            value: the network's expectation of the best action, (B, ...) -> (B,).
+        """
+
+    def bytes_needed(self, config: Any, space: spaces.Box, stack: int) -> int:
+        """Return the memory that it takes, bytes."""
+
+    def rehearsal(self, config: Any) -> LearnerConfig:
+        """Return the settings with which learning begins at once, in little memory."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +92,11 @@ class Recipe:
     presets: Mapping[str, Preset]
     network: Callable[[spaces.Box, int, Any, torch.Generator], nn.Module]
     loss: Callable[[Network, Network, Batch, Any], Loss]
-    experience: Kind = Replayed
+    experience: ExperienceType = ReplayExperience
     """What is learnt from: a replay, or rollouts."""
     switches: Mapping[str, Any] = field(default_factory=dict)
     """What it has that its ancestor lacks, in every preset."""
-    learner: type[Learner] | None = None
-    """What turns losses into steps; None: the ordinary learner."""
+    learner: Callable[..., Any] | None = None
+    """Makes what turns losses into steps, in place of `learning.learner.Learner`."""
     target_network: bool = True
     """A slower copy of the network judges what comes next; without one the loss gets the network itself."""

@@ -1,7 +1,10 @@
-"""The replay: what was lived, each observation stored once; of a stack of frames only the newest frame."""
+"""The replay: every transition, each observation stored once; of a stack of frames only the newest frame."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
-from learning.priorities import PRIORITY_BYTES, Priorities
+from common.files import load_arrays, read_json, save_arrays, write_json
+from learning.config import ReplayConfig, linear
+from learning.sum_tree import PRIORITY_BYTES, SumTree
 
 TORCH_TYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.float32): torch.float32}
 RECORD_BYTES = 8 + 4 + 4 + 1  # action, reward, discount and the mark beside each observation
@@ -119,7 +124,7 @@ class Replay:
         self.filled = 0  # slots in use in the longest ring
         self._base = np.arange(num_envs) * self.slots
         # exactly the transitions that can be sampled have a priority
-        self.priorities = None if priority_exponent is None else Priorities(len(self.acted), priority_exponent)
+        self.priorities = None if priority_exponent is None else SumTree(len(self.acted), priority_exponent)
         self._ones = torch.ones(0)
 
     @staticmethod
@@ -196,7 +201,7 @@ class Replay:
         return self._ones
 
     def _draw_by_priority(
-        self, priorities: Priorities, batch_size: int, rng: np.random.Generator, uniform_share: float
+        self, priorities: SumTree, batch_size: int, rng: np.random.Generator, uniform_share: float
     ) -> NDArray[np.int64]:
         """Return flat indices drawn by priority, some of them replaced by uniform draws."""
         flat = priorities.draw(batch_size, rng)
@@ -272,3 +277,103 @@ class Replay:
 def _record(space: spaces.Box, stack: int) -> tuple[int, ...]:
     """Return the shape of what is stored of one observation."""
     return space.shape[1:] if stack > 1 else space.shape
+
+
+class ReplayExperience:
+    """Batches drawn from a replay, as many as the replay ratio asks for.
+
+    Uniformly (Mnih et al. 2015), or more often what surprised more (Schaul et al. 2015, arXiv:1511.05952).
+    """
+
+    noun = "replay"
+
+    def __init__(
+        self, config: ReplayConfig, space: spaces.Box, stack: int, rng: np.random.Generator, device: str,
+        storage: str | None, value: Callable[[NDArray[Any]], NDArray[np.float64]],
+    ) -> None:  # fmt: skip
+        self.config, self.rng = config, rng
+        exponent = config.priority_exponent if config.prioritized else None
+        self.replay = Replay(config.capacity, config.num_envs, space, config.n_step, device, stack, storage, exponent)
+        self.warm_up = config.learning_starts
+        self.steps = 0  # agent steps
+        self.updates_due = 0.0  # updates that the replay ratio asks for and that are not made yet
+
+    @staticmethod
+    def bytes_needed(config: ReplayConfig, space: spaces.Box, stack: int) -> int:
+        """Return the memory that the replay takes, bytes."""
+        return Replay.bytes_needed(config.capacity, space, stack, config.prioritized)
+
+    @staticmethod
+    def rehearsal(config: ReplayConfig) -> ReplayConfig:
+        """Return the settings with a small replay from which is learnt at once."""
+        # never larger than asked for, so that a capacity that is too small is refused before the start
+        capacity = min(config.capacity, max(20_000, 40 * config.num_envs))
+        return dataclasses.replace(config, capacity=capacity, learning_starts=5 * config.num_envs)
+
+    def reset(self, obs: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:
+        """Take the first observations of new episodes."""
+        self.replay.reset(obs, mask)
+
+    def add(self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]) -> None:
+        """Take one step of all environments."""
+        self.replay.add(action, reward, discount, next_obs)
+        self.steps += len(action)
+
+    def batches(self, q_values: NDArray[np.float64]) -> Iterator[Batch]:
+        """Yield as many batches as one step of all environments is worth."""
+        config = self.config
+        if self.steps <= config.learning_starts:
+            return
+        self.updates_due += config.num_envs * config.replay_ratio / config.batch_size
+        while self.updates_due >= 1.0:
+            self.updates_due -= 1.0
+            yield self.replay.sample(config.batch_size, self.rng, self.importance_exponent, config.uniform_share)
+
+    def updated(self, batch: Batch, priority: Tensor) -> None:
+        """Draw what was surprising more often from now on, if that is wanted; before the next step is added."""
+        if self.replay.priorities is not None:
+            assert batch.index is not None
+            self.replay.priorities.update(batch.index, priority.detach().cpu().numpy())
+
+    @property
+    def importance_exponent(self) -> float:
+        """How much of the bias of drawing by priority is weighed out now."""
+        config = self.config
+        start, end = config.importance_exponent, config.final_importance_exponent
+        return linear(start, end, config.total_timesteps, self.steps)
+
+    def save(self, folder: Path) -> None:
+        """Write the replay and its counters."""
+        save_replay(folder, self.replay)
+        write_json(folder / "experience.json", {"steps": self.steps, "updates_due": self.updates_due})
+
+    def load(self, folder: Path) -> None:
+        """Become what `save` wrote."""
+        load_replay(folder, self.replay)
+        counters = read_json(folder / "experience.json")
+        # older states have other names for them
+        self.steps = counters.get("steps", counters.get("lived"))
+        self.updates_due = counters.get("updates_due", counters.get("owed"))
+
+
+def save_replay(folder: Path, replay: Replay) -> None:
+    """Write a replay: its observations as ``observations.npy``, ring by ring and so without a second copy in memory."""
+    save_arrays(folder / "replay.safetensors", replay.state())
+    held, path = replay.held, folder / "observations.npy"
+    unfinished = path.with_suffix(".part")
+    dtype = held.new_empty(0, device="cpu").numpy().dtype
+    file = np.lib.format.open_memmap(unfinished, "w+", dtype, tuple(held.shape))
+    for here, ring in zip(file, held, strict=True):
+        here[...] = ring.cpu().numpy()
+    file.flush()
+    unfinished.replace(path)
+
+
+def load_replay(folder: Path, replay: Replay) -> None:
+    """Fill a fresh replay with what `save_replay` wrote."""
+    path = folder / "observations.npy"
+    try:
+        held = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable ({error})") from None
+    replay.load(load_arrays(folder / "replay.safetensors"), held)

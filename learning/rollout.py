@@ -12,7 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learning import arrays
+from common.files import load_arrays, save_arrays
 from learning.config import RolloutConfig
 from learning.replay import RECORD_BYTES, Batch
 
@@ -116,17 +116,17 @@ class Rollout:
                 count = len(chosen)
                 yield Batch(frames, action[chosen], goal[chosen], nothing[:count], frames, even[:count])
 
-    def learnt(self, batch: Batch, priority: Tensor) -> None:
+    def updated(self, batch: Batch, priority: Tensor) -> None:
         """Do nothing: everything is learnt from equally often."""
 
     def save(self, folder: Path) -> None:
         """Write the unfinished rollout."""
         named = {name: getattr(self, name) for name in SAVED}
-        arrays.save_arrays(folder / "rollout.safetensors", {**named, "filled": np.array([self.filled])})
+        save_arrays(folder / "rollout.safetensors", {**named, "filled": np.array([self.filled])})
 
     def load(self, folder: Path) -> None:
         """Become what `save` wrote."""
-        named = arrays.load_arrays(folder / "rollout.safetensors")
+        named = load_arrays(folder / "rollout.safetensors")
         for name in SAVED:
             getattr(self, name)[:] = named[name]
         self.filled = int(named["filled"][0])

@@ -11,15 +11,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
-import torch
 
 from common.errors import UserError
 from common.files import read_json, write_json
 from learning.evaluate import EpisodeResult
-from learning.learner import Update
 
 FORMAT = 1
 ROOT = Path(__file__).resolve().parent.parent
@@ -161,50 +159,6 @@ class Tail:
         if not self._columns and lines:
             self._columns = lines.pop(0)
         return [dict(zip(self._columns, line, strict=False)) for line in lines]
-
-
-class Broken(NamedTuple):
-    """A loss that is no number."""
-
-    loss: float
-    updates_ago: int  # 0: the last one
-
-
-class Unread:
-    """What the updates since the last row of metrics reported.
-
-    It is read in one go and seldom, so that a GPU need not wait for each update.
-    """
-
-    def __init__(self) -> None:
-        self._updates: list[Update] = []
-
-    def add(self, update: Update) -> None:
-        """Keep one update's report."""
-        self._updates.append(update)
-
-    def broken(self) -> Broken | None:
-        """Return the first loss that is not a number, or infinite; None if all are sound."""
-        if not self._updates:
-            return None
-        losses = torch.stack([update.loss for update in self._updates]).cpu()
-        broken = torch.nonzero(~torch.isfinite(losses)).flatten()
-        if not len(broken):
-            return None
-        return Broken(losses[broken[0]].item(), len(losses) - 1 - int(broken[0]))
-
-    def read(self) -> tuple[float | None, float | None]:
-        """Return mean loss and mean Q value, and forget them; None where nothing was learnt."""
-        if not self._updates:
-            return None, None
-        losses = torch.stack([update.loss for update in self._updates]).cpu()
-        q_values = torch.stack([update.q_values for update in self._updates])
-        self.clear()
-        return losses.mean().item(), q_values.mean().item()
-
-    def clear(self) -> None:
-        """Forget them."""
-        self._updates.clear()
 
 
 def _fresh(runs_dir: Path, stem: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from learning import arrays
+from common.files import load_arrays, save_arrays
 from learning.config import LearnerConfig
 from learning.encoders import CONVOLUTIONS, Conv
-from learning.errors import squared
-from learning.heads import QOutput
+from learning.heads import QOutput, squared
 from learning.learner import Learner, Update
-from learning.obgd import ObGD
-from learning.policy import NetworkPolicy
+from learning.networks import InspectableLayer
 from learning.recipe import Recipe
 from learning.replay import RECORD_BYTES, Batch
 
@@ -129,10 +127,24 @@ class StreamNetwork(nn.Module):
             x = normalised(layer(x))
         return QOutput(self.head(x) * self.rewards.value)
 
+    def inspectable_layers(self) -> list[InspectableLayer]:
+        """Return the layers whose activations can be shown, from the input on."""
+        groups = (("convolution", self.convolutions), ("hidden", self.dense))
+        return [
+            InspectableLayer(f"{name} {number}", module, functional.leaky_relu, normalise)
+            for name, modules in groups
+            for number, module in enumerate(modules, 1)
+        ]
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Return x with mean 0 and variance 1 over all but the batch, (B, ...)."""
+    return functional.layer_norm(x, x.shape[1:])
+
 
 def normalised(x: Tensor) -> Tensor:
-    """Return LeakyReLU of what has mean 0 and variance 1 over all but the batch, (B, ...)."""
-    return functional.leaky_relu(functional.layer_norm(x, x.shape[1:]))
+    """Return LeakyReLU of the normalised x, (B, ...)."""
+    return functional.leaky_relu(normalise(x))
 
 
 @torch.no_grad()
@@ -201,7 +213,7 @@ class Stream:
             ends=bool(self.ends[0]), explored=bool(self.explored[0]),
         )  # fmt: skip
 
-    def learnt(self, batch: Batch, priority: Tensor) -> None:
+    def updated(self, batch: Batch, priority: Tensor) -> None:
         """Do nothing: there will be no second time."""
 
     def add(self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]) -> None:
@@ -214,16 +226,72 @@ class Stream:
 
     def save(self, folder: Path) -> None:
         """Write the last step, not yet learnt from, and the present observation."""
-        arrays.save_arrays(folder / "stream.safetensors", {name: getattr(self, name) for name in SAVED})
+        save_arrays(folder / "stream.safetensors", {name: getattr(self, name) for name in SAVED})
 
     def load(self, folder: Path) -> None:
         """Become what `save` wrote."""
-        named = arrays.load_arrays(folder / "stream.safetensors")
+        named = load_arrays(folder / "stream.safetensors")
         for name in SAVED:
             getattr(self, name)[:] = named[name]
 
 
 SAVED = ("present", "obs", "action", "reward", "discount", "next_obs", "held", "ends", "explored")
+
+
+class ObGD(torch.optim.Optimizer):
+    """Overshooting-bounded gradient descent. Elsayed, Vasan and Mahmood 2024, arXiv:2410.14606, algorithm 3.
+
+    A trace z remembers the gradients of the steps before, fading; an error e then moves everything that led to it,
+    w -= step * e * z. The step is the largest, up to ``lr``, at which kappa * step * max(|e|, 1) * |z|_1 <= 1: for a
+    function that is linear enough the error then shrinks, but does not change its sign.
+
+    The traces lie where autograd adds gradients, in each parameter's ``grad``, and all of them lie in one vector, as
+    do the parameters: a step is three operations, however many layers there are. So a learner calls `fade`, goes
+    backward from the error, and calls `move`.
+
+    Args:
+        parameters: of the network; they become views of one vector.
+        lr: largest step.
+        decay: what a trace keeps each time, gamma * lambda.
+        kappa: how far within the bound a step stays, above 1.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, decay: float, kappa: float) -> None:
+        parts = list(parameters)
+        flat = torch.cat([part.detach().reshape(-1) for part in parts])
+        self.trace = torch.zeros_like(flat)
+        first = 0
+        for part in parts:
+            here = slice(first, first := first + part.numel())
+            part.data, part.grad = flat[here].view_as(part), self.trace[here].view_as(part)
+        super().__init__([flat], {"lr": lr, "decay": decay, "kappa": kappa})
+        self.flat = flat
+        self.state[flat]["trace"] = self.trace
+
+    def fade(self) -> None:
+        """Let the traces fade by one time step; the gradient of a backward pass then adds to them."""
+        self.trace.mul_(self.param_groups[0]["decay"])
+
+    def forget(self) -> None:
+        """Let the traces begin anew: what was done so far did not lead to what follows."""
+        self.trace.zero_()
+
+    @torch.no_grad()
+    def move(self, error: float) -> None:
+        """Move all parameters against the traces, in proportion to ``error``, the number whose gradients they hold."""
+        group = self.param_groups[0]
+        length = torch.linalg.vector_norm(self.trace, 1).item()
+        bound = group["kappa"] * group["lr"] * max(abs(error), 1.0) * length
+        self.flat.add_(self.trace, alpha=-error * group["lr"] / max(bound, 1.0))
+
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Forget; the gradients stay where they are."""
+        self.forget()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over saved traces, in place: the parameters' gradients go on being parts of them."""
+        super().load_state_dict(state_dict)
+        self.state[self.flat]["trace"] = self.trace.copy_(self.state[self.flat]["trace"])
 
 
 class StreamLearner(Learner):
@@ -244,10 +312,10 @@ class StreamLearner(Learner):
         decay = config.gamma * config.trace_decay
         self.optimizer = ObGD(self.parameters, config.learning_rate, decay, config.kappa)
 
-    def explore(self, policy: NetworkPolicy, obs: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the expectations, (1, A), of an observation that the statistics then know."""
+    def noisy_q_values(self, obs: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the expectations, (1, A), for an observation, which first updates the running statistics."""
         self.online.observe(torch.from_numpy(obs[0]).to(self.device))
-        return super().explore(policy, obs)
+        return super().noisy_q_values(obs)
 
     def update(self, batch: Batch, learning_rate: float) -> Update:
         """Learn from one step; the traces end with an episode, and where chance chose the action."""

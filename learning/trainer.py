@@ -16,17 +16,14 @@ import numpy as np
 import envs
 from common.errors import UserError
 from learning import checkpoint
-from learning.config import LearnerConfig
+from learning.config import LearnerConfig, numpy_generator
 from learning.episodes import Episodes
 from learning.evaluate import evaluate
-from learning.learner import Learner
-from learning.live import WISHES, Broadcast, Watcher, Wishes, on_air
-from learning.policy import env_options, explore
-from learning.recipe import Recipe
-from learning.runfolder import RunFolder, Unread
-from learning.schedules import linear
-from learning.seeding import numpy_generator
-from learning.stopwatch import Stopwatch
+from learning.learner import Agent, Learner, UpdateLog
+from learning.live import REQUESTS, ControlRequests, Watcher, WeightPublisher, live_session
+from learning.policy import env_options
+from learning.recipe import Experience, Recipe
+from learning.runfolder import RunFolder
 
 LOGS_PER_RUN = 200
 
@@ -67,24 +64,25 @@ class Trainer:
         self.rules = plan.protocol
         self.episodes = Episodes(plan.env_id, config.num_envs, plan.seed, plan.env_options())
         self.space = self.episodes.space
-        learner = plan.recipe.learner or Learner
-        self.learner = learner(plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device)
+        make_learner = plan.recipe.learner or Learner
+        self.learner: Learner = make_learner(
+            plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device
+        )
         self.policy = self.learner.policy(plan.env_id)
         self.rng = {name: numpy_generator(plan.seed, name) for name in ("exploration", "replay")}
-        self.experience = plan.recipe.experience(
+        self.experience: Experience = plan.recipe.experience(
             config, self.space, self.episodes.stack, self.rng["replay"], plan.device, plan.storage,
             lambda obs: self.policy.q_values(obs).max(1),
         )  # fmt: skip
-        self.agent_steps = 0
+        self.update_log = UpdateLog()
+        self.agent = Agent(self.learner, self.experience, self.rules.life_loss_cuts, self.update_log.add)
         self.begun = False
-        self.watch = Stopwatch("acting", "environment", "learning")
         self.wall_before = 0.0  # seconds of the run before it was resumed
         self._began = time.perf_counter()
         self.recent: deque[tuple[float, int]] = deque(maxlen=100)
-        self.unread = Unread()
         self.stop_requested = False
-        self.wishes = Wishes(config)  # of those who look on, in place of the schedules
-        self.announce: Callable[[str], None] = lambda line: None  # told what became of each wish
+        self.requests = ControlRequests(config)  # from windows attached to this run
+        self.announce: Callable[[str], None] = lambda line: None  # told what became of each request
 
     @property
     def run_folder(self) -> RunFolder:
@@ -101,18 +99,18 @@ class Trainer:
             UserError: the loss is no longer a number, or another process trains this very run.
         """
         live = self.run_folder.live
-        with on_air(live, lambda folder: self.save_agent(folder, durable=False)) as broadcast:
+        with live_session(live, lambda folder: self.save_agent(folder, durable=False)) as publisher:
             self._began = time.perf_counter()
             if not self.begun:
                 self.begin()
-            self._train(watcher, broadcast)
+            self._train(watcher, publisher)
             self._check_losses()
             finished = self.agent_steps >= self.plan.config.total_timesteps
             if finished:
                 self._evaluate(watcher, self.plan.eval_episodes)
                 shutil.rmtree(self.run_folder.state, ignore_errors=True)  # of an earlier stop
                 with suppress(OSError):  # being written to, on Windows
-                    (live / WISHES).unlink(missing_ok=True)  # nothing is left to resume
+                    (live / REQUESTS).unlink(missing_ok=True)  # nothing is left to resume
             else:
                 self.save_agent()
                 self.save_state()
@@ -120,7 +118,7 @@ class Trainer:
         self.episodes.close()
         return finished
 
-    def _train(self, watcher: Watcher, broadcast: Broadcast) -> None:
+    def _train(self, watcher: Watcher, publisher: WeightPublisher) -> None:
         """Step, log, evaluate and listen until the end or ``stop_requested``."""
         total, num_envs = self.plan.config.total_timesteps, self.plan.config.num_envs
         logged_at, logged_steps = time.perf_counter(), self.agent_steps
@@ -141,8 +139,8 @@ class Trainer:
             if now // eval_every > before // eval_every and now < total:
                 self._evaluate(watcher, max(self.plan.eval_episodes // 5, 1))
                 logged_at, logged_steps = time.perf_counter(), now
-            if broadcast.due() and broadcast.attend():
-                self._listen()
+            if publisher.due() and publisher.attend():
+                self._apply_requests()
 
     def _keep(self, milestones: list[tuple[float, Path]]) -> None:
         """Write and strike off the milestones that are reached."""
@@ -150,11 +148,12 @@ class Trainer:
             self._check_losses()
             self.save_agent(milestones.pop(0)[1])
 
-    def _listen(self) -> None:
-        """Do what those who look on wish, and record it."""
-        for event in self.wishes.read(self.run_folder.live / WISHES):
+    def _apply_requests(self) -> None:
+        """Apply what attached windows request, and log it."""
+        for event in self.requests.read(self.run_folder.live / REQUESTS):
             self.run_folder.log_event({**self._so_far, **event.row})
             self.announce(f"{event} at {self.agent_steps:,} agent steps")
+        self.agent.overrides = self.requests.overrides
 
     def begin(self) -> None:
         """Start the first episodes."""
@@ -162,44 +161,24 @@ class Trainer:
         self.begun = True
 
     def step(self) -> None:
-        """Act once in every environment, learn what is due, remember what came of the actions.
+        """Act once in every environment, learn what is due, store what the actions brought.
 
         Environments with threads of their own step while the network learns.
         """
-        config, watch = self.plan.config, self.watch
-        with watch("acting"):
-            q_values = self.learner.explore(self.policy, self.episodes.obs)
-            actions = explore(q_values.argmax(1), self.episodes.num_actions, self.epsilon, self.rng["exploration"])
-            self.episodes.send(actions)
-        with watch("learning"):
-            for batch in self.experience.batches(q_values):
-                update = self.learner.update(batch, self.learning_rate)
-                self.experience.learnt(batch, update.priority)
-                self.unread.add(update)
-        with watch("environment"):
-            step = self.episodes.receive()
-            cut = step.terminated | step.life_lost if self.rules.life_loss_cuts else step.terminated
-            reward = np.clip(step.reward, -1.0, 1.0) if config.clip_rewards else step.reward
-            self.experience.add(actions, reward, config.gamma * (1.0 - cut), step.obs)
-            if step.done.any():
-                self.recent.extend(step.finished)
-                self.experience.reset(self.episodes.obs, step.done)
-        self.agent_steps += config.num_envs
+        agent, episodes = self.agent, self.episodes
+        with agent.watch("acting"):
+            q_values = self.learner.noisy_q_values(episodes.obs)
+            actions = agent.act(q_values, self.rng["exploration"])
+            episodes.send(actions)
+        step = agent.transition(q_values, actions, episodes.receive)
+        if step.done.any():
+            self.recent.extend(step.finished)
+            self.experience.reset(episodes.obs, step.done)
 
     @property
-    def epsilon(self) -> float:
-        """Share of random actions now."""
-        if (wished := self.wishes.epsilon) is not None:
-            return wished
-        return self.plan.config.epsilon(self.agent_steps - self.experience.warm_up)
-
-    @property
-    def learning_rate(self) -> float:
-        """The optimiser's step size now."""
-        if (wished := self.wishes.learning_rate) is not None:
-            return wished
-        config = self.plan.config
-        return linear(config.learning_rate, config.final_learning_rate, config.total_timesteps, self.agent_steps)
+    def agent_steps(self) -> int:
+        """Agent steps so far, over all environments."""
+        return self.agent.steps
 
     @property
     def wall_s(self) -> float:
@@ -215,18 +194,18 @@ class Trainer:
     # ------------------------------------------------------------------ what is reported
 
     def _check_losses(self) -> None:
-        """Raise if a loss was not a number; what stays on disk is never saved without this, so it is never poisoned."""
-        if broken := self.unread.broken():
-            update = self.learner.updates - broken.updates_ago
+        """Raise if a loss was NaN or infinite; nothing is saved without this check, so no broken weights reach the disk."""
+        if found := self.update_log.non_finite():
+            update = self.learner.updates - found.updates_ago
             raise UserError(
-                f"the loss became {broken.loss} at update {update:,} (agent step {self.agent_steps:,} or"
-                f" shortly before); the last sound agent and all metrics are in {self.run_folder.path};"
+                f"the loss became {found.loss} at update {update:,} (agent step {self.agent_steps:,} or"
+                f" shortly before); the last good agent and all metrics are in {self.run_folder.path};"
                 " a smaller --learning-rate usually helps"
             )
 
     def _log(self, watcher: Watcher, sps: float) -> None:
         self._check_losses()
-        loss, q_values = self.unread.read()
+        loss, q_values = self.update_log.read()
         returns = [episode_return for episode_return, _ in self.recent]
         lengths = [length for _, length in self.recent]
         row = {
@@ -236,11 +215,11 @@ class Trainer:
             "episodic_return": round(float(np.mean(returns)), 4) if returns else None,
             "episodic_length": round(float(np.mean(lengths)), 1) if lengths else None,
             "sps": round(sps, 1),
-            "epsilon": round(self.epsilon, 5),
-            "learning_rate": self.learning_rate,
+            "epsilon": round(self.agent.epsilon, 5),
+            "learning_rate": self.agent.learning_rate,
             "td_loss": loss,
             "q_values": q_values,
-            **{name: round(share, 4) for name, share in self.watch.shares().items()},
+            **{name: round(share, 4) for name, share in self.agent.watch.shares().items()},
         }
         self.run_folder.log(row)
         watcher.progress(row)
@@ -248,7 +227,7 @@ class Trainer:
     def _evaluate(self, watcher: Watcher, episodes: int) -> None:
         """Judge the present network on environments of its own, then save it."""
         self._check_losses()
-        self.unread.clear()
+        self.update_log.clear()
         epsilon = self.policy.default_epsilon
         results = evaluate(self.policy, self.plan.env_id, episodes, epsilon, **self.policy.env_options)
         now = self._so_far
@@ -274,7 +253,7 @@ class Trainer:
             "recent": list(self.recent),
             "episodes": self.episodes.state(),
             "generators": {name: rng.bit_generator.state for name, rng in self.rng.items()},
-            "wishes": self.wishes.state(),
+            "requests": self.requests.state(),
         }
         checkpoint.save_state(self.run_folder.state, self.learner, self.experience, counters)
 
@@ -284,11 +263,12 @@ class Trainer:
         with checkpoint.saved_counters(folder) as counters:
             checkpoint.load_learner(folder, self.learner, counters["updates"])
             self.experience.load(folder)
-            self.agent_steps, self.begun = counters["agent_steps"], True
+            self.agent.steps, self.begun = counters["agent_steps"], True
             self.wall_before = counters["wall_s"]
             self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
             self.episodes.load(counters["episodes"])
             for name, rng in self.rng.items():
                 rng.bit_generator.state = counters["generators"][name]
-            if "wishes" in counters:  # older states have none
-                self.wishes.load(counters["wishes"])
+            if "requests" in counters:  # the oldest states have none
+                self.requests.load(counters["requests"])
+                self.agent.overrides = self.requests.overrides

@@ -3,9 +3,9 @@
 Knows nothing of agents, learning or torch; `train.py` and `compare.py` print what this package gathers.
 """
 
-from scores.atari_compare import AtariComparison, Wanted
-from scores.atari_compare import compare as atari_comparison
-from scores.gather import comparison, comparisons, read, worlds
+from scores.atari.compare import AtariComparison, Wanted
+from scores.atari.compare import compare as atari_comparison
+from scores.collect import comparison, comparisons, read, worlds
 from scores.rows import Comparison, Row
 from scores.table import as_csv, as_json, as_markdown, as_text
 

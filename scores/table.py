@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scores import atari_table
-from scores.atari import game_of
-from scores.atari_compare import AtariComparison
+from scores.atari import table as atari_table
+from scores.atari.compare import AtariComparison
+from scores.atari.normalization import game_of
 from scores.rows import Comparison, Row
 
 # Where the room is short these go first; nothing is ever cut in the middle of a number.

@@ -15,7 +15,7 @@ import pytest
 import ablate
 import train
 from common.errors import UserError
-from tests.common.test_pool import posix, press_when
+from tests.experiments.test_pool import posix, press_when
 
 ROOT = Path(__file__).resolve().parent.parent
 FAKE = """

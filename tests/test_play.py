@@ -21,8 +21,9 @@ from common.errors import UserError
 from learning.checkpoint import save_agent
 from learning.learner import Learner
 from scores.runs import read_humans
-from viewer import memory, players
+from viewer import settings
 from viewer.options import Options
+from viewer.playing import players
 
 ROOT = Path(play.__file__).parent
 WATER, WHEELS = "reinforcejs_wateragent.json", "convnetjs_rldemo_net.json"
@@ -409,14 +410,14 @@ def test_panels_are_shown_as_asked_for_and_not_remembered(tmp_path: Path) -> Non
         assert play.main(words) == 0
     small, middle, large = (Image.open(f"{panels}.png").size for panels in ("none", "actions, score", "all"))
     assert small[0] < middle[0] < large[0]
-    assert not memory.path().exists()
+    assert not settings.path().exists()
 
 
 def test_the_window_remembers_its_panels_and_a_film_shows_the_same(tmp_path: Path) -> None:
-    memory.path().parent.mkdir(parents=True, exist_ok=True)
-    memory.path().write_text(json.dumps({"hidden": ["actions", "score"]}))
+    settings.path().parent.mkdir(parents=True, exist_ok=True)
+    settings.path().write_text(json.dumps({"hidden": ["actions", "score"]}))
     assert play.main(["--agent-file", WATER, "--steps", "2"]) == 0
-    assert set(json.loads(memory.path().read_text())["hidden"]) == {"actions", "score"}
+    assert set(json.loads(settings.path().read_text())["hidden"]) == {"actions", "score"}
     assert play.main(["--agent-file", WATER, "--record", "a.png", "--steps", "2"]) == 0
     assert play.main(["--agent-file", WATER, "--record", "b.png", "--steps", "2", "--panels", "all"]) == 0
     assert Image.open("a.png").size[0] < Image.open("b.png").size[0]

@@ -1,7 +1,7 @@
 """Everything that a person can tell the window, in one table: its keys, what the help says, what it does.
 
 Keys are named as pygame names them, or by the character that they type. The action keys of the environment are not
-here (`viewer.keys`). No pygame.
+here (`viewer.playing.keys`). No pygame.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from viewer import lessons
-from viewer.canvas import MINUS
-from viewer.pace import SPEEDS
-from viewer.session import Session
+from viewer.drawing.canvas import MINUS
+from viewer.learning import controls
+from viewer.playing.clock import SPEEDS
+from viewer.playing.session import Session
 
 if TYPE_CHECKING:
-    from viewer.panels.base import View
+    from viewer.view import View
 
 PANEL_KEYS = tuple(f"f{number}" for number in (*range(1, 11), 12))  # F11 is the whole screen, as everywhere
 PAGE_SECONDS = 1.0  # of play that PageUp and PageDown go
@@ -177,12 +177,12 @@ def film(view: View) -> None:
 
 def quieter(view: View) -> None:
     """Fewer random actions."""
-    lessons.nudge_epsilon(view, -1)
+    controls.nudge_epsilon(view, -1)
 
 
 def louder(view: View) -> None:
     """More random actions."""
-    lessons.nudge_epsilon(view, +1)
+    controls.nudge_epsilon(view, +1)
 
 
 def all_panels(view: View) -> None:
@@ -229,12 +229,12 @@ AGENT = (
     Command("enter", ("return", "enter"), "Enter", "hand back to the agent (or wait 2 s)", enter,
             lambda view: not view.hands.locked, "hand back"),
     Command("confirm", ("return", "enter"), "Enter", "", enter, lambda view: view.hands.locked),
-    Command("learn", ("l",), "L", "let the agent learn here, or stop it", lessons.toggle_learning, single, "learn"),
+    Command("learn", ("l",), "L", "let the agent learn here, or stop it", controls.toggle_learning, single, "learn"),
     Command("less random", ("[", "("), "[  ]", "fewer, more random actions", quieter, single),
     Command("more random", ("]", ")"), "]", "", louder, single),
-    Command("agent", ("o",), "O", "another trained agent", lessons.next_agent, lessons.can_change),
-    Command("forget", ("x",), "X", "let the agent forget what it learnt", lessons.reinitialise, lessons.can_change),
-    Command("save", ("s",), "S", "save what it learnt here", lessons.save, lessons.learns),
+    Command("agent", ("o",), "O", "another trained agent", controls.next_agent, controls.can_change),
+    Command("forget", ("x",), "X", "let the agent forget what it learnt", controls.reinitialise, controls.can_change),
+    Command("save", ("s",), "S", "save what it learnt here", controls.save, controls.learns),
 )  # fmt: skip
 WINDOW = (
     Command("guest", ("g",), "G", "join the agent's world, or leave it", guest, welcoming),

@@ -101,7 +101,7 @@ def _check_person(options: Options) -> None:
 def check_film(path: Path, options: Options) -> None:
     """Refuse a film that can't be written."""
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # some environments open a display to draw a picture
-    from viewer import record
+    from viewer.video import record
 
     record.check(path, options.overwrite)
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import pygame
 
-from viewer.canvas import Area, Canvas, Fonts, Theme
+from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
+from viewer.drawing.widgets import contains
 from viewer.panels import PANELS, View, overlays, timeline_bar, world
 from viewer.panels.base import Drag, Panel
-from viewer.widgets import contains
 
 GAP, MARGIN, TOP = 12.0, 24.0, 76.0
 GRIP = 4.0  # logical pixels around the timeline that belong to it

@@ -12,12 +12,12 @@ import pygame
 from common.errors import UserError
 from common.quiet import hushed
 from viewer import commands, screen
-from viewer.camera import Camera, new_film
-from viewer.canvas import Canvas, Fonts
+from viewer.drawing.canvas import Canvas, Fonts
 from viewer.panels import View
 from viewer.panels.base import Drag
-from viewer.speaker import Speaker
-from viewer.trial import DONE
+from viewer.playing.scored_play import DONE
+from viewer.playing.speaker import Speaker
+from viewer.video.recorder import Camera, new_film
 
 FRAMES_PER_SECOND = 60
 LONGEST_FRAME = 0.25  # seconds of play a frame makes up for; a window that was dragged does not race after

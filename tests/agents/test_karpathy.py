@@ -18,8 +18,8 @@ from common.errors import UserError
 from learning.evaluate import evaluate
 from scores import references
 from scores.stats import student_interval
-from viewer.session import Session
-from viewer.truth import TruthMeter
+from viewer.playing.calibration import TruthMeter
+from viewer.playing.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"

@@ -246,7 +246,7 @@ def test_protocols_are_the_papers() -> None:
 
 
 def test_our_protocols_are_known_to_the_scores() -> None:
-    from scores.atari import protocol
+    from scores.atari.normalization import protocol
 
     for name in protocols.ATARI:
         assert protocol(name).name == name

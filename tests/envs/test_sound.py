@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import envs
 from envs import protocols
-from envs.console import FRAME_SAMPLES, SILENCE, STEPS_KEPT
+from envs.emulator import FRAME_SAMPLES, SILENCE, STEPS_KEPT
 from envs.protocols import FRAME_SKIP
 
 PONG, BREAKOUT = "ALE/Pong-v5", "ALE/Breakout-v5"

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 
 import envs
 from common.errors import UserError
-from envs.adapters import WORLDS
+from envs.worlds import WORLDS
 
 IDS = [f"tidepool/{world}" for world in WORLDS]
 

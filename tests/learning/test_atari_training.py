@@ -13,12 +13,11 @@ from gymnasium import spaces
 
 from agents import load_policy
 from common.errors import UserError
-from learning.config import LearnerConfig
+from learning.config import LearnerConfig, torch_generator
 from learning.encoders import Convolutions
-from learning.experience import Replayed
 from learning.networks import QNetwork, count_parameters
+from learning.replay import Replayed
 from learning.runfolder import RunFolder
-from learning.seeding import torch_generator
 from learning.trainer import Trainer
 from tests.learning.helpers import Onlooker, trainer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from common.errors import UserError
-from learning.budget import fit, seconds_of
 from learning.config import ReplayConfig, RolloutConfig
+from learning.preflight import fit, seconds_of
 
 
 @pytest.mark.parametrize(

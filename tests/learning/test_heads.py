@@ -12,17 +12,27 @@ from torch import Tensor
 
 from agents import recipe
 from agents.family import network as draw
-from learning.config import FamilyConfig
-from learning.heads import HEADS, NextPolicy, QOutput, greedy, soft
-from learning.heads.categorical import Categorical, divergence, project
-from learning.heads.histogram import Histogram, smear
-from learning.heads.quantile import ImplicitQuantile, Quantile, quantile_huber
-from learning.layers import CosineEmbedding, NoisyLinear, drawing
+from learning.config import FamilyConfig, torch_generator
+from learning.heads import (
+    HEADS,
+    Categorical,
+    Histogram,
+    ImplicitQuantile,
+    NextPolicy,
+    QOutput,
+    Quantile,
+    divergence,
+    greedy,
+    project,
+    quantile_huber,
+    smear,
+    soft,
+)
 from learning.learner import Learner
 from learning.losses import td_loss
+from learning.networks import CosineEmbedding, NoisyLinear, drawing
 from learning.recipe import Recipe
 from learning.replay import Batch
-from learning.seeding import torch_generator
 
 BOX = spaces.Box(-1, 1, (3,), np.float32)
 ATOMS = torch.tensor([-1.0, 0.0, 1.0, 2.0])

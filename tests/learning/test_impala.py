@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.errors import UserError
-from learning.impala import Impala, Residual
+from learning.encoders import Impala, Residual, SpectralConv2d, start_power_iterations
 from learning.networks import count_parameters, initialise, initialise_normalised
-from learning.spectral import SpectralConv2d, start_power_iterations
 
 ATARI = (4, 84, 84)
 

@@ -18,12 +18,11 @@ from agents.apple_chaser import AppleChaser
 from agents.family import network as draw
 from agents.loading import load_policy
 from agents.policy import RandomPolicy
-from learning.config import FamilyConfig, LearnerConfig, RolloutConfig
+from learning.config import FamilyConfig, LearnerConfig, RolloutConfig, torch_generator
 from learning.heads import HEADS, QOutput
 from learning.insight import NetworkReader, Neuron, Readable, distribution, reader_of
 from learning.networks import QNetwork
 from learning.policy import Munchausen, NetworkPolicy, Training, player
-from learning.seeding import torch_generator
 from learning.stream import StreamNetwork
 
 PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from common import claim
+from common import lock
 from common.errors import UserError
 from common.files import write_json
 from learning import live
@@ -231,11 +231,11 @@ def test_one_process_at_a_time_trains_a_run(tmp_path: Path) -> None:
 
     run = trainer(tmp_path, CARTPOLE, total_timesteps=100)
     other = psutil.Process(os.getppid())
-    write_json(run.run_folder.live / claim.FILE, [[other.pid, other.create_time()]])
+    write_json(run.run_folder.live / lock.FILE, [[other.pid, other.create_time()]])
     assert live.trains_now(run.run_folder.live)
     with pytest.raises(UserError, match=f"process {other.pid} is at work there"):
         run.run(Onlooker())
-    write_json(run.run_folder.live / claim.FILE, [[other.pid, other.create_time() - 100]])  # another's, long dead
+    write_json(run.run_folder.live / lock.FILE, [[other.pid, other.create_time() - 100]])  # another's, long dead
     assert not live.trains_now(run.run_folder.live)
     assert run.run(Onlooker())
 

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from agents import recipe
 from learning.config import FamilyConfig
-from learning.errors import huber
-from learning.heads import QOutput, select
-from learning.layers import Streams
+from learning.heads import QOutput, huber, select
 from learning.losses import Loss, munchausen_bonus, td_loss
+from learning.networks import Streams
 from learning.replay import Batch
 
 SINGLE, DOUBLE = FamilyConfig(), FamilyConfig(double=True)

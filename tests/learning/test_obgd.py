@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from learning.obgd import ObGD
+from learning.stream import ObGD
 
 
 class Sum(nn.Module):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from learning.config import ReplayConfig
-from learning.optimizers import CentredRMSProp, make_optimizer
+from learning.learner import CentredRMSProp, make_optimizer
 
 
 def test_centred_rmsprop_is_its_formula() -> None:

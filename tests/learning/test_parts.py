@@ -7,13 +7,10 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from learning.config import LearnerConfig
-from learning.encoders import Scale
-from learning.networks import QNetwork, count_parameters
+from learning.config import LearnerConfig, episode_seed, linear, numpy_generator, torch_generator
+from learning.networks import QNetwork, Scale, count_parameters
 from learning.policy import NetworkPolicy, explore
-from learning.schedules import linear
-from learning.seeding import episode_seed, numpy_generator, torch_generator
-from learning.stopwatch import Stopwatch
+from learning.trainer import Stopwatch
 
 
 def test_linear_schedule_table() -> None:

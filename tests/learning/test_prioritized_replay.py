@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from learning.config import ReplayConfig
-from learning.experience import Replayed
-from learning.priorities import ADDED, Priorities
-from learning.replay import Batch, Replay
+from learning.replay import Batch, Replay, Replayed
+from learning.sum_tree import ADDED, Priorities
 
 VECTOR = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 FRAMES = spaces.Box(0, 255, (4, 1, 1), np.uint8)

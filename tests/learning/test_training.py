@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 import envs
 from agents import AGENTS, load_policy
 from common.errors import UserError
+from learning.config import episode_seed
 from learning.evaluate import EVALUATION_SEED, EpisodeResult, evaluate
 from learning.policy import explore
 from learning.runfolder import RunFolder
-from learning.seeding import episode_seed
 from learning.trainer import Trainer
 from tests import tiny
 from tests.learning.helpers import Onlooker, trainer

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 import envs
 from viewer import screen
-from viewer.canvas import Fonts
-from viewer.hands import Hands
-from viewer.keys import keys_for
+from viewer.drawing.canvas import Fonts
 from viewer.panels import View
-from viewer.session import Session
+from viewer.playing.human_control import Hands
+from viewer.playing.keys import keys_for
+from viewer.playing.session import Session
 
 V1 = "tidepool/Waterworld-v1"
 RLDEMO = "tidepool/RLDemo-v0"

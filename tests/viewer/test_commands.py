@@ -13,18 +13,18 @@ from PIL import Image
 
 from envs.drawing import picture
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Clumsy, Known, drawn, key, session_in, view_of
-from tests.viewer.test_panel_senses import said
-from viewer import commands, memory, screen
-from viewer.canvas import Area, Theme
-from viewer.hands import Hands
-from viewer.keys import keys_for
+from tests.viewer.panels.test_senses import said
+from viewer import commands, screen, settings
+from viewer.drawing.canvas import Area, Theme
+from viewer.drawing.widgets import Slider
 from viewer.panels import PANELS, View, overlays, timeline_bar
 from viewer.panels.control import ControlPanel
 from viewer.panels.world import halves
-from viewer.session import AGENT, HUMAN
-from viewer.trial import Trial
-from viewer.versus import Versus
-from viewer.widgets import Slider
+from viewer.playing.human_control import Hands
+from viewer.playing.keys import keys_for
+from viewer.playing.scored_play import Trial
+from viewer.playing.session import AGENT, HUMAN
+from viewer.playing.versus import Versus
 from viewer.window import Window
 
 __all__ = ["said"]
@@ -291,12 +291,12 @@ def test_what_was_left_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path / "not" / "there yet"))
     view = view_of(session_in(policy=Known(Q4)))
     known = [panel.name for panel in PANELS]
-    memory.recall(view, known)
-    assert (view.hidden, view.agent_view) == (set(memory.Memory.hidden) & set(known), False)
+    settings.recall(view, known)
+    assert (view.hidden, view.agent_view) == (set(settings.Memory.hidden) & set(known), False)
     view.hidden, view.agent_view = {"score"}, True
-    memory.save(view, (800, 600))
+    settings.save(view, (800, 600))
     other = view_of(session_in(policy=Known(Q4)))
-    assert memory.recall(other, known).size == (800, 600)
+    assert settings.recall(other, known).size == (800, 600)
     assert (other.hidden, other.agent_view) == ({"score"}, True)
 
 
@@ -306,21 +306,21 @@ def test_what_was_left_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_a_damaged_memory_is_no_memory(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path))
     (tmp_path / "window.json").write_text(text)
-    assert memory.load() == memory.Memory()
+    assert settings.load() == settings.Memory()
 
 
 def test_where_nothing_can_be_written_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path / "file"))
-    memory.save(view_of(session_in(policy=Known(Q4))), None)  # no error
-    assert memory.load() == memory.Memory()
+    settings.save(view_of(session_in(policy=Known(Q4))), None)  # no error
+    assert settings.load() == settings.Memory()
 
 
 def test_panels_of_another_version_are_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path))
     (tmp_path / "window.json").write_text(json.dumps({"hidden": ["score", "crystal ball"]}))
     view = view_of(session_in(policy=Known(Q4)))
-    memory.recall(view, ["score", "actions"])
+    settings.recall(view, ["score", "actions"])
     assert view.hidden == {"score"}
 
 
@@ -328,7 +328,7 @@ def test_panels_of_another_version_are_forgotten(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_film_of_the_window_in_real_time(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("viewer.camera.find_spec", lambda name: None)  # no encoder: a gif
+    monkeypatch.setattr("viewer.video.recorder.find_spec", lambda name: None)  # no encoder: a gif
     press(window, "f")
     path = Path(window.view.filming)
     assert path.suffix == ".gif"

@@ -10,12 +10,12 @@ import pytest
 from common.errors import UserError
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, Mute, color_at, drawn, key, session_in, view_of
 from viewer import screen
-from viewer.canvas import Area, Theme
+from viewer.drawing.canvas import Area, Theme
 from viewer.panels import PANELS, View
 from viewer.panels.control import ControlPanel
 from viewer.panels.q_bars import QBarsPanel
-from viewer.session import AGENT, HUMAN, Score
-from viewer.trial import PLAYING, READY, SUMMARY, Trial
+from viewer.playing.scored_play import PLAYING, READY, SUMMARY, Trial
+from viewer.playing.session import AGENT, HUMAN, Score
 from viewer.window import Window, fitting, open_display
 
 

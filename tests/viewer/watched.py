@@ -9,7 +9,7 @@ from typing import Any
 import pygame
 
 import play
-from viewer import lessons
+from viewer.learning import controls
 from viewer.panels import timeline_bar
 from viewer.screen import layout
 from viewer.window import Window
@@ -32,8 +32,8 @@ def seen(window: Window) -> dict[str, Any]:
             points["epsilon"] = (slider.x + slider.w / 2, slider.y + slider.h / 2)
     return {
         "control": view.session.control, "paused": view.game.paused, "back": timeline.last - timeline.cursor,
-        "steps": view.session.total_steps // 5, "hidden": sorted(view.hidden), "epsilon": lessons.epsilon(view),
-        "filming": view.filming, "size": size, "help": view.help, "learning": lessons.learning(view),
+        "steps": view.session.total_steps // 5, "hidden": sorted(view.hidden), "epsilon": controls.epsilon(view),
+        "filming": view.filming, "size": size, "help": view.help, "learning": controls.learning(view),
         "agent_view": view.agent_view, "position": pygame.display.get_window_position(),
         "points": {name: (round(left + x * scale), round(top + y * scale)) for name, (x, y) in points.items()},
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from viewer.panels.base import Panel, View
+from viewer.panels.base import Panel
 from viewer.panels.control import ControlPanel
 from viewer.panels.distribution import DistributionPanel
 from viewer.panels.explained import ExplainedPanel
@@ -14,6 +14,7 @@ from viewer.panels.score import ScorePanel
 from viewer.panels.seen import SeenPanel
 from viewer.panels.senses import SensesPanel
 from viewer.panels.truth import TruthPanel
+from viewer.view import View
 
 PANELS: tuple[Panel, ...] = (
     ControlPanel(),

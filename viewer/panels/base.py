@@ -7,16 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from viewer.canvas import Area, Canvas
-from viewer.hands import Hands
-from viewer.lessons import Wished
-from viewer.looking import Looking
-from viewer.session import Session
-from viewer.trial import Trial
-from viewer.versus import Versus
+from viewer.drawing.canvas import Area, Canvas
+from viewer.inspecting.inspector import Looking
+from viewer.learning.controls import Wished
+from viewer.playing.human_control import Hands
+from viewer.playing.scored_play import Trial
+from viewer.playing.session import Session
+from viewer.playing.versus import Versus
 
 if TYPE_CHECKING:  # a person plays without torch
-    from viewer.attach import LiveAgent
+    from viewer.playing.attach import LiveAgent
 
 NOTICE_SECONDS = 3.0
 T = TypeVar("T")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from viewer.canvas import TIMES, Area, Canvas, Theme
-from viewer.hands import HAND_BACK_SECONDS
-from viewer.panels.base import Panel, View
-from viewer.session import HUMAN
+from viewer.drawing.canvas import TIMES, Area, Canvas, Theme
+from viewer.panels.base import Panel
+from viewer.playing.human_control import HAND_BACK_SECONDS
+from viewer.playing.session import HUMAN
+from viewer.view import View
 
 
 class ControlPanel(Panel):

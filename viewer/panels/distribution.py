@@ -9,13 +9,14 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from viewer.axis import Axis
-from viewer.canvas import Area, Canvas, Theme
-from viewer.explain import distribution_line
-from viewer.keys import short, words
-from viewer.panels.base import Panel, View
+from viewer.drawing.canvas import Area, Canvas, Theme
+from viewer.inspecting.explain import distribution_line
+from viewer.panels.base import Panel
 from viewer.panels.pieces import wrapped
-from viewer.plots import Scale, sheet, signed
+from viewer.panels.plots import Scale, sheet, signed
+from viewer.playing.axis import Axis
+from viewer.playing.keys import short, words
+from viewer.view import View
 
 if TYPE_CHECKING:  # a person plays without torch
     from learning.insight import Distribution, Insight

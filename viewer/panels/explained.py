@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from viewer.canvas import MINUS, TIMES, Area, Canvas, Color, Theme
-from viewer.explain import Explanation, Target, judge
-from viewer.inputs import strongest
-from viewer.keys import words
-from viewer.panels.base import Panel, View
+from viewer.drawing.canvas import MINUS, TIMES, Area, Canvas, Color, Theme
+from viewer.inspecting.explain import Explanation, Target, judge
+from viewer.inspecting.inputs import strongest
+from viewer.panels.base import Panel
 from viewer.panels.pieces import Array, Picture, Same, paragraph, put_image, put_piece, signed
+from viewer.playing.keys import words
+from viewer.view import View
 
 MARGIN, HEAD, ROW, PILL = 18.0, 40.0, 18.0, 26.0
 SMALL, PITCH = 10.5, 14.0  # of the soft lines

@@ -11,11 +11,11 @@ import pygame
 
 from envs.drawing import APPLE, GREY, POISON, WALL, WATERWORLD, look_of
 from envs.rldemo import EYE_OFFSETS, RLDemo
-from viewer.canvas import Area, Canvas, Color, Theme
-from viewer.inputs import PASSED, SEEN, Inputs
-from viewer.looking import Looking
-from viewer.panels.base import View
+from viewer.drawing.canvas import Area, Canvas, Color, Theme
+from viewer.inspecting.inputs import PASSED, SEEN, Inputs
+from viewer.inspecting.inspector import Looking
 from viewer.panels.pieces import Array, cell, put_cells, signed, tint
+from viewer.view import View
 
 LABEL = 46.0  # width of what a lane's name stands in
 NEAR, COMPASS, LANE = 46.0, 11.0, 15.0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from viewer import lessons
-from viewer.canvas import Area, Canvas, Theme
-from viewer.panels.base import Drag, Panel, View
-from viewer.widgets import Slider, button, contains, grabs
+from viewer.drawing.canvas import Area, Canvas, Theme
+from viewer.drawing.widgets import Slider, button, contains, grabs
+from viewer.learning import controls
+from viewer.panels.base import Drag, Panel
+from viewer.view import View
 
 MARGIN = 18.0
 EPSILON = Slider(0.0, 1.0)
@@ -40,7 +41,7 @@ class LearningPanel(Panel):
         canvas.card(area)
         canvas.text(area.x + MARGIN, area.y + 24, "Learning", 16, bold=True)
         if self.has_button(view):
-            active = lessons.learning(view)
+            active = controls.learning(view)
             button(canvas, self.button(area), "L", "stop" if active else "start", pressed=active)
         y = area.y + 50
         facts = self._facts(view)
@@ -59,7 +60,7 @@ class LearningPanel(Panel):
 
     def has_button(self, view: View) -> bool:
         """Return whether learning can be started and stopped here."""
-        return lessons.can_change(view) or view.live is not None
+        return controls.can_change(view) or view.live is not None
 
     def button(self, area: Area) -> Area:
         """Return where the button is."""
@@ -68,7 +69,7 @@ class LearningPanel(Panel):
     def sliders(self, area: Area, view: View) -> list[Place]:
         """Return the sliders that are there, with their places."""
         names = [(lessons.EPSILON, EPSILON)]
-        if lessons.learning_rate(view) is not None:
+        if controls.learning_rate(view) is not None:
             names.append((lessons.LEARNING_RATE, LEARNING_RATE))
         first = area.bottom - 12 - 26 * len(names)
         return [
@@ -88,7 +89,7 @@ class LearningPanel(Panel):
         if view.live is not None:
             status = view.live.status()
             return status.refused or status.text
-        learner = lessons.pupil(view)
+        learner = controls.pupil(view)
         if learner is None:
             return "It only plays. L lets it learn from here on." if self.has_button(view) else "It only plays."
         if learner.trouble:
@@ -98,7 +99,7 @@ class LearningPanel(Panel):
     def _facts(self, view: View) -> list[tuple[str, str]]:
         if view.live is not None:
             return _facts_of_run(view)
-        learner = lessons.pupil(view)
+        learner = controls.pupil(view)
         if learner is None:
             return []
         kept = "none kept" if learner.replay_size is None else f"{learner.replay_size:,}"
@@ -110,7 +111,7 @@ class LearningPanel(Panel):
     def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
         """Start and stop learning by the button; move a slider."""
         if self.has_button(view) and contains(self.button(area), x, y):
-            lessons.toggle_learning(view)
+            controls.toggle_learning(view)
             return None
         for place in self.sliders(area, view):
             if grabs(place.track, x, y):
@@ -142,8 +143,8 @@ def _number(value: float | None) -> str:
 
 
 def _value(view: View, name: str) -> float:
-    return lessons.epsilon(view) if name == lessons.EPSILON else lessons.learning_rate(view) or 0.0
+    return controls.epsilon(view) if name == lessons.EPSILON else controls.learning_rate(view) or 0.0
 
 
 def _set(view: View, name: str, value: float) -> None:
-    (lessons.set_epsilon if name == lessons.EPSILON else lessons.set_learning_rate)(view, value)
+    (controls.set_epsilon if name == lessons.EPSILON else controls.set_learning_rate)(view, value)

@@ -8,9 +8,11 @@ import numpy as np
 import pygame
 
 from envs.drawing import draw_state
-from viewer.canvas import Area, Canvas, Theme
-from viewer.neurons import FirstLayer
-from viewer.panels.base import Drag, Panel, View
+from viewer.drawing.canvas import Area, Canvas, Theme
+from viewer.drawing.widgets import contains
+from viewer.inspecting.neuron_search import ENOUGH, SHOWN, Searches, searches_of
+from viewer.inspecting.neurons import FirstLayer
+from viewer.panels.base import Drag, Panel
 from viewer.panels.inputs import draw_inputs, inputs_height, style_of
 from viewer.panels.pieces import (
     Array,
@@ -26,9 +28,8 @@ from viewer.panels.pieces import (
     tint,
 )
 from viewer.panels.world import is_world
-from viewer.searching import ENOUGH, SHOWN, Searches, searches_of
-from viewer.timeline import Moment
-from viewer.widgets import contains
+from viewer.playing.timeline import Moment
+from viewer.view import View
 
 MARGIN, HEAD = 18.0, 54.0
 TILE_GAP = 3.0

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 from viewer import commands
-from viewer.canvas import Area, Canvas, Theme
-from viewer.panels.base import View
+from viewer.drawing.canvas import Area, Canvas, Theme
 from viewer.panels.pieces import paragraph
+from viewer.panels.plots import sheet
 from viewer.panels.score import number_text
-from viewer.plots import sheet
-from viewer.session import AGENT, Score
-from viewer.stillness import STILL_SECONDS
-from viewer.trial import DONE, SUMMARY
+from viewer.playing.scored_play import DONE, SUMMARY
+from viewer.playing.session import AGENT, Score
+from viewer.playing.stall_detector import STILL_SECONDS
+from viewer.view import View
 
 HELP_COLUMN, HELP_ROW, HELP_ROWS = 345.0, 27.0, 17
 

@@ -10,9 +10,9 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from viewer.canvas import MINUS, Area, Canvas, Color, Theme
-from viewer.panels.base import View
-from viewer.pixels import to_surface
+from viewer.drawing.canvas import MINUS, Area, Canvas, Color, Theme
+from viewer.drawing.pixels import to_surface
+from viewer.view import View
 
 Array = NDArray[np.float64]
 Picture = NDArray[np.uint8]

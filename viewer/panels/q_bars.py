@@ -8,10 +8,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from viewer.canvas import MINUS, Area, Canvas, Theme
-from viewer.keys import short, words
-from viewer.panels.base import Panel, View
-from viewer.session import HUMAN
+from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
+from viewer.panels.base import Panel
+from viewer.playing.keys import short, words
+from viewer.playing.session import HUMAN
+from viewer.view import View
 
 HEAD, FOOT = 64.0, 30.0
 ROW, SMALLEST_ROW, ROWS_HEIGHT, ROWS_HEIGHT_WITH_FRAMES = 36.0, 6.0, 202.0, 150.0

@@ -8,12 +8,13 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from viewer.canvas import MINUS, Area, Canvas, Theme
-from viewer.panels.base import Panel, View
+from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
+from viewer.panels.base import Panel
+from viewer.panels.plots import BAND, Array, Scale, draw_scale, runs, sheet, steps_between, strong_curve
 from viewer.panels.score import number_text
-from viewer.plots import BAND, Array, Scale, draw_scale, runs, sheet, steps_between, strong_curve
-from viewer.session import Session
-from viewer.timeline import Score, Timeline
+from viewer.playing.session import Session
+from viewer.playing.timeline import Score, Timeline
+from viewer.view import View
 
 HEIGHT = 180.0
 MARGIN, HEAD, FOOT, GUTTER = 18.0, 58.0, 14.0, 38.0

@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 import pygame
 
-from viewer.canvas import MINUS, Area, Canvas, Theme
-from viewer.panels.base import Panel, View
-from viewer.session import Session
+from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
+from viewer.panels.base import Panel
+from viewer.playing.session import Session
+from viewer.view import View
 
 MARGIN = 18.0
 

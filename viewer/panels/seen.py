@@ -7,9 +7,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from viewer.canvas import MINUS, Area, Canvas, Theme
-from viewer.panels.base import Panel, View
-from viewer.pixels import enlarge, fit_whole, to_surface
+from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
+from viewer.drawing.pixels import enlarge, fit_whole, to_surface
+from viewer.panels.base import Panel
+from viewer.view import View
 
 MARGIN, GAP = 18.0, 8.0
 SIDE, MOST = 92.0, 4  # logical pixels of a frame; so many of them, the newest

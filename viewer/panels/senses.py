@@ -7,8 +7,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import pygame
 
-from viewer.canvas import Area, Canvas, Theme
-from viewer.panels.base import Drag, Panel, View
+from viewer.drawing.canvas import Area, Canvas, Theme
+from viewer.drawing.pixels import to_surface
+from viewer.panels.base import Drag, Panel
 from viewer.panels.inputs import draw_bars, draw_frame, draw_legend, inputs_height, sizes_of, style_of
 from viewer.panels.pieces import (
     Array,
@@ -23,7 +24,7 @@ from viewer.panels.pieces import (
     scaled,
     tint,
 )
-from viewer.pixels import to_surface
+from viewer.view import View
 
 MARGIN, HEAD, FOOT = 18.0, 38.0, 10.0
 CAPTION, AFTER = 14.0, 5.0  # a layer's name above its strip, and what is free below

@@ -7,9 +7,10 @@ import pygame
 from numpy.typing import NDArray
 
 from viewer import commands
-from viewer.canvas import MINUS, Area, Canvas, Theme
-from viewer.panels.base import Drag, View
-from viewer.timeline import Timeline
+from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
+from viewer.panels.base import Drag
+from viewer.playing.timeline import Timeline
+from viewer.view import View
 
 TEXT = 92.0  # logical pixels on the right, for where one looks
 HIGH = 6.0

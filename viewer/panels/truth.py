@@ -9,22 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewer import commands
-from viewer.canvas import Area, Canvas, Color, Theme
-from viewer.panels.base import Drag, Panel, View
-from viewer.plots import (
-    BAND,
-    Scale,
-    draw_scale,
-    pixels_of,
-    runs,
-    sheet,
-    signed,
-    steps_between,
-    strong_curve,
-)
-from viewer.timeline import Moment, Timeline
-from viewer.truth import NEGLIGIBLE, Calibration, TruthMeter
-from viewer.widgets import contains
+from viewer.drawing.canvas import Area, Canvas, Color, Theme
+from viewer.drawing.widgets import contains
+from viewer.panels.base import Drag, Panel
+from viewer.panels.plots import BAND, Scale, draw_scale, pixels_of, runs, sheet, signed, steps_between, strong_curve
+from viewer.playing.calibration import NEGLIGIBLE, Calibration, TruthMeter
+from viewer.playing.timeline import Moment, Timeline
+from viewer.view import View
 
 HEIGHT = 180.0
 MARGIN, HEAD, FOOT, GUTTER = 18.0, 58.0, 14.0, 30.0  # the gutter holds the axis's numbers

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 import envs
 from envs.drawing import draw_state, draw_world
-from viewer.canvas import Area, Canvas, Theme
-from viewer.panels.base import View
+from viewer.drawing.canvas import Area, Canvas, Theme
+from viewer.drawing.pixels import enlarge, fit, to_surface
 from viewer.panels.explained import eyes_that_mattered
 from viewer.panels.score import number_text
-from viewer.pixels import enlarge, fit, to_surface
-from viewer.session import HUMAN, Session
+from viewer.playing.session import HUMAN, Session
+from viewer.view import View
 
 FRAME, GAP = 3.0, 12.0
 WHOSE = 36.0  # height of what says whose world it is, where there are two

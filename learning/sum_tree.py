@@ -1,0 +1,144 @@
+"""Priorities: what surprised more is drawn more often. Schaul et al. 2015, arXiv:1511.05952, proportional variant."""
+
+# numba's decorator has no types: kernels are typed by hand and checked by their tests
+# mypy: allow-untyped-decorators
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+ADDED = 1e-6  # to each priority, that none is never drawn again; the paper gives no value, OpenAI Baselines this one
+LOWEST, HIGHEST = 1e-100, 1e100  # of priority ** exponent: none vanishes, and the sum of any number of them is finite
+PRIORITY_BYTES = 16  # of a record: its leaf and a node above
+
+
+@njit(cache=True, nogil=True)
+def put(tree, node, power):  # type: ignore[no-untyped-def]
+    """Set a leaf and sum up all nodes above it again."""
+    tree[node] = power
+    while node > 1:
+        node //= 2
+        tree[node] = tree[2 * node] + tree[2 * node + 1]
+
+
+@njit(cache=True, nogil=True)
+def put_all(tree, index, power):  # type: ignore[no-untyped-def]
+    """Set records (B,) to one power; return by how many those above 0 have become more."""
+    more = 0
+    for b in range(index.shape[0]):
+        node = tree.shape[0] // 2 + index[b]
+        more += (power > 0.0) - (tree[node] > 0.0)
+        put(tree, node, power)
+    return more
+
+
+@njit(cache=True, nogil=True)
+def revalue(tree, index, priority, exponent):  # type: ignore[no-untyped-def]
+    """Set records (B,) that can be drawn to their priority ** exponent; return the largest power of them, or 0."""
+    largest = 0.0
+    for b in range(index.shape[0]):
+        node = tree.shape[0] // 2 + index[b]
+        if tree[node] > 0.0 and np.isfinite(priority[b]):
+            power = (max(priority[b], 0.0) + ADDED) ** exponent
+            power = min(max(power, LOWEST), HIGHEST)
+            put(tree, node, power)
+            largest = max(largest, power)
+    return largest
+
+
+@njit(cache=True, nogil=True)
+def find(tree, point, index):  # type: ignore[no-untyped-def]
+    """Find the record at each point (B,) of the sum of all powers; never one whose power is 0."""
+    records = tree.shape[0] // 2
+    for b in range(point.shape[0]):
+        node, rest = 1, point[b]
+        while node < records:
+            node *= 2
+            # rounding may carry a point past the end of all powers: an empty half is never entered
+            if rest >= tree[node] and tree[node + 1] > 0.0:
+                rest -= tree[node]
+                node += 1
+        index[b] = node - records
+
+
+@njit(cache=True, nogil=True)
+def sum_up(tree):  # type: ignore[no-untyped-def]
+    """Compute all nodes from the leaves."""
+    for node in range(tree.shape[0] // 2 - 1, 0, -1):
+        tree[node] = tree[2 * node] + tree[2 * node + 1]
+
+
+class SumTree:
+    """How often each record is drawn: in proportion to its power, priority ** exponent; 0 is never drawn.
+
+    The powers are the leaves of a binary tree whose nodes are the sum of the two below them, so that a
+    draw and a change take log2(records) steps. Nodes are always summed up again, never changed by a
+    difference: rounding does not pile up, and a tree made anew from its leaves is the same bit for bit.
+
+    New records get the largest power so far, that each is soon drawn once; the first ones 1.
+
+    Args:
+        records: how many there can be.
+        exponent: alpha; 0 makes all priorities alike.
+    """
+
+    def __init__(self, records: int, exponent: float) -> None:
+        self.exponent = exponent
+        self.largest = 1.0  # power so far
+        self._tree = np.zeros(2 * records)  # node i is the sum of 2 i and 2 i + 1, node 1 of all; 0 is unused
+        self._count = 0
+
+    @property
+    def powers(self) -> NDArray[np.float64]:
+        """The power of each record, (records,), without copying; not to be written to."""
+        return self._tree[len(self._tree) // 2 :]
+
+    def __len__(self) -> int:
+        """Return the number of records that can be drawn."""
+        return self._count
+
+    def admit(self, index: NDArray[np.int64]) -> None:
+        """Let new records (B,) be drawn."""
+        self._count += put_all(self._tree, index, self.largest)
+
+    def drop(self, index: NDArray[np.int64]) -> None:
+        """Let records (B,) be drawn no more."""
+        self._count += put_all(self._tree, index, 0.0)
+
+    def update(self, index: NDArray[np.int64], priority: NDArray[Any]) -> None:
+        """Hear how surprising records were, (B,) each, negative counts as 0.
+
+        Records that can't be drawn stay so; what is not a finite number changes nothing.
+        """
+        if index.shape != priority.shape:  # kernels don't look at bounds
+            raise ValueError(f"{priority.shape} priorities for {index.shape} records")
+        self.largest = max(self.largest, revalue(self._tree, index, priority.astype(np.float64), self.exponent))
+
+    def draw(self, batch_size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return records (B,), one drawn from each of B equal parts of the sum of all powers (appendix B.2.1)."""
+        if not self._count:
+            raise ValueError("the replay is empty")
+        point = (np.arange(batch_size) + rng.random(batch_size)) * (self._tree[1] / batch_size)
+        index = np.empty(batch_size, np.int64)
+        find(self._tree, point, index)
+        return index
+
+    def weights(
+        self, index: NDArray[np.int64], importance_exponent: float, uniform_share: float
+    ) -> NDArray[np.float32]:
+        """Return the importance weights (1 / (N P))^beta of a batch's records (B,), the largest of them 1.
+
+        P is the chance of each to be drawn. N, the number of records, falls out with the largest weight.
+        """
+        chance = (1.0 - uniform_share) * self.powers[index] / self._tree[1] + uniform_share / self._count
+        weights: NDArray[np.float64] = (chance.min() / chance) ** importance_exponent
+        return weights.astype(np.float32)
+
+    def load(self, powers: NDArray[np.float64], largest: float) -> None:
+        """Become the priorities that had these ``powers``, (records,), and ``largest``."""
+        self.powers[:] = powers
+        sum_up(self._tree)
+        self.largest, self._count = largest, int(np.count_nonzero(self.powers))

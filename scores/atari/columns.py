@@ -1,0 +1,210 @@
+"""The columns of the Atari table: our runs, those that ship, people, references, published agents."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from common.errors import UserError
+from scores.atari import normalization, protocol_notes
+from scores.atari.protocol_notes import Traits
+from scores.atari.published import load
+from scores.collect import differing_settings
+from scores.runs import Episode, Run
+from scores.stats import student_interval
+
+Kind = Literal["run", "pretrained", "human", "reference", "agent"]
+LEAST_FRAMES, MOST_FRAMES = 1_000_000, 200_000_000  # that the published learning curves reach
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One column's score in one game."""
+
+    score: float  # the game's points, mean over episodes, then over runs
+    human_normalised: float | None  # None: no human score
+    record_normalised: float | None
+    runs: tuple[float, ...]  # human-normalised score of every run (seed); empty without a human score
+    episodes: int | None
+    protocol: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One player in all games it has."""
+
+    name: str
+    kind: Kind
+    cells: dict[str, Cell]  # by game
+    traits: Traits
+    note: str
+    runs: tuple[Run, ...] = ()
+
+    def against_humans(self) -> dict[str, tuple[float, ...]]:
+        """Return the human-normalised runs of every game that has a human score."""
+        return {game: cell.runs for game, cell in self.cells.items() if cell.runs}
+
+
+def of_runs(runs: Sequence[Run], mix_protocols: bool) -> list[Column]:
+    """Return a column for every agent and preset, over its seeds and games; those that ship stand apart.
+
+    Raises:
+        UserError: the runs of one column have several protocols, and ``mix_protocols`` is False.
+    """
+    groups: dict[tuple[bool, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.pretrained, run.title].append(run)
+    if not mix_protocols:
+        for (_, title), group in groups.items():
+            _check_protocols(title, group)
+    return [_of_group(title + (" (ships)" if ships else ""), group) for (ships, title), group in sorted(groups.items())]
+
+
+def of_people(episodes: Sequence[Episode]) -> list[Column]:
+    """Return a column for every person and protocol: what was played at this keyboard."""
+    groups: dict[tuple[str, str], dict[str, list[Episode]]] = defaultdict(lambda: defaultdict(list))
+    for one in episodes:
+        groups[one.player, one.protocol][_game(one.env_id)].append(one)
+    columns = []
+    for (player, protocol), by_game in sorted(groups.items()):
+        twice = sum(other == player for other, _ in groups) > 1
+        name = f"you: {player}" + (f" ({protocol})" if twice else "")
+        cells = {game: _cell(game, [_points(played)], [protocol], len(played)) for game, played in by_game.items()}
+        note = f"{protocol} ({normalization.protocol(protocol).words}); played at this keyboard"
+        columns.append(Column(name, "human", cells, protocol_notes.of_protocol(name, [protocol], []), note))
+    return columns
+
+
+def of_references(baselines: Iterable[str]) -> list[Column]:
+    """Return random play, the human and the world record; of both human baselines where both are used."""
+    names = [("random", atari.LONG), ("human", atari.LONG), (normalization.RECORD, atari.LONG)]
+    if atari.SHORT in baselines:
+        names += [(name, atari.SHORT) for name in ("random_mnih2015", "human_mnih2015")]
+    return [_published(name, "reference", load().scores[name], None) for name, _ in names]
+
+
+def of_agent(name: str, at_frames: int | None) -> tuple[Column | None, str | None]:
+    """Return a published agent's column, or None, and a sentence where it is not just what was asked for.
+
+    Args:
+        name: as in the table.
+        at_frames: its learning curve after so many emulator frames, or the nearest there are; None: final scores.
+
+    Raises:
+        UserError: an unknown name, or one that has no final scores.
+    """
+    agent = normalization.find_agent(name)
+    if at_frames is None:
+        if name not in load().scores:
+            raise UserError(f"{name} has learning curves only; add --at-frames, e.g. --at-frames 10000000")
+        return _published(name, "agent", load().scores[name], None), None
+    curves = load().curves.get(name, {})
+    if not curves:
+        return None, f"{name} has no published learning curve, so it can't be shown at {at_frames:,} frames."
+    known = sorted({frames for curve in curves.values() for frames in curve.points})
+    frames = min(known, key=lambda one: abs(one - at_frames))
+    scores = {game: curve.points[frames] for game, curve in curves.items() if frames in curve.points}
+    column = _published(agent.name, "agent", scores, frames)
+    nearest = f"{name} is shown at {frames:,} frames, the nearest to {at_frames:,} that is published."
+    return column, None if frames == at_frames else nearest
+
+
+def check_at_frames(at_frames: int) -> None:
+    """Raise `UserError` where no published learning curve comes near."""
+    if not LEAST_FRAMES <= at_frames <= MOST_FRAMES:
+        raise UserError(
+            f"--at-frames {at_frames} is out of range; the published learning curves reach from {LEAST_FRAMES} to"
+            f" {MOST_FRAMES} emulator frames"
+        )
+
+
+def _game(env_id: str) -> str:
+    return normalization.game_of(env_id) or env_id
+
+
+def _points(episodes: Sequence[Episode]) -> float:
+    return student_interval([one.episode_return for one in episodes]).mean
+
+
+def _protocols(runs: Iterable[Run]) -> list[str]:
+    return sorted({one.protocol for run in runs for one in run.episodes})
+
+
+def _check_protocols(title: str, runs: Sequence[Run]) -> None:
+    names = _protocols(runs)
+    if len(names) > 1:
+        places = [f"{name} ({', '.join(sorted({_game(run.env_id) for run in runs if name in _protocols([run])}))})"
+                  for name in names]  # fmt: skip
+        raise UserError(
+            f"the runs of {title} have different protocols: {', '.join(places)}; one aggregate can't hold both."
+            f" Choose with --protocol {names[0]}, or add --mix-protocols"
+        )
+
+
+def _of_group(name: str, group: Sequence[Run]) -> Column:
+    newest: dict[str, dict[int, Run]] = defaultdict(dict)
+    for run in group:  # in the order of their names, so of their times
+        newest[_game(run.env_id)][run.seed] = run  # a seed trained twice is no new evidence
+    kept = [run for by_seed in newest.values() for run in by_seed.values()]
+    cells = {}
+    for game, by_seed in newest.items():
+        runs = list(by_seed.values())
+        cells[game] = _cell(
+            game,
+            [_points(run.episodes) for run in runs],
+            [run.episodes[0].protocol for run in runs],
+            sum(len(run.episodes) for run in runs),
+        )
+    traits = protocol_notes.of_protocol(name, _protocols(kept), [run.frames for run in kept])
+    kind: Kind = "pretrained" if group[0].pretrained else "run"
+    return Column(name, kind, cells, traits, _note(kept, newest, traits), tuple(kept))
+
+
+def _note(runs: Sequence[Run], by_game: dict[str, dict[int, Run]], traits: Traits) -> str:
+    """Return what an own column is made of."""
+    words = [f"{name} ({normalization.protocol(name).words})" for name in traits.protocol.split(" + ")]
+    seeds = sorted({run.seed for run in runs})
+    steps = sorted({run.agent_steps for run in runs})
+    trained = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+    frames = traits.frames or (0, 0)
+    emulated = f"{frames[0]:,}" if frames[0] == frames[1] else f"{frames[0]:,} to {frames[1]:,}"
+    note = f"{' + '.join(words)}; {trained} agent steps, {emulated} frames; seed{'s' * (len(seeds) > 1)} "
+    note += ", ".join(map(str, seeds))
+    differing = {key for group in by_game.values() for key in differing_settings(list(group.values()))}
+    if differing:
+        note += f"; NOT the same settings in the runs of a game: {', '.join(sorted(differing))} differ"
+    return note
+
+
+def _cell(game: str, points: Sequence[float], protocols: Sequence[str], episodes: int) -> Cell:
+    """Return the cell of runs, each measured against the humans of its own protocol."""
+    against = [
+        normalization.human_or_none(score, game, normalization.protocol(protocol).baseline)
+        for score, protocol in zip(points, protocols, strict=True)
+    ]
+    runs = tuple(one for one in against if one is not None)
+    whole = len(runs) == len(points)  # mixed protocols: a game may be in one baseline only
+    mean = sum(points) / len(points)
+    return Cell(
+        score=mean,
+        human_normalised=sum(runs) / len(runs) if whole else None,
+        record_normalised=normalization.record_or_none(mean, game),
+        runs=runs if whole else (),
+        episodes=episodes,
+        protocol=" + ".join(sorted(set(protocols))),
+    )
+
+
+def _published(name: str, kind: Kind, scores: dict[str, float], at_frames: int | None) -> Column:
+    agent = normalization.find_agent(name)
+    cells = {}
+    for game, score in scores.items():
+        against = normalization.human_or_none(score, game, agent.baseline)
+        record = normalization.record_or_none(score, game)
+        runs = () if against is None else (against,)
+        cells[game] = Cell(score, against, record, runs, None, agent.protocol)
+    traits = protocol_notes.of_agent(agent, at_frames)
+    note = agent.protocol if kind == "reference" else protocol_notes.in_words(traits)
+    return Column(name, kind, cells, traits, note)

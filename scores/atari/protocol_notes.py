@@ -1,0 +1,150 @@
+"""What a comparison must say in words where it crosses protocols: one sentence a kind of crossing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from scores.atari import normalization
+from scores.atari.published import Agent
+
+
+@dataclasses.dataclass(frozen=True)
+class Traits:
+    """What of a player's protocol decides with whom it can be compared."""
+
+    name: str
+    protocol: str
+    baseline: str  # atari57 or mnih2015
+    sticky: bool | None  # None: not stated
+    training_returns: bool = False
+    frames: tuple[int, int] | None = None  # of training, the fewest and the most; None: not stated, or a person
+    known: bool = True  # the protocol's name
+    published: bool = False  # not ours
+
+    @property
+    def mixed(self) -> bool:
+        """Return whether runs of several protocols stand in one column."""
+        return " + " in self.protocol
+
+
+def of_protocol(name: str, protocol_names: Iterable[str], frames: Iterable[int]) -> Traits:
+    """Return the traits of a player of ours, whose runs may have more than one protocol (then they are mixed)."""
+    names = sorted(set(protocol_names))
+    found = [normalization.protocol(one) for one in names]
+    sticky = {one.sticky for one in found}
+    trained = sorted(frames)
+    return Traits(
+        name=name,
+        protocol=" + ".join(names),
+        baseline=found[0].baseline,
+        sticky=sticky.pop() if len(sticky) == 1 else None,
+        frames=(trained[0], trained[-1]) if trained else None,
+        known=all(one.known for one in found),
+    )
+
+
+def of_agent(agent: Agent, frames: int | None = None) -> Traits:
+    """Return the traits of a published agent, after ``frames`` of its learning curve or (None) at its end."""
+    trained = frames or agent.frames
+    return Traits(
+        name=agent.name,
+        protocol=agent.protocol,
+        baseline=agent.baseline,
+        sticky=agent.sticky,
+        training_returns=agent.training_returns,
+        frames=(trained, trained) if trained else None,
+        published=True,
+    )
+
+
+def remarks(players: Sequence[Traits]) -> list[str]:
+    """Return the sentences; ``players`` are all whose scores stand in the table, but not the humans it is about."""
+    plain = [one for one in players if not one.mixed]
+    return [*_mixed(players), *_baselines(plain), *_sticky(plain), *_returns(players), *_frames(players),
+            *_unknown(players)]  # fmt: skip
+
+
+def in_words(traits: Traits) -> str:
+    """Return a published agent's traits in a few words."""
+    sticky = {True: "sticky actions", False: "no sticky actions", None: "sticky actions not stated"}[traits.sticky]
+    base = normalization.BASELINES[traits.baseline]
+    returns = "training returns" if traits.training_returns else "evaluation"
+    frames = f", {millions(traits.frames[1])} frames" if traits.frames else ""
+    return f"{sticky}, {returns}{frames}; against {base.human}"
+
+
+def millions(frames: int) -> str:
+    """Return a number of frames for people: ``200 million``, ``37,500 million``, ``800,000``."""
+    whole = frames >= 1_000_000 and frames % 10_000 == 0
+    return f"{frames / 1_000_000:,g} million" if whole else f"{frames:,}"
+
+
+def _names(players: Iterable[Traits]) -> str:
+    return ", ".join(one.name for one in players)
+
+
+def _mixed(players: Sequence[Traits]) -> list[str]:
+    return [
+        f"{one.name} MIXES protocols ({one.protocol}): each run stands against the humans of its own, and the aggregate"
+        " is of neither."
+        for one in players
+        if one.mixed
+    ]
+
+
+def _baselines(players: Sequence[Traits]) -> list[str]:
+    groups = {name: [one for one in players if one.baseline == name] for name in normalization.BASELINES}
+    used = {name: group for name, group in groups.items() if group}
+    if not used:
+        return []
+    if len(used) == 1:
+        base = normalization.BASELINES[next(iter(used))]
+        return [f"100 % is {base.human}: {base.words}; 0 % is {base.random}."]
+    parts = [f"{_names(group)} with {normalization.BASELINES[name].human} ({normalization.BASELINES[name].words})"
+             for name, group in used.items()]  # fmt: skip
+    return [f"Two human baselines: {'; '.join(parts)}. Most human scores of the two differ, so percentages of the one"
+            " say little beside percentages of the other."]  # fmt: skip
+
+
+def _sticky(players: Sequence[Traits]) -> list[str]:
+    with_, without = [one for one in players if one.sticky], [one for one in players if one.sticky is False]
+    unknown = [one for one in players if one.sticky is None]
+    if not with_ and not unknown:
+        return []
+    parts = [f"with them {_names(with_)}"] if with_ else []
+    parts.append(f"without {', '.join(filter(None, [_names(without), 'humans and random play']))}")
+    parts += [f"not known of {_names(unknown)}"] if unknown else []
+    return [f"Sticky actions (a quarter of the actions repeat the one before) differ: {'; '.join(parts)}."
+            " With them most games are harder."]  # fmt: skip
+
+
+def _returns(players: Sequence[Traits]) -> list[str]:
+    training = [one for one in players if one.training_returns]
+    if not training:
+        return []
+    return [f"Training returns, with the exploration of training, not a separate evaluation: {_names(training)}."]
+
+
+def _frames(players: Sequence[Traits]) -> list[str]:
+    trained = [one for one in players if one.frames]
+    if len({frames for one in trained for frames in one.frames or ()}) < 2:
+        return []
+    groups: dict[str, list[Traits]] = {}
+    for one in trained:
+        low, high = one.frames or (0, 0)
+        text = millions(high) if low == high else f"{millions(low)} to {millions(high)}"
+        groups.setdefault(text, []).append(one)
+    parts = [f"{text} ({_names(group)})" for text, group in groups.items()]
+    silent = [one for one in players if one.published and not one.frames]
+    parts += [f"not stated ({_names(silent)})"] if silent else []
+    return [f"Emulator frames of training differ (one agent step is 4 frames): {'; '.join(parts)}."]
+
+
+def _unknown(players: Sequence[Traits]) -> list[str]:
+    return [
+        f"The protocol '{one.protocol}' of {one.name} is not known here; it is compared with"
+        f" {normalization.BASELINES[one.baseline].human} ({normalization.BASELINES[one.baseline].words}), which may not be alike."
+        for one in players
+        if not one.known
+    ]

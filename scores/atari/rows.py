@@ -1,0 +1,105 @@
+"""One Atari game as a table like any other environment's: our runs, people, random play, published agents."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from scores.atari import normalization, protocol_notes
+from scores.atari.protocol_notes import Traits
+from scores.atari.published import load
+from scores.rows import Row
+
+AGENTS = {atari.LONG: ("dqn", "rainbow"), atari.SHORT: ("dqn_mnih2015",)}
+"""The published agents that stand beside our runs when nobody asks for others, by human baseline."""
+
+
+def complete(game: str, rows: Sequence[Row]) -> list[Row]:
+    """Return our rows with their score against humans, and after them the references of the game."""
+    own = [_against_humans(row, game) for row in rows]
+    return own + reference_rows(game, baselines(row.protocol for row in own))
+
+
+def baselines(protocol_names: Iterable[str]) -> list[str]:
+    """Return the human baselines that go with protocols, the 57-game one where there are none."""
+    used = {normalization.protocol(name).baseline for name in protocol_names} or {atari.LONG}
+    return [name for name in normalization.BASELINES if name in used]
+
+
+def reference_rows(game: str, used: Sequence[str]) -> list[Row]:
+    """Return random play, the human, the world record and a few published agents, as far as they have a score."""
+    names: list[tuple[str, str]] = []
+    for baseline in used:
+        base = normalization.BASELINES[baseline]
+        names += [(name, baseline) for name in (base.random, base.human, *AGENTS[baseline])]
+    names.append((normalization.RECORD, used[0]))
+    scores = load().scores
+    return [_reference(name, game, baseline) for name, baseline in names if game in scores.get(name, {})]
+
+
+def remarks(game: str, rows: Sequence[Row]) -> list[str]:
+    """Return what must be said beside the rows of one game."""
+    said = []
+    used = baselines(row.protocol for row in rows if row.kind != "reference")
+    for base in (normalization.BASELINES[name] for name in used):
+        if not normalization.has_human(game, base.name):
+            said.append(f"{game} has no human score in the baseline of {base.words}.")
+    if any(row.human_normalised is not None for row in rows):
+        said += protocol_notes.remarks(_players(rows))
+    if any(row.name == normalization.RECORD for row in rows):
+        said.append(f"{normalization.RECORD}: set under no controlled protocol.")
+    return said
+
+
+def _against_humans(row: Row, game: str) -> Row:
+    protocol = normalization.protocol(row.protocol)
+    return dataclasses.replace(
+        row,
+        note=f"{row.protocol} ({protocol.words}); {row.note}",
+        human_normalised=normalization.human_or_none(row.mean, game, protocol.baseline),
+        record_normalised=normalization.record_or_none(row.mean, game),
+    )
+
+
+def _reference(name: str, game: str, baseline: str) -> Row:
+    agent, score = normalization.find_agent(name), normalization.published(name, game)
+    base = normalization.BASELINES[baseline]
+    people = name in (base.human, base.random, normalization.RECORD)
+    return Row(
+        name=name,
+        kind="reference",
+        env_id=normalization.env_id_of(game),
+        mean=score,
+        ci95=None,
+        episodes=None,
+        agent_steps=agent.frames // 4 if agent.frames else None,
+        epsilon=None,
+        protocol=_short(protocol_notes.of_agent(agent), people),
+        note=agent.protocol,
+        frames=agent.frames,
+        human_normalised=normalization.human_or_none(score, game, baseline),
+        record_normalised=normalization.record_or_none(score, game),
+    )
+
+
+def _short(traits: Traits, people: bool) -> str:
+    """Return a reference's protocol in a few words; the whole of it stands in the note."""
+    if people:
+        minutes = normalization.BASELINES[traits.baseline].minutes
+        return "not controlled" if traits.name == normalization.RECORD else f"not sticky, {minutes} min"
+    sticky = {True: "sticky", False: "not sticky", None: "sticky not stated"}[traits.sticky]
+    return f"{sticky}, {'training' if traits.training_returns else 'evaluation'}"
+
+
+def _players(rows: Sequence[Row]) -> list[Traits]:
+    shown: dict[str, Traits] = {}
+    agents = {name for group in AGENTS.values() for name in group}
+    for row in rows:
+        if ", mean of " in row.name:  # its runs stand there too
+            continue
+        if row.kind != "reference":
+            frames = [row.frames] if row.frames else []
+            shown[row.name] = protocol_notes.of_protocol(row.name, [row.protocol], frames)
+        elif row.name in agents:
+            shown[row.name] = protocol_notes.of_agent(normalization.find_agent(row.name))
+    return list(shown.values())

@@ -1,0 +1,194 @@
+"""The Atari comparison as text: a table for a terminal, Markdown, JSON, rows for csv."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scores.atari.aggregates import Aggregates
+from scores.atari.columns import Cell, Column
+from scores.atari.compare import AtariComparison
+
+HEAD_WIDTH = 16  # of a line of a column's head; names break at "_" and " "
+LABELS = ("median", "mean", "capped mean", "IQM", "IQM 95 % low", "IQM 95 % high", "games", "at human level")
+
+
+def as_dict(one: AtariComparison) -> dict[str, Any]:
+    """Return ``{"games": {GAME: {COLUMN: {...}}}, "aggregates": {COLUMN: {...}}}``; unknown values are None."""
+    games = {
+        game: {column.name: _cell_dict(column.cells[game]) for column in one.columns if game in column.cells}
+        for game in one.games
+    }
+    return {
+        "games": games,
+        "aggregates": {column.name: _aggregate_dict(one.aggregates[column.name]) for column in one.columns},
+    }
+
+
+def as_rows(one: AtariComparison) -> list[dict[str, Any]]:
+    """Return one dict a game and column, for csv; unknown values are None."""
+    return [
+        {
+            "env_id": f"ALE/{game}-v5",
+            "who": column.name,
+            "kind": column.kind,
+            "score": cell.score,
+            "human_normalised": cell.human_normalised,
+            "record_normalised": cell.record_normalised,
+            "episodes": cell.episodes,
+            "frames": column.traits.frames[1] if column.traits.frames else None,
+            "protocol": cell.protocol,
+        }
+        for game in one.games
+        for column in one.columns
+        if (cell := column.cells.get(game))
+    ]
+
+
+def as_markdown(one: AtariComparison) -> str:
+    """Return a heading, the table, a line a column and the remarks."""
+    head = ["game", *(column.name for column in one.columns)]
+    lines = [f"## {title(one)}", "", _bar(head), "|---" + "|---:" * len(one.columns) + "|"]
+    lines += [_bar([game, *(_together(column, game) for column in one.columns)]) for game in one.games]
+    lines += [_bar([f"*{label}*", *(_summed(one, column)[label] for column in one.columns)]) for label in LABELS]
+    notes = [f"- **{column.name}**: {column.note}" for column in one.columns]
+    return "\n".join([*lines, "", *map(_flat, notes), *(f"- {_flat(remark)}" for remark in one.remarks)])
+
+
+def print_text(one: AtariComparison, console: Console) -> None:
+    """Print the table, notes and remarks; columns are left out, with a word, until it fits the console's width."""
+    console.print(Text(title(one), style="bold"))
+    shown = list(one.columns)
+    table = _table(one, shown)
+    for column in _dispensable(one.columns):
+        if console.measure(table, options=console.options.update(max_width=10_000)).maximum <= console.width:
+            break
+        shown.remove(column)
+        table = _table(one, shown)
+    console.print(table)
+    console.print()
+    for column in one.columns:
+        if column.kind != "reference":
+            console.print(Text(f"{column.name}: ", style="bold") + Text(column.note, style="not bold dim"))
+    for remark in one.remarks:
+        console.print(Text(f"* {remark}"))
+    left_out = [column.name for column in one.columns if column not in shown]
+    if left_out:
+        console.print(Text(f"* Left out for want of room: {', '.join(left_out)}. A wider terminal shows them."))
+
+
+def title(one: AtariComparison) -> str:
+    """Return what the table shows and in which order."""
+    count = "1 game" if len(one.games) == 1 else f"{len(one.games)} games"
+    return f"Atari: score and percent of human, {count}, sorted by {one.sorted_by} against human"
+
+
+def points(score: float) -> str:
+    """Return a score with the decimals that its size deserves."""
+    return f"{score:,.1f}" if abs(score) < 1000 else f"{score:,.0f}"
+
+
+def percent(value: float | None) -> str:
+    """Return a normalised score in percent, "-" where there is none; what is below human never reads 100 %."""
+    if value is None:
+        return "-"
+    if 0.995 <= value < 1:
+        return f"{math.floor(1000 * value) / 10:.1f} %"
+    return f"{value:,.0%}".replace("-0%", "0%").replace("%", " %")
+
+
+def _cell_dict(cell: Cell) -> dict[str, Any]:
+    return {
+        "score": cell.score,
+        "human_normalised": cell.human_normalised,
+        "episodes": cell.episodes,
+        "protocol": cell.protocol,
+    }
+
+
+def _aggregate_dict(found: Aggregates | None) -> dict[str, Any]:
+    if found is None:
+        return dict.fromkeys(("median", "mean", "capped_mean", "iqm", "iqm_ci95"), None) | {
+            "games": 0,
+            "games_at_human_level": 0,
+        }
+    return found._asdict() | {"iqm_ci95": list(found.iqm_ci95) if found.iqm_ci95 else None}
+
+
+def _summed(one: AtariComparison, column: Column) -> dict[str, str]:
+    """Return the cells below a column by the name of their row."""
+    found = one.aggregates[column.name]
+    if found is None:
+        return dict.fromkeys(LABELS, "-")
+    low, high = found.iqm_ci95 or (None, None)
+    values = (found.median, found.mean, found.capped_mean, found.iqm, low, high)
+    counts = (str(found.games), str(found.games_at_human_level))
+    return dict(zip(LABELS, (*map(percent, values), *counts), strict=True))
+
+
+def _together(column: Column, game: str, width: int = 0) -> str:
+    """Return ``12,345   87 %``; the score alone of those who are the scale."""
+    cell = column.cells.get(game)
+    if cell is None:
+        return "-"
+    if _is_scale(column):
+        return points(cell.score)
+    return f"{points(cell.score)}  {percent(cell.human_normalised):>{width}}"
+
+
+def _is_scale(column: Column) -> bool:
+    return column.kind == "reference" and column.name.startswith(("random", "human")) and "record" not in column.name
+
+
+def _table(one: AtariComparison, shown: Sequence[Column]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("game", no_wrap=True)
+    widths = []
+    for column in shown:
+        table.add_column(_head(column.name), justify="right", no_wrap=True)
+        widths.append(max((len(percent(cell.human_normalised)) for cell in column.cells.values()), default=0))
+    for game in one.games:
+        cells = [_together(column, game, width) for column, width in zip(shown, widths, strict=True)]
+        table.add_row(Text(game), *map(Text, cells))
+    table.add_row()
+    summed = [_summed(one, column) for column in shown]
+    for label in LABELS:
+        if any(cells[label] != "-" for cells in summed):
+            table.add_row(Text(label), *(Text(cells[label]) for cells in summed), style="bold")
+    return table
+
+
+def _dispensable(columns: Sequence[Column]) -> list[Column]:
+    """Return the columns in the order in which they may be left out; the first of all never is."""
+    order = {"random_mnih2015": 0, "random": 1, "human_world_record": 2}
+    references = sorted((one for one in columns if one.name in order), key=lambda one: order[one.name])
+    people = [one for one in columns if one.kind == "reference" and one.name not in order]
+    first = next((one for one in columns if one.kind != "reference"), None)
+    others = [one for one in reversed(columns) if one.kind != "reference" and one is not first]
+    agents = [one for one in others if one.kind == "agent"]
+    return [*references, *agents, *reversed(people), *(one for one in others if one.kind != "agent")]
+
+
+def _head(name: str) -> Text:
+    """Return a column's head, broken into short lines."""
+    lines = [""]
+    for word in name.replace("_", "_ ").split(" "):
+        joined = lines[-1] + ("" if lines[-1].endswith("_") or not lines[-1] else " ") + word
+        if lines[-1] and len(joined) > HEAD_WIDTH:
+            lines.append(word)
+        else:
+            lines[-1] = joined
+    return Text("\n".join(lines))
+
+
+def _bar(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_flat(cell) for cell in cells) + " |"
+
+
+def _flat(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

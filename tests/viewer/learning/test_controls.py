@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.viewer.helpers import CARTPOLE, Q4, V1, Known, drawn, session_in, view_of
+from viewer import commands
+from viewer.learning import controls
+from viewer.learning.online_learner import Apprentice
+from viewer.panels import View
+from viewer.panels.learning import LearningPanel
+from viewer.playing import players
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> View:
+    """Return Waterworld with a copy of the agent that ships, which can be found as a run."""
+    run = tmp_path / "runs" / "old__20200101-000000"
+    shutil.copytree(players.SHIPPED, run)
+    shown = view_of(session_in(policy=players.load(run)))  # type: ignore[arg-type]
+    shown.source, shown.runs_dir = run, tmp_path / "runs"
+    return shown
+
+
+def weights(view: View) -> bytes:
+    policy: Any = view.session.policy
+    return b"".join(value.numpy().tobytes() for value in policy.network.state_dict().values())
+
+
+def live(view: View, steps: int) -> None:
+    for _ in range(steps):
+        view.session.step()
+
+
+def test_an_agent_that_plays_begins_to_learn_and_stops(view: View) -> None:
+    before = view.session.q_values()
+    assert not controls.learns(view)
+    controls.toggle_learning(view)
+    learner = controls.pupil(view)
+    assert isinstance(learner, Apprentice)
+    after = view.session.q_values()
+    assert before is not None
+    assert after is not None
+    assert np.allclose(before, after)  # the same network goes on
+    assert view.session.truth is not None
+    start = weights(view)
+    live(view, 1100)  # the warm-up takes 1000 steps
+    assert learner.age == 1099  # one step of the two episodes was a beginning
+    assert learner.updates > 0
+    assert learner.td_error is not None
+    assert weights(view) != start
+    controls.toggle_learning(view)
+    stopped = weights(view)
+    live(view, 20)
+    assert (weights(view), learner.age) == (stopped, 1099)
+
+
+def test_it_learns_from_the_hands_of_a_person_too(view: View) -> None:
+    controls.toggle_learning(view)
+    view.session.take_over()
+    view.session.human_action = 2
+    live(view, 10)
+    learner = controls.pupil(view)
+    assert learner is not None
+    assert learner.age == 10
+    view.session.human_action = None  # no key is nothing that an agent could do
+    live(view, 5)
+    assert learner.age == 10
+
+
+def test_forgetting_has_to_be_asked_for_twice(view: View) -> None:
+    before = weights(view)
+    controls.reinitialise(view)
+    assert "again" in view.notice
+    assert weights(view) == before
+    controls.reinitialise(view)
+    fresh = weights(view)
+    assert fresh != before
+    assert weights_on_disk(view) == before
+    controls.reinitialise(view)
+    controls.reinitialise(view)
+    assert weights(view) not in (before, fresh)  # by the next seed
+
+
+def weights_on_disk(view: View) -> bytes:
+    assert view.source is not None
+    policy: Any = players.load(view.source)
+    return b"".join(value.numpy().tobytes() for value in policy.network.state_dict().values())
+
+
+def test_forgetting_asked_for_long_ago_is_asked_again(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = weights(view)
+    controls.reinitialise(view)
+    now = time.monotonic()
+    monkeypatch.setattr(controls, "time", SimpleNamespace(monotonic=lambda: now + 10.0))
+    controls.reinitialise(view)
+    assert weights(view) == before
+
+
+def test_another_agent_is_loaded_in_turn_and_what_is_not_saved_is_asked_for(view: View) -> None:
+    known = players.all_trained_in(V1, view.runs_dir)
+    assert known[0] == view.source
+    assert known[1] == players.SHIPPED  # the best of those that ship
+    controls.next_agent(view)
+    assert view.source == players.SHIPPED
+    controls.toggle_learning(view)
+    live(view, 5)
+    controls.next_agent(view)
+    assert view.source == players.SHIPPED
+    assert "not saved" in view.notice
+    controls.next_agent(view)
+    assert view.source == known[2 % len(known)]
+    assert controls.pupil(view) is None
+
+
+def test_what_was_learnt_can_be_saved_and_played_again(view: View) -> None:
+    controls.toggle_learning(view)
+    live(view, 1100)
+    controls.save(view)
+    assert view.notice.startswith("saved in")
+    newest = players.all_trained_in(V1, view.runs_dir)[0]
+    assert str(newest) in view.notice
+    again: Any = players.load(newest)
+    obs = view.session.obs[None]
+    now: Any = view.session.policy
+    assert np.allclose(again.q_values(obs), now.q_values(obs))
+    assert json.loads((newest / "config.json").read_text())["agent"] == "dqn"
+
+
+def test_where_chance_plays_a_new_agent_learns() -> None:
+    view = view_of(session_in(CARTPOLE, Known((0.0, 1.0))), CARTPOLE)
+    controls.toggle_learning(view)
+    learner = controls.pupil(view)
+    assert learner is not None
+    assert (learner.name, learner.learning) == ("d3qn", True)
+    live(view, 30)
+    drawn(view)
+
+
+def test_a_network_of_another_make_says_why_it_can_not_learn(view: View) -> None:
+    view.source = players.PRETRAINED / "reinforcejs_wateragent.json"
+    before = view.session.policy
+    controls.toggle_learning(view)
+    assert view.session.policy is before
+    assert view.notice
+    assert "\n" not in view.notice
+
+
+def test_a_damaged_agent_is_said_and_the_old_one_plays_on(view: View, tmp_path: Path) -> None:
+    damaged = tmp_path / "runs" / "new__20300101-000000"
+    shutil.copytree(players.SHIPPED, damaged)
+    (damaged / "agent" / "network.safetensors").write_bytes(b"nothing")
+    before = view.session.policy
+    controls.load(view, damaged)
+    assert view.session.policy is before
+    assert "network.safetensors" in view.notice
+    live(view, 3)
+
+
+def test_an_agent_for_another_world_is_refused(view: View) -> None:
+    before, source = view.session.policy, view.source
+    controls.load(view, players.PRETRAINED / "convnetjs_rldemo_net.json")
+    assert (view.session.policy, view.source) == (before, source)
+    assert "does not fit" in view.notice
+    assert view.session.truth is not None
+
+
+def test_epsilon_is_of_playing_or_of_learning(view: View) -> None:
+    controls.set_epsilon(view, 0.3)
+    assert (view.session.epsilon, controls.epsilon(view)) == (0.3, 0.3)
+    controls.toggle_learning(view)
+    learner = controls.pupil(view)
+    assert learner is not None
+    scheduled = learner.epsilon_now
+    assert controls.epsilon(view) == scheduled
+    controls.set_epsilon(view, 0.75)
+    assert learner.epsilon_now == 0.75
+    assert view.session.epsilon == 0.3
+    controls.set_learning_rate(view, 0.002)
+    assert controls.learning_rate(view) == 0.002
+    controls.toggle_learning(view)
+    assert controls.epsilon(view) == 0.3
+
+
+# a run that is watched
+
+
+class Trained(Known):
+    """A run in another process, which hears what is wished."""
+
+    def __init__(self, q: Any) -> None:
+        super().__init__(q)
+        self.wishes: list[tuple[str, Any]] = []
+        self.heard: dict[str, str] = {}
+        self.refuse = False
+
+    def status(self) -> Any:
+        metrics = {"epsilon": 0.4, "learning_rate": 1e-4, "agent_steps": 1234.0, "sps": 700.0}
+        return SimpleNamespace(
+            text="live", trains=True, agent_steps=1, metrics=metrics, in_force=self.heard, refused=""
+        )
+
+    def wish(self, name: str, value: Any) -> bool:
+        if self.refuse:
+            from common.errors import UserError
+
+            raise UserError("out of range")
+        self.wishes.append((name, value))
+        return True
+
+
+@pytest.fixture
+def attached() -> View:
+    view = view_of(session_in(policy=Trained(Q4)))
+    view.live = view.session.policy  # type: ignore[assignment]
+    return view
+
+
+def trainer(view: View) -> Trained:
+    run: Any = view.live
+    return run  # type: ignore[no-any-return]
+
+
+def test_sliders_of_a_run_are_wishes_and_not_one_a_frame(attached: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(controls, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    assert controls.epsilon(attached) == 0.4
+    for step in range(60):  # a second of dragging
+        controls.set_epsilon(attached, step / 100)
+        assert controls.epsilon(attached) == step / 100  # the knob stays below the mouse
+        now[0] += 1 / 60
+        attached.tick(1 / 60)
+    now[0] += 1.0
+    attached.tick(1.0)
+    wishes = trainer(attached).wishes
+    assert 3 <= len(wishes) <= 6
+    assert wishes[-1] == ("epsilon", 0.59)
+    now[0] += 60.0
+    assert controls.epsilon(attached) == 0.4  # it was not heard
+    trainer(attached).heard["epsilon"] = "0.59"
+    assert controls.epsilon(attached) == 0.59
+
+
+def test_learning_of_a_run_stops_and_goes_on(attached: View) -> None:
+    assert controls.learning(attached)
+    controls.toggle_learning(attached)
+    attached.tick(0.1)
+    assert trainer(attached).wishes == [("learning", False)]
+    assert not controls.learning(attached)
+    assert not controls.can_change(attached)
+
+
+def test_what_a_trainer_refuses_is_said(attached: View) -> None:
+    trainer(attached).refuse = True
+    controls.set_learning_rate(attached, 5.0)
+    attached.tick(0.1)
+    assert attached.notice == "out of range"
+    assert controls.learning_rate(attached) == 1e-4
+
+
+# the panel
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: view_of(session_in(policy=Known(Q4))), lambda: view_of(session_in(), locked=True)]
+)
+def test_the_panel_has_room_for_all_that_it_says(make: Callable[[], View]) -> None:
+    view = make()
+    panel = LearningPanel()
+    if view.session.policy is None:
+        assert panel.height(view) == 0
+        return
+    from viewer.drawing.canvas import Area
+
+    for _ in range(2):
+        area = Area(0, 0, 340, panel.height(view))
+        last = panel.sliders(area, view)[-1].track
+        assert last.bottom < area.bottom
+        assert panel.sliders(area, view)[0].track.y > 60
+        view.source = players.SHIPPED
+        controls.toggle_learning(view)
+        live(view, 3)
+        drawn(view)
+    assert {place.name for place in panel.sliders(area, view)} == {"epsilon", "learning_rate"}
+
+
+def test_the_button_is_the_key(view: View) -> None:
+    panel = LearningPanel()
+    from viewer.drawing.canvas import Area
+
+    area = Area(10, 20, 340, panel.height(view))
+    place = panel.button(area)
+    assert panel.press(view, area, place.x + 5, place.y + 5) is None
+    assert controls.learning(view)
+    command = commands.find(view, "l", "l")
+    assert command is not None
+    command.run(view)
+    assert not controls.learning(view)

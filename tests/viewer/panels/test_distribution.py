@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pygame
+import pytest
+from numpy.typing import NDArray
+from viewer.view import View
+
+from learning.insight import Distribution, Insight
+from learning.policy import Training
+from tests.viewer.helpers import Q4, Known, Mute, color_at, session_in, view_of
+from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
+from viewer.inspecting.explain import distribution_line
+from viewer.panels.distribution import (
+    AXIS,
+    FOOT,
+    HEAD,
+    LINE,
+    LINES,
+    ROWS,
+    DistributionPanel,
+    chosen,
+    ends_of,
+    hill_of,
+    row_height,
+)
+from viewer.panels.pieces import wrapped
+from viewer.panels.plots import Scale
+
+PANEL = DistributionPanel()
+ATOMS = np.linspace(-4.0, 8.0, 25)  # half a unit apart
+
+
+class Foresees(Known):
+    """Has a distribution of returns of each action, the same everywhere."""
+
+    def __init__(self, returns: NDArray[Any], probabilities: NDArray[Any], head: str = "categorical") -> None:
+        super().__init__(((returns * probabilities).sum(1)).tolist())
+        self.said: Distribution | None = Distribution(np.asarray(returns, float), np.asarray(probabilities, float))
+        self.training = Training(gamma=0.9, head=head)
+
+    def reader(self) -> Any:
+        return self
+
+    def insight(self, obs: NDArray[Any]) -> Insight:
+        return Insight(self.q, self.said, [])
+
+
+def atoms(*weights: dict[float, float], head: str = "categorical") -> Foresees:
+    """Return who foresees returns with these probabilities, on atoms."""
+    chances = np.array([[weight.get(float(atom), 0.0) for atom in ATOMS] for weight in weights])
+    return Foresees(np.tile(ATOMS, (len(weights), 1)), chances, head)
+
+
+def quantiles(*returns: Sequence[float] | NDArray[Any]) -> Foresees:
+    each = np.array(returns, float)
+    return Foresees(each, np.full(each.shape, 1 / each.shape[1]), "quantile")
+
+
+def view_with(policy: Known, actions: int = 4) -> View:
+    session = session_in(policy=Known(Q4))
+    session.num_actions = actions
+    if actions != 4:
+        session.action_names = tuple(f"action {number}" for number in range(actions))
+    session.policy, session.training = policy, getattr(policy, "training", None)
+    return view_of(session)
+
+
+def area_of(view: View) -> Area:
+    return Area(12, 12, 340, PANEL.height(view))
+
+
+def drawn(view: View, scale: float = 1.0) -> pygame.Surface:
+    area = area_of(view)
+    size = (area.right + 12, max(area.bottom, 50) + 12)
+    surface = pygame.Surface((round(size[0] * scale), round(size[1] * scale)), depth=24)
+    surface.fill(Theme.background)
+    PANEL.draw(Canvas(surface, Fonts(), size), area, view)
+    return surface
+
+
+def heights(view: View, surface: pygame.Surface, place: int, rows: int, color: tuple[int, int, int]) -> list[int]:
+    """Return how high a row's hill is at each pixel of its axis."""
+    zone = PANEL.zone(PANEL.row_area(area_of(view), place, rows))
+    box = pygame.Rect(round(zone.x), round(zone.y), round(zone.w), round(zone.h))
+    pixels = pygame.surfarray.array3d(surface.subsurface(box))
+    return [int(n) for n in (pixels == color).all(-1).sum(1)]
+
+
+THREE = ({0.0: 0.25, 2.0: 0.75}, {4.0: 1.0}, {1.0: 0.5, 1.5: 0.5}, {-2.0: 1.0})  # means 1.5, 4, 1.25, -2
+
+
+# atoms
+
+
+def test_bars_stand_at_the_atoms_as_high_as_they_are_likely() -> None:
+    view = view_with(atoms(*THREE))
+    surface = drawn(view)
+    zone = PANEL.zone(PANEL.row_area(area_of(view), 0, 4))
+    scale = Scale(-4.0, 6.0, 2.0)
+
+    def at(place: int, value: float, color: tuple[int, int, int]) -> int:
+        return heights(view, surface, place, 4, color)[round(scale.place(value) * zone.w) + 3]
+
+    full = at(2, 1.0, Theme.agent_pale) * 2  # its atoms have half each
+    assert full == pytest.approx(zone.h, abs=3)
+    assert at(0, 0.0, Theme.agent_pale) == pytest.approx(full / 4, abs=2)
+    assert at(0, 2.0, Theme.agent_pale) == pytest.approx(full * 3 / 4, abs=2)
+    assert at(0, 1.0, Theme.agent_pale) == 0
+    assert at(3, -2.0, Theme.agent_pale) == pytest.approx(full, abs=2)
+
+
+def test_the_best_action_is_strong_and_the_others_pale() -> None:
+    view = view_with(atoms(*THREE))
+    surface = drawn(view)
+    strong = [sum(heights(view, surface, place, 4, Theme.agent)) for place in range(4)]
+    pale = [sum(heights(view, surface, place, 4, Theme.agent_pale)) for place in range(4)]
+    assert [amount > 0 for amount in strong] == [False, True, False, False]
+    assert [amount > 0 for amount in pale] == [True, False, True, True]
+
+
+def test_the_tick_stands_at_the_expectation() -> None:
+    view = view_with(atoms(*THREE))
+    surface = drawn(view)
+    scale = Scale(-4.0, 6.0, 2.0)
+    for place, mean in enumerate((1.5, 4.0, 1.25, -2.0)):
+        zone = PANEL.zone(PANEL.row_area(area_of(view), place, 4))
+        x = zone.x + scale.place(mean) * zone.w
+        y = zone.bottom - 3
+        dark = [dx for dx in range(-6, 7) if color_at(surface, x + dx, y) == Theme.text]
+        assert dark
+        assert max(map(abs, dark)) <= 1
+
+
+# equally likely returns
+
+
+def test_quantiles_become_a_smooth_hill_of_weight_one() -> None:
+    rng = np.random.default_rng(0)
+    scale = Scale(-4.0, 8.0, 2.0)
+    hill = hill_of(np.sort(rng.normal(2.0, 1.0, 200)), np.full(200, 1 / 200), scale)
+    assert hill.smooth
+    assert hill.heights.sum() * (hill.places[1] - hill.places[0]) == pytest.approx(1.0, abs=1e-6)
+    assert -4 + 12 * hill.places[hill.heights.argmax()] == pytest.approx(2.0, abs=0.6)
+    mean = (hill.places * hill.heights).sum() / hill.heights.sum()
+    assert -4 + 12 * mean == pytest.approx(2.0, abs=0.2)
+
+
+def test_two_lumps_of_quantiles_are_two_hills() -> None:
+    view = view_with(quantiles(*([[0.0] * 16 + [3.0] * 16] * 4)))
+    found = np.array(heights(view, drawn(view), 0, 4, Theme.agent))
+    scale_high = 4.0  # in steps of one
+    zero, middle, three = (found[round(value / scale_high * (len(found) - 1))] for value in (0.05, 1.5, 3.0))
+    assert middle <= 1 < 8 < min(zero, three)
+
+
+def test_returns_beyond_the_axis_are_left_out() -> None:
+    hill = hill_of(np.array([-1e9, 1.0, 1.0, 1e9]), np.full(4, 0.25), Scale(0.0, 2.0, 1.0))
+    assert hill.heights.sum() / len(hill.heights) == pytest.approx(0.5)
+
+
+# the axis
+
+
+def test_the_axis_leaves_out_the_rarest_returns() -> None:
+    chances = np.full((1, 1001), 0.0)
+    chances[0, 500], chances[0, 0], chances[0, 1000] = 0.994, 0.003, 0.003
+    returns = np.linspace(-5.0, 5.0, 1001)[None]
+    assert ends_of(returns, chances).tolist() == [0.0, 0.0]
+    chances[0, 500], chances[0, 0], chances[0, 1000] = 0.98, 0.01, 0.01
+    assert ends_of(returns, chances).tolist() == [-5.0, 5.0]
+
+
+def test_the_axis_is_wide_at_once_and_narrow_slowly() -> None:
+    policy = quantiles(*([[0.1, 0.9]] * 4))
+    view = view_with(policy)
+
+    def axis() -> float:
+        found = view.looking.insight()
+        assert found is not None
+        assert found.distribution is not None
+        return PANEL._scale(view, found.distribution, [0, 1, 2, 3]).high
+
+    assert axis() == 1.0
+    before = policy.said
+    policy.said = Distribution(np.array([[0.1, 90.0]] * 4), np.full((4, 2), 0.5))
+    view.looking._answers.clear()
+    assert axis() == 100.0
+    policy.said = before
+    view.looking._answers.clear()
+    after = [axis() for _ in range(300)]
+    assert after[0] == 100.0
+    assert after == sorted(after, reverse=True)
+    assert after[-1] == 1.0
+
+
+# which rows
+
+
+def test_of_many_actions_only_the_best_are_shown() -> None:
+    q = np.array([0.0, 5.0, 1.0, 4.0, 9.0, 2.0, 3.0, 8.0, 7.0, 6.0, -1.0])
+    assert chosen(q) == [1, 3, 4, 7, 8, 9]  # in their order
+    assert chosen(q[:9]) == list(range(9))
+    q[4] = np.nan
+    assert chosen(q) == [1, 3, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("actions", [2, 4, 9, 18])
+def test_every_row_has_room(actions: int) -> None:
+    policy = atoms(*({0.0: 0.5, float(k) / 2: 0.5} for k in range(actions)))
+    view = view_with(policy, actions)
+    rows = 6 if actions == 18 else actions
+    assert PANEL.height(view) == HEAD + rows * row_height(rows) + AXIS + LINES * LINE + FOOT
+    assert PANEL.height(view) < HEAD + ROWS + AXIS + LINES * LINE + FOOT + 1
+    surface = drawn(view)
+    best = [sum(heights(view, surface, place, rows, Theme.agent)) > 0 for place in range(rows)]
+    assert best == [False] * (rows - 1) + [True]
+    last = PANEL.row_area(area_of(view), rows - 1, rows)
+    assert last.bottom + AXIS + LINES * LINE + FOOT <= area_of(view).bottom + 0.01
+
+
+# the words
+
+
+def test_the_words_are_in_three_lines_at_most_and_nothing_is_lost() -> None:
+    for scale in (0.7, 1.0, 1.5, 2.0):
+        canvas = Canvas(pygame.Surface((round(364 * scale), round(300 * scale))), Fonts(), (364, 300))
+        for head in ("categorical", "histogram", "quantile", "implicit_quantile"):
+            text = distribution_line(head)
+            font = canvas.fonts.font(round(10.5 * scale), False)
+            lines = wrapped(font, text, 304.0 * canvas.scale)
+            assert len(lines) <= LINES
+            assert " ".join(lines) == text
+            assert max(font.size(line)[0] for line in lines) <= 304.0 * canvas.scale
+
+
+def test_a_histogram_is_not_called_returns() -> None:
+    texts = []
+    for head in ("histogram", "categorical"):
+        view = view_with(atoms(*THREE, head=head))
+        texts.append(pygame.image.tobytes(drawn(view).subsurface(pygame.Rect(12, 12, 340, 50)), "RGB"))
+    assert texts[0] != texts[1]
+
+
+# who has none
+
+
+def test_plain_networks_scripts_and_people_have_no_panel() -> None:
+    assert PANEL.height(view_of(session_in())) == 0.0
+    assert PANEL.height(view_of(session_in(policy=Mute(Q4)))) == 0.0
+    assert PANEL.height(view_of(session_in(policy=Known(Q4)))) == 0.0
+    assert PANEL.height(view_with(atoms(*THREE, head="expected"))) == 0.0
+    view = view_with(atoms(*THREE, head="expected"))
+    PANEL.draw(Canvas(pygame.Surface((400, 300)), Fonts(), (400, 300)), Area(12, 12, 340, 200), view)  # nothing
+
+
+def test_a_network_that_cannot_be_read_says_so() -> None:
+    policy = atoms(*THREE)
+    policy.said = None
+    view = view_with(policy)
+    surface = drawn(view)
+    assert not sum(heights(view, surface, 1, 4, Theme.agent))
+    box = pygame.Rect(30, 12 + round(HEAD) + 4, 300, 16)
+    pixels = pygame.surfarray.array3d(surface.subsurface(box))
+    assert (pixels == Theme.soft).all(-1).any()
+
+
+def test_what_is_no_number_is_left_out() -> None:
+    policy = atoms(*THREE)
+    assert policy.said is not None
+    policy.said.probabilities[0] = np.nan
+    policy.q[0] = np.nan
+    view = view_with(policy)
+    surface = drawn(view)
+    assert not sum(heights(view, surface, 0, 4, Theme.agent_pale))
+    assert sum(heights(view, surface, 1, 4, Theme.agent))
+    policy.said.probabilities[:] = np.nan
+    policy.q[:] = np.nan
+    drawn(view_with(policy))
+
+
+def test_a_single_atom_and_equal_returns_are_drawn() -> None:
+    drawn(view_with(quantiles(*([[2.0]] * 4))))
+    drawn(view_with(Foresees(np.full((4, 1), 3.0), np.ones((4, 1)))))
+    drawn(view_with(quantiles(*([[0.0] * 8] * 4))))
+
+
+def test_the_same_words_of_the_network_are_not_drawn_twice() -> None:
+    policy = atoms(*THREE)
+    view = view_with(policy)
+    drawn(view)
+    kept = view._kept["returns"][1]
+    view.session.step()
+    drawn(view)
+    assert view._kept["returns"][1] is kept
+    policy.said = atoms(*THREE[::-1]).said
+    view.looking._answers.clear()
+    drawn(view)
+    assert view._kept["returns"][1] is not kept
+
+
+@pytest.mark.parametrize("scale", [0.7, 1.0, 2.0])
+def test_nothing_leaves_the_card(scale: float) -> None:
+    policy = quantiles(*([[-99999.0, 0.0, 123456.0]] * 4))
+    view = view_with(policy)
+    view.session.action_names = ("a very long name of an action", "right", "up", "down")
+    area = area_of(view)
+    pixels = pygame.surfarray.array3d(drawn(view, scale))
+    tall = slice(round((area.y + 12) * scale), round((area.bottom - 12) * scale))
+    assert (pixels[round((area.x + 2) * scale) : round((area.x + 9) * scale), tall] == Theme.card).all()
+    assert (pixels[round((area.right - 9) * scale) : round((area.right - 2) * scale), tall] == Theme.card).all()
+    assert (pixels[round((area.right + 1) * scale) : round((area.right + 9) * scale)] == Theme.background).all()

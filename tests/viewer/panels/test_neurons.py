@@ -1,0 +1,539 @@
+"""What neurons look for: searches through histories that are known, and what is drawn of them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import pygame
+import pytest
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from learning.insight import DenseNetwork, NetworkReader, Neuron
+from tests.learning.test_insight import FRAMES, policy_of
+from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, Known, Mute, color_at, session_in, view_of
+from tests.viewer.panels.test_senses import Thinking, count, dense, fitting, painted, said, stays_inside, thinking
+from viewer.drawing.canvas import Area, Theme
+from viewer.inspecting import neuron_search
+from viewer.inspecting.inspector import Looking
+from viewer.inspecting.neuron_search import (
+    ENOUGH,
+    NEWCOMERS,
+    REFRESH,
+    SECONDS,
+    SHOWN,
+    Found,
+    Searches,
+    searches_of,
+    strongest,
+)
+from viewer.inspecting.neurons import APART
+from viewer.panels import View
+from viewer.panels.neurons import TILE_GAP, NeuronsPanel
+from viewer.panels.pieces import NOTHING, cell
+from viewer.playing import players
+from viewer.playing.session import Session
+
+__all__ = ["said"]
+PANEL = NeuronsPanel()
+OWN_SPEED = 150  # Waterworld's input of the own speed to the right
+
+
+class Clock:
+    """Stands still unless it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Slow(NetworkReader):
+    """Takes so long for every question about a neuron."""
+
+    def __init__(self, policy: Thinking, clock: Clock, seconds: float) -> None:
+        super().__init__(DenseNetwork(policy.layers))
+        self.clock, self.seconds, self.asked = clock, seconds, 0
+
+    def excitation(self, obs: NDArray[Any], neuron: Neuron) -> NDArray[np.float64]:
+        self.clock.now += self.seconds
+        self.asked += 1
+        return super().excitation(obs, neuron)
+
+    def excitation_gradient(self, obs: NDArray[Any], neuron: Neuron) -> tuple[float, NDArray[np.float64]]:
+        self.clock.now += self.seconds
+        self.asked += 1
+        return super().excitation_gradient(obs, neuron)
+
+
+class Readable(Thinking):
+    """Gives its own reader away."""
+
+    kept: Any = None
+
+    def reader(self) -> Any:
+        return self.kept or NetworkReader(DenseNetwork(self.layers))
+
+
+def swimmer(sign: float = 1.0) -> Thinking:
+    """Return a player whose first unit looks at its own speed to the right, the second at that to the left."""
+    weight = np.zeros((2, 152))
+    weight[0, OWN_SPEED], weight[1, OWN_SPEED] = sign, -sign
+    return Readable(Q4, dense(weight, "relu"), dense(np.ones((4, 2))))
+
+
+def swum(policy: Known | None = None, steps: int = 200) -> View:
+    """Return a view of somebody who swims to the right, left and so on."""
+    view = view_of(session_in(policy=policy or swimmer()))
+    wander(view, steps)
+    return view
+
+
+def wander(view: View, steps: int) -> None:
+    session = view.session
+    for _ in range(steps):
+        session.take_over()
+        session.human_action = (session.total_steps // 17) % 4
+        session.step()
+    session.hand_back()
+
+
+def speeds(view: View) -> dict[int, float]:
+    return {moment.number: float(moment.obs[OWN_SPEED]) for moment in view.session.timeline}
+
+
+def searched(view: View, clock: Clock | None = None) -> Searches:
+    """Return searches that have come to their end: by the clock no time passes."""
+    searches = Searches(clock or Clock())
+    assert searches.follow(view.looking)
+    searches.advance(view.session.timeline)
+    return searches
+
+
+# the searches
+
+
+def test_the_most_exciting_moments_are_found() -> None:
+    view = swum()
+    searches = searched(view)
+    known = speeds(view)
+    best = max(known, key=lambda number: known[number])
+    assert searches.best[0].number == best
+    assert [one.excitation for one in searches.best] == sorted((one.excitation for one in searches.best), reverse=True)
+    assert all(one.excitation == pytest.approx(known[one.number]) for one in searches.best)
+    assert len(searches.best) == SHOWN
+    assert all(abs(a.number - b.number) > APART for a, b in itertools.combinations(searches.best, 2))
+    assert searches.share == 1.0
+
+
+def test_the_made_input_goes_to_the_bound() -> None:
+    searches = searched(swum())
+    assert searches.ascent is not None
+    assert searches.ascent.best[OWN_SPEED] == pytest.approx(1.0)
+    assert searches.ascent.best_excitation == pytest.approx(1.0)
+    assert (searches.low[OWN_SPEED], searches.high[OWN_SPEED]) == (-1.0, 1.0)
+
+
+def test_another_neuron_begins_anew() -> None:
+    view = swum()
+    searches = searched(view)
+    before = searches.version
+    view.looking.neuron = Neuron("hidden 1", 1)
+    assert searches.follow(view.looking)
+    assert (searches.best, searches.version > before) == ([], True)
+    searches.advance(view.session.timeline)
+    known = speeds(view)
+    assert searches.best[0].number == min(known, key=lambda number: known[number])
+    assert searches.ascent is not None
+    assert searches.ascent.best[OWN_SPEED] == pytest.approx(-1.0)
+
+
+def test_a_neuron_that_this_network_has_not_is_the_first_one() -> None:
+    view = swum()
+    for picked in (Neuron("hidden 9", 0), Neuron("hidden 1", 2)):
+        view.looking.neuron = picked
+        assert searched(view).neuron == ("hidden 1", 0)
+
+
+def test_newcomers_are_looked_at_as_they_come() -> None:
+    view = swum()
+    searches = searched(view)
+    wander(view, NEWCOMERS + 8)
+    star = view.session.timeline.last - 20
+    obs = np.array(view.session.timeline[star].obs)
+    obs[OWN_SPEED] = 5.0
+    view.session.timeline[star].seen = obs
+    asked = searches.best
+    assert searches.follow(view.looking)
+    searches.advance(view.session.timeline)
+    assert searches.best[0].number == star
+    assert searches.best[0].excitation == pytest.approx(5.0)
+    assert asked[0] in searches.best
+    assert searches.share == 1.0  # nothing began anew
+
+
+def test_what_is_forgotten_is_not_shown() -> None:
+    view = swum()
+    clock = Clock()
+    searches = searched(view, clock)
+    timeline = view.session.timeline
+    timeline.capacity = 60
+    clock.now += REFRESH
+    wander(view, NEWCOMERS)
+    for _ in range(3):
+        searches.follow(view.looking)
+        searches.advance(timeline)
+        clock.now += REFRESH
+    assert searches.best
+    assert all(one.number >= timeline.first for one in searches.best)
+    known = speeds(view)
+    assert searches.best[0].number == max(known, key=lambda number: known[number])
+
+
+def test_a_network_that_learns_is_searched_anew_but_not_all_the_time() -> None:
+    policy = swimmer()
+    view, clock = swum(policy), Clock()
+    searches = searched(view, clock)
+    found, layer = searches.best, searches.layer
+    policy.layers, policy.weights_version = swimmer(-1.0).layers, 1  # type: ignore[attr-defined]
+    searches.follow(view.looking)
+    searches.advance(view.session.timeline)
+    assert searches.best == found
+    assert searches.layer is layer
+    clock.now += REFRESH
+    searches.follow(view.looking)
+    assert searches.best == found  # until the new ones are all known
+    assert searches.layer is not layer
+    assert searches.share < 1
+    searches.advance(view.session.timeline)
+    known = speeds(view)
+    assert searches.best[0].number == min(known, key=lambda number: known[number])
+
+
+def test_half_a_search_does_not_replace_a_whole_one() -> None:
+    policy, clock = swimmer(), Clock()
+    assert isinstance(policy, Readable)
+    view = swum(policy)
+    policy.kept = Slow(policy, clock, 0.0)
+    searches = searched(view, clock)
+    found, ascent = searches.best, searches.ascent
+    searches.again()
+    policy.kept.seconds = 0.01
+    shares = []
+    for _ in range(2000):
+        searches.follow(view.looking)
+        searches.advance(view.session.timeline)
+        clock.now += 1 / 60
+        shares.append(searches.share)
+        if searches.share < 1:
+            assert searches.best == found
+            assert searches.ascent is ascent
+    assert shares[0] < 0.1
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert searches.best == found
+    assert searches.ascent is not ascent
+
+
+@pytest.mark.parametrize("cost", [0.0003, 0.005])
+def test_a_frame_is_not_held_up_for_long(cost: float) -> None:
+    """On average it takes its share; a question longer than that is followed by frames without any."""
+    policy, clock = swimmer(), Clock()
+    assert isinstance(policy, Readable)
+    policy.kept = reader = Slow(policy, clock, cost)
+    view = swum(policy, 400)
+    searches = Searches(clock)
+    searches.follow(view.looking)
+    spent = []
+    while searches.share < 1:
+        before = clock.now
+        searches.advance(view.session.timeline)
+        spent.append(clock.now - before)
+        clock.now += 1 / 60
+    assert max(spent) <= max(cost, SECONDS + cost) + 1e-9
+    assert sum(spent) <= len(spent) * SECONDS + cost + 1e-9
+    assert sum(spent) == pytest.approx(reader.asked * cost)
+    assert len(spent) > 5
+
+
+def test_few_observations_at_a_time_where_the_network_is_slow() -> None:
+    clock = Clock()
+    policy = swimmer()
+    reader = Slow(policy, clock, 0.0)
+    asked: list[int] = []
+
+    def excitation(obs: NDArray[Any], neuron: Neuron) -> NDArray[np.float64]:
+        asked.append(len(obs))
+        clock.now += 0.001 * len(obs)
+        return np.zeros(len(obs))
+
+    reader.excitation = excitation  # type: ignore[method-assign]
+    search = neuron_search.Paced(reader, Neuron("hidden 1", 0), 200, lambda index: np.zeros(152))
+    while not search.advance(0.002, clock):
+        pass
+    assert max(asked) <= 2
+    assert sum(asked) == 200
+
+
+def test_it_waits_until_there_is_something_to_look_at() -> None:
+    view = swum(steps=ENOUGH - 2)
+    searches = searched(view)
+    assert (searches.best, searches.ascent, searches.share) == ([], None, 0.0)
+    wander(view, 1)
+    searches.follow(view.looking)
+    searches.advance(view.session.timeline)
+    assert searches.best
+    assert searches.ascent is not None
+
+
+def test_what_is_no_number_is_not_found() -> None:
+    assert strongest([Found(100, np.nan), Found(5, 1.0), Found(200, np.inf), Found(10, 2.0)], 0, 4) == [Found(10, 2.0)]
+    assert strongest([Found(100, 3.0), Found(5, 9.0)], 50, 4) == [Found(100, 3.0)]
+
+
+def test_each_window_has_its_own() -> None:
+    one, other = swum(steps=2), swum(steps=2)
+    assert searches_of(one.looking) is searches_of(one.looking)
+    assert searches_of(one.looking) is not searches_of(other.looking)
+
+
+# the pictures
+
+
+def finished(view: View, width: float = 340.0) -> Area:
+    """Let the panel draw until its searches are done, and return its place."""
+    area = fitting(PANEL, view, width)
+    for _ in range(3000):
+        painted(PANEL, view, area)
+        if searches_of(view.looking).share == 1.0:
+            break
+    return area
+
+
+def weights(units: int = 3) -> Thinking:
+    weight = np.zeros((units, 152))
+    weight[:, 0] = 0.5  # eye 1, wall
+    weight[:, 29 * 5 + 2] = -1.0  # eye 30, poison
+    return Thinking(Q4, dense(weight, "relu"), dense(np.ones((4, units))))
+
+
+def tile(view: View, area: Area, unit: int) -> Area:
+    layer = searches_of(view.looking).layer
+    assert layer is not None
+    place, grid = PANEL.tiles(area, layer, view)
+    slot = cell(place, grid, unit)
+    return Area(slot.x, slot.y, slot.w - TILE_GAP, slot.h - TILE_GAP)
+
+
+def test_tiles_have_a_column_an_eye_and_a_row_a_kind() -> None:
+    view = swum(weights(), 2)
+    area = fitting(PANEL, view)
+    surface = painted(PANEL, view, area)
+    place = tile(view, area, 2)
+    assert color_at(surface, place.x + 0.5, place.y + 1) == tuple(
+        (np.array(NOTHING) + (np.array(Theme.agent) - NOTHING) / 2).round()
+    )
+    assert color_at(surface, place.right - 1, place.y + place.h * 2.5 / 5) == Theme.human
+    assert color_at(surface, place.x + place.w / 2, place.y + place.h / 2) == NOTHING
+
+
+@pytest.mark.parametrize(("units", "told"), [(3, "all 3"), (100, "30 of 100")])
+def test_how_many_of_them_is_told(said: list[str], units: int, told: str) -> None:
+    view = swum(weights(units), 2)
+    painted(PANEL, view, fitting(PANEL, view))
+    assert told in said
+
+
+def test_a_click_on_a_tile_picks_its_neuron(said: list[str]) -> None:
+    view = swum(weights(100), 2)
+    area = fitting(PANEL, view)
+    painted(PANEL, view, area)
+    assert "hidden 1, neuron 1" in said
+    for unit in (0, 7, 29):
+        place = tile(view, area, unit)
+        PANEL.press(view, area, place.x + place.w / 2, place.y + place.h / 2)
+        assert view.looking.neuron == Neuron("hidden 1", unit)
+    before = said.count("hidden 1, neuron 30")
+    surface = painted(PANEL, view, area)
+    assert said.count("hidden 1, neuron 30") > before
+    place = tile(view, area, 29)
+    assert color_at(surface, place.x + place.w / 2, place.y - 1) == Theme.text
+
+
+def test_a_click_on_a_state_goes_back_to_it_and_stops_there() -> None:
+    view = swum()
+    area = finished(view)
+    found = searches_of(view.looking).best
+    for place, thumb in enumerate(PANEL.thumbs(area, view)):
+        view.session.paused = False
+        PANEL.press(view, area, thumb.x + 10, thumb.y + 10)
+        assert view.session.paused
+        assert view.session.timeline.cursor == found[place].number
+        surface = painted(PANEL, view, area)
+        frames = [color_at(surface, other.x + 30, other.y - 1) for other in PANEL.thumbs(area, view)]
+        assert [color == Theme.text for color in frames] == [other == place for other in range(SHOWN)]
+
+
+def test_states_show_the_agent_in_their_middle(said: list[str]) -> None:
+    view = swum()
+    area = finished(view)
+    surface = painted(PANEL, view, area)
+    best = searches_of(view.looking).best
+    for thumb, found in zip(PANEL.thumbs(area, view), best, strict=True):
+        assert color_at(surface, thumb.x + thumb.w / 2, thumb.y + thumb.h / 2) == (0, 150, 150)
+        assert f"{found.excitation:+.2f}" in said
+
+
+def test_states_of_other_inputs_are_bars_of_their_sizes() -> None:
+    weight = np.zeros((1, 4))
+    weight[0, 0] = 1.0
+    view = view_of(session_in(CARTPOLE, Thinking((0.0, 1.0), dense(weight, "relu"), dense(np.ones((2, 1))))), CARTPOLE)
+    for _ in range(60):
+        view.session.step()
+    star = view.session.timeline[20]
+    star.seen = np.array([2.4, 0.0, -0.418, 0.0], np.float32)  # half of the bound, and nearly all of it
+    area = finished(view)
+    surface = painted(PANEL, view, area)
+    assert searches_of(view.looking).best[0].number == 20
+    thumb = PANEL.thumbs(area, view)[0]
+    heights = [
+        count(surface, Area(thumb.x + (place + 0.5) * thumb.w / 4, thumb.y, 1, thumb.h), Theme.agent)
+        for place in range(4)
+    ]
+    assert heights == [pytest.approx(thumb.h / 4, abs=2), 0, pytest.approx(thumb.h / 2, abs=2), 0]
+
+
+def test_the_made_input_is_drawn_as_bars(said: list[str]) -> None:
+    view = swum()
+    area = finished(view)
+    said.clear()
+    searches_of(view.looking).version += 1  # all texts once more
+    surface = painted(PANEL, view, area)
+    assert "+1.00" in said
+    made = PANEL.made_area(area, view)
+    own = Area(made.right - 20, made.y, 20, made.h)
+    assert count(surface, own, Theme.agent) > 20  # its own speed, as far as it goes
+    assert any("Le et al. 2012" in text for text in said)
+
+
+def test_again_begins_again() -> None:
+    view = swum()
+    area = finished(view)
+    again = PANEL.again_area(area, view)
+    wander(view, 10)
+    PANEL.press(view, area, again.x + 5, again.y + 5)
+    searches = searches_of(view.looking)
+    assert searches.share == 0.0
+    assert searches.follow(view.looking)
+    assert searches.share < 1
+    finished(view)
+    assert searches.share == 1.0
+
+
+def test_before_there_is_a_history_that_is_said(said: list[str]) -> None:
+    view = swum(steps=3)
+    painted(PANEL, view, fitting(PANEL, view))
+    assert f"the searches begin after {ENOUGH} steps" in said
+
+
+class Flicker(gymnasium.Env[Any, Any]):
+    """Frames of noise."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}  # type: ignore[misc]
+    observation_space = FRAMES
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self._look(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self._look(), 0.0, False, False, {}
+
+    def _look(self) -> NDArray[np.uint8]:
+        return self.np_random.integers(0, 256, FRAMES.shape, dtype=np.uint8)
+
+
+def test_frames_have_filters_states_and_a_made_picture(said: list[str]) -> None:
+    policy = policy_of("dqn", FRAMES)
+    view = view_of(Session(Flicker(), policy), "Flicker")
+    for _ in range(70):
+        view.session.step()
+    view.looking.neuron = Neuron("convolution 1", 0)
+    area = finished(view, 428.0)
+    assert "all 16" in said
+    assert "convolution 1, neuron 1" in said
+    surface = painted(PANEL, view, area)
+    searches = searches_of(view.looking)
+    reader = policy.reader()
+    every = [float(reader.excitation(moment.obs[None], Neuron("convolution 1", 0))[0]) for moment in
+             itertools.islice(view.session.timeline, 0, None, neuron_search.FRAMES_STRIDE)]  # fmt: skip
+    assert searches.best[0].number == int(np.argmax(every)) * neuron_search.FRAMES_STRIDE
+    assert searches.best[0].excitation == pytest.approx(max(every), rel=1e-4)
+    thumb = PANEL.thumbs(area, view)[0]
+    shades = pygame.surfarray.array3d(surface)[round(thumb.x) + 20 : round(thumb.right) - 20, round(thumb.y) + 20]
+    assert len(np.unique(shades)) > 10
+    assert (shades[:, 0] == shades[:, 1]).all()  # grey
+    made = PANEL.made_area(area, view)
+    assert len(np.unique(pygame.surfarray.array3d(surface)[round(made.x) : round(made.x) + 60, round(made.y) + 20])) > 3
+
+
+def test_without_hidden_neurons_there_is_no_panel() -> None:
+    for policy in (None, Known(Q4), Mute(Q4), Thinking(Q4, dense(np.ones((4, 152))))):
+        view = view_of(session_in(policy=policy))
+        assert PANEL.height(view) == 0
+        area = Area(12, 12, 340, 300)
+        assert stays_inside(PANEL, view, area, 1.0)
+        assert PANEL.press(view, area, 100, 100) is None
+        assert view.looking.neuron is None
+
+
+def test_weights_that_are_no_numbers_are_pale() -> None:
+    broken = np.full((3, 152), np.nan)
+    view = swum(Thinking((0.0, 1.0, np.nan, 0.0), dense(broken, "relu"), dense(np.ones((4, 3)))), 60)
+    area = fitting(PANEL, view)
+    for _ in range(300):
+        surface = painted(PANEL, view, area)
+    place = tile(view, area, 1)
+    assert color_at(surface, place.x + 5, place.y + 5) == NOTHING
+    assert searches_of(view.looking).best == []
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.7, 1.0, 1.5, 2.0])
+def test_nothing_leaves_the_card(scale: float) -> None:
+    cart = Thinking((0.0, 1.0), dense(np.ones((5, 4)), "relu"), dense(np.ones((2, 5))))
+    for view in (
+        swum(weights(100), 60),
+        swum(steps=2),
+        view_of(session_in(RLDEMO, thinking(70, 27, 5)), RLDEMO),
+        view_of(session_in(CARTPOLE, cart), CARTPOLE),
+    ):
+        for _ in range(40):
+            view.session.step()
+        area = fitting(PANEL, view)
+        for _ in range(30):
+            painted(PANEL, view, area, scale)
+        assert stays_inside(PANEL, view, area, scale)
+        assert stays_inside(PANEL, view, Area(12, 12, 340, 150), scale)
+
+
+def test_who_picked_none_is_shown_one_that_is_active() -> None:
+    policy: Any = players.load(players.SHIPPED)
+    session = session_in(policy=policy)
+    for _ in range(40):
+        session.step()
+    looking = Looking(session)
+    searches = searches_of(looking)
+    said = looking.insight()
+    assert said is not None
+    assert searches.follow(looking)
+    assert searches.neuron == Neuron("hidden 1", int(said.activations[0][1].argmax()))
+    first = searches.neuron
+    for _ in range(30):
+        session.step()
+    searches.follow(looking)
+    assert searches.neuron == first  # it does not wander

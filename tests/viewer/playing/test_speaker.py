@@ -1,0 +1,132 @@
+"""Sound without a loudspeaker: SDL writes what would be heard into a file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import play
+from common.errors import UserError
+from envs.emulator import Soundtrack
+from tests.viewer.helpers import Q4, Known, session_in, view_of
+from viewer import commands
+from viewer.playing.speaker import Speaker
+from viewer.window import Window
+
+ROOT = Path(__file__).parent.parent.parent
+RATE, STEP = 30_720, 2_048  # of an Atari game: samples a second, and in a step
+TALK = """
+import sys, time
+import numpy as np
+from viewer.playing.speaker import Speaker
+steps, audible = int(sys.argv[1]), sys.argv[2] == "audible"
+samples = np.load("samples.npy")
+begun, made = time.monotonic(), 0
+def take():
+    global made
+    due = min(int((time.monotonic() - begun) * 15), steps)
+    new, made = [samples[k * 2048 : (k + 1) * 2048] for k in range(made, due)], due
+    return new
+speaker = Speaker(take, 30720)
+while time.monotonic() - begun < steps / 15 + 0.5:
+    speaker.tick(audible)
+    time.sleep(1 / 60)
+speaker.close()
+"""
+
+
+def heard(folder: Path, samples: NDArray[np.uint8], audible: str = "audible") -> NDArray[np.uint8]:
+    """Return what the sound card would have got while these samples came, a step's at a time."""
+    np.save(folder / "samples.npy", samples)
+    env = {**os.environ, "SDL_AUDIODRIVER": "disk", "SDL_DISKAUDIOFILE": "out.raw", "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", TALK, str(len(samples) // STEP), audible]
+    subprocess.run(words, cwd=folder, env=env, check=True, capture_output=True)
+    return np.fromfile(folder / "out.raw", np.uint8)
+
+
+def test_what_comes_in_time_is_heard_without_a_gap(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).integers(0, 256, 20 * STEP, np.uint8)
+    out = heard(tmp_path, samples)
+    start = out.tobytes().find(samples[:64].tobytes())
+    assert start >= 0
+    np.testing.assert_array_equal(out[start : start + len(samples)], samples)
+    assert set(out[start + len(samples) :]) <= {128}
+
+
+def test_what_is_not_to_be_heard_is_silence(tmp_path: Path) -> None:
+    out = heard(tmp_path, np.full(4 * STEP, 200, np.uint8), "mute")
+    assert len(out) > 4 * STEP
+    assert set(out) == {128}
+
+
+def test_a_machine_without_sound_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_AUDIODRIVER", "nosuch")
+    with pytest.raises(UserError, match="nothing here to make sound with; leave --sound out"):
+        Speaker(list, RATE)
+
+
+def test_sound_is_for_the_present_at_normal_speed() -> None:
+    view = view_of(session_in(policy=Known(Q4)))
+    window: Any = SimpleNamespace(view=view)
+
+    def audible() -> bool:
+        return Window.audible.fget(window)  # type: ignore[attr-defined, no-any-return]
+
+    assert commands.find(view, "m", "m") is None  # a mute game has no such key
+    view.muted = False
+    assert audible()
+    command = commands.find(view, "m", "m")
+    assert command is not None
+    command.run(view)
+    assert not audible()
+    assert view.notice == "sound off"
+    command.run(view)
+    assert audible()
+    assert view.notice == "sound on"
+    view.session.speed = 2.0
+    assert not audible()
+    command.run(view)
+    command.run(view)
+    assert view.notice == "sound on, at speed 1"
+    view.session.speed, view.session.paused = 1.0, True
+    assert not audible()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ALE/Pong-v5", "--sound", "--record", "a.mp4"], "films are silent; leave --sound out"),
+        (["Waterworld-v1", "--sound"], "tidepool/Waterworld-v1 makes no sound, only Atari games do; leave --sound out"),
+    ],
+)
+def test_silence_is_explained(words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        play.main(words)
+
+
+@pytest.mark.parametrize("words", [["--human", "--episodes", "1"], ["--versus"], []])
+def test_a_game_is_heard_however_it_is_played(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]
+) -> None:
+    """The window lives for a few steps on SDL's dummy drivers; what it takes is a game's sound."""
+    monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
+    monkeypatch.chdir(tmp_path)
+    taken: list[int] = []
+    take = Soundtrack.take
+
+    def listened(self: Soundtrack) -> list[NDArray[np.uint8]]:
+        found = take(self)
+        taken.extend(len(sound) for sound in found)
+        return found
+
+    monkeypatch.setattr(Soundtrack, "take", listened)
+    assert play.main(["ALE/Pong-v5", "--sound", "--steps", "6", "--seed", "1", *words]) == 0
+    assert set(taken) == {STEP}

@@ -1,0 +1,106 @@
+"""What every plot in the window needs: round axes, smooth curves, a sheet that is drawn seldom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pygame
+from numpy.typing import NDArray
+
+from viewer.drawing.canvas import MINUS, Area, Canvas, Color, Theme
+from viewer.playing.session import Session
+
+MOST_STEPS = 400.0  # without a new drawing, however fast time runs
+BAND = 4.0  # height of what marks a person's steps
+
+Array = NDArray[np.float64]
+
+
+class Scale(NamedTuple):
+    """An axis whose ends and ticks are round numbers."""
+
+    low: float
+    high: float
+    step: float
+
+    @classmethod
+    def around(cls, low: float, high: float, parts: int = 5) -> Scale:
+        """Return the axis that holds a range in about so many steps of 1, 2 or 5 times a power of ten."""
+        if not high - low > 0:
+            high = low + 1.0
+        raw = (high - low) / parts
+        power = 10.0 ** math.floor(math.log10(raw))
+        step = power * next(times for times in (1, 2, 5, 10) if raw <= times * power * (1 + 1e-9))
+        return cls(math.floor(low / step + 1e-6) * step, math.ceil(high / step - 1e-6) * step, step)
+
+    def place(self, value: float) -> float:
+        """Return where a value lies, 0 at the low end and 1 at the high one."""
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self) -> list[float]:
+        """Return the round numbers from end to end."""
+        return [self.low + k * self.step for k in range(round((self.high - self.low) / self.step) + 1)]
+
+    def label(self, value: float) -> str:
+        """Return a tick as text, with the digits that its step needs."""
+        if abs(value) < self.step / 2:
+            return "0"
+        digits = max(0, -math.floor(math.log10(self.step) + 1e-9))
+        text = f"{value:.{digits}f}" if 1e-4 < self.step < 1e4 else f"{value:.1e}".replace(".0e", "e")
+        return text.replace("e+0", "e").replace("e-0", "e-").replace("-", MINUS)
+
+
+def sheet(canvas: Canvas, area: Area, draw: Callable[[Canvas], None]) -> pygame.Surface:
+    """Return what ``draw`` draws into ``area``, as a surface of its own, to be kept; logical pixels stay the same."""
+    box = canvas.pixels(area)
+    surface = pygame.Surface((max(box.w, 1), max(box.h, 1)), 0, canvas.surface)
+    surface.fill(Theme.background)
+    own = Canvas(surface, canvas.fonts, (area.w, area.h))
+    own.scale, own.origin = canvas.scale, (canvas.origin[0] - box.x, canvas.origin[1] - box.y)
+    draw(own)
+    return surface
+
+
+def draw_scale(canvas: Canvas, zone: Area, scale: Scale) -> None:
+    """Draw a line across a plot for each tick, and its number on the left; zero is darker."""
+    for tick in scale.ticks():
+        y = zone.bottom - scale.place(tick) * zone.h
+        zero = abs(tick) < scale.step / 2
+        canvas.line((zone.x, y), (zone.right, y), Theme.edge if zero else Theme.track)
+        canvas.text(zone.x - 6, y, scale.label(tick), 10, Theme.soft, align=1)
+
+
+def pixels_of(canvas: Canvas, xs: Array, ys: Array) -> NDArray[np.int64]:
+    """Return where logical points (M,) and (M,) lie on the surface, (M, 2); many at once are slow one by one."""
+    found = np.stack([xs, ys], 1) * canvas.scale + np.array(canvas.origin)
+    return np.asarray(np.rint(found), np.int64)
+
+
+def strong_curve(canvas: Canvas, xs: Array, ys: Array, color: Color) -> None:
+    """Draw a smooth line about one and a half logical pixels thick: pygame's smooth lines are one real pixel."""
+    if len(xs) < 2:
+        return
+    points = pixels_of(canvas, xs, ys)
+    for shift in range(max(2, round(1.5 * canvas.scale))):
+        pygame.draw.aalines(canvas.surface, color, False, (points + np.array([0, shift])).tolist())
+
+
+def signed(value: float) -> str:
+    """Return a number with its sign and as many digits as people read."""
+    size = abs(value)
+    digits = 2 if size < 9.995 else 1 if size < 99.95 else 0
+    return (f"{value:+.{digits}f}" if size < 1e5 else f"{value:+.1e}").replace("-", MINUS)
+
+
+def steps_between(session: Session, per_second: float) -> int:
+    """Return after how many steps a plot that is drawn anew so often at most is due; at any speed after some."""
+    return max(1, math.ceil(min(session.speed / session.tick_seconds / per_second, MOST_STEPS)))
+
+
+def runs(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the begins and ends (exclusive) of what is marked in a row."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]

@@ -1,0 +1,105 @@
+"""A person's hands on the keys, and when control changes between them and the agent. No pygame here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from viewer.playing.keys import Keys
+from viewer.playing.session import AGENT, HUMAN, Session
+
+HAND_BACK_SECONDS = 2.0  # after the last key was let go
+
+
+class Hands:
+    """Keeps the keys held and lets them take over and hand back.
+
+    ``locked``: the person keeps control whatever happens. Times are seconds of any steady clock. As a guest the
+    person steers a body of their own in the agent's world, and nobody takes over anything.
+    """
+
+    def __init__(self, session: Session, keys: Keys, *, locked: bool = False) -> None:
+        self.session, self.keys = session, keys
+        self.locked = locked or session.policy is None
+        # A tap may be over before the next step (Atari has 15 a second): a key counts until a step has seen it.
+        self._pressed: dict[str, int] = {}  # in the order of pressing: the steps made before
+        self._let_go: set[str] = set()
+        self._idle = 0.0
+        self.guest = False
+        if self.locked:
+            session.take_over()
+
+    @property
+    def held(self) -> list[str]:
+        """Return the keys that are down now, in the order of pressing."""
+        return [key for key in self._pressed if key not in self._let_go]
+
+    def press(self, key: str) -> bool:
+        """Note a key that went down; a key that means something takes over. Return whether it did mean something."""
+        if key in self.held or (key not in self.keys.known and key != "shift"):
+            return False
+        self._pressed.pop(key, None)
+        self._let_go.discard(key)
+        self._pressed[key] = self.session.total_steps
+        if key in self.keys.known and not self.guest:
+            self.session.take_over()
+        self.update(0.0)
+        return key in self.keys.known
+
+    def release(self, key: str) -> None:
+        """Note a key that went up."""
+        if key in self._pressed:
+            self._let_go.add(key)
+        self.update(0.0)
+
+    def release_all(self) -> None:
+        """Let everything go at once: the window lost the keyboard."""
+        self._pressed.clear()
+        self._let_go.clear()
+        self.update(0.0)
+
+    def hand_back(self) -> None:
+        """Give control back to the agent now, unless the person plays alone."""
+        if not self.locked:
+            self.session.hand_back()
+
+    def update(self, seconds: float) -> None:
+        """Let time pass: tell the session what the keys mean; hand back when they have rested long enough."""
+        session = self.session
+        for key in [key for key in self._let_go if self._pressed[key] < session.total_steps]:
+            del self._pressed[key]
+            self._let_go.remove(key)
+        if self.guest:
+            action = self.keys.action(list(self._pressed))
+            self._world.guest_action = self._world.coast if action is None else action
+        if session.control == AGENT:
+            return
+        session.human_action = self.keys.action(list(self._pressed))
+        if self.held or self.locked or session.paused:
+            self._idle = 0.0
+            return
+        self._idle += seconds
+        if self._idle >= HAND_BACK_SECONDS:
+            self._idle = 0.0
+            session.hand_back()
+
+    @property
+    def _world(self) -> Any:
+        return self.session.env.unwrapped
+
+    def toggle_guest(self) -> str:
+        """Join the agent's world as a second player, or leave it; return what that means."""
+        self.session.hand_back()
+        self.guest = not self.guest
+        if not self.guest:
+            self._world.leave()
+            return "you left"
+        self._world.join()
+        self.update(0.0)
+        return "you joined: the arrow is you; the agent does not see you"
+
+    @property
+    def hands_back_in(self) -> float | None:
+        """Return the seconds until control goes back by itself; None when it does not."""
+        if self.session.control != HUMAN or self.locked or self.held or self.session.paused:
+            return None
+        return HAND_BACK_SECONDS - self._idle

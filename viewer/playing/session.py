@@ -1,0 +1,326 @@
+"""An environment being played: who acts, how fast, and what came of it. No pygame here."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from viewer.playing.axis import Axis
+from viewer.playing.calibration import meter_for
+from viewer.playing.clock import Metronome, next_speed, tick_seconds
+from viewer.playing.stall_detector import Stillness
+from viewer.playing.timeline import Score as Score
+from viewer.playing.timeline import Step, Timeline
+
+if TYPE_CHECKING:  # a person plays without torch
+    from learning.insight import Reader
+    from learning.policy import Policy, Training
+    from viewer.inspecting.explain import Expect
+
+AGENT, HUMAN = "agent", "human"
+HISTORY = 10_000  # steps kept; a Waterworld episode has 1000
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """A policy that learns from what is played before its eyes."""
+
+    def begins(self, obs: NDArray[Any]) -> None:
+        """Hear of an episode's first observation (...), or that what comes next does not follow from what was."""
+        ...
+
+    def lived(
+        self, obs: NDArray[Any], action: int, reward: float, terminated: bool, truncated: bool, life_lost: bool,
+        next_obs: NDArray[Any],
+    ) -> None:  # fmt: skip
+        """Hear of a step, whoever made it."""
+        ...
+
+
+class Session:
+    """Steps one environment with a policy, a person, or both in turn.
+
+    Episode k starts with seed ``seed + k``, always explicitly. ``version`` grows with every change
+    of the environment, so that drawing knows whether something is new. Every step goes into ``timeline``,
+    and into ``truth`` if the policy tells by which discount it expects (else that is None). A policy that learns
+    (`Learns`) is told of every step, whoever made it.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        policy: Policy | None,
+        *,
+        seed: int = 0,
+        epsilon: float = 0.0,
+        speed: float = 1.0,
+        action_names: Sequence[str] | None = None,
+        auto_next: bool = True,
+    ) -> None:
+        """Take over ``env`` and begin its first episode.
+
+        Raises:
+            UserError: the policy does not fit the environment's observations or actions.
+        """
+        self.env = env
+        self.seed, self.epsilon = seed, epsilon
+        self.num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
+        self.action_names = tuple(action_names or (str(action) for action in range(self.num_actions)))
+        self.coast: int | None = getattr(env.unwrapped, "coast", None)
+        self.tick_seconds = tick_seconds(env)
+        self.horizon: int | None = env.spec.max_episode_steps if env.spec else None
+        self.speed = speed
+        self.auto_next = auto_next
+        self.paused = False
+        self.control = HUMAN if policy is None else AGENT
+        self.human_action: int | None = None  # what the keys say now; None: no key
+        self.results: deque[Score] = deque(maxlen=1000)
+        self.total_steps = 0
+        self.version = 0
+        self._axis = Axis()
+        self._still = Stillness(self.tick_seconds)
+        self._is_world = all(hasattr(env.unwrapped, name) for name in ("get_state", "eyes", "walls"))
+        self._metronome = Metronome()
+        self.timeline = Timeline.for_ticks(self.tick_seconds)
+        self._adopt(policy)
+        self._begin(0)
+        if policy is not None:
+            self._check(policy)
+
+    def _adopt(self, policy: Policy | None) -> None:
+        self.policy = policy
+        self.pupil = policy if isinstance(policy, Learns) else None
+        self.training: Training | None = getattr(policy, "training", None)
+        self.truth = meter_for(self.training)
+
+    def change_policy(self, policy: Policy) -> None:
+        """Let another player go on from here.
+
+        Raises:
+            UserError: it does not fit; then the old one stays.
+        """
+        before = self.policy
+        self._break_off()
+        self._adopt(policy)
+        self._q_known = self._q_shown = False
+        try:
+            self._check(policy)
+        except UserError:
+            self._adopt(before)
+            self._q_known = self._q_shown = False
+            raise
+        self._axis = Axis()
+        if self.pupil is not None:
+            self.pupil.begins(self.obs)
+        if self.control == AGENT:
+            self.human_action = None
+
+    def _begin(self, episode: int) -> None:
+        self.score = Score(episode, self.seed + episode)
+        self.history: deque[Step] = deque(maxlen=HISTORY)
+        self.rng = np.random.default_rng([self.score.seed, 1])  # of the policy's exploration only
+        obs, info = self.env.reset(seed=self.score.seed)
+        if "apples" in info and "poison" in info:
+            self.score.apples = self.score.poison = 0
+        self.score.hear(info)
+        self._still.clear()
+        self._metronome.begin()
+        self._last_picked = 0
+        self.timeline.begin()
+        self._arrived(obs)
+        if self.pupil is not None:
+            self.pupil.begins(self.obs)
+
+    def _arrived(self, obs: Any) -> None:
+        self.obs = np.asarray(obs)
+        world: Any = self.env.unwrapped
+        state = world.get_state() if self._is_world else None
+        self.timeline.arrive(self.obs, self.score.episode, self.score.steps, state=state, lives=self.score.lives)
+        self._q: NDArray[np.float64] | None = None
+        self._q_known = self._q_shown = False
+        self._q_knowledge = 0
+        self._picture: NDArray[np.uint8] | None = None
+        self.version += 1
+
+    def _check(self, policy: Policy) -> None:
+        shape = "x".join(map(str, self.obs.shape)) or "1"
+        here = self.env.spec.id if self.env.spec else getattr(self.env.unwrapped, "env_id", "this environment")
+        mismatch = UserError(
+            f"the agent '{policy.name}' (made for {policy.env_id or 'any environment'}) does not fit {here}:"
+            f" {shape} observations, {self.num_actions} actions"
+        )
+        try:
+            action = int(policy.act(self.obs[None], 0.0, np.random.default_rng(0))[0])
+            q_values = self.q_values()
+        except (ValueError, IndexError, RuntimeError, TypeError):  # what numpy and torch raise for wrong sizes
+            raise mismatch from None
+        if not 0 <= action < self.num_actions or (q_values is not None and len(q_values) != self.num_actions):
+            raise mismatch
+
+    # what is seen
+
+    def q_values(self) -> NDArray[np.float64] | None:
+        """Return the expected discounted return of each action here, (A,); None when the policy has none."""
+        q = self._expect()
+        if q is not None and not self._q_shown:
+            self._q_shown = True
+            self._axis.widen(q)
+        return q
+
+    def _expect(self) -> NDArray[np.float64] | None:
+        """Return the same without the bars' axis taking notice."""
+        if not self._q_known or self._q_knowledge != self.knowledge:
+            q = None if self.policy is None else self.policy.q_values(self.obs[None])
+            self._q = None if q is None else np.asarray(q, np.float64)[0]
+            self._q_known, self._q_knowledge = True, self.knowledge
+        return self._q
+
+    @property
+    def knowledge(self) -> int:
+        """Return a number that changes when the network does."""
+        return getattr(self.policy, "weights_version", 0)
+
+    @property
+    def target_q(self) -> Expect | None:
+        """Return the target network's expectations; None where there is one network only."""
+        return getattr(self.policy, "target_q", None)
+
+    @property
+    def reader(self) -> Reader | None:
+        """Return what reads the policy's network; None for scripts, chance and people."""
+        if self.policy is None:
+            return None
+        from learning.insight import reader_of  # here: a person plays without torch
+
+        return reader_of(self.policy)
+
+    def q_axis(self) -> tuple[float, float]:
+        """Return the range (low <= 0 <= high) that holds the Q values shown lately."""
+        return self._axis.range
+
+    def best_action(self) -> int | None:
+        """Return the action with the highest expected return; None without Q values."""
+        q = self.q_values()
+        return None if q is None or np.isnan(q).all() else int(np.nanargmax(q))
+
+    def picture(self) -> NDArray[np.uint8] | None:
+        """Return the environment's own picture, (H, W, 3) uint8; None when it draws none."""
+        if self._picture is None and self.env.render_mode == "rgb_array":
+            self._picture = np.asarray(self.env.render())
+            self.timeline.photograph(self._picture)
+        return self._picture
+
+    def stack(self) -> NDArray[np.uint8] | None:
+        """Return the frames that the network sees, oldest first, (F, H, W); None where it sees numbers."""
+        return self.obs if self.obs.ndim == 3 and self.obs.dtype == np.uint8 else None
+
+    @property
+    def frozen(self) -> bool:
+        """Return whether nothing has happened for so long that the game seems to wait for something."""
+        return self._still.frozen and not self.finished
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the episode has ended and the next one has not begun."""
+        return self.score.finished
+
+    @property
+    def rested(self) -> bool:
+        """Return whether the finished episode has been in sight for long enough."""
+        return self.finished and self._metronome.rested
+
+    # what is done
+
+    def take_over(self) -> None:
+        """Give control to the person."""
+        self.control = HUMAN
+
+    def hand_back(self) -> None:
+        """Give control to the agent, where there is one."""
+        if self.policy is not None:
+            self.control = AGENT
+            self.human_action = None
+
+    def change_speed(self, by: int) -> None:
+        """Move ``by`` places along the speeds."""
+        self.speed = next_speed(self.speed, by)
+
+    def restart(self) -> None:
+        """Begin the running episode again, from its own seed."""
+        self._break_off()
+        self._begin(self.score.episode)
+
+    def next_episode(self) -> None:
+        """Begin the next episode, with the next seed."""
+        self._break_off()
+        self._begin(self.score.episode + 1)
+
+    def _break_off(self) -> None:
+        """Let the truth meter know that no more is to come in this episode."""
+        if self.truth is not None and not self.finished:
+            self.truth.end(self._expect())
+
+    def human_choice(self) -> int:
+        """Return what the person does now: the key's action; without one coast, else the last pick again."""
+        if self.human_action is not None:
+            return self.human_action
+        return self._last_picked if self.coast is None else self.coast
+
+    def step(self) -> None:
+        """Advance by one step; a finished episode first gives way to the next one."""
+        if self.finished:
+            self.next_episode()
+            return
+        by_human, q = self.control == HUMAN, self._expect()
+        if by_human:
+            action = self.human_choice()
+            self._last_picked = max(action, 0)
+        else:
+            action = self._agent_choice(q)
+        before = self.obs
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        greedy = not by_human and q is not None and not (q > q[action]).any()
+        moment = self.timeline.act(
+            action, float(reward), q_values=q, by_human=by_human, greedy=greedy, terminated=bool(terminated),
+            truncated=bool(truncated), life_lost=bool(info.get("life_lost", False)),
+        )  # fmt: skip
+        self.history.append(Step(action, float(reward), by_human))
+        self.score.count(float(reward), by_human, info)
+        self.total_steps += 1
+        self._arrived(obs)
+        if self.pupil is not None and action >= 0:
+            self.pupil.lived(
+                before, action, float(reward), bool(terminated), bool(truncated), moment.life_lost, self.obs
+            )
+        elif self.pupil is not None:
+            self.pupil.begins(self.obs)  # "no key" is nothing that an agent could do
+        self._still.add(self.obs, float(reward))
+        if self.truth is not None:
+            self.truth.add(moment)
+        if terminated or truncated:
+            self._break_off()
+            self.score.finished = True
+            self.results.append(self.score)
+
+    def _agent_choice(self, q: NDArray[np.float64] | None) -> int:
+        """Return what the policy does; one that can choose by its expectations need not be asked for them again."""
+        assert self.policy is not None
+        choose = getattr(self.policy, "choose", None)
+        if choose is not None and q is not None:
+            return int(choose(q[None], self.epsilon, self.rng)[0])
+        return int(self.policy.act(self.obs[None], self.epsilon, self.rng)[0])
+
+    def advance(
+        self, seconds: float, *, limit: int | None = None, budget: float = math.inf,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> int:  # fmt: skip
+        """Let ``seconds`` of real time pass at the present speed, as `Metronome.advance` does."""
+        return self._metronome.advance(self, seconds, limit, budget, clock)

@@ -1,0 +1,75 @@
+"""What the window remembers from one day to the next: panels put away, the agent's view, its size."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from platformdirs import user_config_path
+
+from common.errors import UserError
+from common.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from viewer.view import View
+
+FOLDER = "TIDEPOOL_CONFIG_DIR"  # of the environment: another place, for tests and for several settings
+FILE = "window.json"
+MOST = 16_384  # pixels of a window's side that can be true
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """What is remembered; a person who was never here has this."""
+
+    hidden: tuple[str, ...] = ("neurons",)
+    """Names of panels that were put away."""
+    agent_view: bool = False
+    size: tuple[int, int] | None = None
+    """Of the window, pixels; None: as large as what it shows."""
+
+
+def path() -> Path:
+    """Return where it is kept."""
+    given = os.environ.get(FOLDER)
+    return (Path(given) if given else user_config_path("tidepool", appauthor=False)) / FILE
+
+
+def load() -> Memory:
+    """Return what is remembered; what can't be read is forgotten, piece by piece."""
+    try:
+        found = read_json(path())
+    except UserError:
+        return Memory()
+    if not isinstance(found, dict):
+        return Memory()
+    hidden: Any = found.get("hidden")
+    size: Any = found.get("size")
+    return Memory(
+        hidden=tuple(hidden) if _are(hidden, str) else Memory.hidden,
+        agent_view=found.get("agent_view") is True,
+        size=(size[0], size[1]) if _are(size, int) and len(size) == 2 and all(100 <= s <= MOST for s in size) else None,
+    )
+
+
+def _are(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and all(type(value) is kind for value in values)
+
+
+def save(view: View, size: tuple[int, int] | None) -> None:
+    """Remember how the window was left; where nothing can be written, nothing is remembered."""
+    try:
+        path().parent.mkdir(parents=True, exist_ok=True)
+        write_json(path(), {"hidden": sorted(view.hidden), "agent_view": view.agent_view, "size": size})
+    except (OSError, UserError):
+        return
+
+
+def recall(view: View, known: Iterable[str]) -> Memory:
+    """Let a view be as the window was left; panels that no longer exist are forgotten."""
+    found = load()
+    view.hidden, view.agent_view = set(found.hidden) & set(known), found.agent_view
+    return found

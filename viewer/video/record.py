@@ -1,0 +1,228 @@
+"""Films and pictures of exactly what the window shows, written without a screen."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pygame
+from numpy.typing import NDArray
+from PIL import Image
+
+from common.errors import UserError
+from common.signals import on_signal
+from envs import drawing
+from viewer import screen
+from viewer.drawing.canvas import Fonts
+from viewer.panels import View
+from viewer.video.gif import Gif
+
+Frame = NDArray[np.uint8]  # (H, W, 3)
+
+DEFAULT_STEPS = {".mp4": 1000, ".gif": 300, ".png": 60}
+# Frames a second. mp4: one a tick of 30 ms, or what `default_fps` makes of it. gif: its delays are
+# hundredths of a second, and browsers slow down what asks for less than 0.02 s.
+DEFAULT_FPS = {".mp4": 1000 / 30, ".gif": 100 / 6, ".png": 1000 / 30}
+VIDEO_HINT = "writing mp4 needs imageio-ffmpeg: pip install -e '.[video]' (gif and png go without)"
+
+
+class Film(Protocol):
+    """Takes frames one by one; what was added stays readable whatever happens after ``close``."""
+
+    def add(self, frame: Frame) -> None:
+        """Write one frame (H, W, 3); all have the size of the first."""
+        ...
+
+    def close(self) -> None:
+        """Complete the file."""
+        ...
+
+
+class Mp4:
+    """H.264 through imageio-ffmpeg's own encoder; frames go down a pipe."""
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float) -> None:
+        """Start the encoder, so that whatever fails, fails before anything is played."""
+        try:
+            self._writer: Generator[None, Any, None] = importlib.import_module("imageio_ffmpeg").write_frames(
+                str(path), size, fps=fps, codec="libx264", quality=8, macro_block_size=2
+            )
+            self._writer.send(None)
+        except ImportError:
+            raise UserError(VIDEO_HINT) from None
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"ffmpeg can't be started: {first_line(error)}") from None
+
+    def add(self, frame: Frame) -> None:
+        """Hand one frame to the encoder."""
+        try:
+            self._writer.send(np.ascontiguousarray(frame))
+        except (OSError, StopIteration) as error:
+            raise UserError(f"the film can't be written: {first_line(error)}") from None
+
+    def close(self) -> None:
+        """Let the encoder write its index and end."""
+        self._writer.close()
+
+
+class Png:
+    """One picture: the last frame it was given."""
+
+    def __init__(self, path: Path) -> None:
+        """Remember where it goes."""
+        self._path = path
+        self._frame: Frame | None = None
+
+    def add(self, frame: Frame) -> None:
+        """Keep the frame instead of the one before."""
+        self._frame = frame
+
+    def close(self) -> None:
+        """Write the picture."""
+        if self._frame is not None:
+            data = io.BytesIO()
+            Image.fromarray(self._frame).save(data, "PNG", optimize=True)
+            self._path.write_bytes(data.getvalue())
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def check(path: Path, overwrite: bool) -> str:
+    """Return the kind of file (its suffix) that ``--record`` asks for, all doubts cleared before playing.
+
+    Raises:
+        UserError: an unknown kind, a file that exists, a folder that is missing or can't be written
+            to, no encoder.
+    """
+    kind = path.suffix.lower()
+    if kind not in DEFAULT_STEPS:
+        raise UserError(f"--record {path}: unknown kind '{path.suffix}'; allowed: {', '.join(DEFAULT_STEPS)}")
+    if path.is_dir():
+        raise UserError(f"--record {path}: is a folder")
+    if path.exists() and not overwrite:
+        raise UserError(f"--record {path}: the file exists; --overwrite replaces it")
+    if kind == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
+        raise UserError(VIDEO_HINT)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = _beside(path)
+        beside.write_bytes(b"")
+        beside.unlink()
+    except OSError as error:
+        raise UserError(f"--record {path}: can't be written ({error.strerror})") from None
+    return kind
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+
+
+def open_film(path: Path, kind: str, size: tuple[int, int], fps: float) -> Film:
+    """Return the writer of that kind."""
+    if kind == ".mp4":
+        return Mp4(path, size, fps)
+    return Gif(path, fps) if kind == ".gif" else Png(path)
+
+
+@contextmanager
+def film(path: Path, kind: str, size: tuple[int, int], fps: float) -> Iterator[Callable[[Frame], None]]:
+    """Open a film, give the function that adds a frame, and complete the film whatever happens inside.
+
+    The file takes its name only when it is complete; without a single frame there is none.
+    """
+    beside, frames = _beside(path), 0
+    try:
+        writer = open_film(beside, kind, size, fps)
+
+        def add(frame: Frame) -> None:
+            nonlocal frames
+            writer.add(frame)
+            frames += 1
+
+        try:
+            yield add
+        finally:
+            writer.close()
+            if frames:
+                os.replace(beside, path)
+    except OSError as error:
+        raise UserError(f"--record {path}: can't be written ({error.strerror})") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def default_fps(kind: str, tick_seconds: float) -> float:
+    """Return the frames a second of a film: for mp4 the multiple of the steps a second that comes nearest to usual."""
+    usual, steps = DEFAULT_FPS[kind], 1.0 / tick_seconds
+    if kind == ".gif" or steps > 2 * usual:
+        return usual
+    return max(1, round(usual / steps)) * steps
+
+
+def record(
+    view: View,
+    path: Path,
+    *,
+    steps: int | None = None,
+    episodes: int | None = None,
+    fps: float | None = None,
+    size: tuple[int, int] | None = None,
+) -> int:
+    """Play ``steps`` steps, or ``episodes`` episodes if that is less, and film them; return the number of frames.
+
+    Between two frames 1/fps seconds of play pass at the session's speed, so a film runs as fast as
+    the window does. Ctrl-C or a polite kill ends it early, complete up to there.
+
+    Raises:
+        UserError: the file can't be written.
+        KeyboardInterrupt: it was ended early; the film is complete by then.
+    """
+    kind = path.suffix.lower()
+    session = view.session
+    steps = steps or (sys.maxsize if episodes else DEFAULT_STEPS[kind])
+    fps = fps or default_fps(kind, session.tick_seconds)
+    size = size or screen.layout(view).size
+    surface, fonts, frames = pygame.Surface(size, depth=24), Fonts(), 0
+    with stop_flag() as stop, film(path, kind, size, fps) as add:
+        while True:
+            done = session.total_steps >= steps or (episodes is not None and len(session.results) >= episodes)
+            if kind != ".png" or done or stop.is_set():
+                screen.draw(surface, fonts, view)
+                add(drawing.picture(surface))
+                frames += 1
+            else:
+                session.q_values()  # as every drawn frame does: the bars' axis follows them
+            if done or stop.is_set():
+                break
+            session.advance(1.0 / fps, limit=steps - session.total_steps)
+    if stop.is_set():
+        raise KeyboardInterrupt
+    return frames
+
+
+@contextmanager
+def stop_flag() -> Iterator[threading.Event]:
+    """Turn Ctrl-C and a polite kill into a flag, so that no frame is cut in half; a second one ends at once."""
+    flag = threading.Event()
+
+    def ask() -> None:
+        if flag.is_set():
+            raise KeyboardInterrupt
+        flag.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield flag  # signals are not this thread's
+        return
+    with on_signal(ask):
+        yield flag
