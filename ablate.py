@@ -21,7 +21,7 @@ import train
 from common import cli
 from common.errors import UserError, nearest
 from common.files import write_bytes
-from common.lock import claimed
+from common.lock import locked
 from common.settings import Between, option_name
 from common.text import time_text
 from experiments import ablation, ablation_chart, ablation_runs, ablation_table
@@ -99,7 +99,7 @@ def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER) -> int:
     plan = planned(argv)
     console = Console()
     ablation_runs.begin(plan.out, plan.settings)
-    with claimed(plan.out) as claim:
+    with locked(plan.out) as claim:
         tasks = todo(plan, trainer)
         tell(console, plan, tasks)
         if not run(plan, tasks, console, claim):

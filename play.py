@@ -56,20 +56,20 @@ def _player(options: Options, stack: ExitStack) -> tuple[Policy | None, Path | N
     if options.attach is not None:
         return _attached(options, stack), None, None
     if options.learn is not None:
-        return _pupil(options)
+        return _online_learner(options)
     return _agent(options)
 
 
-def _pupil(options: Options) -> tuple[Policy, None, str]:
+def _online_learner(options: Options) -> tuple[Policy, None, str]:
     """Return a new agent, which learns in the window."""
     import torch
 
-    from viewer.learning.online_learner import Apprentice
+    from viewer.learning.online_learner import OnlineLearner
 
     assert options.learn is not None
     torch.set_num_threads(1)
     env_id = envs.resolve(options.env_id or envs.DEFAULT_ENV)
-    learner = Apprentice.fresh(options.learn, env_id, seed=_seed(options))
+    learner = OnlineLearner.fresh(options.learn, env_id, seed=_seed(options))
     learner.learning = True
     return learner, None, env_id
 
@@ -145,10 +145,10 @@ def open_view(options: Options, session: Session, rules: players.Rules, source: 
     """Return all that the window shows, its panels as they were left, or as asked for."""
     from viewer import settings
     from viewer.panels import PANELS, View
-    from viewer.playing.human_control import Hands
+    from viewer.playing.human_control import HumanControl
     from viewer.playing.keys import keys_for
 
-    hands = Hands(session, keys_for(session.action_names), locked=options.human)
+    hands = HumanControl(session, keys_for(session.action_names), locked=options.human)
     live: Any = session.policy if options.attach is not None else None
     view = View(
         session, hands, rules.env_id, protocol=rules.told, live=live, source=source, runs_dir=options.runs_dir
@@ -179,7 +179,7 @@ def show(options: Options, view: View) -> None:
 
 def _speaker(view: View) -> Speaker | None:
     """Return what lets the played game be heard; None if it is mute. Beside an agent it is the person's."""
-    track: Soundtrack | None = getattr(view.hands.session.env.unwrapped, "soundtrack", None)
+    track: Soundtrack | None = getattr(view.human_control.session.env.unwrapped, "soundtrack", None)
     if track is None:
         return None
     from envs.emulator import SAMPLE_RATE
@@ -202,7 +202,7 @@ def watch(options: Options, view: View, rules: players.Rules) -> int:
 
 def race(options: Options, agent: Policy | None, rules: players.Rules, stack: ExitStack) -> int:
     """Open the window on a person beside the agent, in two worlds of the same seed."""
-    from viewer.playing.human_control import Hands
+    from viewer.playing.human_control import HumanControl
     from viewer.playing.keys import keys_for
     from viewer.playing.versus import Versus
 
@@ -216,7 +216,7 @@ def race(options: Options, agent: Policy | None, rules: players.Rules, stack: Ex
     )  # fmt: skip
     stack.callback(versus.close)
     view = open_view(options, versus.agent, rules)
-    view.versus, view.hands = versus, Hands(versus.human, keys_for(versus.human.action_names))
+    view.versus, view.human_control = versus, HumanControl(versus.human, keys_for(versus.human.action_names))
     print(f"you against {_title(versus.agent, rules)}")
     show(options, view)
     for number, pair in enumerate(versus.results, start=1):
@@ -286,16 +286,16 @@ def _size(path: Path) -> str:
 def play_scored(options: Options, view: View, rules: players.Rules) -> int:
     """Let a person play scored episodes; each full one is in the ledger the moment it ends."""
     from viewer.playing import human_scores
-    from viewer.playing.scored_play import Trial
+    from viewer.playing.scored_play import ScoredPlay
 
     human_scores.check(options.runs_dir)
-    view.trial = Trial(view.session, options.episodes or 1, _recorder(options, rules, view))
+    view.scored_play = ScoredPlay(view.session, options.episodes or 1, _recorder(options, rules, view))
     show(replace(options, episodes=None), view)
-    for number, score in enumerate(view.trial.finished, start=1):
+    for number, score in enumerate(view.scored_play.finished, start=1):
         eaten = f" ({score.apples} apples, {score.poison} poison)" if score.apples is not None else ""
         frames = f" ({score.frames:,} frames)" if score.frames is not None else ""
         print(f"episode {number}: return {score.episode_return:g}{eaten} in {score.steps:,} steps{frames}")
-    if view.trial.finished:
+    if view.scored_play.finished:
         print(f"recorded in {options.runs_dir / human_scores.FILE_NAME}; {NEXT}")
     else:
         print("no episode was played to its end, so none was recorded")

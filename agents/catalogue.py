@@ -28,7 +28,7 @@ HEAD_PAPERS = {
 ENCODER_PAPERS = {
     "mlp": "vectors",
     "nature": "Mnih et al. 2015, doi:10.1038/nature14236",
-    "workshop": "Mnih et al. 2013, arXiv:1312.5602",
+    "mnih2013": "Mnih et al. 2013, arXiv:1312.5602",
     "small": "this project: for 42 x 42 frames on a CPU",
     "impala": "Espeholt et al. 2018, arXiv:1802.01561",
 }

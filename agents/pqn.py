@@ -69,7 +69,7 @@ CPU = {
     "final_learning_rate": 1e-5,
     "epsilon_final": 0.01,
     "epsilon_steps": 150_000,
-    "encoder": "workshop",  # Mnih et al. 2013: a third of Nature's work
+    "encoder": "mnih2013",  # Mnih et al. 2013: a third of Nature's work
     "hidden": (256,),
 }
 

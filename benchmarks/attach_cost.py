@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import envs
 from agents import choose
 from learning import live
-from learning.live import Broadcast, on_air
+from learning.live import WeightPublisher, live_session
 from learning.runfolder import RunFolder, as_json
 from learning.trainer import Plan, Trainer
 
@@ -80,7 +80,7 @@ class Publications:
         return after(self.places), after(self.blanks)
 
 
-def segment(trainer: Trainer, air: Broadcast, seconds: float, attached: bool, publications: Publications) -> float:
+def segment(trainer: Trainer, air: WeightPublisher, seconds: float, attached: bool, publications: Publications) -> float:
     """Train for so long, with a sign of life each second or none; return agent steps a second."""
     steps, began = trainer.agent_steps, time.perf_counter()
     beaten, blank = 0.0, began
@@ -95,8 +95,8 @@ def segment(trainer: Trainer, air: Broadcast, seconds: float, attached: bool, pu
             publications.blanks.append(len(publications.steps))
             blank = after + live.PUBLISH_SECONDS
         if air.due() and air.attend():
-            trainer.wishes.read(air.live / live.WISHES)
-    trainer.unread.clear()
+            trainer.requests.read(air.live / live.REQUESTS)
+    trainer.update_log.clear()
     passed = time.perf_counter() - began
     publications.attached_seconds += passed if attached else 0.0
     return (trainer.agent_steps - steps) / passed
@@ -124,7 +124,7 @@ def measure(words: argparse.Namespace, trainer: Trainer) -> tuple[list[float], P
     live.LOOK_SECONDS = SOON  # a segment is what it is called from its first steps on; 20 looks a second cost more
     publications, costs = Publications(trainer), []
     folder = trainer.run_folder
-    with on_air(folder.live, publications) as air, player(folder.path, words.window) as let_play:
+    with live_session(folder.live, publications) as air, player(folder.path, words.window) as let_play:
         trainer.begin()
         while trainer.learner.updates < 2:
             trainer.step()

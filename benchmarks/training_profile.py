@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import envs
 from agents import recipe
-from learning.replay import Replayed
+from learning.replay import ReplayExperience
 from learning.runfolder import RunFolder
 from learning.trainer import Plan, Trainer
 
@@ -62,9 +62,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder), envs.DEFAULT_ENV, "dqn", 1, {})
         trainer = Trainer(Plan(envs.DEFAULT_ENV, dqn, config, seed=1, evaluations=1, eval_episodes=1), run)
-        assert isinstance(trainer.experience, Replayed)
+        assert isinstance(trainer.experience, ReplayExperience)
         for part, owner, name in (
-            ("acting", trainer.policy, "q_values"),
+            ("acting", trainer.learner, "noisy_q_values"),
             ("environment", trainer.episodes, "receive"),
             ("replay: storing", trainer.experience.replay, "add"),
             ("replay: sampling", trainer.experience.replay, "sample"),

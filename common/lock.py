@@ -16,7 +16,7 @@ FILE = "running.json"
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[Callable[[list[int]], None]]:
+def locked(folder: Path) -> Iterator[Callable[[list[int]], None]]:
     """Hold a folder; yields a function that is told which child processes work in it.
 
     A program that was killed leaves its claim behind. It counts as long as one of its processes lives: children

@@ -3,10 +3,10 @@
 Draws on any pygame surface; needs no display and opens none. A surface larger or smaller than the
 world's 700 x 500 pixels is filled as far as the shape allows: everything is drawn at that scale, not
 stretched afterwards. Besides its colour every apple has a leaf and every poison a cross, for those
-who can't tell red from green, and a guest has an arrow head.
+who can't tell red from green, and a second player has an arrow head.
 
 In the agent view there is only what the agent knows: its rays and a mark where one meets something, a
-dot on an apple, a cross on poison, a square on a wall. A guest stays in sight of whoever steers it.
+dot on an apple, a cross on poison, a square on a wall. A second player stays in sight of whoever steers it.
 
 Rays can be underlaid with how much each eye mattered to a network: the wider, the more.
 """
@@ -30,7 +30,7 @@ RED: Color = (255, 150, 150)
 GREEN: Color = (150, 255, 150)
 GREY: Color = (200, 200, 200)
 TEAL: Color = (0, 150, 150)
-ORANGE: Color = (200, 84, 0)  # a guest: the window's colour of people, which no eye takes for teal
+ORANGE: Color = (200, 84, 0)  # a second player: the window's colour of people, which no eye takes for teal
 BLUE: Color = (150, 195, 225)  # what mattered: light, so that the ray on top of it can be seen
 
 WALL, APPLE, POISON, GUEST = 0, 1, 2, 3
@@ -79,7 +79,7 @@ def look_of(state: Mapping[str, Any]) -> Look:
 def draw_world(
     surface: pygame.Surface, world: World, *, agent_view: bool = False, mattered: NDArray[np.float64] | None = None
 ) -> None:
-    """Draw ``world`` on ``surface``: walls, the agent, its rays, the items, a guest; white where nothing is.
+    """Draw ``world`` on ``surface``: walls, the agent, its rays, the items, a second player; white where nothing is.
 
     ``mattered``: how much each eye did, (eyes,), 0 to 1; None: nobody asks.
     """
@@ -114,8 +114,8 @@ def _draw(
         _draw_hits(surface, eyes, look, x, y, scale)
     else:
         _draw_items(surface, state["items"], look, world.radius, scale)
-    if state.get("guest") is not None:
-        _draw_guest(surface, state["guest"], world.radius, scale)
+    if state.get("second_player") is not None:
+        _draw_second_player(surface, state["second_player"], world.radius, scale)
 
 
 def world_picture(world: World) -> NDArray[np.uint8]:
@@ -182,13 +182,13 @@ def _draw_items(surface: pygame.Surface, items: NDArray[np.float64], look: Look,
         _stamp(surface, sprites[int(kind)], x, y)
 
 
-def _draw_guest(surface: pygame.Surface, guest: Mapping[str, Any], radius: float, scale: float) -> None:
-    """Draw a guest; its arrow shows where it heads, or swims."""
-    x, y = (float(value) * scale for value in guest["pos"])
-    if "angle" in guest:
-        direction = float(guest["angle"])
+def _draw_second_player(surface: pygame.Surface, second_player: Mapping[str, Any], radius: float, scale: float) -> None:
+    """Draw a second player; its arrow shows where it heads, or swims."""
+    x, y = (float(value) * scale for value in second_player["pos"])
+    if "angle" in second_player:
+        direction = float(second_player["angle"])
     else:
-        across, down = (float(value) for value in guest["vel"])
+        across, down = (float(value) for value in second_player["vel"])
         direction = math.atan2(across, down) if math.hypot(across, down) > STILL else UP
     _stamp(surface, _disc(ORANGE, radius * scale, GUEST, round(direction / math.tau * DIRECTIONS) % DIRECTIONS), x, y)
 
@@ -206,10 +206,10 @@ def _stamp(surface: pygame.Surface, sprite: pygame.Surface, x: float, y: float) 
 
 @lru_cache(maxsize=4 * DIRECTIONS)
 def _disc(color: Color, radius: float, kind: int = 0, direction: int = 0) -> pygame.Surface:
-    """Return a disc with a black outline and the mark of its kind; but for a guest's, the middle keeps the colour.
+    """Return a disc with a black outline and the mark of its kind; but for a second_player's, the middle keeps the colour.
 
     ``color`` and ``radius`` (in the surface's pixels) as drawn; transparent outside. ``direction``: of
-    a guest, in parts of a circle.
+    a second player, in parts of a circle.
     """
     big = radius * SMOOTHING
     reach = math.ceil(radius * 1.3) + 1  # a leaf stands out of the apple
@@ -249,7 +249,7 @@ def _draw_cross(surface: pygame.Surface, middle: float, radius: float, color: Co
 
 
 def _draw_arrow(surface: pygame.Surface, middle: float, radius: float, direction: float) -> None:
-    """Draw a white arrow head whose tip points where the guest goes."""
+    """Draw a white arrow head whose tip points where the second player goes."""
     corners = ((0.78, 0.0), (0.62, 2.4), (0.22, math.pi), (0.62, -2.4))  # (distance in radii, angle from the tip's)
     points = [
         (middle + far * radius * math.sin(direction + turn), middle + far * radius * math.cos(direction + turn))

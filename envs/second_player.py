@@ -15,12 +15,12 @@ from envs.worlds import Worlds
 NO_CHANCE = np.array([1], np.int64)
 
 
-class Guest:
+class SecondPlayer:
     """A person in the agent's world.
 
-    The agent learned alone, so that its eyes do not see a guest and neither stands in the other's way;
-    what they share are the items. A guest moves by the kernel that moves the agent, and before it: of
-    two who reach an item in the same tick the guest gets it. It begins where the agent's start is when
+    The agent learned alone, so that its eyes do not see a second player and neither stands in the other's way;
+    what they share are the items. A second player moves by the kernel that moves the agent, and before it: of
+    two who reach an item in the same tick the second player gets it. It begins where the agent's start is when
     the world is turned by half a circle.
 
     Attributes:
@@ -30,7 +30,7 @@ class Guest:
     """
 
     def __init__(self, body: Worlds, world: Worlds) -> None:
-        """Take the ``world`` to eat in, and another one of that kind (both N = 1) that only moves the guest's body."""
+        """Take the ``world`` to eat in, and another one of that kind (both N = 1) that only moves the second_player's body."""
         self._world, self._body = world, body
         body.items = np.zeros((1, 0, 6))  # no room: nothing ever comes into it
         self._eaten = np.zeros((1, 2), np.int64)
@@ -112,7 +112,7 @@ class Guest:
         """
         missing = {"action", "apples", "poison"} - set(state)
         if missing:
-            raise UserError(f"the state of a guest needs '{min(missing)}'; it has {', '.join(state)}")
+            raise UserError(f"the state of a second player needs '{min(missing)}'; it has {', '.join(state)}")
         self._body.set_state({**state, "clock": 0, "items": ()})
         self.action, self.apples, self.poison = (int(state[name]) for name in ("action", "apples", "poison"))
         self._eaten[:] = 0

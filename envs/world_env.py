@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.geometry import F32
-from envs.second_player import Guest
+from envs.second_player import SecondPlayer
 from envs.worlds import TICKS_PER_SECOND, WORLDS, Eyes, Worlds
 
 
@@ -19,12 +19,12 @@ class WorldEnv(gymnasium.Env[F32, np.int64]):
     """One world; its action space is Discrete(A), and -1 is accepted as a person's "no key".
 
     Every step's ``info`` has ``apples`` and ``poison``, the items eaten in that tick. After `join` a
-    person is in it too: acts by ``guest_action``, which is set before each step, and ``info`` has
-    ``guest_apples`` and ``guest_poison`` as well. A guest stays when an episode ends.
+    person is in it too: acts by ``second_player_action``, which is set before each step, and ``info`` has
+    ``second_player_apples`` and ``second_player_poison`` as well. A second player stays when an episode ends.
 
     Attributes:
-        guest: the person who joined, or None.
-        guest_action: what the guest does in the next tick, -1 for no key.
+        second player: the person who joined, or None.
+        second_player_action: what the second player does in the next tick, -1 for no key.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": TICKS_PER_SECOND}  # type: ignore[misc]
@@ -35,8 +35,8 @@ class WorldEnv(gymnasium.Env[F32, np.int64]):
         self.render_mode = render_mode
         self._another: Callable[[], Worlds] = lambda: WORLDS[world](1, **options)
         self.worlds = self._another()
-        self.guest: Guest | None = None
-        self.guest_action = self.coast
+        self.second_player: SecondPlayer | None = None
+        self.second_player_action = self.coast
         self._past: Worlds | None = None
         self.name = world
         self.observation_space: spaces.Box = self.worlds.observation_space()  # type: ignore[assignment]
@@ -47,34 +47,34 @@ class WorldEnv(gymnasium.Env[F32, np.int64]):
         super().reset(seed=seed)
         self.worlds.reset(np.array([True]), [seed])
         self.worlds.eaten[0] = 0
-        if self.guest is not None:
-            self.guest.begin()
+        if self.second_player is not None:
+            self.second_player.begin()
         return self.worlds.obs[0].copy(), self._eaten()
 
     def step(self, action: Any) -> tuple[F32, float, bool, bool, dict[str, Any]]:
         """Move the world by one tick; it never terminates."""
-        if self.guest is not None:
-            self.guest.act(self.guest_action)
+        if self.second_player is not None:
+            self.second_player.act(self.second_player_action)
         self.worlds.step(np.array([action]).reshape(1))
         return self.worlds.obs[0].copy(), float(self.worlds.reward[0]), False, False, self._eaten()
 
     def _eaten(self) -> dict[str, Any]:
         apples, poison = self.worlds.eaten[0]
         info = {"apples": int(apples), "poison": int(poison)}
-        if self.guest is not None:
-            info["guest_apples"], info["guest_poison"] = self.guest.eaten
+        if self.second_player is not None:
+            info["second_player_apples"], info["second_player_poison"] = self.second_player.eaten
         return info
 
-    def join(self) -> Guest:
+    def join(self) -> SecondPlayer:
         """Let a person into the world, where none is, and return them."""
-        if self.guest is None:
-            self.guest = Guest(self._another(), self.worlds)
-            self.guest_action = self.coast
-        return self.guest
+        if self.second_player is None:
+            self.second_player = SecondPlayer(self._another(), self.worlds)
+            self.second_player_action = self.coast
+        return self.second_player
 
     def leave(self) -> None:
-        """Let the guest go; what was eaten stays eaten."""
-        self.guest = None
+        """Let the second player go; what was eaten stays eaten."""
+        self.second_player = None
 
     def render(self) -> NDArray[np.uint8]:
         """Return the world's picture, (500, 700, 3) uint8, as the original page draws it."""
@@ -83,24 +83,24 @@ class WorldEnv(gymnasium.Env[F32, np.int64]):
         return world_picture(self)
 
     def get_state(self) -> dict[str, Any]:
-        """Return the world as plain values: clock, pos, vel or angle, items, rng, reward; guest, where one is."""
+        """Return the world as plain values: clock, pos, vel or angle, items, rng, reward; second player, where one is."""
         state = self.worlds.get_state()
-        return state if self.guest is None else {**state, "guest": self.guest.get_state()}
+        return state if self.second_player is None else {**state, "second_player": self.second_player.get_state()}
 
     def set_state(self, state: Mapping[str, Any]) -> F32:
         """Set the world up as described and return what the agent then sees.
 
-        ``rng`` and ``reward`` may be missing; a state without ``guest`` is one without a guest.
+        ``rng`` and ``reward`` may be missing; a state without ``second_player`` is one without a second player.
 
         Raises:
             UserError: something else is missing.
         """
         self.worlds.set_state(state)
-        guest = state.get("guest")
-        if guest is None:
+        second_player = state.get("second_player")
+        if second_player is None:
             self.leave()
         else:
-            self.join().set_state(guest)
+            self.join().set_state(second_player)
         seen: F32 = self.worlds.obs[0].copy()
         return seen
 

@@ -1,0 +1,1 @@
+"""Many runs: what an ablation or a sweep trains, where it goes, and what comes of it."""

@@ -40,7 +40,7 @@ class LearnerConfig:
     """Units of each fully connected layer between encoder and head."""
     head_hidden: Units = ()
     """Units of each hidden layer of the head itself: of each of its two streams with --dueling."""
-    encoder: Literal["auto", "mlp", "nature", "workshop", "small", "impala"] = "auto"
+    encoder: Literal["auto", "mlp", "nature", "mnih2013", "small", "impala"] = "auto"
     """What comes before the hidden layers: convolutions for frames, nothing (mlp) for vectors."""
     impala_width: Annotated[int, Between(1, 16), IMPALA] = 1
     """Times the 16, 32 and 32 channels of Espeholt et al. 2018, arXiv:1802.01561."""

@@ -1,9 +1,9 @@
-"""Looking on while a run trains, from another process: the folder ``live/`` through which both sides talk.
+"""Inspector on while a run trains, from another process: the folder ``live/`` through which both sides talk.
 
 ``running.json``  which process trains (`common.lock`); gone when it ends
 ``watcher.json``  touched every second by whoever looks on
 ``manifest.json``, ``network.safetensors``  the newest weights, as in ``agent/``; written only while somebody looks on
-``wishes.jsonl``  appended to by those who look on, a line a wish: ``{"time": 1763900000.5, "name": "epsilon",
+``requests.jsonl``  appended to by those who look on, a line a request: ``{"time": 1763900000.5, "name": "epsilon",
     "value": 0.1, "source": "window"}``; time in seconds since 1970, value null gives control back to the schedule
 """
 
@@ -26,13 +26,13 @@ from learning.checkpoint import MANIFEST, WEIGHTS
 from learning.config import LearnerConfig
 from learning.evaluate import EpisodeResult
 
-WATCHER, REQUESTS = "watcher.json", "wishes.jsonl"
+WATCHER, REQUESTS = "watcher.json", "requests.jsonl"
 EPSILON, LEARNING_RATE, LEARNING = "epsilon", "learning_rate", "learning"
 LOOK_SECONDS = 1.0  # between two looks at whether somebody is there
 GRACE_SECONDS = 5.0  # after the last sign of life: a watcher may hang for a moment
 PUBLISH_SECONDS = 0.5  # at least, between two publications
 COST_SHARE = 0.01  # of the trainer's time that publishing may take
-MOST_BYTES = 65_536  # of wishes read at a time
+MOST_BYTES = 65_536  # of requests read at a time
 
 Value = float | bool | None
 
@@ -48,7 +48,7 @@ class Watcher(Protocol):
 
 
 class Event(NamedTuple):
-    """What became of one wish."""
+    """What became of one request."""
 
     name: str
     value: Value  # None: the schedule's again
@@ -63,11 +63,11 @@ class Event(NamedTuple):
 
     def __str__(self) -> str:
         if self.refused:
-            return f"a wish of the {self.source} was refused: {self.refused}"
+            return f"a request of the {self.source} was refused: {self.refused}"
         if self.name == LEARNING:
-            return f"learning {'stops' if self.value is False else 'goes on'} (the {self.source}'s wish)"
+            return f"learning {'stops' if self.value is False else 'goes on'} (the {self.source}'s request)"
         now = "follows its schedule again" if self.value is None else f"is {self.value:g} from now on"
-        return f"{self.name} {now} (the {self.source}'s wish)"
+        return f"{self.name} {now} (the {self.source}'s request)"
 
 
 class ControlRequests:
@@ -117,19 +117,19 @@ class ControlRequests:
             return []
         end = data.rfind(b"\n") + 1
         if not end and len(data) == MOST_BYTES:
-            end = len(data)  # no wish is that long
+            end = len(data)  # no request is that long
         self.position += end
         return data[:end].splitlines()
 
     def _judge(self, line: bytes) -> Event:
         try:
-            wish: Any = json.loads(line)
-            name, value, source = wish["name"], wish["value"], wish.get("source", "window")
+            request: Any = json.loads(line)
+            name, value, source = request["name"], request["value"], request.get("source", "window")
             if not (isinstance(name, str) and isinstance(source, str)):
                 raise TypeError
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             text = line[:60].decode(errors="replace")
-            return Event("", None, "window", f"not a wish with a name and a value: {text!r}")
+            return Event("", None, "window", f"not a request with a name and a value: {text!r}")
         reason = refusal(name, value, self.allowed)
         return Event(name[:40], None if reason else value, source[:40], reason)
 
@@ -146,15 +146,15 @@ class ControlRequests:
 
 
 def allowed(config: LearnerConfig) -> dict[str, Between]:
-    """Return the range of each number that can be wished for."""
+    """Return the range of each number that can be requested."""
     known = ranges(config)
     return {EPSILON: known["epsilon_final"], LEARNING_RATE: known["learning_rate"]}
 
 
 def refusal(name: str, value: Any, allowed: Mapping[str, Between]) -> str:
-    """Return in words why a wish can't be had; empty if it can."""
+    """Return in words why a request can't be had; empty if it can."""
     if name not in (*allowed, LEARNING):
-        return f"unknown wish '{name[:40]}'; did you mean {nearest(name[:40], (*allowed, LEARNING))}?"
+        return f"unknown request '{name[:40]}'; did you mean {nearest(name[:40], (*allowed, LEARNING))}?"
     if value is None or (name == LEARNING and isinstance(value, bool)):
         return ""
     if name == LEARNING:
@@ -189,7 +189,7 @@ class WeightPublisher:
         return self._clock() >= self._next
 
     def attend(self) -> bool:
-        """Publish if somebody watches and it is time; return whether it is time to read wishes."""
+        """Publish if somebody watches and it is time; return whether it is time to read requests."""
         now = self._clock()
         if looked := now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
@@ -238,7 +238,7 @@ def live_session(live: Path, publish: Callable[[Path], None]) -> Iterator[Weight
     Raises:
         UserError: another process trains this run.
     """
-    with lock.claimed(live):
+    with lock.locked(live):
         publisher = WeightPublisher(live, publish)
         try:
             yield publisher
@@ -272,7 +272,7 @@ def leave(live: Path) -> None:
 
 
 def append_request(live: Path, name: str, value: Value, source: str = "window") -> None:
-    """Write a wish down for the trainer; `OSError` where that can't be done."""
+    """Write a request down for the trainer; `OSError` where that can't be done."""
     line = json.dumps({"time": round(time.time(), 3), "name": name, "value": value, "source": source})
     # one write at the end of the file, whoever else writes; the first line end closes what another left unfinished
     file = os.open(live / REQUESTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

@@ -124,7 +124,7 @@ class Replay:
         self.filled = 0  # slots in use in the longest ring
         self._base = np.arange(num_envs) * self.slots
         # exactly the transitions that can be sampled have a priority
-        self.priorities = None if priority_exponent is None else SumTree(len(self.acted), priority_exponent)
+        self.sum_tree = None if priority_exponent is None else SumTree(len(self.acted), priority_exponent)
         self._ones = torch.ones(0)
 
     @staticmethod
@@ -148,8 +148,8 @@ class Replay:
         here = self._base + self.cursor
         self.action[here], self.reward[here], self.discount[here] = action, reward, discount
         self.acted[here] = True
-        if self.priorities is not None:
-            self.priorities.admit(here)
+        if self.sum_tree is not None:
+            self.sum_tree.admit(here)
         self._open(slice(None), next_obs)
 
     def _open(self, envs: NDArray[np.int64] | slice, obs: NDArray[Any]) -> None:
@@ -160,9 +160,9 @@ class Replay:
         self.obs[torch.from_numpy(here)] = torch.from_numpy(newest).to(self.obs)
         self.acted[here] = False
         self.filled = min(max(self.filled, int(self.cursor.max()) + 1), self.slots)
-        if self.priorities is not None:
+        if self.sum_tree is not None:
             # what was written over; of stacks, the record that now became one of the oldest (see `_whole`)
-            self.priorities.drop(self._base[envs] + (self.cursor[envs] + self.stack - 1) % self.slots)
+            self.sum_tree.drop(self._base[envs] + (self.cursor[envs] + self.stack - 1) % self.slots)
 
     def sample(
         self, batch_size: int, rng: np.random.Generator, importance_exponent: float = 0.0, uniform_share: float = 0.0
@@ -175,11 +175,11 @@ class Replay:
             importance_exponent: beta; with priorities, how much of the bias the weights take back, 0 to 1.
             uniform_share: with priorities, share of the draws that is uniform all the same.
         """
-        if self.priorities is None:
+        if self.sum_tree is None:
             start, weight = self._draw(batch_size, rng), self._even(batch_size)
         else:
-            start = self._draw_by_priority(self.priorities, batch_size, rng, uniform_share)
-            chosen = self.priorities.weights(start, importance_exponent, uniform_share)
+            start = self._draw_by_priority(self.sum_tree, batch_size, rng, uniform_share)
+            chosen = self.sum_tree.weights(start, importance_exponent, uniform_share)
             weight = torch.from_numpy(chosen).to(self.device)
         reward, discount = np.empty(batch_size, np.float32), np.empty(batch_size, np.float32)
         end = np.empty(batch_size, np.int64)
@@ -255,8 +255,8 @@ class Replay:
         """Return all that `load` needs beside `held`, without the slots never used."""
         used = (self._base[:, None] + np.arange(self.filled)).ravel()
         arrays = {name: getattr(self, name)[used] for name in ("action", "reward", "discount", "acted")}
-        if self.priorities is not None:
-            arrays |= {"power": self.priorities.powers[used], "largest_power": np.array([self.priorities.largest])}
+        if self.sum_tree is not None:
+            arrays |= {"power": self.sum_tree.powers[used], "largest_power": np.array([self.sum_tree.largest])}
         return {**arrays, "cursor": self.cursor.copy()}
 
     def load(self, state: dict[str, NDArray[Any]], held: NDArray[Any]) -> None:
@@ -268,10 +268,10 @@ class Replay:
         for mine, saved in zip(self.held, held, strict=True):
             mine.copy_(torch.from_numpy(np.array(saved)))  # ring by ring: the file may be as large as memory
         self.cursor[:] = state["cursor"]
-        if self.priorities is not None:
+        if self.sum_tree is not None:
             powers = np.zeros(len(self.acted))
             powers[used] = state["power"]
-            self.priorities.load(powers, float(state["largest_power"][0]))
+            self.sum_tree.load(powers, float(state["largest_power"][0]))
 
 
 def _record(space: spaces.Box, stack: int) -> tuple[int, ...]:
@@ -331,9 +331,9 @@ class ReplayExperience:
 
     def updated(self, batch: Batch, priority: Tensor) -> None:
         """Draw what was surprising more often from now on, if that is wanted; before the next step is added."""
-        if self.replay.priorities is not None:
+        if self.replay.sum_tree is not None:
             assert batch.index is not None
-            self.replay.priorities.update(batch.index, priority.detach().cpu().numpy())
+            self.replay.sum_tree.update(batch.index, priority.detach().cpu().numpy())
 
     @property
     def importance_exponent(self) -> float:

@@ -1,4 +1,4 @@
-"""Priorities: what surprised more is drawn more often. Schaul et al. 2015, arXiv:1511.05952, proportional variant."""
+"""SumTree: what surprised more is drawn more often. Schaul et al. 2015, arXiv:1511.05952, proportional variant."""
 
 # numba's decorator has no types: kernels are typed by hand and checked by their tests
 # mypy: allow-untyped-decorators

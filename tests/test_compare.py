@@ -184,7 +184,7 @@ def test_mixed_protocols_need_leave(atari_runs: Path, capsys: pytest.CaptureFixt
         (["--agents", "dqn", "--plot", "x.gif"], "allowed: .png, .pdf, .svg"),
     ],
 )
-def test_bad_wishes_about_atari(words: list[str], fault: str, atari_runs: Path) -> None:
+def test_bad_requests_about_atari(words: list[str], fault: str, atari_runs: Path) -> None:
     with pytest.raises(UserError) as caught:
         compare.main(["--runs-dir", str(atari_runs), *words])
     assert fault in str(caught.value)

@@ -224,12 +224,12 @@ def test_a_person_is_scored_and_recorded(
 
     def run_fast(self: window.Window) -> None:
         """Let the game run through without waiting; the person holds the left arrow."""
-        trial = self.view.trial
-        assert trial is not None
-        while len(trial.finished) < trial.episodes:
+        scored_play = self.view.scored_play
+        assert scored_play is not None
+        while len(scored_play.finished) < scored_play.episodes:
             self.play(0.25)
-            self.view.hands.press("left")
-            trial.confirm()
+            self.view.human_control.press("left")
+            scored_play.confirm()
 
     monkeypatch.setattr(window.Window, "run", run_fast)
     assert play.main(["--human", "--episodes", "2", "--name", "Ada", "--seed", "7"]) == 0
@@ -349,13 +349,13 @@ def test_a_persons_atari_row_has_the_protocol_that_was_played(
 
     def one_step(self: window.Window) -> None:
         """End the game after its first step, as a full one."""
-        trial, session = self.view.trial, self.view.session
-        assert trial is not None
+        scored_play, session = self.view.scored_play, self.view.session
+        assert scored_play is not None
         assert self.view.protocol == protocol
-        trial.advance(3.0)
+        scored_play.advance(3.0)
         session.step()
         session.score.finished = True
-        trial.advance(0.0)
+        scored_play.advance(0.0)
 
     monkeypatch.setattr(window.Window, "run", one_step)
     assert play.main(["--human", "--env-id", "ALE/Pong-v5", "--name", "Ada", *words]) == 0

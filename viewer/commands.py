@@ -10,15 +10,13 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from viewer.drawing.canvas import MINUS
 from viewer.learning import controls
+from viewer.panel_titles import PANEL_TITLES
 from viewer.playing.clock import SPEEDS
 from viewer.playing.session import Session
-
-if TYPE_CHECKING:
-    from viewer.view import View
+from viewer.view import View
 
 PANEL_KEYS = tuple(f"f{number}" for number in (*range(1, 11), 12))  # F11 is the whole screen, as everywhere
 PAGE_SECONDS = 1.0  # of play that PageUp and PageDown go
@@ -45,12 +43,12 @@ class Command:
 
 def alone(view: View) -> bool:
     """Return whether time is the person's to rule: no scored episode runs."""
-    return view.trial is None
+    return view.scored_play is None
 
 
 def single(view: View) -> bool:
     """Return whether one agent plays in one world, unscored."""
-    return view.trial is None and view.versus is None
+    return view.scored_play is None and view.versus is None
 
 
 def welcoming(view: View) -> bool:
@@ -60,7 +58,7 @@ def welcoming(view: View) -> bool:
 
 def space_is_free(view: View) -> bool:
     """Return whether the space bar is no action's key."""
-    return "space" not in view.hands.keys.known
+    return "space" not in view.human_control.keys.known
 
 
 # ------------------------------------------------------------------ what
@@ -69,7 +67,7 @@ def space_is_free(view: View) -> bool:
 def toggle_help(view: View) -> None:
     """Show the keys."""
     view.help = True
-    view.hands.release_all()
+    view.human_control.release_all()
 
 
 def leave(view: View) -> None:
@@ -79,16 +77,16 @@ def leave(view: View) -> None:
 
 def enter(view: View) -> None:
     """Hand back to the agent; after a scored episode, go on."""
-    if view.trial is not None:
-        view.trial.confirm()
+    if view.scored_play is not None:
+        view.scored_play.confirm()
     else:
-        view.hands.hand_back()
+        view.human_control.hand_back()
 
 
 def pause(view: View) -> None:
     """Stop time, or let it go on, from the present wherever one looked."""
-    if view.trial is not None:
-        view.trial.toggle_pause()
+    if view.scored_play is not None:
+        view.scored_play.toggle_pause()
         return
     view.game.paused = not view.game.paused
     if not view.game.paused:
@@ -97,7 +95,7 @@ def pause(view: View) -> None:
 
 def restart(view: View) -> None:
     """Begin the episode again."""
-    (view.trial or view.game).restart()
+    (view.scored_play or view.game).restart()
 
 
 def forward(view: View) -> None:
@@ -159,9 +157,9 @@ def agent_view(view: View) -> None:
     view.agent_view = not view.agent_view
 
 
-def guest(view: View) -> None:
+def second_player(view: View) -> None:
     """Join the agent's world, or leave it."""
-    view.say(view.hands.toggle_guest())
+    view.say(view.human_control.toggle_second_player())
 
 
 def mute(view: View) -> None:
@@ -187,10 +185,7 @@ def louder(view: View) -> None:
 
 def all_panels(view: View) -> None:
     """Show every panel; if they are all there, put all away."""
-    from viewer.panels import PANELS
-
-    everything = {panel.name for panel in PANELS}
-    view.hidden = set() if view.hidden else everything
+    view.hidden = set() if view.hidden else set(PANEL_TITLES)
 
 
 def toggle_panel(view: View, name: str) -> None:
@@ -200,12 +195,10 @@ def toggle_panel(view: View, name: str) -> None:
 
 @functools.cache
 def _panel_commands() -> tuple[Command, ...]:
-    from viewer.panels import PANELS
-
     def command(key: str, name: str, title: str) -> Command:
         return Command(f"panel {name}", (key,), key.upper(), title, lambda view: toggle_panel(view, name))
 
-    return tuple(command(key, panel.name, panel.title) for key, panel in zip(PANEL_KEYS, PANELS, strict=False))
+    return tuple(command(key, *panel) for key, panel in zip(PANEL_KEYS, PANEL_TITLES.items(), strict=False))
 
 
 TIME = (
@@ -227,8 +220,8 @@ TIME = (
 )
 AGENT = (
     Command("enter", ("return", "enter"), "Enter", "hand back to the agent (or wait 2 s)", enter,
-            lambda view: not view.hands.locked, "hand back"),
-    Command("confirm", ("return", "enter"), "Enter", "", enter, lambda view: view.hands.locked),
+            lambda view: not view.human_control.locked, "hand back"),
+    Command("confirm", ("return", "enter"), "Enter", "", enter, lambda view: view.human_control.locked),
     Command("learn", ("l",), "L", "let the agent learn here, or stop it", controls.toggle_learning, single, "learn"),
     Command("less random", ("[", "("), "[  ]", "fewer, more random actions", quieter, single),
     Command("more random", ("]", ")"), "]", "", louder, single),
@@ -237,7 +230,7 @@ AGENT = (
     Command("save", ("s",), "S", "save what it learnt here", controls.save, controls.learns),
 )  # fmt: skip
 WINDOW = (
-    Command("guest", ("g",), "G", "join the agent's world, or leave it", guest, welcoming),
+    Command("second player", ("g",), "G", "join the agent's world, or leave it", second_player, welcoming),
     Command("agent view", ("v",), "V", "only what the agent sees", agent_view,
             lambda view: hasattr(view.session.env.unwrapped, "eyes")),
     Command("sound", ("m",), "M", "sound off, or on", mute, lambda view: view.muted is not None),

@@ -11,6 +11,7 @@ import tyro
 
 from common.errors import UserError, unknown
 from common.settings import Between
+from viewer.panel_titles import PANEL_TITLES
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,7 @@ def hidden_panels(options: Options) -> set[str] | None:
     """
     if options.panels is None:
         return None
-    from viewer.panels import PANELS
-
-    known = [panel.name for panel in PANELS]
+    known = list(PANEL_TITLES)
     if options.panels in ("all", "none"):
         return set() if options.panels == "all" else set(known)
     wanted = [name.strip() for name in options.panels.split(",") if name.strip()]

@@ -22,7 +22,7 @@ MOST = 16_384  # pixels of a window's side that can be true
 
 
 @dataclasses.dataclass(frozen=True)
-class Memory:
+class WindowSettings:
     """What is remembered; a person who was never here has this."""
 
     hidden: tuple[str, ...] = ("neurons",)
@@ -38,18 +38,18 @@ def path() -> Path:
     return (Path(given) if given else user_config_path("tidepool", appauthor=False)) / FILE
 
 
-def load() -> Memory:
+def load() -> WindowSettings:
     """Return what is remembered; what can't be read is forgotten, piece by piece."""
     try:
         found = read_json(path())
     except UserError:
-        return Memory()
+        return WindowSettings()
     if not isinstance(found, dict):
-        return Memory()
+        return WindowSettings()
     hidden: Any = found.get("hidden")
     size: Any = found.get("size")
-    return Memory(
-        hidden=tuple(hidden) if _are(hidden, str) else Memory.hidden,
+    return WindowSettings(
+        hidden=tuple(hidden) if _are(hidden, str) else WindowSettings.hidden,
         agent_view=found.get("agent_view") is True,
         size=(size[0], size[1]) if _are(size, int) and len(size) == 2 and all(100 <= s <= MOST for s in size) else None,
     )
@@ -68,7 +68,7 @@ def save(view: View, size: tuple[int, int] | None) -> None:
         return
 
 
-def recall(view: View, known: Iterable[str]) -> Memory:
+def recall(view: View, known: Iterable[str]) -> WindowSettings:
     """Let a view be as the window was left; panels that no longer exist are forgotten."""
     found = load()
     view.hidden, view.agent_view = set(found.hidden) & set(known), found.agent_view

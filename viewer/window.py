@@ -17,7 +17,7 @@ from viewer.panels import View
 from viewer.panels.base import Drag
 from viewer.playing.scored_play import DONE
 from viewer.playing.speaker import Speaker
-from viewer.video.recorder import Camera, new_film
+from viewer.video.recorder import Recorder, new_film
 
 FRAMES_PER_SECOND = 60
 LONGEST_FRAME = 0.25  # seconds of play a frame makes up for; a window that was dragged does not race after
@@ -95,7 +95,7 @@ def fitting(size: tuple[int, int]) -> tuple[int, int]:
 
 
 class Window:
-    """Shows a view until somebody closes it, the steps are done, or the trial is over."""
+    """Shows a view until somebody closes it, the steps are done, or the scored play is over."""
 
     def __init__(
         self, view: View, *, max_steps: int | None = None, max_episodes: int | None = None,
@@ -107,7 +107,7 @@ class Window:
         """
         self.view = view
         self.max_steps, self.max_episodes, self.speaker = max_steps, max_episodes, speaker
-        self.camera = Camera()
+        self.recorder = Recorder()
         self.chosen = size  # by the person; None: the window is as large as what it shows
         self._drawn_for = screen.layout(view).size
         open_display(self._drawn_for, size)
@@ -131,7 +131,7 @@ class Window:
             if pygame.display.get_init() and pygame.display.get_surface() is not None:
                 raise UserError(f"the window failed: {error}") from None
         finally:
-            self.camera.stop()
+            self.recorder.stop()
             pygame.display.quit()
 
     def frame(self, seconds: float) -> None:
@@ -168,14 +168,14 @@ class Window:
         last = self.max_episodes is not None and len(game.results) >= self.max_episodes
         game.auto_next = game.auto_next and not last
         if not view.help:
-            view.hands.update(seconds)
-            if view.trial is not None:
-                view.trial.advance(seconds, limit=left)
+            view.human_control.update(seconds)
+            if view.scored_play is not None:
+                view.scored_play.advance(seconds, limit=left)
             elif session.timeline.live:
                 game.advance(seconds, limit=left, budget=STEP_BUDGET)
-        watched = last and view.trial is None and game.rested
+        watched = last and view.scored_play is None and game.rested
         stepped = self.max_steps is not None and game.total_steps >= self.max_steps
-        if watched or stepped or (view.trial is not None and view.trial.phase == DONE):
+        if watched or stepped or (view.scored_play is not None and view.scored_play.phase == DONE):
             view.open = False
 
     # ------------------------------------------------------------------ events
@@ -185,17 +185,17 @@ class Window:
         if event.type == pygame.QUIT:
             self.view.open = False
         elif event.type == pygame.WINDOWFOCUSLOST:
-            self.view.hands.release_all()
+            self.view.human_control.release_all()
             self._drag = None
         elif event.type == pygame.VIDEORESIZE:
             self.chosen = None if (event.w, event.h) == self._own_size else (event.w, event.h)
         elif event.type == pygame.KEYUP and event.key in NAMES:
-            self.view.hands.release(NAMES[event.key])
+            self.view.human_control.release(NAMES[event.key])
         elif event.type == pygame.KEYDOWN:
             self._key(event.key, getattr(event, "unicode", ""))
         elif event.type in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEMOTION, pygame.MOUSEBUTTONUP):
             self._mouse(event)
-        elif event.type == pygame.MOUSEWHEEL and self.view.trial is None and event.y:
+        elif event.type == pygame.MOUSEWHEEL and self.view.scored_play is None and event.y:
             (commands.back if event.y > 0 else commands.forward)(self.view)
 
     def _key(self, key: int, text: str) -> None:
@@ -204,12 +204,12 @@ class Window:
             view.help = False
         elif key == FULL_SCREEN:
             pygame.display.toggle_fullscreen()
-        elif key in NAMES and NAMES[key] in view.hands.keys.known:
-            view.hands.press(NAMES[key])
+        elif key in NAMES and NAMES[key] in view.human_control.keys.known:
+            view.human_control.press(NAMES[key])
         elif (command := commands.find(view, pygame.key.name(key), text)) is not None:
             command.run(view)
         elif key in NAMES:
-            view.hands.press(NAMES[key])
+            view.human_control.press(NAMES[key])
 
     def _mouse(self, event: pygame.event.Event) -> None:
         """Let the left button click and drag, in logical pixels."""
@@ -226,7 +226,7 @@ class Window:
         elif event.button == 1:
             if self.view.help:
                 self.view.help = False
-            elif self.view.trial is None:
+            elif self.view.scored_play is None:
                 self._drag = screen.press(self.view, places, x, y)
 
     # ------------------------------------------------------------------ size and film
@@ -245,13 +245,13 @@ class Window:
 
     def _toggle_film(self) -> None:
         view = self.view
-        if self.camera.path is not None:
+        if self.recorder.path is not None:
             self._cut()
             return
         surface = pygame.display.get_surface()
         try:
             path = new_film(view.runs_dir, view.env_id)
-            self.camera.start(path, surface.get_size() if surface else self._drawn_for)
+            self.recorder.start(path, surface.get_size() if surface else self._drawn_for)
         except UserError as error:
             view.say(str(error))
             return
@@ -261,15 +261,15 @@ class Window:
         """End the film and say where it is."""
         view, self.view.filming = self.view, ""
         try:
-            path = self.camera.stop()
+            path = self.recorder.stop()
         except UserError as error:
             view.say(str(error))
             return
-        view.say(f"{path}: {self.camera.frames} frames", seconds=5.0)
+        view.say(f"{path}: {self.recorder.frames} frames", seconds=5.0)
 
     def _shoot(self, surface: pygame.Surface, seconds: float) -> None:
         try:
-            self.camera.shoot(surface, seconds)
+            self.recorder.shoot(surface, seconds)
         except UserError as error:
             self._cut()
             self.view.say(str(error))

@@ -1,0 +1,1 @@
+"""Atari against humans: normalised scores, published agents, tables and charts."""

@@ -90,9 +90,9 @@ def _examples(frames: int | None) -> _Examples:
     x, y, lineages = [], [], []
     for name, by_game in scores.items():
         agent = tables.agents[name]
-        if agent.baseline != atari.LONG or name in NO_AGENTS:
+        if agent.baseline != normalization.LONG or name in NO_AGENTS:
             continue
-        found = {game: normalization.human_or_none(score, game, atari.LONG) for game, score in by_game.items()}
+        found = {game: normalization.human_or_none(score, game, normalization.LONG) for game, score in by_game.items()}
         known = {game: value for game, value in found.items() if value is not None}
         if len(known) >= NEEDED_GAMES and all(game in known for game in GAMES):
             x.append(_log([known[game] for game in GAMES]))

@@ -185,14 +185,14 @@ def tick(value: float, _: int | None) -> str:
 
 
 def _title(one: AtariComparison) -> str:
-    used = {column.traits.baseline for column in columns(one)}
+    used = {column.conditions.baseline for column in columns(one)}
     minutes = " and ".join(f"{base.minutes}" for name, base in normalization.BASELINES.items() if name in used)
     return f"Atari against humans ({minutes} minutes an episode): (score - random) / (human - random)"
 
 
 def _levels(one: AtariComparison, game: str) -> list[str]:
     """Return what 0 % and 100 % are in a game's own points."""
-    used = {column.traits.baseline for column in columns(one)}
+    used = {column.conditions.baseline for column in columns(one)}
     lines = []
     for name in sorted(used):
         if normalization.has_human(game, name):
@@ -205,7 +205,7 @@ def _levels(one: AtariComparison, game: str) -> list[str]:
 def _words(one: AtariComparison, column: Column, across: int) -> list[str]:
     """Return a panel's lines: under which protocol, and what it comes to."""
     found = one.aggregates[column.name]
-    said = protocol_notes.in_words(column.traits) if column.kind == "agent" else column.note
+    said = protocol_notes.in_words(column.conditions) if column.kind == "agent" else column.note
     level = ""
     if found:
         level = f"median {percent(found.median)}; human level in {found.games_at_human_level} of {found.games} games"
@@ -216,7 +216,7 @@ def _words(one: AtariComparison, column: Column, across: int) -> list[str]:
 def _small_print(one: AtariComparison) -> list[str]:
     """Return what must be said with the picture, in lines."""
     shown = columns(one)
-    said = protocol_notes.remarks([column.traits for column in shown])
+    said = protocol_notes.remarks([column.conditions for column in shown])
     titles = {panel.title for group in groups(one) for panel in group}  # these panels say it themselves
     untitled = [column for column in shown if column.kind != "agent" and column.name not in titles]
     said = [f"{column.name}: {column.note}." for column in untitled] + said

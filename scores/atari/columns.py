@@ -9,7 +9,7 @@ from typing import Literal
 
 from common.errors import UserError
 from scores.atari import normalization, protocol_notes
-from scores.atari.protocol_notes import Traits
+from scores.atari.protocol_notes import EvaluationConditions
 from scores.atari.published import load
 from scores.collect import differing_settings
 from scores.runs import Episode, Run
@@ -38,7 +38,7 @@ class Column:
     name: str
     kind: Kind
     cells: dict[str, Cell]  # by game
-    traits: Traits
+    conditions: EvaluationConditions
     note: str
     runs: tuple[Run, ...] = ()
 
@@ -79,9 +79,9 @@ def of_people(episodes: Sequence[Episode]) -> list[Column]:
 
 def of_references(baselines: Iterable[str]) -> list[Column]:
     """Return random play, the human and the world record; of both human baselines where both are used."""
-    names = [("random", atari.LONG), ("human", atari.LONG), (normalization.RECORD, atari.LONG)]
-    if atari.SHORT in baselines:
-        names += [(name, atari.SHORT) for name in ("random_mnih2015", "human_mnih2015")]
+    names = [("random", normalization.LONG), ("human", normalization.LONG), (normalization.RECORD, normalization.LONG)]
+    if normalization.SHORT in baselines:
+        names += [(name, normalization.SHORT) for name in ("random_mnih2015", "human_mnih2015")]
     return [_published(name, "reference", load().scores[name], None) for name, _ in names]
 
 
@@ -157,18 +157,18 @@ def _of_group(name: str, group: Sequence[Run]) -> Column:
             [run.episodes[0].protocol for run in runs],
             sum(len(run.episodes) for run in runs),
         )
-    traits = protocol_notes.of_protocol(name, _protocols(kept), [run.frames for run in kept])
+    conditions = protocol_notes.of_protocol(name, _protocols(kept), [run.frames for run in kept])
     kind: Kind = "pretrained" if group[0].pretrained else "run"
-    return Column(name, kind, cells, traits, _note(kept, newest, traits), tuple(kept))
+    return Column(name, kind, cells, conditions, _note(kept, newest, conditions), tuple(kept))
 
 
-def _note(runs: Sequence[Run], by_game: dict[str, dict[int, Run]], traits: Traits) -> str:
+def _note(runs: Sequence[Run], by_game: dict[str, dict[int, Run]], conditions: EvaluationConditions) -> str:
     """Return what an own column is made of."""
-    words = [f"{name} ({normalization.protocol(name).words})" for name in traits.protocol.split(" + ")]
+    words = [f"{name} ({normalization.protocol(name).words})" for name in conditions.protocol.split(" + ")]
     seeds = sorted({run.seed for run in runs})
     steps = sorted({run.agent_steps for run in runs})
     trained = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
-    frames = traits.frames or (0, 0)
+    frames = conditions.frames or (0, 0)
     emulated = f"{frames[0]:,}" if frames[0] == frames[1] else f"{frames[0]:,} to {frames[1]:,}"
     note = f"{' + '.join(words)}; {trained} agent steps, {emulated} frames; seed{'s' * (len(seeds) > 1)} "
     note += ", ".join(map(str, seeds))
@@ -205,6 +205,6 @@ def _published(name: str, kind: Kind, scores: dict[str, float], at_frames: int |
         record = normalization.record_or_none(score, game)
         runs = () if against is None else (against,)
         cells[game] = Cell(score, against, record, runs, None, agent.protocol)
-    traits = protocol_notes.of_agent(agent, at_frames)
-    note = agent.protocol if kind == "reference" else protocol_notes.in_words(traits)
-    return Column(name, kind, cells, traits, note)
+    conditions = protocol_notes.of_agent(agent, at_frames)
+    note = agent.protocol if kind == "reference" else protocol_notes.in_words(conditions)
+    return Column(name, kind, cells, conditions, note)

@@ -55,7 +55,7 @@ def compare(found: Found, wanted: Wanted = Wanted()) -> AtariComparison | None:
     games = _games(wanted, own, agents)
     if not games:
         raise UserError(" ".join(["there is nothing to show: no runs, and no agent with a score.", *said]))
-    baselines = {column.traits.baseline for column in [*own, *agents]}
+    baselines = {column.conditions.baseline for column in [*own, *agents]}
     columns = [_only(column, games) for column in [*own, *atari_columns.of_references(baselines), *agents]]
     columns = [column for column in columns if column.cells or column.kind == "reference"]
     lead = next((column for column in columns if column.kind != "reference"), columns[0])
@@ -107,7 +107,7 @@ def _agents(wanted: Wanted, own: Sequence[Column]) -> tuple[list[Column], list[s
     if not names and wanted.at_frames is not None:
         names = list(CURVE_AGENTS)
     elif not names:
-        used = {column.traits.baseline for column in own} or {atari.LONG}
+        used = {column.conditions.baseline for column in own} or {normalization.LONG}
         names = [name for baseline in AGENTS if baseline in used for name in AGENTS[baseline]]
     references = {base_name for base in normalization.BASELINES.values() for base_name in (base.human, base.random)}
     names = [name for name in names if name not in references | {normalization.RECORD}]  # they stand there anyway
@@ -145,7 +145,7 @@ def _aggregate(column: Column) -> Aggregates | None:
 def remarks(columns: Sequence[Column], games: Sequence[str]) -> list[str]:
     """Return the sentences that belong to the numbers."""
     players = [column for column in columns if column.kind != "reference"]
-    said = protocol_notes.remarks([column.traits for column in players])
+    said = protocol_notes.remarks([column.conditions for column in players])
     said += _no_human(players, games) + _different_games(players) + _seeds(players) + _improvements(players)
     said += [sentence for column in players for sentence in _atari5(column)]
     return [*said, f"{normalization.RECORD}: set under no controlled protocol."]
@@ -154,7 +154,7 @@ def remarks(columns: Sequence[Column], games: Sequence[str]) -> list[str]:
 def _no_human(players: Sequence[Column], games: Sequence[str]) -> list[str]:
     said = []
     for base in normalization.BASELINES.values():
-        used = [column for column in players if column.traits.baseline == base.name]
+        used = [column for column in players if column.conditions.baseline == base.name]
         without = [game for game in games if not normalization.has_human(game, base.name)
                    and any(game in column.cells for column in used)]  # fmt: skip
         if without:
@@ -198,7 +198,7 @@ def _improvements(players: Sequence[Column]) -> list[str]:
     ours = [column for column in players if column.kind == "run"]
     for place, one in enumerate(ours):
         for other in ours[place + 1 :]:
-            if one.traits.baseline != other.traits.baseline:
+            if one.conditions.baseline != other.conditions.baseline:
                 continue
             first = {game: runs for game, runs in one.against_humans().items() if len(runs) > 1}
             second = {game: runs for game, runs in other.against_humans().items() if len(runs) > 1}
@@ -214,7 +214,7 @@ def _improvements(players: Sequence[Column]) -> list[str]:
 
 def _atari5(column: Column) -> list[str]:
     known = {game: cell.human_normalised for game, cell in column.cells.items() if cell.human_normalised is not None}
-    found = atari5.estimate(known) if column.traits.baseline == atari.LONG else None
+    found = atari5.estimate(known) if column.conditions.baseline == normalization.LONG else None
     if found is None or len(known) >= atari5.NEEDED_GAMES:  # the median itself is known
         return []
     return [

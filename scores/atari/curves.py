@@ -138,9 +138,9 @@ def _published(game: str, agents: Sequence[str], lines: Sequence[Line]) -> dict[
 
 
 def _published_label(agent: str) -> str:
-    traits = protocol_notes.of_agent(load().agents[agent])
-    kind = "training returns" if traits.training_returns else "evaluation"
-    return f"{agent} (published; {kind}{', sticky actions' if traits.sticky else ''})"
+    conditions = protocol_notes.of_agent(load().agents[agent])
+    kind = "training returns" if conditions.training_returns else "evaluation"
+    return f"{agent} (published; {kind}{', sticky actions' if conditions.sticky else ''})"
 
 
 def _levels(one: AtariComparison, game: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ from scores.atari.published import Agent
 
 
 @dataclasses.dataclass(frozen=True)
-class Traits:
+class EvaluationConditions:
     """What of a player's protocol decides with whom it can be compared."""
 
     name: str
@@ -28,13 +28,13 @@ class Traits:
         return " + " in self.protocol
 
 
-def of_protocol(name: str, protocol_names: Iterable[str], frames: Iterable[int]) -> Traits:
-    """Return the traits of a player of ours, whose runs may have more than one protocol (then they are mixed)."""
+def of_protocol(name: str, protocol_names: Iterable[str], frames: Iterable[int]) -> EvaluationConditions:
+    """Return the conditions of a player of ours, whose runs may have more than one protocol (then they are mixed)."""
     names = sorted(set(protocol_names))
     found = [normalization.protocol(one) for one in names]
     sticky = {one.sticky for one in found}
     trained = sorted(frames)
-    return Traits(
+    return EvaluationConditions(
         name=name,
         protocol=" + ".join(names),
         baseline=found[0].baseline,
@@ -44,10 +44,10 @@ def of_protocol(name: str, protocol_names: Iterable[str], frames: Iterable[int])
     )
 
 
-def of_agent(agent: Agent, frames: int | None = None) -> Traits:
-    """Return the traits of a published agent, after ``frames`` of its learning curve or (None) at its end."""
+def of_agent(agent: Agent, frames: int | None = None) -> EvaluationConditions:
+    """Return the conditions of a published agent, after ``frames`` of its learning curve or (None) at its end."""
     trained = frames or agent.frames
-    return Traits(
+    return EvaluationConditions(
         name=agent.name,
         protocol=agent.protocol,
         baseline=agent.baseline,
@@ -58,19 +58,19 @@ def of_agent(agent: Agent, frames: int | None = None) -> Traits:
     )
 
 
-def remarks(players: Sequence[Traits]) -> list[str]:
+def remarks(players: Sequence[EvaluationConditions]) -> list[str]:
     """Return the sentences; ``players`` are all whose scores stand in the table, but not the humans it is about."""
     plain = [one for one in players if not one.mixed]
     return [*_mixed(players), *_baselines(plain), *_sticky(plain), *_returns(players), *_frames(players),
             *_unknown(players)]  # fmt: skip
 
 
-def in_words(traits: Traits) -> str:
-    """Return a published agent's traits in a few words."""
-    sticky = {True: "sticky actions", False: "no sticky actions", None: "sticky actions not stated"}[traits.sticky]
-    base = normalization.BASELINES[traits.baseline]
-    returns = "training returns" if traits.training_returns else "evaluation"
-    frames = f", {millions(traits.frames[1])} frames" if traits.frames else ""
+def in_words(conditions: EvaluationConditions) -> str:
+    """Return a published agent's conditions in a few words."""
+    sticky = {True: "sticky actions", False: "no sticky actions", None: "sticky actions not stated"}[conditions.sticky]
+    base = normalization.BASELINES[conditions.baseline]
+    returns = "training returns" if conditions.training_returns else "evaluation"
+    frames = f", {millions(conditions.frames[1])} frames" if conditions.frames else ""
     return f"{sticky}, {returns}{frames}; against {base.human}"
 
 
@@ -80,11 +80,11 @@ def millions(frames: int) -> str:
     return f"{frames / 1_000_000:,g} million" if whole else f"{frames:,}"
 
 
-def _names(players: Iterable[Traits]) -> str:
+def _names(players: Iterable[EvaluationConditions]) -> str:
     return ", ".join(one.name for one in players)
 
 
-def _mixed(players: Sequence[Traits]) -> list[str]:
+def _mixed(players: Sequence[EvaluationConditions]) -> list[str]:
     return [
         f"{one.name} MIXES protocols ({one.protocol}): each run stands against the humans of its own, and the aggregate"
         " is of neither."
@@ -93,7 +93,7 @@ def _mixed(players: Sequence[Traits]) -> list[str]:
     ]
 
 
-def _baselines(players: Sequence[Traits]) -> list[str]:
+def _baselines(players: Sequence[EvaluationConditions]) -> list[str]:
     groups = {name: [one for one in players if one.baseline == name] for name in normalization.BASELINES}
     used = {name: group for name, group in groups.items() if group}
     if not used:
@@ -107,7 +107,7 @@ def _baselines(players: Sequence[Traits]) -> list[str]:
             " say little beside percentages of the other."]  # fmt: skip
 
 
-def _sticky(players: Sequence[Traits]) -> list[str]:
+def _sticky(players: Sequence[EvaluationConditions]) -> list[str]:
     with_, without = [one for one in players if one.sticky], [one for one in players if one.sticky is False]
     unknown = [one for one in players if one.sticky is None]
     if not with_ and not unknown:
@@ -119,18 +119,18 @@ def _sticky(players: Sequence[Traits]) -> list[str]:
             " With them most games are harder."]  # fmt: skip
 
 
-def _returns(players: Sequence[Traits]) -> list[str]:
+def _returns(players: Sequence[EvaluationConditions]) -> list[str]:
     training = [one for one in players if one.training_returns]
     if not training:
         return []
     return [f"Training returns, with the exploration of training, not a separate evaluation: {_names(training)}."]
 
 
-def _frames(players: Sequence[Traits]) -> list[str]:
+def _frames(players: Sequence[EvaluationConditions]) -> list[str]:
     trained = [one for one in players if one.frames]
     if len({frames for one in trained for frames in one.frames or ()}) < 2:
         return []
-    groups: dict[str, list[Traits]] = {}
+    groups: dict[str, list[EvaluationConditions]] = {}
     for one in trained:
         low, high = one.frames or (0, 0)
         text = millions(high) if low == high else f"{millions(low)} to {millions(high)}"
@@ -141,7 +141,7 @@ def _frames(players: Sequence[Traits]) -> list[str]:
     return [f"Emulator frames of training differ (one agent step is 4 frames): {'; '.join(parts)}."]
 
 
-def _unknown(players: Sequence[Traits]) -> list[str]:
+def _unknown(players: Sequence[EvaluationConditions]) -> list[str]:
     return [
         f"The protocol '{one.protocol}' of {one.name} is not known here; it is compared with"
         f" {normalization.BASELINES[one.baseline].human} ({normalization.BASELINES[one.baseline].words}), which may not be alike."

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from scores.atari import normalization, protocol_notes
-from scores.atari.protocol_notes import Traits
+from scores.atari.protocol_notes import EvaluationConditions
 from scores.atari.published import load
 from scores.rows import Row
 
-AGENTS = {atari.LONG: ("dqn", "rainbow"), atari.SHORT: ("dqn_mnih2015",)}
+AGENTS = {normalization.LONG: ("dqn", "rainbow"), normalization.SHORT: ("dqn_mnih2015",)}
 """The published agents that stand beside our runs when nobody asks for others, by human baseline."""
 
 
@@ -22,7 +22,7 @@ def complete(game: str, rows: Sequence[Row]) -> list[Row]:
 
 def baselines(protocol_names: Iterable[str]) -> list[str]:
     """Return the human baselines that go with protocols, the 57-game one where there are none."""
-    used = {normalization.protocol(name).baseline for name in protocol_names} or {atari.LONG}
+    used = {normalization.protocol(name).baseline for name in protocol_names} or {normalization.LONG}
     return [name for name in normalization.BASELINES if name in used]
 
 
@@ -82,17 +82,17 @@ def _reference(name: str, game: str, baseline: str) -> Row:
     )
 
 
-def _short(traits: Traits, people: bool) -> str:
+def _short(conditions: EvaluationConditions, people: bool) -> str:
     """Return a reference's protocol in a few words; the whole of it stands in the note."""
     if people:
-        minutes = normalization.BASELINES[traits.baseline].minutes
-        return "not controlled" if traits.name == normalization.RECORD else f"not sticky, {minutes} min"
-    sticky = {True: "sticky", False: "not sticky", None: "sticky not stated"}[traits.sticky]
-    return f"{sticky}, {'training' if traits.training_returns else 'evaluation'}"
+        minutes = normalization.BASELINES[conditions.baseline].minutes
+        return "not controlled" if conditions.name == normalization.RECORD else f"not sticky, {minutes} min"
+    sticky = {True: "sticky", False: "not sticky", None: "sticky not stated"}[conditions.sticky]
+    return f"{sticky}, {'training' if conditions.training_returns else 'evaluation'}"
 
 
-def _players(rows: Sequence[Row]) -> list[Traits]:
-    shown: dict[str, Traits] = {}
+def _players(rows: Sequence[Row]) -> list[EvaluationConditions]:
+    shown: dict[str, EvaluationConditions] = {}
     agents = {name for group in AGENTS.values() for name in group}
     for row in rows:
         if ", mean of " in row.name:  # its runs stand there too

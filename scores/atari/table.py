@@ -41,7 +41,7 @@ def as_rows(one: AtariComparison) -> list[dict[str, Any]]:
             "human_normalised": cell.human_normalised,
             "record_normalised": cell.record_normalised,
             "episodes": cell.episodes,
-            "frames": column.traits.frames[1] if column.traits.frames else None,
+            "frames": column.conditions.frames[1] if column.conditions.frames else None,
             "protocol": cell.protocol,
         }
         for game in one.games

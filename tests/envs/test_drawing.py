@@ -1,4 +1,4 @@
-"""The guest, the agent view and moments of the past, as pixels."""
+"""The second player, the agent view and moments of the past, as pixels."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from viewer.panels import world as panel
 APPLE, POISON = 1, 2
 
 
-def world(env_id: str, rows: list[tuple[float, float, int]], pos: tuple[float, float], guest: Any = None) -> Any:
-    """Return a world with just these items (x, y, type), and a guest at ``guest``."""
+def world(env_id: str, rows: list[tuple[float, float, int]], pos: tuple[float, float], second_player: Any = None) -> Any:
+    """Return a world with just these items (x, y, type), and a second player at ``second_player``."""
     env: Any = envs.make(env_id).unwrapped
     items = [[x, y, 0, 0, kind, 0] if env_id == V1 else [x, y, kind, 0] for x, y, kind in rows]
     still: dict[str, Any] = {"vel": (0.0, 0.0)} if env_id == V1 else {"angle": 0.0}
     state = {"clock": 0, "pos": pos, **still, "items": items}
-    if guest is not None:
-        state["guest"] = {"pos": guest, **still, "action": -1, "apples": 0, "poison": 0}
+    if second_player is not None:
+        state["second_player"] = {"pos": second_player, **still, "action": -1, "apples": 0, "poison": 0}
     env.set_state(state)
     return env
 
@@ -44,8 +44,8 @@ def has(surface: pygame.Surface, color: tuple[int, int, int], *area: float) -> b
 
 @pytest.mark.parametrize("scale", [1.0, 0.6, 2.0])
 @pytest.mark.parametrize("env_id", [V1, RLDEMO])
-def test_a_guest_has_a_colour_and_a_mark_of_its_own(env_id: str, scale: float) -> None:
-    surface = drawn(world(env_id, [], (50, 50), guest=(350, 450)), scale)
+def test_a_second_player_has_a_colour_and_a_mark_of_its_own(env_id: str, scale: float) -> None:
+    surface = drawn(world(env_id, [], (50, 50), second_player=(350, 450)), scale)
     body = [side * scale for side in (343, 443, 14, 14)]  # within the disc
     assert has(surface, ORANGE, *body)
     assert has(surface, WHITE, *body)  # the arrow head
@@ -77,7 +77,7 @@ def test_under_the_ray_of_an_eye_that_mattered_lies_a_band(env_id: str) -> None:
     assert not has(drawn(shown), BLUE)
 
 
-def test_guest_and_agent_differ_in_lightness_where_colours_fail() -> None:
+def test_second_player_and_agent_differ_in_lightness_where_colours_fail() -> None:
     def luminance(color: tuple[int, int, int]) -> float:
         return float(np.dot((0.2126, 0.7152, 0.0722), (np.array(color) / 255) ** 2.2))
 
@@ -85,11 +85,11 @@ def test_guest_and_agent_differ_in_lightness_where_colours_fail() -> None:
     assert all(luminance(other) / luminance(ORANGE) > 1.3 for other in others)
 
 
-def test_the_arrow_points_where_the_guest_goes() -> None:
-    shown = world(V1, [], (50, 50), guest=(350, 250))
+def test_the_arrow_points_where_the_second_player_goes() -> None:
+    shown = world(V1, [], (50, 50), second_player=(350, 250))
     for vel, axis, sign in (((3.0, 0.0), 1, 1), ((-3.0, 0.0), 1, -1), ((0.0, 3.0), 0, 1), ((0.0, 0.0), 0, -1)):
         state = shown.get_state()
-        state["guest"]["vel"] = np.array(vel)
+        state["second_player"]["vel"] = np.array(vel)
         surface = pygame.Surface((700, 500), depth=24)
         draw_state(surface, shown, state)
         white = np.argwhere((picture(surface)[241:260, 341:360] == 255).all(-1)) - 9
@@ -117,8 +117,8 @@ def test_the_agent_view_hides_items_and_walls_and_shows_what_rays_hit() -> None:
     assert has(seen, GREY, 345, 345, 80, 80)
 
 
-def test_the_agent_view_marks_walls_and_keeps_the_guest_in_sight() -> None:
-    shown = world(V1, [], (300, 40), guest=(500, 300))
+def test_the_agent_view_marks_walls_and_keeps_the_second_player_in_sight() -> None:
+    shown = world(V1, [], (300, 40), second_player=(500, 300))
     seen = drawn(shown, agent_view=True)
     assert has(seen, BLACK, 290, 0, 20, 4)  # eye 15 looks up (0.008 rad off), the border is 40 px away
     assert has(seen, ORANGE, 490, 290, 20, 20)
@@ -132,7 +132,7 @@ def test_a_moment_of_the_past_looks_as_it_did(env_id: str, agent_view: bool) -> 
     shown: Any = env.unwrapped
     shown.join()
     for t in range(30):
-        shown.guest_action = t % 4
+        shown.second_player_action = t % 4
         env.step(t % 3)
     state, then = shown.get_state(), picture(drawn(shown, agent_view=agent_view))
     for t in range(40):
@@ -144,7 +144,7 @@ def test_a_moment_of_the_past_looks_as_it_did(env_id: str, agent_view: bool) -> 
     np.testing.assert_array_equal(picture(surface), then)
     assert not np.array_equal(now, then)
     np.testing.assert_array_equal(picture(drawn(shown, agent_view=agent_view)), now)  # nothing has moved
-    assert shown.guest is None
+    assert shown.second_player is None
 
 
 # the panel
@@ -156,7 +156,7 @@ def shown_by_panel(view: Any) -> np.ndarray[Any, Any]:
     return picture(surface)[20:520, 20:720]
 
 
-def test_the_panel_shows_guest_agent_view_and_past() -> None:
+def test_the_panel_shows_second_player_agent_view_and_past() -> None:
     view: Any = view_of(session_in(policy=Known((0.0, 1.0, 0.0, 0.0))))
     session = view.session
     shown: Any = session.env.unwrapped

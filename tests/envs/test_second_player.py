@@ -9,7 +9,7 @@ import pytest
 
 import envs
 from common.errors import UserError
-from envs.second_player import Guest
+from envs.second_player import SecondPlayer
 from envs.worlds import WORLDS
 
 IDS = [f"tidepool/{world}" for world in WORLDS]
@@ -37,10 +37,10 @@ def motion(state: Any) -> dict[str, Any]:
     return {name: state[name] for name in ("pos", "vel", "angle") if name in state}
 
 
-def guest_like_the_agent(world: Any) -> None:
-    """Let a guest join who stands and moves as the agent does."""
+def second_player_like_the_agent(world: Any) -> None:
+    """Let a second player join who stands and moves as the agent does."""
     state = world.get_state()
-    world.set_state({**state, "guest": {**motion(state), "action": COAST, "apples": 0, "poison": 0}})
+    world.set_state({**state, "second_player": {**motion(state), "action": COAST, "apples": 0, "poison": 0}})
 
 
 # without one
@@ -51,22 +51,22 @@ def test_who_came_and_went_left_nothing_behind(env_id: str) -> None:
     plain, visited = world_of(env_id), world_of(env_id)
     visited.join()
     visited.leave()
-    assert visited.guest is None
+    assert visited.second_player is None
     for t in range(300):
         one, other = plain.step(t % 4), visited.step(t % 4)
         np.testing.assert_array_equal(one[0], other[0])
         assert one[1:] == other[1:]
         assert set(other[4]) == {"apples", "poison"}
     same(plain.get_state(), visited.get_state())
-    assert "guest" not in plain.get_state()
+    assert "second_player" not in plain.get_state()
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_the_agent_does_not_see_a_guest_nor_bump_into_it(env_id: str) -> None:
+def test_the_agent_does_not_see_a_second_player_nor_bump_into_it(env_id: str) -> None:
     plain, visited = world_of(env_id), world_of(env_id)
-    guest_like_the_agent(visited)  # on the very spot: every ray would meet it
+    second_player_like_the_agent(visited)  # on the very spot: every ray would meet it
     visited.set_state({**visited.get_state(), "items": np.zeros((0, 6 if env_id != RLDEMO else 4)), "clock": 1})
-    plain.set_state({key: value for key, value in visited.get_state().items() if key != "guest"})
+    plain.set_state({key: value for key, value in visited.get_state().items() if key != "second_player"})
     for t in range(8):  # until the tenth tick no item comes
         one, other = plain.step(t % 4), visited.step(t % 4)
         np.testing.assert_array_equal(one[0], other[0])
@@ -77,69 +77,69 @@ def test_the_agent_does_not_see_a_guest_nor_bump_into_it(env_id: str) -> None:
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_guest_moves_and_eats_as_the_agent_would_bit_for_bit(env_id: str) -> None:
-    """World A: the agent acts. World B: a guest who began on the agent's spot acts, and the agent beside it too.
+def test_a_second_player_moves_and_eats_as_the_agent_would_bit_for_bit(env_id: str) -> None:
+    """World A: the agent acts. World B: a second player who began on the agent's spot acts, and the agent beside it too.
 
-    Both are on the same spot all the time, and the guest eats first: all of the agent's meals of A are the guest's.
+    Both are on the same spot all the time, and the second player eats first: all of the agent's meals of A are the second_player's.
     """
-    agents, guests = world_of(env_id), world_of(env_id)
-    guest_like_the_agent(guests)
+    agents, second_players = world_of(env_id), world_of(env_id)
+    second_player_like_the_agent(second_players)
     rng = np.random.default_rng(0)
     meals = np.zeros(2, int)
     for _ in range(1500):
         # RLDemo: mostly straight on, or it would never leave its corner; walls are met all the same
         action = int(rng.integers(-1, 4)) if env_id != RLDEMO else int(rng.choice([-1, 0, 0, 0, 0, 0, 1, 2, 3, 4]))
-        guests.guest_action = action
+        second_players.second_player_action = action
         *_, wanted = agents.step(action)
-        *_, told = guests.step(action)
+        *_, told = second_players.step(action)
         assert (told["apples"], told["poison"]) == (0, 0)
-        assert (told["guest_apples"], told["guest_poison"]) == (wanted["apples"], wanted["poison"])
+        assert (told["second_player_apples"], told["second_player_poison"]) == (wanted["apples"], wanted["poison"])
         meals += wanted["apples"], wanted["poison"]
-        state, guest = agents.get_state(), guests.guest
-        np.testing.assert_array_equal(guest.pos, state["pos"])
+        state, second_player = agents.get_state(), second_players.second_player
+        np.testing.assert_array_equal(second_player.pos, state["pos"])
         if "vel" in state:
-            np.testing.assert_array_equal(guest.vel, state["vel"])
+            np.testing.assert_array_equal(second_player.vel, state["vel"])
         else:
-            assert guest.angle == state["angle"]
-        np.testing.assert_array_equal(guests.get_state()["items"], state["items"])
-        assert guests.get_state()["rng"] == state["rng"]
+            assert second_player.angle == state["angle"]
+        np.testing.assert_array_equal(second_players.get_state()["items"], state["items"])
+        assert second_players.get_state()["rng"] == state["rng"]
     assert min(meals) > 0
-    assert (guests.guest.apples, guests.guest.poison) == tuple(meals)
+    assert (second_players.second_player.apples, second_players.second_player.poison) == tuple(meals)
 
 
 def test_one_thrust_by_hand() -> None:
     """From rest at (400, 200), "right": velocity 0.95 (0 + 1), place 400.95; then coasting: 0.95^2 more."""
     world = world_of(V1)
-    guest = world.join()
-    np.testing.assert_array_equal(guest.pos, [400.0, 200.0])  # the agent's (300, 300) turned about the middle
-    world.guest_action = 1
+    second_player = world.join()
+    np.testing.assert_array_equal(second_player.pos, [400.0, 200.0])  # the agent's (300, 300) turned about the middle
+    world.second_player_action = 1
     world.step(COAST)
-    np.testing.assert_allclose(guest.vel, [0.95, 0.0], atol=1e-15)
-    np.testing.assert_allclose(guest.pos, [400.95, 200.0], atol=1e-12)
-    assert guest.action == 1
-    world.guest_action = COAST
+    np.testing.assert_allclose(second_player.vel, [0.95, 0.0], atol=1e-15)
+    np.testing.assert_allclose(second_player.pos, [400.95, 200.0], atol=1e-12)
+    assert second_player.action == 1
+    world.second_player_action = COAST
     world.step(COAST)
-    np.testing.assert_allclose(guest.pos, [400.95 + 0.95**2, 200.0], atol=1e-12)
-    assert guest.action == COAST
+    np.testing.assert_allclose(second_player.pos, [400.95 + 0.95**2, 200.0], atol=1e-12)
+    assert second_player.action == COAST
 
 
-def test_rldemos_guest_begins_in_the_far_corner_and_stands_still_without_a_key() -> None:
+def test_rldemos_second_player_begins_in_the_far_corner_and_stands_still_without_a_key() -> None:
     world = world_of(RLDEMO)
-    guest = world.join()
-    np.testing.assert_array_equal(guest.pos, [650.0, 450.0])
-    assert guest.angle == np.pi  # looks up
+    second_player = world.join()
+    np.testing.assert_array_equal(second_player.pos, [650.0, 450.0])
+    assert second_player.angle == np.pi  # looks up
     world.step(0)
-    np.testing.assert_array_equal(guest.pos, [650.0, 450.0])
-    world.guest_action = 0  # both wheels by 1: no turn, and ahead by an axle's half times sin 1, twice halved
+    np.testing.assert_array_equal(second_player.pos, [650.0, 450.0])
+    world.second_player_action = 0  # both wheels by 1: no turn, and ahead by an axle's half times sin 1, twice halved
     world.step(0)
-    np.testing.assert_allclose(guest.pos, [650.0, 450.0 - 5.0 * np.sin(1.0)], atol=1e-9)
-    assert guest.radius == world.radius == 10.0
+    np.testing.assert_allclose(second_player.pos, [650.0, 450.0 - 5.0 * np.sin(1.0)], atol=1e-9)
+    assert second_player.radius == world.radius == 10.0
 
 
 def test_an_action_out_of_range_is_refused() -> None:
     world = world_of(V1)
     world.join()
-    world.guest_action = 4
+    world.second_player_action = 4
     with pytest.raises(ValueError, match="out of range"):
         world.step(0)
 
@@ -149,41 +149,41 @@ def test_an_action_out_of_range_is_refused() -> None:
 
 @pytest.mark.parametrize(("env_id", "score"), [(V0, 2 * 1.0 - 1.0), (V1, 2 * 1.0 - 1.0), (RLDEMO, 2 * 5.0 - 6.0)])
 def test_eating_by_hand(env_id: str, score: float) -> None:
-    """Two apples and a poison within 20 px of the guest, one apple 20 px away (too far), one beside the agent."""
+    """Two apples and a poison within 20 px of the second player, one apple 20 px away (too far), one beside the agent."""
     world = world_of(env_id)
     rows = [(52.0, 450.0, 1), (50.0, 469.9, 2), (30.5, 450.0, 1), (50.0, 430.0, 1), (350.0, 450.0, 1)]
     items = [[x, y, 0, 0, kind, 7] if env_id != RLDEMO else [x, y, kind, 7] for x, y, kind in rows]
     still: dict[str, Any] = {"angle": 0.0} if env_id == RLDEMO else {"vel": (0.0, 0.0)}
-    guest = {"pos": (50.0, 450.0), **still, "action": COAST, "apples": 0, "poison": 0}
-    world.set_state({"clock": 0, "pos": (345.0, 450.0), **still, "items": items, "guest": guest})
+    second_player = {"pos": (50.0, 450.0), **still, "action": COAST, "apples": 0, "poison": 0}
+    world.set_state({"clock": 0, "pos": (345.0, 450.0), **still, "items": items, "second_player": second_player})
     *_, info = world.step(COAST)
-    assert info == {"apples": 1, "poison": 0, "guest_apples": 2, "guest_poison": 1}
-    assert (world.guest.apples, world.guest.poison, world.guest.score) == (2, 1, score)
+    assert info == {"apples": 1, "poison": 0, "second_player_apples": 2, "second_player_poison": 1}
+    assert (world.second_player.apples, world.second_player.poison, world.second_player.score) == (2, 1, score)
     left = world.get_state()["items"]
     np.testing.assert_array_equal(left[:, :2], [[50.0, 430.0]])
     assert left[0, -1] == 8.0  # one tick older, not two
     *_, info = world.step(COAST)
-    assert info == {"apples": 0, "poison": 0, "guest_apples": 0, "guest_poison": 0}
-    assert world.guest.score == score
+    assert info == {"apples": 0, "poison": 0, "second_player_apples": 0, "second_player_poison": 0}
+    assert world.second_player.score == score
 
 
-def test_a_wall_keeps_rldemos_guest_from_an_item() -> None:
+def test_a_wall_keeps_rldemos_second_player_from_an_item() -> None:
     world = world_of(RLDEMO)
     items = [[295.0, 250.0, 1, 0], [310.0, 255.0, 1, 0]]  # the wall is at x = 300
-    guest = {"pos": (305.0, 250.0), "angle": 0.0, "action": COAST, "apples": 0, "poison": 0}
-    world.set_state({"clock": 0, "pos": (50.0, 50.0), "angle": 0.0, "items": items, "guest": guest})
+    second_player = {"pos": (305.0, 250.0), "angle": 0.0, "action": COAST, "apples": 0, "poison": 0}
+    world.set_state({"clock": 0, "pos": (50.0, 50.0), "angle": 0.0, "items": items, "second_player": second_player})
     *_, info = world.step(COAST)
-    assert info["guest_apples"] == 1
+    assert info["second_player_apples"] == 1
     np.testing.assert_array_equal(world.get_state()["items"][:, 0], [295.0])
 
 
-def test_what_the_guest_has_eaten_comes_again_as_the_world_has_it() -> None:
-    """A fresh Waterworld is full; after the guest's first meal a new item comes in a quarter of the tenth ticks."""
+def test_what_the_second_player_has_eaten_comes_again_as_the_world_has_it() -> None:
+    """A fresh Waterworld is full; after the second_player's first meal a new item comes in a quarter of the tenth ticks."""
     world = world_of(V1)
     world.join()
     counts = []
     for t in range(1000):
-        world.guest_action = (t // 25) % 4
+        world.second_player_action = (t // 25) % 4
         world.step(COAST)
         counts.append(len(world.get_state()["items"]))
     assert min(counts) < 50
@@ -203,13 +203,13 @@ def test_one_seed_and_the_same_actions_of_both_give_one_episode(env_id: str) -> 
         rng = np.random.default_rng(5)
         seen = []
         for _ in range(400):
-            world.guest_action = int(rng.integers(-1, 4))
+            world.second_player_action = int(rng.integers(-1, 4))
             obs, reward, *_, info = world.step(int(rng.integers(4)))
             seen.append((obs.tolist(), reward, info))
         return seen, world.get_state()
 
     world = world_of(env_id)
-    (one, end), (again, end_again) = play(world, 3), play(world, 3)  # the guest stays: its reset counts too
+    (one, end), (again, end_again) = play(world, 3), play(world, 3)  # the second player stays: its reset counts too
     assert one == again
     same(end, end_again)
     other = play(world_of(env_id), 3)[1]
@@ -218,20 +218,20 @@ def test_one_seed_and_the_same_actions_of_both_give_one_episode(env_id: str) -> 
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_reset_lets_the_guest_begin_again(env_id: str) -> None:
+def test_a_reset_lets_the_second_player_begin_again(env_id: str) -> None:
     world = world_of(env_id)
-    guest = world.join()
-    assert world.join() is guest
-    start = guest.get_state()
-    world.guest_action = 0
+    second_player = world.join()
+    assert world.join() is second_player
+    start = second_player.get_state()
+    world.second_player_action = 0
     for _ in range(200):
         world.step(0)
-    assert not np.array_equal(guest.pos, start["pos"])
-    assert guest.action == 0
+    assert not np.array_equal(second_player.pos, start["pos"])
+    assert second_player.action == 0
     _, info = world.reset(seed=1)
-    assert info == {"apples": 0, "poison": 0, "guest_apples": 0, "guest_poison": 0}
-    assert world.guest is guest
-    same(guest.get_state(), start)
+    assert info == {"apples": 0, "poison": 0, "second_player_apples": 0, "second_player_poison": 0}
+    assert world.second_player is second_player
+    same(second_player.get_state(), start)
 
 
 # states
@@ -245,7 +245,7 @@ def test_a_state_taken_and_set_goes_on_as_if_nothing_had_been(env_id: str) -> No
     def play(world: Any, start: int, ticks: int) -> list[Any]:
         seen = []
         for t in range(start, start + ticks):
-            world.guest_action = (t // 7) % 4
+            world.second_player_action = (t // 7) % 4
             obs, reward, *_, info = world.step((t // 5) % 4)
             seen.append((obs.tolist(), reward, info))
         return seen
@@ -259,36 +259,36 @@ def test_a_state_taken_and_set_goes_on_as_if_nothing_had_been(env_id: str) -> No
     same(other.get_state(), world.get_state())
 
 
-def test_a_state_without_a_guest_is_one_without_a_guest() -> None:
+def test_a_state_without_a_second_player_is_one_without_a_second_player() -> None:
     world = world_of(V1)
     before = world.get_state()
     world.join()
-    with_guest = world.get_state()
+    with_second_player = world.get_state()
     world.set_state(before)
-    assert world.guest is None
-    world.set_state(with_guest)
-    assert isinstance(world.guest, Guest)
-    same(world.get_state(), with_guest)
+    assert world.second_player is None
+    world.set_state(with_second_player)
+    assert isinstance(world.second_player, SecondPlayer)
+    same(world.get_state(), with_second_player)
 
 
-def test_a_kept_state_does_not_move_with_the_guest() -> None:
+def test_a_kept_state_does_not_move_with_the_second_player() -> None:
     world = world_of(V1)
     world.join()
     state = world.get_state()
-    world.guest_action = 1
+    world.second_player_action = 1
     for _ in range(5):
         world.step(0)
-    np.testing.assert_array_equal(state["guest"]["pos"], [400.0, 200.0])
+    np.testing.assert_array_equal(state["second_player"]["pos"], [400.0, 200.0])
 
 
 @pytest.mark.parametrize(
-    ("missing", "text"), [("pos", "needs 'pos'"), ("vel", "needs 'vel'"), ("apples", "guest needs 'apples'")]
+    ("missing", "text"), [("pos", "needs 'pos'"), ("vel", "needs 'vel'"), ("apples", "second_player needs 'apples'")]
 )
-def test_a_guests_state_that_lacks_something_says_what(missing: str, text: str) -> None:
+def test_a_second_players_state_that_lacks_something_says_what(missing: str, text: str) -> None:
     world = world_of(V1)
     world.join()
     state = world.get_state()
-    del state["guest"][missing]
+    del state["second_player"][missing]
     with pytest.raises(UserError, match=text):
         world.set_state(state)
 

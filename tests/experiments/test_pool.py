@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 from common.errors import UserError
-from common.lock import FILE, claimed
+from common.lock import FILE, locked
 from common.text import time_text
 from experiments.pool import Pool, Task, last_line
 from experiments.pool_display import Bars, Lines, shown
@@ -111,13 +111,13 @@ def test_a_signal_is_passed_on_once_and_waited_for(tmp_path: Path, number: int) 
 
 @posix
 def test_nobody_is_left_behind_when_the_watcher_fails(tmp_path: Path) -> None:
-    class Broken(Notes):
+    class NonFiniteLoss(Notes):
         def working(self, tasks: Sequence[Task]) -> None:
             raise ValueError("broken")
 
     one = task(tmp_path, "a", "import time; time.sleep(60)")
     with pytest.raises(ValueError, match="broken"):
-        Pool(1, Broken()).run([one])
+        Pool(1, NonFiniteLoss()).run([one])
     assert one.process is not None
     assert one.process.wait(timeout=20) != 0
 
@@ -163,8 +163,8 @@ def test_bars(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_held_by_one_process_and_its_children(tmp_path: Path) -> None:
-    with claimed(tmp_path):
-        with pytest.raises(UserError, match=f"process {os.getpid()} is at work there"), claimed(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(UserError, match=f"process {os.getpid()} is at work there"), locked(tmp_path):
             pass
         assert (tmp_path / FILE).exists()
     assert not (tmp_path / FILE).exists()
@@ -173,10 +173,10 @@ def test_a_folder_is_held_by_one_process_and_its_children(tmp_path: Path) -> Non
         born = psutil.Process(child.pid).create_time()
         # the program that started it was killed
         (tmp_path / FILE).write_text(json.dumps([[os.getpid(), 12345.0], [child.pid, born]]))
-        with pytest.raises(UserError, match=f"kill -INT {child.pid}"), claimed(tmp_path):
+        with pytest.raises(UserError, match=f"kill -INT {child.pid}"), locked(tmp_path):
             pass
     finally:
         child.kill()
         child.wait()
-    with claimed(tmp_path) as tell:
+    with locked(tmp_path) as tell:
         tell([])

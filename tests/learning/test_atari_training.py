@@ -16,7 +16,7 @@ from common.errors import UserError
 from learning.config import LearnerConfig, torch_generator
 from learning.encoders import Convolutions
 from learning.networks import QNetwork, count_parameters
-from learning.replay import Replayed
+from learning.replay import ReplayExperience
 from learning.runfolder import RunFolder
 from learning.trainer import Trainer
 from tests.learning.helpers import Onlooker, trainer
@@ -29,7 +29,7 @@ SHORT: dict[str, Any] = {
 
 
 def replay_of(run: Trainer) -> Any:
-    assert isinstance(run.experience, Replayed)
+    assert isinstance(run.experience, ReplayExperience)
     return run.experience.replay
 
 

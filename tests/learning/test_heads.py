@@ -30,7 +30,7 @@ from learning.heads import (
 )
 from learning.learner import Learner
 from learning.losses import td_loss
-from learning.networks import CosineEmbedding, NoisyLinear, drawing
+from learning.networks import CosineEmbedding, NoisyLinear, sampling_noise
 from learning.recipe import Recipe
 from learning.replay import Batch
 
@@ -80,14 +80,14 @@ def test_the_categorical_backup_by_hand() -> None:
     following = Categorical(config)(logits, None)
     close(following.q_values, [[0.0, 2.0]])
     first = NextPolicy(torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2))
-    one = Categorical.backup(following, first, torch.tensor([0.5]), torch.tensor([0.5]), config)
+    one = Categorical.td_target(following, first, torch.tensor([0.5]), torch.tensor([0.5]), config)
     close(one, [[0, 0.5, 0.5, 0]])
     # half of each action: the second one comes to 0.5 + 0.5 * 2 = 1.5, between the atoms 1 and 2
     both = NextPolicy(torch.tensor([[0.5, 0.5]]), torch.zeros(1, 2))
-    mixed = Categorical.backup(following, both, torch.tensor([0.5]), torch.tensor([0.5]), config)
+    mixed = Categorical.td_target(following, both, torch.tensor([0.5]), torch.tensor([0.5]), config)
     close(mixed, [[0, 0.25, 0.25 + 0.25, 0.25]])
     # terminated: whatever comes next, the reward is all
-    over = Categorical.backup(following, both, torch.tensor([1.0]), torch.tensor([0.0]), config)
+    over = Categorical.td_target(following, both, torch.tensor([1.0]), torch.tensor([0.0]), config)
     close(over, [[0, 0, 1, 0]])
 
 
@@ -119,7 +119,7 @@ def test_the_quantile_backup_by_hand() -> None:
     assert following.fractions is not None
     close(following.fractions, [[0.25, 0.75]])
     policy = NextPolicy(torch.tensor([[0.5, 0.5]]), torch.tensor([[0.1, 0.3]]))
-    close(Quantile.backup(following, policy, torch.tensor([1.0]), torch.tensor([0.5]), config), [[1.35, 2.85]])
+    close(Quantile.td_target(following, policy, torch.tensor([1.0]), torch.tensor([0.5]), config), [[1.35, 2.85]])
 
 
 def test_quantile_regression_finds_the_quantiles() -> None:
@@ -154,7 +154,7 @@ def test_cosine_embedding_by_hand() -> None:
         embedding.linear.bias.copy_(torch.tensor([0.25, -0.25]))
     close(embedding(torch.tensor([[1 / 3]])), [[[0.25, 0.0]]])
     close(embedding.fractions(7, drawn=9, fixed=4), [[0.125, 0.375, 0.625, 0.875]])
-    with drawing([embedding], torch_generator(1, "noise")):
+    with sampling_noise([embedding], torch_generator(1, "noise")):
         drawn = embedding.fractions(7, drawn=9, fixed=4)
     assert drawn.shape == (7, 9)
     assert 0 < drawn.min() < 0.2 < 0.8 < drawn.max() < 1
@@ -177,7 +177,7 @@ def test_smearing_by_hand() -> None:
 def test_the_histogram_backup_smears_one_number() -> None:
     config = FamilyConfig(head="histogram", num_atoms=4, v_min=-1, v_max=2, bin_sigma=0.75)
     following = Histogram(config)(torch.tensor([[[0.0, -1e9, 0.0, -1e9], [-1e9, -1e9, -1e9, 0.0]]]), None)
-    goal = Histogram.backup(following, greedy(following.q_values), torch.tensor([0.5]), torch.tensor([0.5]), config)
+    goal = Histogram.td_target(following, greedy(following.q_values), torch.tensor([0.5]), torch.tensor([0.5]), config)
     # the best action's expectation is 2: 0.5 + 0.5 * 2 = 1.5
     close(goal, smear(torch.tensor([1.5]), ATOMS, 0.75))
 
@@ -227,7 +227,7 @@ def test_what_is_certain_is_backed_up_as_one_expectation(head: str, double: bool
         chooser = delta_network(name, online if double else target, config)(transitions().next_obs).q_values
         policy = soft(chooser, 1.0) if munchausen else greedy(chooser)
         batch = transitions()
-        goal = HEADS[name].backup(judged, policy, batch.reward, batch.discount, config)
+        goal = HEADS[name].td_target(judged, policy, batch.reward, batch.discount, config)
         if name == "categorical":
             goal = goal @ torch.linspace(-20, 20, 401)
         means.append(goal if name == "expected" else goal.mean(1) if goal.dim() > 1 else goal)
@@ -303,7 +303,7 @@ def test_importance_weights_reach_every_head(name: str) -> None:
 
     def gradient(weight: list[float], rows: list[int]) -> Tensor:
         one = learner(name, noisy_sigma=0.0, max_grad_norm=None)
-        one._drawing.clear()  # the same fractions for all
+        one._stochastic.clear()  # the same fractions for all
         batch = Batch(
             obs[rows], torch.tensor([0, 1, 2, 0])[rows], torch.tensor([1.0, -1.0, 5.0, 0.5])[rows],
             torch.full((len(rows),), 0.9), obs.flip(0)[rows], torch.tensor(weight),
@@ -333,7 +333,7 @@ def test_noise_is_factorised_by_hand() -> None:
     with torch.no_grad():
         layer.weight.zero_()
         layer.bias.zero_()
-    with drawing([layer], torch_generator(1, "noise")):
+    with sampling_noise([layer], torch_generator(1, "noise")):
         generator = torch_generator(1, "noise")
         shape_in, shape_out = torch.randn((1, 4), generator=generator), torch.randn((1, 3), generator=generator)
         f_in, f_out = (e.sign() * e.abs().sqrt() for e in (shape_in, shape_out))
@@ -346,7 +346,7 @@ def test_noise_is_factorised_by_hand() -> None:
 def test_noise_is_each_rows_own_and_shared_by_its_fractions() -> None:
     layer = NoisyLinear(6, 2)
     x = torch.ones(3, 5, 6)
-    with drawing([layer], torch_generator(1, "noise")):
+    with sampling_noise([layer], torch_generator(1, "noise")):
         out = layer(x)
     assert out.shape == (3, 5, 2)
     close(out, out[:, :1].expand_as(out))
@@ -361,7 +361,7 @@ def test_noise_has_the_spread_it_should() -> None:
     with torch.no_grad():
         layer.weight.zero_()
         layer.bias.zero_()
-    with drawing([layer], torch_generator(7, "noise")):
+    with sampling_noise([layer], torch_generator(7, "noise")):
         out = layer(torch.ones(40_000, 16))
     # 16 weights: (0.5/4)^2 * 16 * E|e| E|e'|; bias: (0.5/4)^2 * E|e|; E|e| = 0.797885; they don't correlate
     wanted = 0.125**2 * (16 * 0.797885**2 + 0.797885)
@@ -375,15 +375,15 @@ def test_noise_explores_in_training_only_and_every_environment_by_itself() -> No
     obs = np.repeat(np.array([[0.1, -0.3, 0.7]], np.float32), 6, axis=0)
     quiet = policy.q_values(obs)
     np.testing.assert_array_equal(quiet, policy.q_values(obs))
-    noisy = one.explore(policy, obs)
+    noisy = one.noisy_q_values(obs)
     assert len(np.unique(noisy.round(6), axis=0)) == 6
-    assert not np.array_equal(noisy, one.explore(policy, obs))
+    assert not np.array_equal(noisy, one.noisy_q_values(obs))
     np.testing.assert_array_equal(quiet, policy.q_values(obs))
     again = learner("noisy_dqn")
-    np.testing.assert_array_equal(noisy, again.explore(again.policy("CartPole-v1"), obs))
+    np.testing.assert_array_equal(noisy, again.noisy_q_values(obs))
     calm = learner("dqn")
     still = calm.policy("CartPole-v1")
-    np.testing.assert_array_equal(calm.explore(still, obs), still.q_values(obs))
+    np.testing.assert_array_equal(calm.noisy_q_values(obs), still.q_values(obs))
 
 
 def test_the_spread_of_the_noise_is_learnt() -> None:

@@ -131,8 +131,8 @@ def by_hand() -> QNetwork:
     with torch.no_grad():
         network.layers[0].weight.copy_(torch.tensor([[1.0, 2.0], [-1.0, 1.0]]))  # type: ignore[operator]
         network.layers[0].bias.copy_(torch.tensor([0.5, 0.0]))  # type: ignore[operator]
-        network.head.linear.weight.copy_(torch.tensor([[1.0, 1.0], [3.0, -1.0]]))  # type: ignore[operator]
-        network.head.linear.bias.zero_()  # type: ignore[operator]
+        network.output.linear.weight.copy_(torch.tensor([[1.0, 1.0], [3.0, -1.0]]))  # type: ignore[operator]
+        network.output.linear.bias.zero_()  # type: ignore[operator]
     return network
 
 

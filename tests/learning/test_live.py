@@ -1,4 +1,4 @@
-"""Looking on from outside: what is published when, what may be wished, and that training stays what it is."""
+"""Watching from outside: what is published when, what may be requested, and that training stays what it is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from common.errors import UserError
 from common.files import write_json
 from learning import live
 from learning.checkpoint import MANIFEST, WEIGHTS, read_manifest
-from learning.live import COST_SHARE, GRACE_SECONDS, Broadcast, Wishes
+from learning.live import COST_SHARE, GRACE_SECONDS, ControlRequests, WeightPublisher
 from learning.runfolder import RunFolder, Tail
 from learning.trainer import Trainer
 from tests.learning.helpers import Onlooker, plan, trainer
@@ -37,12 +37,12 @@ def short(folder: Path, agent: str = "dqn") -> Trainer:
 
 
 class Busy(Onlooker):
-    """Watches from outside all the time, and wishes at some rows of metrics."""
+    """Watches from outside all the time, and requests at some rows of metrics."""
 
-    def __init__(self, run: Trainer, wishes: dict[int, list[tuple[str, Any]]] | None = None, **options: Any) -> None:
+    def __init__(self, run: Trainer, requests: dict[int, list[tuple[str, Any]]] | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.trainer = run
-        self.wishes = wishes or {}
+        self.requests = requests or {}
         self.published: list[int] = []
 
     def progress(self, row: dict[str, Any]) -> None:
@@ -52,8 +52,8 @@ class Busy(Onlooker):
         os.utime(folder / live.WATCHER, ns=(0, len(self.rows) + 1))  # also where the clock is coarse
         if (folder / MANIFEST).exists():
             self.published.append(read_manifest(folder)["agent_steps"])
-        for name, value in self.wishes.get(row["agent_steps"], []):
-            live.append_wish(folder, name, value)
+        for name, value in self.requests.get(row["agent_steps"], []):
+            live.append_request(folder, name, value)
         super().progress(row)
 
 
@@ -130,8 +130,8 @@ class Clock:
         return self.now
 
 
-def broadcast(folder: Path, seconds: float) -> tuple[Broadcast, Clock, list[float]]:
-    """Return a broadcast whose publications take so long, its clock, and when they began."""
+def publisher(folder: Path, seconds: float) -> tuple[WeightPublisher, Clock, list[float]]:
+    """Return a publisher whose publications take so long, its clock, and when they began."""
     clock, began = Clock(), []
 
     def publish(where: Path) -> None:
@@ -141,10 +141,10 @@ def broadcast(folder: Path, seconds: float) -> tuple[Broadcast, Clock, list[floa
         clock.now += seconds
 
     folder.mkdir()
-    return Broadcast(folder, publish, clock), clock, began
+    return WeightPublisher(folder, publish, clock), clock, began
 
 
-def passes(air: Broadcast, clock: Clock, seconds: float, beat: Callable[[], None] = lambda: None) -> int:
+def passes(air: WeightPublisher, clock: Clock, seconds: float, beat: Callable[[], None] = lambda: None) -> int:
     """Let time pass in steps of training of 10 ms; return how often the trainer was disturbed."""
     end, last, attended = clock.now + seconds, clock.now - 1.0, 0
     while clock.now < end:
@@ -160,7 +160,7 @@ def passes(air: Broadcast, clock: Clock, seconds: float, beat: Callable[[], None
 
 @pytest.mark.parametrize(("seconds", "most"), [(0.0001, 0.5), (0.004, 0.5), (0.02, 2.0), (0.5, 50.0)])
 def test_publishing_takes_at_most_its_share(seconds: float, most: float, tmp_path: Path) -> None:
-    air, clock, began = broadcast(tmp_path / "live", seconds)
+    air, clock, began = publisher(tmp_path / "live", seconds)
     beats = 0
 
     def beat() -> None:
@@ -177,7 +177,7 @@ def test_publishing_takes_at_most_its_share(seconds: float, most: float, tmp_pat
 
 
 def test_nobody_watches_nothing_is_published(tmp_path: Path) -> None:
-    air, clock, began = broadcast(tmp_path / "live", 0.01)
+    air, clock, began = publisher(tmp_path / "live", 0.01)
     assert passes(air, clock, 60.0) in (59, 60, 61)  # a look a second
     assert began == []
 
@@ -186,10 +186,10 @@ def test_who_died_is_not_waited_for(tmp_path: Path) -> None:
     folder = tmp_path / "live"
     folder.mkdir()
     live.beat(folder)  # left behind by a watcher that was killed
-    air = Broadcast(folder, lambda where: pytest.fail("nobody watches"), clock := Clock())
+    air = WeightPublisher(folder, lambda where: pytest.fail("nobody watches"), clock := Clock())
     passes(air, clock, 20.0)
     (tmp_path / "other").mkdir()
-    air, clock, began = broadcast(tmp_path / "other" / "live", 0.001)
+    air, clock, began = publisher(tmp_path / "other" / "live", 0.001)
     live.beat(air.live)
     passes(air, clock, 20.0)  # one sign of life, then no more
     assert 1 <= len(began) <= GRACE_SECONDS / 0.5 + 1
@@ -212,7 +212,7 @@ def test_a_full_disc_stops_no_training(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     (tmp_path / "live").mkdir()
-    air = Broadcast(tmp_path / "live", full, clock := Clock())
+    air = WeightPublisher(tmp_path / "live", full, clock := Clock())
     live.beat(air.live)
     passes(air, clock, 10.0)
 
@@ -222,7 +222,7 @@ def test_weights_of_a_killed_run_are_taken_away(tmp_path: Path) -> None:
     folder.mkdir()
     for name in (MANIFEST, WEIGHTS):
         (folder / name).write_text("old")
-    Broadcast(folder, lambda where: None)
+    WeightPublisher(folder, lambda where: None)
     assert list(folder.iterdir()) == []
 
 
@@ -240,23 +240,23 @@ def test_one_process_at_a_time_trains_a_run(tmp_path: Path) -> None:
     assert run.run(Onlooker())
 
 
-# ---------------------------------------------------------------------- wishes
+# ---------------------------------------------------------------------- requests
 
 
-def wishes() -> Wishes:
-    return Wishes(plan(CARTPOLE).config)
+def requests() -> ControlRequests:
+    return ControlRequests(plan(CARTPOLE).config)
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("not JSON", "not a wish with a name and a value: 'not JSON'"),
-        ("[1, 2]", "not a wish"),
-        ("17", "not a wish"),
-        ('{"name": "epsilon"}', "not a wish"),
-        ('{"name": 3, "value": 1}', "not a wish"),
-        ('{"name": "epsilon", "value": 1, "source": 4}', "not a wish"),
-        ("[" * 5_000, "not a wish"),
+        ("not JSON", "not a request with a name and a value: 'not JSON'"),
+        ("[1, 2]", "not a request"),
+        ("17", "not a request"),
+        ('{"name": "epsilon"}', "not a request"),
+        ('{"name": 3, "value": 1}', "not a request"),
+        ('{"name": "epsilon", "value": 1, "source": 4}', "not a request"),
+        ("[" * 5_000, "not a request"),
         ('{"name": "epsilon", "value": 1.5}', "epsilon 1.5 is out of range; allowed: 0 to 1"),
         ('{"name": "epsilon", "value": -0.1}', "out of range"),
         ('{"name": "epsilon", "value": NaN}', "epsilon nan is out of range"),
@@ -265,49 +265,49 @@ def wishes() -> Wishes:
         ('{"name": "epsilon", "value": 1' + "0" * 400 + "}", "out of range"),
         ('{"name": "learning_rate", "value": 0}', "learning_rate 0 is out of range; allowed: 1e-08 to 1"),
         ('{"name": "learning", "value": 1}', "learning is true or false"),
-        ('{"name": "epsilo", "value": 0.5}', "unknown wish 'epsilo'; did you mean epsilon"),
+        ('{"name": "epsilo", "value": 0.5}', "unknown request 'epsilo'; did you mean epsilon"),
     ],
 )
 def test_what_can_not_be_had_is_refused_with_the_reason(line: str, reason: str, tmp_path: Path) -> None:
-    wanted = wishes()
-    path = tmp_path / live.WISHES
+    wanted = requests()
+    path = tmp_path / live.REQUESTS
     path.write_text(line + "\n")
     (event,) = wanted.read(path)
     assert reason in event.refused
     assert event.row["value"] == ""
-    assert str(event).startswith("a wish of the window was refused: ")
+    assert str(event).startswith("a request of the window was refused: ")
     assert wanted.in_force == {}
     assert wanted.read(path) == []
 
 
-def test_of_several_wishes_the_last_one_counts_and_null_gives_control_back(tmp_path: Path) -> None:
-    wanted, folder = wishes(), tmp_path
-    path = folder / live.WISHES
+def test_of_several_requests_the_last_one_counts_and_null_gives_control_back(tmp_path: Path) -> None:
+    wanted, folder = requests(), tmp_path
+    path = folder / live.REQUESTS
     for value in (0.1, 0.2, 0.3):
-        live.append_wish(folder, "epsilon", value)
-    live.append_wish(folder, "learning_rate", 0.01, source="test")
+        live.append_request(folder, "epsilon", value)
+    live.append_request(folder, "learning_rate", 0.01, source="test")
     epsilon, rate = wanted.read(path)
     assert (epsilon.name, epsilon.value, rate.source) == ("epsilon", 0.3, "test")
-    assert str(epsilon) == "epsilon is 0.3 from now on (the window's wish)"
-    assert (wanted.epsilon, wanted.learning_rate) == (0.3, 0.01)
-    live.append_wish(folder, "learning", False)
-    assert str(wanted.read(path)[0]) == "learning stops (the window's wish)"
-    assert wanted.learning_rate == 0.0
+    assert str(epsilon) == "epsilon is 0.3 from now on (the window's request)"
+    assert wanted.overrides == {"epsilon": 0.3, "learning_rate": 0.01}
+    live.append_request(folder, "learning", False)
+    assert str(wanted.read(path)[0]) == "learning stops (the window's request)"
+    assert wanted.overrides["learning_rate"] == 0.0
     for name in ("epsilon", "learning"):
-        live.append_wish(folder, name, None)
+        live.append_request(folder, name, None)
     assert [str(event) for event in wanted.read(path)] == [
-        "epsilon follows its schedule again (the window's wish)",
-        "learning goes on (the window's wish)",
+        "epsilon follows its schedule again (the window's request)",
+        "learning goes on (the window's request)",
     ]
-    assert (wanted.epsilon, wanted.learning_rate) == (None, 0.01)
+    assert wanted.overrides == {"learning_rate": 0.01}
 
 
 def test_lines_are_read_whole_and_once(tmp_path: Path) -> None:
-    wanted, path = wishes(), tmp_path / live.WISHES
+    wanted, path = requests(), tmp_path / live.REQUESTS
     assert wanted.read(path) == []
     path.write_text('{"name": "epsilon", "value": 0.5')
     assert wanted.read(path) == []  # still being written
-    live.append_wish(tmp_path, "epsilon", 0.25)  # its writer died: the next line is not lost
+    live.append_request(tmp_path, "epsilon", 0.25)  # its writer died: the next line is not lost
     assert [event.value for event in wanted.read(path)] == [None, 0.25]
     path.write_text('{"name": "epsilon", "value": 0.75}\n')  # another file
     assert [event.value for event in wanted.read(path)] == [0.75]
@@ -317,12 +317,12 @@ def test_lines_are_read_whole_and_once(tmp_path: Path) -> None:
     assert [event.value for event in events if not event.refused] == [0.5]
     path.unlink()
     assert wanted.read(path) == []
-    live.append_wish(tmp_path, "epsilon", 0.125)
+    live.append_request(tmp_path, "epsilon", 0.125)
     assert wanted.read(path)[0].value == 0.125
 
 
 @pytest.mark.usefixtures("_eager")
-def test_wishes_in_force_survive_a_stop_bit_for_bit(tmp_path: Path) -> None:
+def test_requests_in_force_survive_a_stop_bit_for_bit(tmp_path: Path) -> None:
     asked: dict[int, list[tuple[str, Any]]] = {
         100: [("epsilon", 0.9), ("learning_rate", 0.002)], 120: [("epsilon", 7)], 200: [("learning_rate", None)],
     }  # fmt: skip
@@ -334,7 +334,7 @@ def test_wishes_in_force_survive_a_stop_bit_for_bit(tmp_path: Path) -> None:
     assert not stopped.run(first)
     resumed = Trainer(stopped.plan, RunFolder(stopped.run_folder.path))
     resumed.load_state()
-    assert (resumed.epsilon, resumed.learning_rate) == (0.9, 0.002)
+    assert (resumed.agent.epsilon, resumed.agent.learning_rate) == (0.9, 0.002)
     second = Busy(resumed, asked)
     assert resumed.run(second)
     assert equal(whole, resumed)
@@ -353,9 +353,9 @@ def test_wishes_in_force_survive_a_stop_bit_for_bit(tmp_path: Path) -> None:
         ("200", "learning_rate", "schedule"),
     ]  # fmt: skip
     assert "epsilon 7 is out of range" in events[2]["refused"]
-    assert lines[0] == "epsilon is 0.9 from now on (the window's wish) at 100 agent steps"
+    assert lines[0] == "epsilon is 0.9 from now on (the window's request) at 100 agent steps"
     assert Tail(whole.run_folder.path / "events.csv").rows()[0]["value"] == "0.9"
-    assert not (resumed.run_folder.live / live.WISHES).exists()  # nothing is left to resume
+    assert not (resumed.run_folder.live / live.REQUESTS).exists()  # nothing is left to resume
 
 
 @pytest.mark.usefixtures("_eager")
@@ -382,15 +382,15 @@ def test_learning_can_be_stopped_and_goes_on(agent: str, tmp_path: Path) -> None
     assert watcher.rows[-1]["learning_rate"] > 0
 
 
-def test_a_state_with_a_wish_out_of_range_is_named(tmp_path: Path) -> None:
+def test_a_state_with_a_request_out_of_range_is_named(tmp_path: Path) -> None:
     run = trainer(tmp_path, CARTPOLE, total_timesteps=400)
     run.stop_requested = True
     run.run(Onlooker())
     path = run.run_folder.state / "counters.json"
     counters = json.loads(path.read_text())
-    assert counters["wishes"] == {"in_force": {}, "position": 0}
-    path.write_text(json.dumps({**counters, "wishes": {"in_force": {"epsilon": 3}, "position": 0}}))
+    assert counters["requests"] == {"in_force": {}, "position": 0}
+    path.write_text(json.dumps({**counters, "requests": {"in_force": {"epsilon": 3}, "position": 0}}))
     with pytest.raises(UserError, match=r"damaged, .*epsilon 3 is out of range"):
         Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()
-    path.write_text(json.dumps({key: value for key, value in counters.items() if key != "wishes"}))
-    Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()  # of a time before wishes
+    path.write_text(json.dumps({key: value for key, value in counters.items() if key != "requests"}))
+    Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()  # of a time before requests

@@ -11,7 +11,7 @@ from agents import recipe
 from learning.config import FamilyConfig
 from learning.heads import QOutput, huber, select
 from learning.losses import Loss, munchausen_bonus, td_loss
-from learning.networks import Streams
+from learning.networks import DuelingHead
 from learning.replay import Batch
 
 SINGLE, DOUBLE = FamilyConfig(), FamilyConfig(double=True)
@@ -134,7 +134,7 @@ def test_gradient_against_finite_differences() -> None:
 
 def test_dueling_head_by_hand() -> None:
     """Advantages 1, 2, 6 (mean 3) and value 10: Q = 10 + (1 - 3, 2 - 3, 6 - 3) = 8, 9, 13."""
-    head = Streams(1, 3, 1, (), dueling=True)
+    head = DuelingHead(1, 3, 1, (), dueling=True)
     with torch.no_grad():
         head.linear.weight.zero_()  # type: ignore[operator]
         head.linear.bias.copy_(torch.tensor([1.0, 2.0, 6.0, 10.0]))  # type: ignore[operator]
@@ -143,9 +143,9 @@ def test_dueling_head_by_hand() -> None:
 
 def test_dueling_streams_with_hidden_layers_by_hand() -> None:
     """Every number twice: advantages (1, 2, 6) and (0, 0, 3), values 10 and 20; each number has its own mean."""
-    head = Streams(1, 3, 2, (2,), dueling=True)
+    head = DuelingHead(1, 3, 2, (2,), dueling=True)
     with torch.no_grad():
-        for layer in head.last:
+        for layer in head.last_layers:
             layer.weight.zero_()  # type: ignore[operator]
         head.linear.bias.copy_(torch.tensor([1.0, 0.0, 2.0, 0.0, 6.0, 3.0]))  # type: ignore[operator]
         head.value.bias.copy_(torch.tensor([10.0, 20.0]))  # type: ignore[operator]

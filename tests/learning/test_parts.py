@@ -8,9 +8,9 @@ import torch
 from gymnasium import spaces
 
 from learning.config import LearnerConfig, episode_seed, linear, numpy_generator, torch_generator
-from learning.networks import QNetwork, Scale, count_parameters
-from learning.policy import NetworkPolicy, explore
-from learning.trainer import Stopwatch
+from learning.learner import Stopwatch
+from learning.networks import QNetwork, Scale, count_parameters, epsilon_greedy
+from learning.policy import NetworkPolicy
 
 
 def test_linear_schedule_table() -> None:
@@ -55,9 +55,9 @@ def test_exploration_has_the_share_asked_for() -> None:
     rng = np.random.default_rng(0)
     greedy = np.full(100_000, 3)
     # a random action is the greedy one in a quarter of cases: 0.4 * 3/4 differ; standard error 0.0015
-    assert abs((explore(greedy, 4, 0.4, rng) != 3).mean() - 0.3) < 0.006
-    np.testing.assert_array_equal(explore(greedy, 4, 0.0, rng), greedy)
-    assert abs((explore(greedy, 4, 1.0, rng) == 0).mean() - 0.25) < 0.006
+    assert abs((epsilon_greedy(greedy, 4, 0.4, rng) != 3).mean() - 0.3) < 0.006
+    np.testing.assert_array_equal(epsilon_greedy(greedy, 4, 0.0, rng), greedy)
+    assert abs((epsilon_greedy(greedy, 4, 1.0, rng) == 0).mean() - 0.25) < 0.006
 
 
 def test_a_network_policy_takes_the_best_expectation() -> None:

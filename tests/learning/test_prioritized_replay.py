@@ -1,4 +1,4 @@
-"""Priorities within the replay: what can be drawn at all, from which mixture, whose priority it is; and resuming."""
+"""SumTree within the replay: what can be drawn at all, from which mixture, whose priority it is; and resuming."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from learning.config import ReplayConfig
-from learning.replay import Batch, Replay, Replayed
-from learning.sum_tree import ADDED, Priorities
+from learning.replay import Batch, Replay, ReplayExperience
+from learning.sum_tree import ADDED, SumTree
 
 VECTOR = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 FRAMES = spaces.Box(0, 255, (4, 1, 1), np.uint8)
@@ -37,7 +37,7 @@ class World:
         self.count += self.num_envs
         return (np.zeros((self.num_envs, *self.space.shape)) + numbers % 256).astype(self.space.dtype)
 
-    def live(self, life: Replay | Replayed, steps: int, ends: float = 0.2) -> None:
+    def live(self, life: Replay | ReplayExperience, steps: int, ends: float = 0.2) -> None:
         for _ in range(steps):
             reward, discount = self.rng.random(self.num_envs), np.full(self.num_envs, 0.9)
             life.add(np.zeros(self.num_envs), reward, discount, self.obs())
@@ -46,14 +46,14 @@ class World:
                 life.reset(self.obs(), done)
 
 
-def experience(**changes: Any) -> Replayed:
+def experience(**changes: Any) -> ReplayExperience:
     config, rng = dataclasses.replace(CONFIG, **changes), np.random.default_rng(5)
-    return Replayed(config, VECTOR, 1, rng, "cpu", None, lambda obs: np.zeros(len(obs)))
+    return ReplayExperience(config, VECTOR, 1, rng, "cpu", None, lambda obs: np.zeros(len(obs)))
 
 
-def priorities_of(replay: Replay) -> Priorities:
-    assert replay.priorities is not None
-    return replay.priorities
+def priorities_of(replay: Replay) -> SumTree:
+    assert replay.sum_tree is not None
+    return replay.sum_tree
 
 
 def records_of(batch: Batch) -> NDArray[np.int64]:
@@ -132,7 +132,7 @@ def test_priorities_go_to_the_records_they_are_about() -> None:
     life.reset(world.obs())
     world.live(life, 50)
     batch = next(life.batches(np.zeros((2, 3))))
-    life.learnt(batch, batch.obs[:, 0].requires_grad_())
+    life.updated(batch, batch.obs[:, 0].requires_grad_())
     powers, valued = priorities_of(life.replay).powers, np.zeros(100, np.bool_)
     valued[records_of(batch)] = True
     obs = life.replay.obs[:, 0].numpy()
@@ -153,7 +153,7 @@ def test_what_is_never_surprising_and_alike_is_drawn_uniformly_with_weight_1() -
         for batch in life.batches(np.zeros((2, 3))):
             assert batch.weight.tolist() == [1.0] * 16
             assert batch.weight.dtype == torch.float32
-            life.learnt(batch, torch.from_numpy(world.rng.lognormal(0, 3, 16)))
+            life.updated(batch, torch.from_numpy(world.rng.lognormal(0, 3, 16)))
     index = records_of(life.replay.sample(100 * len(life.replay), world.rng))
     times = np.bincount(index, minlength=100)[life.replay._whole(np.arange(100))]
     assert np.abs(times - 100).max() < 2
@@ -182,8 +182,8 @@ def test_without_the_switch_nothing_of_it_is_there() -> None:
     world.live(life, 30)
     for batch in life.batches(np.zeros((2, 3))):
         assert batch.weight.tolist() == [1.0] * 16
-        life.learnt(batch, torch.full((16,), torch.nan))
-    assert life.replay.priorities is None
+        life.updated(batch, torch.full((16,), torch.nan))
+    assert life.replay.sum_tree is None
     assert sorted(life.replay.state()) == ["acted", "action", "cursor", "discount", "reward"]
 
 
@@ -194,7 +194,7 @@ def test_the_memory_promised_counts_the_tree() -> None:
     assert held == Replay.bytes_needed(1000, VECTOR, prioritized=True) == Replay.bytes_needed(1000, VECTOR) + 16_000
     for prioritized in (False, True):
         config = dataclasses.replace(CONFIG, prioritized=prioritized, capacity=1000)
-        assert Replayed.bytes_needed(config, VECTOR, 1) == Replay.bytes_needed(1000, VECTOR, prioritized=prioritized)
+        assert ReplayExperience.bytes_needed(config, VECTOR, 1) == Replay.bytes_needed(1000, VECTOR, prioritized=prioritized)
 
 
 # ---------------------------------------------------------------------- resuming
@@ -218,12 +218,12 @@ def test_a_saved_experience_goes_on_bit_for_bit(steps: int, tmp_path: Path) -> N
     assert priorities_of(one.replay)._tree.tobytes() == priorities_of(other.replay)._tree.tobytes()
 
 
-def follow(life: Replayed, world: World, steps: int) -> list[bytes]:
+def follow(life: ReplayExperience, world: World, steps: int) -> list[bytes]:
     """Return everything that was learnt from on the way; the surprise depends on it, and shrinks."""
     seen = []
     for step in range(steps):
         world.live(life, 1)
         for batch in life.batches(np.zeros((2, 3))):
             seen += [np.asarray(part).tobytes() for part in batch]
-            life.learnt(batch, 9 * batch.reward / (step + 1))
+            life.updated(batch, 9 * batch.reward / (step + 1))
     return seen

@@ -147,7 +147,7 @@ def test_an_unfinished_rollout_comes_back(tmp_path: Path) -> None:
             rollout.add(np.array([1, 0]), np.ones(2), np.full(2, 0.9), column([5 + step, 6 + step]))
         goals.append([])
         for batch in rollout.batches(np.ones((2, 2))):
-            rollout.learnt(batch, torch.ones(len(batch.reward)))  # no matter to a rollout
+            rollout.updated(batch, torch.ones(len(batch.reward)))  # no matter to a rollout
             goals[-1].append(batch.reward.tolist())
     assert goals[0] == goals[1]
     assert len(goals[0]) == 6

@@ -1,4 +1,4 @@
-"""Streams: what ends a trace, statistics, units, sparse first weights, an exact resume."""
+"""DuelingHead: what ends a trace, statistics, units, sparse first weights, an exact resume."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_only_exploring_changes_the_statistics() -> None:
     policy = one.policy("CartPole-v1")
     obs = np.random.default_rng(0).normal(5.0, 2.0, (40, 1, 3)).astype(np.float32)
     for row in obs[:20]:
-        one.explore(policy, row)
+        one.noisy_q_values(row)
     before = {name: value.clone() for name, value in one.online.state_dict().items()}
     np.testing.assert_allclose(before["observations.mean"], obs[:20, 0].mean(0), rtol=1e-5)
     policy.q_values(obs[20:, 0])
@@ -190,7 +190,7 @@ def test_frames_are_normalised_by_the_pixels_of_the_newest_one() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (6, 1, 4, 84, 84), dtype=np.uint8)
     frames[..., 0, 0] = 7  # never changes
     for stack in frames:
-        assert one.explore(policy, stack).shape == (1, 2)
+        assert one.noisy_q_values(stack).shape == (1, 2)
     np.testing.assert_allclose(one.online.observations.mean, frames[:, 0, -1].mean(0), rtol=1e-4)
     assert one.online.observations.variance[0, 0] == 0.0
     assert [layer.in_features for layer in one.online.dense] == [256]
@@ -254,7 +254,7 @@ def life(one: StreamLearner, steps: int, seed: int) -> NDArray[np.float64]:
     rng, policy = np.random.default_rng(seed), one.policy("CartPole-v1")
     for t in range(steps):
         step = transition(rng, float(rng.normal()), ends=t % 7 == 6)
-        one.explore(policy, step.next_obs.numpy())
+        one.noisy_q_values(step.next_obs.numpy())
         one.update(step, 1.0)
     return policy.q_values(rng.normal(size=(10, 3)).astype(np.float32))
 

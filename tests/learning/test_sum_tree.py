@@ -1,4 +1,4 @@
-"""Priorities: the tree by hand and against a naive sum, chances and weights."""
+"""SumTree: the tree by hand and against a naive sum, chances and weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from learning.sum_tree import ADDED, HIGHEST, LOWEST, Priorities
+from learning.sum_tree import ADDED, HIGHEST, LOWEST, SumTree
 
 
 class Points:
@@ -21,8 +21,8 @@ class Points:
         return np.full(count, self.place)
 
 
-def with_powers(*powers: float) -> Priorities:
-    made = Priorities(len(powers), 1.0)
+def with_powers(*powers: float) -> SumTree:
+    made = SumTree(len(powers), 1.0)
     made.load(np.array(powers, np.float64), max(powers))
     return made
 
@@ -31,7 +31,7 @@ def records(*index: int) -> NDArray[np.int64]:
     return np.array(index, np.int64)
 
 
-def drawn(priorities: Priorities, batch_size: int, place: float) -> list[int]:
+def drawn(priorities: SumTree, batch_size: int, place: float) -> list[int]:
     return priorities.draw(batch_size, Points(place)).tolist()  # type: ignore[arg-type, no-any-return]
 
 
@@ -51,7 +51,7 @@ def test_draws_by_hand() -> None:
 
 def test_changes_by_hand() -> None:
     """Exponent 2: a priority of 3 becomes (3 + 1e-6)^2."""
-    tree = Priorities(4, 2.0)
+    tree = SumTree(4, 2.0)
     tree.admit(records(0, 2))
     assert tree.powers.tolist() == [1, 0, 1, 0]  # the first ones have priority 1
     assert (len(tree), tree.largest) == (2, 1.0)
@@ -96,7 +96,7 @@ def in_tree_order(values: NDArray[np.float64]) -> NDArray[np.intp]:
 @given(data=st.data(), size=st.integers(1, 70), exponent=st.sampled_from([0.0, 0.6, 1.0, 2.0]))
 def test_the_tree_equals_a_naive_sum(data: st.DataObject, size: int, exponent: float) -> None:
     """Records come, go and are valued; what is drawn is what a search in the cumulative sum finds."""
-    tree, naive, largest = Priorities(size, exponent), np.zeros(size), 1.0
+    tree, naive, largest = SumTree(size, exponent), np.zeros(size), 1.0
     for _ in range(data.draw(st.integers(1, 12))):
         some = np.array(data.draw(st.lists(st.integers(0, size - 1), max_size=12, unique=True)), np.int64)
         change = data.draw(st.sampled_from(["admit", "drop", "update"]))
@@ -134,14 +134,14 @@ def test_the_tree_equals_a_naive_sum(data: st.DataObject, size: int, exponent: f
 def test_a_tree_made_anew_from_its_leaves_is_the_same_bit_for_bit(seed: int, size: int, rounds: int) -> None:
     """However many changes were made: sums are not changed by differences."""
     rng = np.random.default_rng(seed)
-    tree = Priorities(size, 0.7)
+    tree = SumTree(size, 0.7)
     tree.admit(np.arange(size))
     for _ in range(rounds):
         some = rng.integers(0, size, 20)
         tree.update(some, rng.lognormal(0, 8, 20))
         tree.drop(rng.integers(0, size, 1))
         tree.admit(rng.integers(0, size, 1))
-    fresh = Priorities(size, 0.7)
+    fresh = SumTree(size, 0.7)
     fresh.load(tree.powers.copy(), tree.largest)
     assert fresh._tree.tobytes() == tree._tree.tobytes()
     assert (len(fresh), fresh.largest) == (len(tree), tree.largest)
@@ -162,7 +162,7 @@ def test_each_part_of_the_sum_is_drawn_from_once() -> None:
 
 def test_exponent_0_draws_uniformly_and_weighs_nothing() -> None:
     rng = np.random.default_rng(1)
-    tree = Priorities(100, 0.0)
+    tree = SumTree(100, 0.0)
     tree.admit(np.arange(80))
     tree.update(np.arange(80), rng.lognormal(0, 5, 80))
     assert set(tree.powers[:80]) == {1.0}
@@ -189,7 +189,7 @@ def test_what_is_no_number_changes_nothing(poison: float) -> None:
 @pytest.mark.parametrize("exponent", [0.0, 0.6, 10.0, 1000.0])
 def test_the_largest_and_the_smallest_numbers_leave_the_tree_sound(exponent: float) -> None:
     """The largest float32 to the tenth power is no finite number; 1e-6 to the thousandth is nothing."""
-    tree = Priorities(64, exponent)
+    tree = SumTree(64, exponent)
     tree.admit(np.arange(64))
     tree.update(np.arange(64), np.repeat(np.array([3.4e38, 0.0], np.float32), 32))
     assert np.isfinite(tree._tree).all()
@@ -203,7 +203,7 @@ def test_the_largest_and_the_smallest_numbers_leave_the_tree_sound(exponent: flo
 
 def test_a_slightly_negative_priority_counts_as_none() -> None:
     """A cross-entropy less an entropy may round to -1e-5, of which no root is a number."""
-    tree = Priorities(2, 0.5)
+    tree = SumTree(2, 0.5)
     tree.admit(records(0, 1))
     tree.update(records(0, 1), np.array([-1e-5, 0.0], np.float32))
     assert tree.powers.tolist() == [ADDED**0.5, ADDED**0.5]

@@ -17,7 +17,7 @@ from agents import AGENTS, load_policy
 from common.errors import UserError
 from learning.config import episode_seed
 from learning.evaluate import EVALUATION_SEED, EpisodeResult, evaluate
-from learning.policy import explore
+from learning.networks import epsilon_greedy
 from learning.runfolder import RunFolder
 from learning.trainer import Trainer
 from tests import tiny
@@ -226,7 +226,7 @@ def test_evaluation_plays_every_episode_once_in_its_own_world() -> None:
             return None
 
         def act(self, obs: Any, epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
-            return explore(np.zeros(len(obs), np.int64), 2, epsilon, rng)
+            return epsilon_greedy(np.zeros(len(obs), np.int64), 2, epsilon, rng)
 
     few, many = (evaluate(Left(), "CartPole-v1", episodes, 0.0) for episodes in (3, 130))
     assert [result.episode for result in many] == list(range(130))

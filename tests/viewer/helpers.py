@@ -13,7 +13,7 @@ import envs
 from viewer import screen
 from viewer.drawing.canvas import Fonts
 from viewer.panels import View
-from viewer.playing.human_control import Hands
+from viewer.playing.human_control import HumanControl
 from viewer.playing.keys import keys_for
 from viewer.playing.session import Session
 
@@ -63,7 +63,7 @@ def session_in(env_id: str = V1, policy: Known | None = None, **options: Any) ->
 
 
 def view_of(session: Session, env_id: str = V1, *, locked: bool = False) -> View:
-    return View(session, Hands(session, keys_for(session.action_names), locked=locked), env_id)
+    return View(session, HumanControl(session, keys_for(session.action_names), locked=locked), env_id)
 
 
 def drawn(view: View, scale: float = 1.0) -> pygame.Surface:

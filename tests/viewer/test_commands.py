@@ -20,9 +20,9 @@ from viewer.drawing.widgets import Slider
 from viewer.panels import PANELS, View, overlays, timeline_bar
 from viewer.panels.control import ControlPanel
 from viewer.panels.world import halves
-from viewer.playing.human_control import Hands
+from viewer.playing.human_control import HumanControl
 from viewer.playing.keys import keys_for
-from viewer.playing.scored_play import Trial
+from viewer.playing.scored_play import ScoredPlay
 from viewer.playing.session import AGENT, HUMAN
 from viewer.playing.versus import Versus
 from viewer.window import Window
@@ -74,8 +74,8 @@ def play(window: Window, steps: int) -> None:
 
 def test_no_key_has_two_meanings_and_every_command_is_told() -> None:
     for view in (view_of(session_in(policy=Known(Q4))), view_of(session_in(), locked=True)):
-        for trial in (None, Trial(view.session, 1, lambda score: None)):
-            view.trial = trial
+        for scored_play in (None, ScoredPlay(view.session, 1, lambda score: None)):
+            view.scored_play = scored_play
             keys = [key for command in commands.commands(view) for key in command.keys]
             assert sorted(keys) == sorted(set(keys))
             told = " ".join(cap for cap, _ in overlays.help_rows(view))
@@ -98,9 +98,9 @@ def test_every_panel_has_a_function_key() -> None:
 
 def test_a_scored_episode_can_not_be_looked_back_in_or_sped_up() -> None:
     view = view_of(session_in(), locked=True)
-    view.trial = Trial(view.session, 1, lambda score: None)
+    view.scored_play = ScoredPlay(view.session, 1, lambda score: None)
     names = {command.name for command in commands.commands(view)}
-    assert not names & {"back", "forward", "faster", "slower", "unlimited", "learn", "guest", "page back"}
+    assert not names & {"back", "forward", "faster", "slower", "unlimited", "learn", "second_player", "page back"}
     assert {"pause", "afresh", "help", "quit", "agent view"} <= names
 
 
@@ -141,7 +141,7 @@ def test_back_and_forward_through_what_was(window: Window) -> None:
     press(window, "b", "b")
     assert window.view.session.paused
     assert timeline.cursor == timeline.last - 2
-    assert np.array_equal(window.view.looking.moment.obs, past)
+    assert np.array_equal(window.view.inspector.moment.obs, past)
     assert window.view.session.score.steps == 40
     press(window, "n")
     assert timeline.cursor == timeline.last - 1
@@ -233,7 +233,7 @@ def test_unlimited_speed_keeps_the_window_alive(window: Window) -> None:
     assert window.view.session.speed == 1.0
 
 
-# the agent's view, a guest
+# the agent's view, a second player
 
 
 def test_the_agents_view_leaves_out_what_it_does_not_see(window: Window) -> None:
@@ -244,24 +244,24 @@ def test_the_agents_view_leaves_out_what_it_does_not_see(window: Window) -> None
     assert commands.find(view_of(session_in(CARTPOLE, Known((0.0, 1.0))), CARTPOLE), "v", "v") is None
 
 
-def test_a_guest_steers_its_own_body_and_the_agent_goes_on(window: Window) -> None:
+def test_a_second_player_steers_its_own_body_and_the_agent_goes_on(window: Window) -> None:
     session = window.view.session
     world: Any = session.env.unwrapped
     press(window, "g")
-    assert world.guest is not None
-    start = world.guest.pos
+    assert world.second_player is not None
+    start = world.second_player.pos
     pygame.event.post(key(pygame.KEYDOWN, pygame.K_LEFT))
     for _ in range(20):
         window.frame(0.031)
     assert session.control == AGENT
     assert not any(step.by_human for step in session.history)
-    assert world.guest.pos[0] < start[0] - 1
-    assert world.guest.pos[1] == pytest.approx(start[1])
+    assert world.second_player.pos[0] < start[0] - 1
+    assert world.second_player.pos[1] == pytest.approx(start[1])
     pygame.event.post(key(pygame.KEYUP, pygame.K_LEFT))
     window.frame(0.031)
-    assert world.guest_action == -1
+    assert world.second_player_action == -1
     press(window, "g")
-    assert world.guest is None
+    assert world.second_player is None
     pygame.event.post(key(pygame.KEYDOWN, pygame.K_LEFT))
     window.frame(0.031)
     assert session.control == HUMAN
@@ -292,7 +292,7 @@ def test_what_was_left_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     view = view_of(session_in(policy=Known(Q4)))
     known = [panel.name for panel in PANELS]
     settings.recall(view, known)
-    assert (view.hidden, view.agent_view) == (set(settings.Memory.hidden) & set(known), False)
+    assert (view.hidden, view.agent_view) == (set(settings.WindowSettings.hidden) & set(known), False)
     view.hidden, view.agent_view = {"score"}, True
     settings.save(view, (800, 600))
     other = view_of(session_in(policy=Known(Q4)))
@@ -306,14 +306,14 @@ def test_what_was_left_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_a_damaged_memory_is_no_memory(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path))
     (tmp_path / "window.json").write_text(text)
-    assert settings.load() == settings.Memory()
+    assert settings.load() == settings.WindowSettings()
 
 
 def test_where_nothing_can_be_written_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path / "file"))
     settings.save(view_of(session_in(policy=Known(Q4))), None)  # no error
-    assert settings.load() == settings.Memory()
+    assert settings.load() == settings.WindowSettings()
 
 
 def test_panels_of_another_version_are_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -384,7 +384,7 @@ def versus_view() -> View:
 
     names = envs.action_names(envs.make(V1))
     versus = Versus(lambda: envs.make(V1, render_mode="rgb_array"), Known(Q4), seed=3, action_names=names)
-    view = View(versus.agent, Hands(versus.human, keys_for(versus.human.action_names)), V1)
+    view = View(versus.agent, HumanControl(versus.human, keys_for(versus.human.action_names)), V1)
     view.versus = versus
     return view
 

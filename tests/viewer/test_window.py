@@ -14,7 +14,7 @@ from viewer.drawing.canvas import Area, Theme
 from viewer.panels import PANELS, View
 from viewer.panels.control import ControlPanel
 from viewer.panels.q_bars import QBarsPanel
-from viewer.playing.scored_play import PLAYING, READY, SUMMARY, Trial
+from viewer.playing.scored_play import PLAYING, READY, SUMMARY, ScoredPlay
 from viewer.playing.session import AGENT, HUMAN, Score
 from viewer.window import Window, fitting, open_display
 
@@ -80,7 +80,7 @@ def test_the_action_of_the_human_is_marked() -> None:
     row = panel.row_area(area, 2, view)
     spot = (row.x - 3, row.y + row.h / 2)
     assert color_at(drawn(view), *spot) == Theme.card
-    view.hands.press("up")
+    view.human_control.press("up")
     assert color_at(drawn(view), *spot) == Theme.human_pale
 
 
@@ -162,10 +162,10 @@ def test_everything_can_be_drawn() -> None:
     view.help, view.session.paused = False, True
     assert pygame.image.tobytes(drawn(view), "RGB") != pygame.image.tobytes(plain, "RGB")
     alone = view_of(session_in(), locked=True)
-    alone.trial = Trial(alone.session, 2, lambda score: None)
+    alone.scored_play = ScoredPlay(alone.session, 2, lambda score: None)
     for phase in (READY, PLAYING, SUMMARY):
-        while alone.trial.phase != phase:
-            alone.trial.advance(0.25)
+        while alone.scored_play.phase != phase:
+            alone.scored_play.advance(0.25)
         drawn(alone)
         alone.help = True
         drawn(alone, 0.3)
@@ -285,14 +285,14 @@ def test_a_scored_episode_from_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     view = view_of(session_in(), locked=True)
     recorded: list[Score] = []
-    view.trial = Trial(view.session, 1, recorded.append)
+    view.scored_play = ScoredPlay(view.session, 1, recorded.append)
     window = Window(view)
     press(window, pygame.K_PLUS, pygame.K_n)  # neither speed nor single steps in a scored episode
     assert (view.session.speed, view.session.score.steps) == (1.0, 0)
     for _ in range(13):
         window.frame(0.25)
     pygame.event.post(key(pygame.KEYDOWN, pygame.K_RIGHT))
-    while view.trial.phase == PLAYING:
+    while view.scored_play.phase == PLAYING:
         window.frame(0.25)
     assert [score.steps for score in recorded] == [1000]
     assert {step.action for step in view.session.history} == {-1, 1}

@@ -1,0 +1,1 @@
+"""Drawing: a canvas in logical pixels, pictures, sliders."""

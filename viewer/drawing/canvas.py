@@ -1,4 +1,4 @@
-"""Drawing in logical pixels: a layout of one size, sharp at every size of the window."""
+"""StochasticLayer in logical pixels: a layout of one size, sharp at every size of the window."""
 
 from __future__ import annotations
 

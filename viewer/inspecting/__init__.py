@@ -1,0 +1,1 @@
+"""Looking inside: what the network computes for a moment, step by step and neuron by neuron."""

@@ -23,7 +23,7 @@ T = TypeVar("T")
 REST_SECONDS = 0.1  # of play between two explanations while time runs: nobody reads faster
 
 
-class Looking:
+class Inspector:
     """Looks through the network's eyes at the moment that the timeline's cursor stands at.
 
     While time runs an explanation, and what mattered for it, stay for a tenth of a second, though the moment may be

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from gymnasium import spaces
 
-from viewer.inspecting.inspector import Looking
+from viewer.inspecting.inspector import Inspector
 from viewer.inspecting.neurons import APART, Array, Ascent, Clock, FirstLayer, Search, bounds, first_layer, typical
 from viewer.playing.timeline import Timeline
 
@@ -114,7 +114,7 @@ class Searches:
 
     # ------------------------------------------------------------------------------ following
 
-    def follow(self, looking: Looking) -> bool:
+    def follow(self, looking: Inspector) -> bool:
         """See which network and neuron are asked about now; return whether there is one."""
         session = looking.session
         another = session.policy is not self._policy
@@ -131,7 +131,7 @@ class Searches:
             self._begin(looking)
         return True
 
-    def _meet(self, looking: Looking) -> None:
+    def _meet(self, looking: Inspector) -> None:
         """Look at the network anew."""
         session, said = looking.session, looking.insight()
         self._reader = session.reader
@@ -150,7 +150,7 @@ class Searches:
         """Return the name of the first layer; empty without a network."""
         return next(iter(self._units), "")
 
-    def _picked(self, looking: Looking) -> Neuron:
+    def _picked(self, looking: Inspector) -> Neuron:
         """Return the neuron that was picked, if this network has it; else one of the first layer that was active."""
         picked = looking.neuron
         if picked is not None and picked.unit < self._units.get(picked.layer, 0):
@@ -159,7 +159,7 @@ class Searches:
 
         return Neuron(self.first, self._active)
 
-    def _begin(self, looking: Looking) -> None:
+    def _begin(self, looking: Inspector) -> None:
         timeline, space = looking.session.timeline, looking.session.env.observation_space
         assert self._reader is not None
         assert self.neuron is not None
@@ -262,10 +262,10 @@ def strongest(found: Iterable[Found], first: int, count: int) -> list[Found]:
     return chosen
 
 
-_searches: WeakKeyDictionary[Looking, Searches] = WeakKeyDictionary()
+_searches: WeakKeyDictionary[Inspector, Searches] = WeakKeyDictionary()
 
 
-def searches_of(looking: Looking, make: Callable[[], Searches] = Searches) -> Searches:
+def searches_of(looking: Inspector, make: Callable[[], Searches] = Searches) -> Searches:
     """Return the searches of a window; they are forgotten with it."""
     if looking not in _searches:
         _searches[looking] = make()

@@ -1,0 +1,1 @@
+"""Learning in the window: an agent that learns online, and its controls."""

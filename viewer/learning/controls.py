@@ -1,7 +1,7 @@
 """Learning in the window: start and stop it, epsilon and learning rate, another agent, a fresh one. No pygame here.
 
 Whoever learns is the agent in the window (`viewer.learning.online_learner`), or a run in another process that the window is attached
-to (`viewer.playing.attach`): then everything is a wish that the trainer hears within a second, and may refuse.
+to (`viewer.playing.attach`): then everything is a request that the trainer hears within a second, and may refuse.
 """
 
 from __future__ import annotations
@@ -14,63 +14,28 @@ from common.errors import UserError
 from viewer.playing import players
 
 if TYPE_CHECKING:
-    from viewer.learning.online_learner import Apprentice
+    from viewer.learning.online_learner import OnlineLearner
     from viewer.view import View
 
 EPSILON, LEARNING_RATE = "epsilon", "learning_rate"
 EPSILONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)  # that the keys go through
 SURE_SECONDS = 4.0  # within which the key that forgets has to come again
-SEND_SECONDS = 0.25  # between two wishes, while a slider moves
-SHOWN_SECONDS = 3.0  # that a wish is shown as if it were heard; until then it should be
-
-
-class Wished:
-    """What a person last asked a trainer for, until it is heard."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, tuple[Any, float]] = {}
-        self._unsent: set[str] = set()
-        self._sent = 0.0
-
-    def put(self, name: str, value: Any) -> None:
-        """Note a wish; `send` sends it."""
-        self._values[name] = (value, time.monotonic())
-        self._unsent.add(name)
-
-    def get(self, name: str) -> Any:
-        """Return a wish that may not have been heard yet; None: there is none."""
-        value, at = self._values.get(name, (None, 0.0))
-        return value if time.monotonic() - at < SHOWN_SECONDS else None
-
-    def send(self, view: View) -> None:
-        """Send what is unsent, a slider's positions not more often than need be."""
-        if view.live is None or not self._unsent or time.monotonic() - self._sent < SEND_SECONDS:
-            return
-        self._sent = time.monotonic()
-        for name in sorted(self._unsent):
-            try:
-                if not view.live.wish(name, self._values[name][0]):
-                    view.say("nobody trains this run now, so nobody hears that")
-            except UserError as error:
-                view.say(str(error))
-                del self._values[name]
-        self._unsent.clear()
 
 
 def learns(view: View) -> bool:
     """Return whether an agent of this window can learn, or has."""
-    return pupil(view) is not None
+    return online_learner(view) is not None
 
 
-def pupil(view: View) -> Apprentice | None:
+def online_learner(view: View) -> OnlineLearner | None:
     """Return the agent that learns in this window; None as long as there is none."""
-    found: Any = view.session.pupil
-    return cast("Apprentice | None", found)  # nothing else learns in a window
+    found: Any = view.session.online_learner
+    return cast("OnlineLearner | None", found)  # nothing else learns in a window
 
 
 def can_change(view: View) -> bool:
     """Return whether the agent that plays may be another one."""
-    alone = view.trial is None and view.versus is None
+    alone = view.scored_play is None and view.versus is None
     return alone and view.live is None and view.session.policy is not None
 
 
@@ -80,35 +45,35 @@ def can_change(view: View) -> bool:
 def learning(view: View) -> bool:
     """Return whether somebody learns now, here or in the run that is watched."""
     if view.live is not None:
-        status, wish = view.live.status(), view.wished.get("learning")
-        return status.trains and (status.in_force.get("learning") != "false" if wish is None else bool(wish))
-    learner = pupil(view)
+        status, request = view.live.status(), view.pending.get("learning")
+        return status.trains and (status.in_force.get("learning") != "false" if request is None else bool(request))
+    learner = online_learner(view)
     return learner is not None and learner.learning
 
 
 def toggle_learning(view: View) -> None:
     """Start or stop learning; the agent that plays becomes one that can learn, if it is none yet."""
     if view.live is not None:
-        view.wished.put("learning", not learning(view))
+        view.pending.put("learning", not learning(view))
         return
     if not can_change(view):
         return
-    learner = pupil(view) or _enrolled(view)
+    learner = online_learner(view) or _as_online_learner(view)
     if learner is None:
         return
     learner.learning = not learner.learning
     view.say("it learns from what it lives and you show it" if learner.learning else "it learns no more")
 
 
-def _enrolled(view: View) -> Apprentice | None:
+def _as_online_learner(view: View) -> OnlineLearner | None:
     """Return the agent that plays as one that can learn; where chance plays, a new one. None, and why: it can't."""
-    from viewer.learning.online_learner import Apprentice
+    from viewer.learning.online_learner import OnlineLearner
 
     try:
         if view.source is None:
-            learner = Apprentice.fresh("auto", view.env_id, seed=view.session.seed)
+            learner = OnlineLearner.fresh("auto", view.env_id, seed=view.session.seed)
         else:
-            learner = Apprentice.of_agent(view.source, seed=view.session.seed)
+            learner = OnlineLearner.of_agent(view.source, seed=view.session.seed)
         view.session.change_policy(learner)
     except UserError as error:
         view.say(str(error))
@@ -120,7 +85,7 @@ def reinitialise(view: View) -> None:
     """Let the agent forget everything, if asked twice: its network is drawn anew, its experience emptied."""
     if not _sure(view, "X again to let it forget all it has learnt (files stay as they are)"):
         return
-    learner = pupil(view) or _enrolled(view)
+    learner = online_learner(view) or _as_online_learner(view)
     if learner is None:
         return
     learner.reinitialise()
@@ -144,9 +109,9 @@ def next_agent(view: View) -> None:
     if not known:
         view.say(f"no other agent was trained in {view.env_id} yet")
         return
-    learner = pupil(view)
-    lived = learner is not None and learner.age > 0
-    if lived and not _sure(view, "O again to load another: this one is not saved (S)"):
+    learner = online_learner(view)
+    unsaved = learner is not None and learner.age > 0
+    if unsaved and not _sure(view, "O again to load another: this one is not saved (S)"):
         return
     place = known.index(view.source) + 1 if view.source in known else 0
     load(view, known[place % len(known)])
@@ -166,7 +131,7 @@ def load(view: View, path: Path) -> None:
 
 def save(view: View) -> None:
     """Write what the agent has learnt as a run of its own, which play.py then finds."""
-    learner = pupil(view)
+    learner = online_learner(view)
     if learner is None:
         return
     try:
@@ -180,19 +145,19 @@ def save(view: View) -> None:
 
 def epsilon(view: View) -> float:
     """Return the share of random actions: of the training, where one is watched or goes on here, else of playing."""
-    learner = pupil(view)
+    learner = online_learner(view)
     if view.live is not None:
         return _of_training(view, EPSILON, view.session.epsilon)
-    return learner.epsilon_now if learner is not None and learner.learning else view.session.epsilon
+    return learner.epsilon if learner is not None and learner.learning else view.session.epsilon
 
 
 def set_epsilon(view: View, value: float) -> None:
     """Ask for another share of random actions, 0 to 1."""
-    learner, value = pupil(view), round(min(max(value, 0.0), 1.0), 3)
+    learner, value = online_learner(view), round(min(max(value, 0.0), 1.0), 3)
     if view.live is not None:
-        view.wished.put(EPSILON, value)
+        view.pending.put(EPSILON, value)
     elif learner is not None and learner.learning:
-        learner.epsilon = value
+        learner.override(EPSILON, value)
     else:
         view.session.epsilon = value
 
@@ -211,24 +176,24 @@ def learning_rate(view: View) -> float | None:
     if view.live is not None:
         found = _of_training(view, LEARNING_RATE, 0.0)
         return found or None
-    learner = pupil(view)
-    return None if learner is None else learner.learning_rate_now
+    learner = online_learner(view)
+    return None if learner is None else learner.learning_rate
 
 
 def set_learning_rate(view: View, value: float) -> None:
     """Ask for another step size."""
-    learner, value = pupil(view), float(f"{value:.2g}")
+    learner, value = online_learner(view), float(f"{value:.2g}")
     if view.live is not None:
-        view.wished.put(LEARNING_RATE, value)
+        view.pending.put(LEARNING_RATE, value)
     elif learner is not None:
-        learner.learning_rate = value
+        learner.override(LEARNING_RATE, value)
 
 
 def _of_training(view: View, name: str, default: float) -> float:
-    """Return a number of the run that is watched: as last wished, else in force, else by its schedule."""
+    """Return a number of the run that is watched: as last requested, else in force, else by its schedule."""
     assert view.live is not None
-    wish = view.wished.get(name)
-    if wish is not None:
-        return float(wish)
+    request = view.pending.get(name)
+    if request is not None:
+        return float(request)
     status = view.live.status()
     return float(status.in_force.get(name, status.metrics.get(name, default)))

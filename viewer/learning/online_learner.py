@@ -18,25 +18,29 @@ import envs
 from agents.registry import choose
 from common.errors import UserError
 from learning.checkpoint import save_agent
-from learning.config import FamilyConfig, LearnerConfig, linear, numpy_generator, torch_generator, torch_seed
+from learning.config import FamilyConfig, LearnerConfig, numpy_generator, torch_generator, torch_seed
+from learning.episodes import Step
 from learning.insight import NetworkReader
-from learning.learner import Learner, Update
-from learning.policy import explore
+from learning.learner import Agent, Learner, Update
 from learning.recipe import Experience, Recipe
-from learning.replay import Batch, Replayed
+from learning.replay import ReplayExperience
 from learning.runfolder import RunFolder, as_json, provenance
 from viewer.learning.config import for_one_life, saved_agent, world_of
 
 SMOOTHED = 100  # updates over which what is told of them is averaged
-SOUND_EVERY = 50  # updates between two copies of weights that are still numbers
+SNAPSHOT_EVERY = 50  # updates between two copies of weights that are still finite
 ONE = np.ones(1, np.bool_)  # the one environment
 
 
-class Apprentice:
+class NonFiniteError(Exception):
+    """A loss or the weights became NaN or infinite."""
+
+
+class OnlineLearner:
     """A player that learns from what is played in the window, by any agent's recipe.
 
-    It is a `Policy`. The window tells it of every step with `lived`, whoever made it, and of every episode with
-    `begins`; a person sets ``learning``, ``epsilon`` and ``learning_rate``. While ``learning`` is off nothing is
+    It is a `Policy`. The window tells it of every step with `on_step`, whoever made it, and of every episode with
+    `on_reset`; a person sets ``learning``, ``epsilon`` and ``learning_rate``. While ``learning`` is off nothing is
     stored, nothing changes, and it plays as any trained network does. While it is on, it explores as in training, by
     the recipe's own noise and `epsilon_now`, and each step makes the updates that are due: the way of a transition is
     the trainer's, bit for bit. What it learns from never reaches across a gap: an episode broken off, steps lived with
@@ -58,10 +62,9 @@ class Apprentice:
         self.recipe, self.config, self.seed = recipe, for_one_life(recipe, config, space), seed
         self.space, self.num_actions = space, num_actions
         self.learning = False
-        self.epsilon: float | None = None  # share of random actions while it learns; None: the schedule's
-        self.learning_rate: float | None = None  # the optimiser's step size; None: the schedule's
         self.weights_version = 0  # grows with each change of the network
-        self.learner = (recipe.learner or Learner)(recipe, self.config, space, num_actions, seed)
+        make_learner = recipe.learner or Learner
+        self.learner: Learner = make_learner(recipe, self.config, space, num_actions, seed)
         self.network = self.learner.online  # the same object for life, whoever reads it
         self._player = self.learner.policy(env_id)
         self.name: str = self._player.name
@@ -69,13 +72,14 @@ class Apprentice:
         self.default_epsilon, self.protocol = self._player.default_epsilon, self._player.protocol
         self.env_options, self.training = self._player.env_options, self._player.training
         self._life_loss_cuts = envs.protocol(env_id, config.protocol).life_loss_cuts
+        self._overrides: dict[str, float] = {}  # of epsilon and learning rate, by a person; they survive another network
         self._blank_optimizer = copy.deepcopy(self.learner.optimizer.state_dict())
         if weights is not None:
             self._check(weights, "the weights")
         self._start(self.network.state_dict() if weights is None else weights, trained)
 
     @classmethod
-    def of_agent(cls, folder: Path, *, seed: int = 0) -> Apprentice:
+    def of_agent(cls, folder: Path, *, seed: int = 0) -> OnlineLearner:
         """Return one that goes on from the agent in a run's folder or in an ``agent/`` folder.
 
         Raises:
@@ -91,7 +95,7 @@ class Apprentice:
             raise UserError(f"{folder}: {error}") from None
 
     @classmethod
-    def fresh(cls, agent: str, env_id: str, *, seed: int = 0) -> Apprentice:
+    def fresh(cls, agent: str, env_id: str, *, seed: int = 0) -> OnlineLearner:
         """Return one that knows nothing, with the preset that ``train.py`` would take on a CPU; "auto" is an agent.
 
         Raises:
@@ -110,16 +114,18 @@ class Apprentice:
         self.learner.updates = 0
         self.learner.generator.manual_seed(torch_seed(self.seed, "noise"))
         # whole observations, not a frame each: a stack from the midst of a game can't be made again from frames
-        self.experience: Experience = self.recipe.experience(
+        experience: Experience = self.recipe.experience(
             self.config, self.space, 1, numpy_generator(self.seed, "replay"), "cpu", None,
             lambda obs: self._player.q_values(obs).max(1),
         )  # fmt: skip
-        self.age, self.trained = 0, trained  # agent steps learnt from here, and before the weights were loaded
+        self.agent = Agent(self.learner, experience, self._life_loss_cuts, self._updated)
+        self.agent.overrides = self._overrides
+        self.agent.steps = self.trained = trained  # agent steps before the weights were loaded
         # means over the last hundred updates or so: |TD error| (or what the recipe draws by in its place) and loss
         self.td_error: float | None = None
         self.loss: float | None = None
         self.trouble = ""  # why learning stopped by itself, one line
-        self._sound = copy.deepcopy(self.network.state_dict())
+        self._snapshot = copy.deepcopy(self.network.state_dict())
 
     def _become(self, weights: Mapping[str, Tensor]) -> None:
         """Put other weights into both networks, in their place, and let the optimiser forget."""
@@ -151,7 +157,7 @@ class Apprentice:
     def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return the actions, (B, ...) -> (B,); while it learns, of one observation, by `epsilon_now` instead."""
         if self.learning and len(obs) == 1:
-            return explore(self._look(obs[0]).argmax(1), self.num_actions, self.epsilon_now, rng)
+            return self.agent.act(self._look(obs[0]), rng)
         return self._player.act(obs, epsilon, rng)
 
     def reader(self) -> NetworkReader:
@@ -161,25 +167,32 @@ class Apprentice:
     def _look(self, obs: NDArray[Any]) -> NDArray[np.float64]:
         """Return what is expected in exploring, (1, A): once a step, for noise is drawn and statistics are fed."""
         if self._looked is None or not np.array_equal(self._looked[0], obs):
-            self._looked = obs.copy(), self.learner.explore(self._player, obs[None])
+            self._looked = obs.copy(), self.learner.noisy_q_values(obs[None])
         return self._looked[1]
 
     # ------------------------------------------------------------------ learning
 
     @property
-    def epsilon_now(self) -> float:
-        """Share of random actions while it learns."""
-        if self.epsilon is not None:
-            return self.epsilon
-        return self.config.epsilon(self.trained + self.age - self.experience.warm_up)
+    def age(self) -> int:
+        """Agent steps learnt from here."""
+        return self.agent.steps - self.trained
 
     @property
-    def learning_rate_now(self) -> float:
+    def epsilon(self) -> float:
+        """Probability of a random action while it learns."""
+        return self.agent.epsilon
+
+    @property
+    def learning_rate(self) -> float:
         """The optimiser's step size."""
-        if self.learning_rate is not None:
-            return self.learning_rate
-        config, now = self.config, self.trained + self.age
-        return linear(config.learning_rate, config.final_learning_rate, config.total_timesteps, now)
+        return self.agent.learning_rate
+
+    def override(self, name: str, value: float | None) -> None:
+        """Set "epsilon" or "learning_rate" in place of its schedule; None: the schedule's again."""
+        if value is None:
+            self._overrides.pop(name, None)
+        else:
+            self._overrides[name] = value
 
     @property
     def updates(self) -> int:
@@ -189,20 +202,20 @@ class Apprentice:
     @property
     def capacity(self) -> int | None:
         """Observations that the replay holds; None: the recipe keeps none."""
-        return self.experience.replay.slots if isinstance(self.experience, Replayed) else None
+        return self.agent.experience.replay.slots if isinstance(self.agent.experience, ReplayExperience) else None
 
     @property
     def replay_size(self) -> int | None:
         """Transitions that the replay holds now; None: the recipe keeps none."""
-        if not isinstance(self.experience, Replayed):
+        if not isinstance(self.agent.experience, ReplayExperience):
             return None
-        return int(np.count_nonzero(self.experience.replay.acted))  # its own len() is slow, and the same without stacks
+        return int(np.count_nonzero(self.agent.experience.replay.acted))  # its own len() is slow, and the same without stacks
 
-    def begins(self, obs: NDArray[Any]) -> None:
+    def on_reset(self, obs: NDArray[Any]) -> None:
         """Hear that an episode begins, with observation (...); the one before may have been broken off."""
-        self._present = self._looked = None  # `lived` brings the same observation
+        self._present = self._looked = None  # `on_step` brings the same observation
 
-    def lived(
+    def on_step(
         self, obs: NDArray[Any], action: int, reward: float, terminated: bool, truncated: bool, life_lost: bool,
         next_obs: NDArray[Any],
     ) -> None:  # fmt: skip
@@ -222,68 +235,48 @@ class Apprentice:
             return
         obs, next_obs = (np.array(one, self.space.dtype) for one in (obs, next_obs))
         if self._present is None or not np.array_equal(self._present, obs):  # a new episode, or a gap in this one
-            self.experience.reset(obs[None], ONE if self.age else None)
-        if not self._learn(self._look(obs)):
+            self.agent.experience.reset(obs[None], ONE if self.age else None)
+        step = Step(
+            next_obs[None], np.array([reward]), np.array([terminated]), np.array([life_lost]),
+            np.array([terminated or truncated]), [],
+        )  # fmt: skip
+        try:
+            self.agent.transition(self._look(obs), np.array([action]), lambda: step)
+        except NonFiniteError as error:
+            self._stop(error)
             return
-        cut = terminated or (life_lost and self._life_loss_cuts)
-        learnt = np.clip(reward, -1.0, 1.0) if self.config.clip_rewards else reward
-        discount = self.config.gamma * (1.0 - cut)
-        self.experience.add(np.array([action]), np.array([learnt]), np.array([discount]), next_obs[None])
-        self.age += 1
         self._present = None if terminated or truncated else next_obs
         self._looked = None
 
-    def _learn(self, q_values: NDArray[np.float64]) -> bool:
-        """Make the updates that are due before the step that was made at ``q_values``, (1, A); False: it stopped."""
-        for batch in self.experience.batches(q_values):
-            try:
-                update = self.learner.update(batch, self.learning_rate_now)
-            except RuntimeError:  # what is no number has no place among a distribution's atoms
-                if self._numbers(batch):
-                    raise
-                return self._stop("the loss became nan", self.updates + 1)
-            self.experience.learnt(batch, update.priority)
-            self.weights_version += 1
-            if not self._note(update):
-                return False
-        return True
-
-    def _note(self, update: Update) -> bool:
-        """Take in what an update told; stop learning and return False where it is no number."""
-        loss, surprise, made = update.loss.item(), update.priority.mean().item(), self.updates
+    def _updated(self, update: Update) -> None:
+        """Take in what an update reports; raise `NonFiniteError` where it or the weights are not finite."""
+        loss, priority, number = update.loss.item(), update.priority.mean().item(), self.updates
+        self.weights_version += 1
         if not math.isfinite(loss):
-            return self._stop(f"the loss became {loss}", made)
-        if made % SOUND_EVERY == 0:
+            raise NonFiniteError(f"the loss became {loss} at update {number:,}")
+        if number % SNAPSHOT_EVERY == 0:
             if not self._finite:
-                return self._stop("the weights became infinite", made)
-            self._sound = copy.deepcopy(self.network.state_dict())
-        share = 1 / min(made, SMOOTHED)
+                raise NonFiniteError(f"the weights became infinite at update {number:,}")
+            self._snapshot = copy.deepcopy(self.network.state_dict())
+        share = 1 / min(number, SMOOTHED)
         self.loss = loss if self.loss is None else self.loss + share * (loss - self.loss)
-        self.td_error = surprise if self.td_error is None else self.td_error + share * (surprise - self.td_error)
+        self.td_error = priority if self.td_error is None else self.td_error + share * (priority - self.td_error)
         self.trouble = ""
-        return True
 
-    def _stop(self, why: str, update: int) -> bool:
-        """Stop learning and take the last sound weights again, at most `SOUND_EVERY` updates old; return False."""
-        self._become(self._sound)
+    def _stop(self, error: NonFiniteError) -> None:
+        """Stop learning and restore the last finite weights, at most `SNAPSHOT_EVERY` updates old."""
+        self._become(self._snapshot)
         self.learning = False
-        self.trouble = f"{why} at update {update:,}: learning stopped; a smaller learning rate usually helps"
-        return False
+        self.trouble = f"{error}: learning stopped; a smaller learning rate usually helps"
 
     @property
     def _finite(self) -> bool:
         return all(bool(parameter.isfinite().all()) for parameter in self.learner.parameters)
 
-    @torch.inference_mode()
-    def _numbers(self, batch: Batch) -> bool:
-        """Whether a batch and what is expected of it are numbers."""
-        expected = self.network(batch.obs).q_values, self.learner.target(batch.next_obs).q_values
-        return all(bool(one.isfinite().all()) for one in (batch.reward, *expected))
-
     # ------------------------------------------------------------------ other weights
 
     def reinitialise(self) -> None:
-        """Draw fresh weights, others each time, and forget everything; what a person wished stays."""
+        """Draw fresh weights, others each time, and forget everything; what a person requested stays."""
         self.seed += 1
         generator = torch_generator(self.seed, "network")
         self._start(self.recipe.network(self.space, self.num_actions, self.config, generator).state_dict(), 0)

@@ -6,6 +6,7 @@ import math
 from typing import ClassVar
 
 from viewer.drawing.canvas import TIMES, Area, Canvas, Theme
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
 from viewer.playing.human_control import HAND_BACK_SECONDS
 from viewer.playing.session import HUMAN
@@ -16,7 +17,7 @@ class ControlPanel(Panel):
     """One coloured card: blue while the agent plays, orange while a person does."""
 
     name: ClassVar[str] = "control"
-    title: ClassVar[str] = "Who plays"
+    title: ClassVar[str] = PANEL_TITLES["control"]
 
     def height(self, view: View) -> float:
         """Return the height of three lines."""
@@ -33,7 +34,7 @@ class ControlPanel(Panel):
         x, white, pale = area.x + 18, Theme.card, Theme.human_pale if human else (214, 232, 243)
         canvas.text(x, area.y + 28, title, 20, white, bold=True)
         canvas.text(x, area.y + 57, self._below(view), 12.5, pale, width=area.w - 100)
-        back = view.hands.hands_back_in
+        back = view.human_control.hands_back_in
         if back is not None:
             track = Area(x, area.bottom - 11, area.w - 36, 3)
             canvas.rect(Area(track.x, track.y, track.w * back / HAND_BACK_SECONDS, track.h), white)
@@ -54,11 +55,11 @@ class ControlPanel(Panel):
             if session.epsilon > 0:
                 return f"{name} · {session.epsilon:.0%} random"
             return f"{name} · best action" if session.q_values() is not None else name
-        if view.trial is not None:
-            return f"scored episode {view.trial.number} of {view.trial.episodes}"
-        if view.hands.locked:
+        if view.scored_play is not None:
+            return f"scored episode {view.scored_play.number} of {view.scored_play.episodes}"
+        if view.human_control.locked:
             return "no agent is loaded"
-        back = view.hands.hands_back_in
+        back = view.human_control.hands_back_in
         return "Enter hands back" if back is None else f"agent goes on in {math.ceil(back)} s · Enter: now"
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from viewer.drawing.canvas import Area, Canvas, Theme
 from viewer.inspecting.explain import distribution_line
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
 from viewer.panels.pieces import wrapped
 from viewer.panels.plots import Scale, sheet, signed
@@ -53,7 +54,7 @@ class DistributionPanel(Panel):
     """A hill an action over a common axis of returns, with a tick at its mean, the expectation."""
 
     name: ClassVar[str] = "returns"
-    title: ClassVar[str] = "Returns that may come (distributions)"
+    title: ClassVar[str] = PANEL_TITLES["returns"]
 
     def height(self, view: View) -> float:
         """Return its height; 0 for networks that have expectations only."""
@@ -67,7 +68,7 @@ class DistributionPanel(Panel):
         head, box = head_of(view), canvas.pixels(area)
         if not distribution_line(head):
             return
-        said = view.looking.insight()
+        said = view.inspector.insight()
         told = () if said is None or said.distribution is None else said.distribution
         key = (head, *(part.tobytes() for part in told), box.size)
         picture = view.keep("returns", key, lambda: sheet(canvas, area, lambda on: self._draw(on, area, view, said)))

@@ -11,6 +11,7 @@ import numpy as np
 from viewer.drawing.canvas import MINUS, TIMES, Area, Canvas, Color, Theme
 from viewer.inspecting.explain import Explanation, Target, judge
 from viewer.inspecting.inputs import strongest
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
 from viewer.panels.pieces import Array, Picture, Same, paragraph, put_image, put_piece, signed
 from viewer.playing.keys import words
@@ -28,7 +29,7 @@ class ExplainedPanel(Panel):
     """The temporal difference target as a sum, its error, and the inputs that mattered most."""
 
     name: ClassVar[str] = "step"
-    title: ClassVar[str] = "This step explained"
+    title: ClassVar[str] = PANEL_TITLES["step"]
     stretches: ClassVar[bool] = True
 
     def height(self, view: View) -> float:
@@ -51,15 +52,15 @@ class ExplainedPanel(Panel):
 
     def inputs_height(self, view: View) -> float:
         """Return the room of the inputs that mattered."""
-        if view.looking.saliency() is None:
+        if view.inspector.saliency() is None:
             return 0.0
-        if view.looking.inputs() is None:
+        if view.inspector.inputs() is None:
             return INPUTS_HEAD + THUMB
         return INPUTS_HEAD + INPUT_ROW * INPUTS
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the sum from the top, and the inputs below it."""
-        explanation, saliency = view.looking.explanation(), view.looking.saliency()
+        explanation, saliency = view.inspector.explanation(), view.inspector.saliency()
         in_world = eyes_that_mattered(view) is not None
         key = (Same(explanation, saliency), "" if explanation else why_not(view), in_world)
         put_piece(canvas, area, view, "explained", key, lambda own: self._draw(own, area, view, explanation, saliency))
@@ -96,7 +97,7 @@ def why_not(view: View) -> str:
         return "This player expects nothing: it has no Q values."
     if session.training is None:
         return "Nothing is known of how this network learnt, so there is no target to compare with."
-    if view.looking.step is None:
+    if view.inspector.step is None:
         return "No step was made yet."
     return "What came of this step is not known yet."
 
@@ -236,7 +237,7 @@ def draw_mattered(canvas: Canvas, area: Area, view: View, saliency: Array) -> No
     about = "for the best action" if eyes_that_mattered(view) is None else "the broader the ray"
     canvas.text(area.right - 10, area.y + 14, about, SMALL, Theme.soft, align=1, width=area.w - used - 30)
     room = Area(area.x + 10, area.y + INPUTS_HEAD, area.w - 20, area.h - INPUTS_HEAD)
-    inputs = view.looking.inputs()
+    inputs = view.inspector.inputs()
     if inputs is None:
         _draw_heat(canvas, room, view, saliency)
         return
@@ -262,7 +263,7 @@ def eyes_that_mattered(view: View) -> Array | None:
     still = view.session.paused or not view.session.timeline.live
     if not still or ExplainedPanel.name in view.hidden:
         return None
-    saliency, inputs = view.looking.saliency(), view.looking.inputs()
+    saliency, inputs = view.inspector.saliency(), view.inspector.inputs()
     if saliency is None or inputs is None or not inputs.eyes:
         return None
     eyes = inputs.by_eye(saliency).sum(-1)
@@ -277,7 +278,7 @@ def share_zone(room: Area, place: int) -> Area:
 
 def _draw_heat(canvas: Canvas, room: Area, view: View, saliency: Array) -> None:
     side = min(room.h, 0.45 * room.w)
-    frame = view.looking.moment.obs[-1]
+    frame = view.inspector.moment.obs[-1]
     if frame.shape == saliency.shape:
         put_image(canvas, Area(room.x, room.y, side, side), heated(frame, saliency))
     best = view.session.best_action()

@@ -13,7 +13,7 @@ from envs.drawing import APPLE, GREY, POISON, WALL, WATERWORLD, look_of
 from envs.rldemo import EYE_OFFSETS, RLDemo
 from viewer.drawing.canvas import Area, Canvas, Color, Theme
 from viewer.inspecting.inputs import PASSED, SEEN, Inputs
-from viewer.inspecting.inspector import Looking
+from viewer.inspecting.inspector import Inspector
 from viewer.panels.pieces import Array, cell, put_cells, signed, tint
 from viewer.view import View
 
@@ -24,7 +24,7 @@ ROW, FEW, MANY_HEIGHT = 16.0, 8, 46.0  # up to so many inputs have a row with a 
 NUMBER = 46.0
 DARK: Color = (70, 80, 92)  # of marks, on every colour of a bar
 
-_largest: WeakKeyDictionary[Looking, Array] = WeakKeyDictionary()
+_largest: WeakKeyDictionary[Inspector, Array] = WeakKeyDictionary()
 
 
 class Style(NamedTuple):
@@ -57,14 +57,14 @@ def sizes_of(view: View, values: Array) -> Array:
     """Return the size (D,) that fills a bar: of worlds the bound, of other inputs the largest that was seen so far."""
     space = view.session.env.observation_space
     low, high = np.asarray(getattr(space, "low", values)), np.asarray(getattr(space, "high", values))
-    inputs = view.looking.inputs()
+    inputs = view.inspector.inputs()
     if inputs is not None and inputs.eyes and low.shape == values.shape:
         return np.asarray(np.maximum(np.abs(low), np.abs(high)), np.float64)
-    largest = _largest.get(view.looking)
+    largest = _largest.get(view.inspector)
     size = np.where(np.isfinite(values), np.abs(values), 0.0)
     if largest is not None and largest.shape == size.shape:
         size = np.maximum(largest, size)
-    _largest[view.looking] = size
+    _largest[view.inspector] = size
     return size
 
 

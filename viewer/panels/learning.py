@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 from viewer.drawing.canvas import Area, Canvas, Theme
 from viewer.drawing.widgets import Slider, button, contains, grabs
 from viewer.learning import controls
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Drag, Panel
 from viewer.view import View
 
@@ -28,11 +29,11 @@ class LearningPanel(Panel):
     """Age, experience and errors of whoever learns, in this window or in the run that is watched."""
 
     name: ClassVar[str] = "learning"
-    title: ClassVar[str] = "Learning"
+    title: ClassVar[str] = PANEL_TITLES["learning"]
 
     def height(self, view: View) -> float:
         """Return less where nobody can learn; nothing in scored episodes."""
-        if view.trial is not None or view.session.policy is None:
+        if view.scored_play is not None or view.session.policy is None:
             return 0.0
         return HEIGHT if self._facts(view) else HEIGHT_OF_PLAYERS
 
@@ -68,9 +69,9 @@ class LearningPanel(Panel):
 
     def sliders(self, area: Area, view: View) -> list[Place]:
         """Return the sliders that are there, with their places."""
-        names = [(lessons.EPSILON, EPSILON)]
+        names = [(controls.EPSILON, EPSILON)]
         if controls.learning_rate(view) is not None:
-            names.append((lessons.LEARNING_RATE, LEARNING_RATE))
+            names.append((controls.LEARNING_RATE, LEARNING_RATE))
         first = area.bottom - 12 - 26 * len(names)
         return [
             Place(name, slider, Area(area.x + MARGIN + 96, first + 26 * row + 10, area.w - 2 * MARGIN - 96 - 62, 5))
@@ -81,7 +82,7 @@ class LearningPanel(Panel):
         value, y = _value(view, place.name), place.track.y + 2.5
         canvas.text(area.x + MARGIN, y, place.name.replace("_", " "), 12)
         place.slider.draw(canvas, place.track, value)
-        text = f"{value:.0%}" if place.name == lessons.EPSILON and value >= 0.01 else f"{value:.2g}"
+        text = f"{value:.0%}" if place.name == controls.EPSILON and value >= 0.01 else f"{value:.2g}"
         canvas.text(area.right - MARGIN, y, text, 12, align=1)
 
     def told(self, view: View) -> str:
@@ -89,7 +90,7 @@ class LearningPanel(Panel):
         if view.live is not None:
             status = view.live.status()
             return status.refused or status.text
-        learner = controls.pupil(view)
+        learner = controls.online_learner(view)
         if learner is None:
             return "It only plays. L lets it learn from here on." if self.has_button(view) else "It only plays."
         if learner.trouble:
@@ -99,7 +100,7 @@ class LearningPanel(Panel):
     def _facts(self, view: View) -> list[tuple[str, str]]:
         if view.live is not None:
             return _facts_of_run(view)
-        learner = controls.pupil(view)
+        learner = controls.online_learner(view)
         if learner is None:
             return []
         kept = "none kept" if learner.replay_size is None else f"{learner.replay_size:,}"
@@ -143,8 +144,8 @@ def _number(value: float | None) -> str:
 
 
 def _value(view: View, name: str) -> float:
-    return controls.epsilon(view) if name == lessons.EPSILON else controls.learning_rate(view) or 0.0
+    return controls.epsilon(view) if name == controls.EPSILON else controls.learning_rate(view) or 0.0
 
 
 def _set(view: View, name: str, value: float) -> None:
-    (controls.set_epsilon if name == lessons.EPSILON else controls.set_learning_rate)(view, value)
+    (controls.set_epsilon if name == controls.EPSILON else controls.set_learning_rate)(view, value)

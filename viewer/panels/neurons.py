@@ -12,6 +12,7 @@ from viewer.drawing.canvas import Area, Canvas, Theme
 from viewer.drawing.widgets import contains
 from viewer.inspecting.neuron_search import ENOUGH, SHOWN, Searches, searches_of
 from viewer.inspecting.neurons import FirstLayer
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Drag, Panel
 from viewer.panels.inputs import draw_inputs, inputs_height, style_of
 from viewer.panels.pieces import (
@@ -50,11 +51,11 @@ class NeuronsPanel(Panel):
     """
 
     name: ClassVar[str] = "neurons"
-    title: ClassVar[str] = "What neurons look for"
+    title: ClassVar[str] = PANEL_TITLES["neurons"]
 
     def height(self, view: View) -> float:
         """Return the height of weights, states and input; 0 where no network has a hidden layer."""
-        said = view.looking.insight()
+        said = view.inspector.insight()
         if said is None or not said.activations:
             return 0.0
         frames = view.session.stack() is not None
@@ -63,7 +64,7 @@ class NeuronsPanel(Panel):
         return HEAD + self._tiles_height(view) + TITLE + thumb + NUMBER + CAPTION + made + FOOT
 
     def _tiles_height(self, view: View) -> float:
-        said = view.looking.insight()
+        said = view.inspector.insight()
         if view.session.stack() is None or said is None or not said.activations:
             return TILES
         return min(-(-len(said.activations[0][1]) // FRAMES_A_ROW), FRAME_ROWS) * (FILTER + 2 * TILE_GAP)
@@ -74,8 +75,8 @@ class NeuronsPanel(Panel):
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Let the searches go on, and draw what they have found so far."""
-        searches = searches_of(view.looking)
-        if not searches.follow(view.looking):
+        searches = searches_of(view.inspector)
+        if not searches.follow(view.inspector):
             return
         timeline = view.session.timeline
         searches.advance(timeline)
@@ -114,15 +115,15 @@ class NeuronsPanel(Panel):
 
     def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
         """Pick the neuron of a tile, look back at a state and stop there, or search again."""
-        searches = searches_of(view.looking)
-        if not searches.follow(view.looking) or searches.layer is None:
+        searches = searches_of(view.inspector)
+        if not searches.follow(view.inspector) or searches.layer is None:
             return None
         place, grid = self.tiles(area, searches.layer, view)
         unit = cell_at(place, grid, x, y)
         if unit is not None and unit < len(searches.layer.pictures):
             from learning.insight import Neuron  # here: a person plays without torch
 
-            view.looking.neuron = Neuron(searches.first, unit)
+            view.inspector.neuron = Neuron(searches.first, unit)
         elif contains(self.again_area(area, view), x, y):
             searches.again()
         for thumb, found in zip(self.thumbs(area, view), searches.best, strict=False):
@@ -208,7 +209,7 @@ class NeuronsPanel(Panel):
         used = canvas.text(area.right, y, signed(ascent.best_excitation), 10.5, bold=True, align=1)
         told = "an input made to excite it, by gradient ascent"
         canvas.text(area.x, y, told, 10.5, Theme.soft, width=area.w - used - 8)
-        made, inputs = ascent.best, view.looking.inputs()
+        made, inputs = ascent.best, view.inspector.inputs()
         if inputs is not None:
             sizes = sizes_of_made(searches)
             high = min(area.h, inputs_height(inputs))
@@ -274,7 +275,7 @@ def draw_moment(canvas: Canvas, area: Area, view: View, moment: Moment, sizes: A
     elif obs.ndim == 3:
         draw_frames(canvas, area, obs[-1:].astype(np.float64))
     else:
-        inputs = view.looking.inputs()
+        inputs = view.inspector.inputs()
         if inputs is not None:
             values = np.asarray(obs, np.float64)
             draw_inputs(canvas, area, inputs, values, sizes, style_of(view), names=False)

@@ -11,7 +11,7 @@ from viewer.panels.plots import sheet
 from viewer.panels.score import number_text
 from viewer.playing.scored_play import DONE, SUMMARY
 from viewer.playing.session import AGENT, Score
-from viewer.playing.stall_detector import STILL_SECONDS
+from viewer.playing.stall_detector import STALL_SECONDS
 from viewer.view import View
 
 HELP_COLUMN, HELP_ROW, HELP_ROWS = 345.0, 27.0, 17
@@ -19,11 +19,11 @@ HELP_COLUMN, HELP_ROW, HELP_ROWS = 345.0, 27.0, 17
 
 def draw_world_overlays(canvas: Canvas, area: Area, view: View) -> None:
     """Draw what the moment asks for over the world's area."""
-    trial = view.trial
-    if trial is not None and trial.phase in (SUMMARY, DONE):
-        _draw_summary(canvas, area, view, trial.finished[-1])
-    elif trial is not None and trial.countdown is not None and not view.session.paused:
-        _draw_countdown(canvas, area, view, trial.countdown)
+    scored_play = view.scored_play
+    if scored_play is not None and scored_play.phase in (SUMMARY, DONE):
+        _draw_summary(canvas, area, view, scored_play.finished[-1])
+    elif scored_play is not None and scored_play.countdown is not None and not view.session.paused:
+        _draw_countdown(canvas, area, view, scored_play.countdown)
     elif view.help:
         pass  # the help covers where a note would be
     elif view.notice:
@@ -34,7 +34,7 @@ def draw_world_overlays(canvas: Canvas, area: Area, view: View) -> None:
         _chip(canvas, area, f"episode over · return {number_text(view.session.score.episode_return)}")
     elif view.game.paused:
         key = pause_key(view)
-        _chip(canvas, area, f"paused · {key} goes on" + ("" if trial else " · N one step · B back"))
+        _chip(canvas, area, f"paused · {key} goes on" + ("" if scored_play else " · N one step · B back"))
     if view.filming:
         _draw_filming(canvas, area, view)
 
@@ -63,26 +63,26 @@ def _draw_countdown(canvas: Canvas, area: Area, view: View, number: int) -> None
 
 def _draw_summary(canvas: Canvas, area: Area, view: View, score: Score) -> None:
     canvas.veil(area)
-    trial = view.trial
-    assert trial is not None
+    scored_play = view.scored_play
+    assert scored_play is not None
     box = Area(area.x + area.w / 2 - 190, area.y + area.h / 2 - 105, 380, 210)
     canvas.card(box)
     x = box.x + box.w / 2
-    canvas.text(x, box.y + 34, f"Episode {trial.number} of {trial.episodes}", 14, Theme.soft, align=0.5)
+    canvas.text(x, box.y + 34, f"Episode {scored_play.number} of {scored_play.episodes}", 14, Theme.soft, align=0.5)
     canvas.text(x, box.y + 82, number_text(score.episode_return), 48, bold=True, align=0.5)
     facts = f"{score.steps:,} steps" + (f" · {score.frames:,} frames" if score.frames is not None else "")
     if score.apples is not None:
         facts = f"{score.apples} apples · {score.poison} poison · " + facts
     canvas.text(x, box.y + 126, facts, 13, align=0.5)
     canvas.text(x, box.y + 150, view.note, 11.5, Theme.soft, align=0.5, width=box.w - 30)
-    more = len(trial.finished) < trial.episodes
+    more = len(scored_play.finished) < scored_play.episodes
     canvas.text(x, box.y + 182, "Enter: next episode" if more else "Enter: done", 13, Theme.human, bold=True, align=0.5)
 
 
 def help_rows(view: View) -> list[tuple[str, str]]:
     """Return the keys and what they do, as far as they do anything here."""
     told = [(command.cap, command.about) for command in commands.commands(view) if command.about]
-    return [*view.hands.keys.rows(view.session.action_names), *told, ("F11", "the whole screen, or a window")]
+    return [*view.human_control.keys.rows(view.session.action_names), *told, ("F11", "the whole screen, or a window")]
 
 
 def draw_help(canvas: Canvas, whole: Area, view: View) -> None:
@@ -101,14 +101,14 @@ def draw_help(canvas: Canvas, whole: Area, view: View) -> None:
         x, y = box.x + 28 + column * HELP_COLUMN, box.y + 74 + row * step
         canvas.key(x, y, key, min(12.0, step - 12))
         canvas.text(x + 96, y, meaning, 12.5, width=HELP_COLUMN - 108)
-    hint = "" if view.hands.locked else "An action key takes over. "
+    hint = "" if view.human_control.locked else "An action key takes over. "
     hint += _no_key(view) + " The mouse moves sliders, the timeline, and picks steps and neurons."
     paragraph(canvas, box.x + 28, box.bottom - 41, hint, box.w - 56, 11.5)
 
 
 def _no_key(view: View) -> str:
     """Return what happens while no key is held."""
-    rest = view.hands.keys.rest
+    rest = view.human_control.keys.rest
     if rest is not None:
         return f"No key held: {view.session.action_names[rest]}, the stick at rest."
     return "No key held: " + ("you drift." if view.session.coast is not None else "the last action again.")
@@ -116,13 +116,13 @@ def _no_key(view: View) -> str:
 
 def pause_key(view: View) -> str:
     """Return the key that pauses: P always does, space where it is not an action's."""
-    return "P" if "space" in view.hands.keys.known else "space"
+    return "P" if "space" in view.human_control.keys.known else "space"
 
 
 def draw_hint(canvas: Canvas, area: Area, view: View) -> None:
     """Say in one quiet line above the world that the game seems to wait, and what helps."""
-    session, fire = view.session, "space" in view.hands.keys.known
-    text = f"Nothing has happened for {STILL_SECONDS} s"
+    session, fire = view.session, "space" in view.human_control.keys.known
+    text = f"Nothing has happened for {STALL_SECONDS} s"
     if session.control == AGENT:
         text += f": the agent seems to wait. Press {'space to fire' if fire else 'an action key'}, or start it with"
         text += f" a larger --epsilon (now {session.epsilon:g})."
@@ -134,7 +134,7 @@ def draw_hint(canvas: Canvas, area: Area, view: View) -> None:
 def draw_footer(canvas: Canvas, area: Area, view: View) -> None:
     """Draw the one line of keys below everything, as far as there is room."""
     known = {command.short: command.cap for command in commands.commands(view) if command.short}
-    parts = [(view.hands.keys.summary, "steer" if view.hands.locked or view.hands.guest else "take over")]
+    parts = [(view.human_control.keys.summary, "steer" if view.human_control.locked or view.human_control.second_player else "take over")]
     parts += [(known[short], short) for short in FOOTER if short in known]
 
     def draw(own: Canvas) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
 from viewer.playing.keys import short, words
 from viewer.playing.session import HUMAN
@@ -26,7 +27,7 @@ class QBarsPanel(Panel):
     """One bar an action, from zero to its expected discounted return; the best is strong, the others pale."""
 
     name: ClassVar[str] = "actions"
-    title: ClassVar[str] = "Expected return of each action"
+    title: ClassVar[str] = PANEL_TITLES["actions"]
 
     def height(self, view: View) -> float:
         """Return the height of all rows; many actions make them lower."""
@@ -48,7 +49,7 @@ class QBarsPanel(Panel):
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the heading, a row an action and the axis."""
         canvas.card(area)
-        q = view.looking.q_values()
+        q = view.inspector.q_values()
         title = "Expected discounted return" if q is not None else "Actions"
         canvas.text(area.x + MARGIN, area.y + 24, title, 16, bold=True)
         if q is not None:
@@ -113,7 +114,7 @@ class QBarsPanel(Panel):
         canvas.text(row.x, middle, self.label(action, view), size, bold=strong, width=self._name_width(view) - 6)
         zone = self.bar_zone(row, view)
         if q is None:
-            label = view.hands.keys.labels.get(action)
+            label = view.human_control.keys.labels.get(action)
             if label is not None and session.control == HUMAN:
                 color = Theme.human if by_hand else Theme.text
                 if row.h >= CAP_HEIGHT:

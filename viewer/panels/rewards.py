@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
 from viewer.panels.plots import BAND, Array, Scale, draw_scale, runs, sheet, steps_between, strong_curve
 from viewer.panels.score import number_text
@@ -53,7 +54,7 @@ class RewardsPanel(Panel):
     """The mean reward a step over all that was played, orange where a person did, and a bar an episode."""
 
     name: ClassVar[str] = "rewards"
-    title: ClassVar[str] = "Reward per step, smoothed"
+    title: ClassVar[str] = PANEL_TITLES["rewards"]
     place = "below"
 
     def height(self, view: View) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import pygame
 
 from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
 from viewer.playing.session import Session
 from viewer.view import View
@@ -20,7 +21,7 @@ class ScorePanel(Panel):
     """The return, what was eaten, how far the episode is, how much of it was a person's, and the return's curve."""
 
     name: ClassVar[str] = "score"
-    title: ClassVar[str] = "Score"
+    title: ClassVar[str] = PANEL_TITLES["score"]
     stretches: ClassVar[bool] = True
 
     def height(self, view: View) -> float:
@@ -57,9 +58,9 @@ class ScorePanel(Panel):
             facts = [(f"apples {score.apples}", Theme.text), (f"poison {score.poison}", Theme.text)]
         if score.lives is not None:
             facts.append((f"{score.lives} {'life' if score.lives == 1 else 'lives'}", Theme.text))
-        guest = getattr(session.env.unwrapped, "guest", None)
-        if guest is not None:
-            facts.append((f"you: {guest.apples} apples, {guest.poison} poison", Theme.human))
+        second_player = getattr(session.env.unwrapped, "second_player", None)
+        if second_player is not None:
+            facts.append((f"you: {second_player.apples} apples, {second_player.poison} poison", Theme.human))
         elif score.human_steps:
             facts.append((f"by you {score.human_share:.0%}", Theme.human))
         elif session.policy is not None:

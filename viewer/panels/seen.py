@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
 from viewer.drawing.pixels import enlarge, fit_whole, to_surface
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
 from viewer.view import View
 
@@ -21,7 +22,7 @@ class SeenPanel(Panel):
     """The newest frames in a row, grey and small as the network gets them; of numbers there is nothing to show."""
 
     name: ClassVar[str] = "seen"
-    title: ClassVar[str] = "What the network sees (games)"
+    title: ClassVar[str] = PANEL_TITLES["seen"]
 
     def height(self, view: View) -> float:
         """Return the height of one row of frames; 0 where the network sees numbers."""
@@ -44,7 +45,7 @@ class SeenPanel(Panel):
     def stack(self, view: View) -> NDArray[np.uint8] | None:
         """Return the frames of the moment looked at, oldest first, (F, H, W); None where the network sees numbers."""
         stack = view.session.stack()
-        return stack if stack is None or view.session.timeline.live else view.looking.moment.obs
+        return stack if stack is None or view.session.timeline.live else view.inspector.moment.obs
 
     def places(self, area: Area, count: int) -> list[Area]:
         """Return the places of so many frames; the newest is the last, at the right edge."""

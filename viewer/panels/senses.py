@@ -9,6 +9,7 @@ import pygame
 
 from viewer.drawing.canvas import Area, Canvas, Theme
 from viewer.drawing.pixels import to_surface
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Drag, Panel
 from viewer.panels.inputs import draw_bars, draw_frame, draw_legend, inputs_height, sizes_of, style_of
 from viewer.panels.pieces import (
@@ -53,25 +54,25 @@ class SensesPanel(Panel):
     """A bar an input, a cell a unit, a small picture a feature map; a click on one of these picks the neuron."""
 
     name: ClassVar[str] = "senses"
-    title: ClassVar[str] = "Inputs and activations"
+    title: ClassVar[str] = PANEL_TITLES["senses"]
 
     def height(self, view: View) -> float:
         """Return the height of the inputs and of all layers; without a network only eyes are worth showing."""
         layers = _layers(view)
-        inputs = view.looking.inputs()
+        inputs = view.inspector.inputs()
         if not layers and (inputs is None or not inputs.eyes):
             return 0.0
         return HEAD + self._inputs_height(view) + sum(_height(values) for _, values in layers) + FOOT
 
     def _inputs_height(self, view: View) -> float:
-        inputs = view.looking.inputs()
+        inputs = view.inspector.inputs()
         if inputs is None:
             return 0.0
         return (LEGEND if inputs.eyes else 0.0) + inputs_height(inputs) + 8.0
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the inputs of this moment, and the layers as they were a tenth of a second ago at most."""
-        said, looking = view.looking.insight(), view.looking
+        said, looking = view.inspector.insight(), view.inspector
         tall = min(HEAD + self._inputs_height(view), area.h)
         top, rest = Area(area.x, area.y, area.w, tall), Area(area.x, area.y + tall, area.w, area.h - tall)
         number = view.session.timeline.cursor if looking.inputs() is not None else -1
@@ -81,7 +82,7 @@ class SensesPanel(Panel):
 
     def inputs_area(self, area: Area, view: View) -> Area:
         """Return where the bars of the inputs are."""
-        inputs = view.looking.inputs()
+        inputs = view.inspector.inputs()
         top = area.y + HEAD + (LEGEND if inputs is not None and inputs.eyes else 0.0)
         return Area(area.x + MARGIN, top, area.w - 2 * MARGIN, 0.0 if inputs is None else inputs_height(inputs))
 
@@ -107,13 +108,13 @@ class SensesPanel(Panel):
             if unit is not None and unit < strip.units:
                 from learning.insight import Neuron  # here: a person plays without torch
 
-                view.looking.neuron = Neuron(strip.layer, unit)
+                view.inspector.neuron = Neuron(strip.layer, unit)
         return None
 
     # ------------------------------------------------------------------------------- drawing
 
     def _draw_inputs(self, canvas: Canvas, top: Area, area: Area, view: View) -> None:
-        looking = view.looking
+        looking = view.inspector
         inputs, style = looking.inputs(), style_of(view)
         key = (style, looking.insight() is not None)
         put_piece(canvas, top, view, "senses frame", key, lambda own: self._draw_frame(own, area, view))
@@ -124,7 +125,7 @@ class SensesPanel(Panel):
     def _draw_frame(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw what stays: the upper part of the card, the title, what the bars are."""
         canvas.card(area)
-        inputs, layers, style = view.looking.inputs(), view.looking.insight() is not None, style_of(view)
+        inputs, layers, style = view.inspector.inputs(), view.inspector.insight() is not None, style_of(view)
         title = "Inputs and activations" if inputs and layers else "Activations" if layers else "What the eyes see"
         canvas.text(area.x + MARGIN, area.y + 22, title, 16, bold=True)
         if inputs is None:
@@ -137,7 +138,7 @@ class SensesPanel(Panel):
 
     def _draw_layers(self, canvas: Canvas, rest: Area, area: Area, view: View) -> None:
         put_piece(canvas, rest, view, "senses below", "", lambda own: own.card(area))
-        picked = view.looking.neuron
+        picked = view.inspector.neuron
         for strip in self.strips(area, view):
             if strip.area.bottom > area.bottom - 2:
                 break  # a network of more layers than the panel was given room for
@@ -175,7 +176,7 @@ def shades(values: Array) -> Picture:
 
 
 def _layers(view: View) -> list[tuple[str, Array]]:
-    said = view.looking.insight()
+    said = view.inspector.insight()
     return [] if said is None else [(name, values) for name, values in said.activations if len(values)]
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from viewer import commands
 from viewer.drawing.canvas import Area, Canvas, Color, Theme
 from viewer.drawing.widgets import contains
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Drag, Panel
 from viewer.panels.plots import BAND, Scale, draw_scale, pixels_of, runs, sheet, signed, steps_between, strong_curve
 from viewer.playing.calibration import NEGLIGIBLE, Calibration, TruthMeter
@@ -105,7 +106,7 @@ class TruthPanel(Panel):
     """A line of what was expected, and dots of what came; a click looks at that moment."""
 
     name: ClassVar[str] = "truth"
-    title: ClassVar[str] = "Truth meter: expected and come"
+    title: ClassVar[str] = PANEL_TITLES["truth"]
     place = "below"
 
     def height(self, view: View) -> float:
@@ -143,7 +144,7 @@ class TruthPanel(Panel):
     def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
         """Stop time and look at the moment below the mouse, and follow it; the plot's page stays meanwhile."""
         zone, truth = self.zone(area), view.session.truth
-        if truth is None or view.trial is not None or not contains(zone.inset(-6), x, y):
+        if truth is None or view.scored_play is not None or not contains(zone.inset(-6), x, y):
             return None
         stretch = stretch_of(view.session.timeline, zone.w, truth.gamma)
 

@@ -1,0 +1,1 @@
+"""Playing: sessions, clock, keys, people, and runs that are attached to."""

@@ -44,7 +44,7 @@ class Status:
     text: str
     """What plays, for a person: ``live, step 123,400``."""
     trains: bool
-    """A process trains the run now, so a wish is heard."""
+    """A process trains the run now, so a request is heard."""
     agent_steps: int | None
     """Of the weights that play; None: none came yet."""
     metrics: Mapping[str, float]
@@ -52,7 +52,7 @@ class Status:
     in_force: Mapping[str, str]
     """What stands in place of the schedules, as ``events.csv`` has it: ``{"epsilon": "0.1", "learning": "false"}``."""
     refused: str
-    """Why the last wish was refused; empty: it was not."""
+    """Why the last request was refused; empty: it was not."""
 
 
 class _Stamp(NamedTuple):
@@ -150,20 +150,20 @@ class LiveAgent:
         """Return what is known now; costs nothing."""
         return self._status
 
-    def wish(self, name: str, value: live.Value) -> bool:
+    def request(self, name: str, value: live.Value) -> bool:
         """Ask the trainer for an ``epsilon``, a ``learning_rate`` or ``learning`` (true, false); None: as scheduled.
 
         It is heard within a second or so. Returns whether there is a trainer to hear it.
 
         Raises:
-            UserError: there is no such wish, or the value is out of range.
+            UserError: there is no such request, or the value is out of range.
         """
         if reason := live.refusal(name, value, self._allowed):
             raise UserError(reason)
         if not self._trains:
             return False
         try:
-            live.append_wish(self._folder.live, name, value)
+            live.append_request(self._folder.live, name, value)
         except OSError:
             return False
         return True

@@ -30,7 +30,7 @@ class Playable(Protocol):
     def next_episode(self) -> None: ...  # noqa: D102
 
 
-class Metronome:
+class PlaybackClock:
     """Turns real time into steps, and into the rest after an episode."""
 
     def __init__(self) -> None:

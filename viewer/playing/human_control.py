@@ -10,10 +10,10 @@ from viewer.playing.session import AGENT, HUMAN, Session
 HAND_BACK_SECONDS = 2.0  # after the last key was let go
 
 
-class Hands:
+class HumanControl:
     """Keeps the keys held and lets them take over and hand back.
 
-    ``locked``: the person keeps control whatever happens. Times are seconds of any steady clock. As a guest the
+    ``locked``: the person keeps control whatever happens. Times are seconds of any steady clock. As a second player the
     person steers a body of their own in the agent's world, and nobody takes over anything.
     """
 
@@ -24,7 +24,7 @@ class Hands:
         self._pressed: dict[str, int] = {}  # in the order of pressing: the steps made before
         self._let_go: set[str] = set()
         self._idle = 0.0
-        self.guest = False
+        self.second_player = False
         if self.locked:
             session.take_over()
 
@@ -40,7 +40,7 @@ class Hands:
         self._pressed.pop(key, None)
         self._let_go.discard(key)
         self._pressed[key] = self.session.total_steps
-        if key in self.keys.known and not self.guest:
+        if key in self.keys.known and not self.second_player:
             self.session.take_over()
         self.update(0.0)
         return key in self.keys.known
@@ -68,9 +68,9 @@ class Hands:
         for key in [key for key in self._let_go if self._pressed[key] < session.total_steps]:
             del self._pressed[key]
             self._let_go.remove(key)
-        if self.guest:
+        if self.second_player:
             action = self.keys.action(list(self._pressed))
-            self._world.guest_action = self._world.coast if action is None else action
+            self._world.second_player_action = self._world.coast if action is None else action
         if session.control == AGENT:
             return
         session.human_action = self.keys.action(list(self._pressed))
@@ -86,11 +86,11 @@ class Hands:
     def _world(self) -> Any:
         return self.session.env.unwrapped
 
-    def toggle_guest(self) -> str:
+    def toggle_second_player(self) -> str:
         """Join the agent's world as a second player, or leave it; return what that means."""
         self.session.hand_back()
-        self.guest = not self.guest
-        if not self.guest:
+        self.second_player = not self.second_player
+        if not self.second_player:
             self._world.leave()
             return "you left"
         self._world.join()

@@ -11,7 +11,7 @@ COUNTDOWN_SECONDS = 3.0
 READY, PLAYING, SUMMARY, DONE = "ready", "playing", "summary", "done"
 
 
-class Trial:
+class ScoredPlay:
     """Takes a person through ``episodes`` episodes.
 
     Each full episode goes to ``record`` the moment it ends; one that is broken off never does.

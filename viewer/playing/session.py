@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from viewer.playing.axis import Axis
 from viewer.playing.calibration import meter_for
-from viewer.playing.clock import Metronome, next_speed, tick_seconds
-from viewer.playing.stall_detector import Stillness
+from viewer.playing.clock import PlaybackClock, next_speed, tick_seconds
+from viewer.playing.stall_detector import StallDetector
 from viewer.playing.timeline import Score as Score
 from viewer.playing.timeline import Step, Timeline
 
 if TYPE_CHECKING:  # a person plays without torch
     from learning.insight import Reader
     from learning.policy import Policy, Training
-    from viewer.inspecting.explain import Expect
 
 AGENT, HUMAN = "agent", "human"
 HISTORY = 10_000  # steps kept; a Waterworld episode has 1000
@@ -33,11 +32,11 @@ HISTORY = 10_000  # steps kept; a Waterworld episode has 1000
 class Learns(Protocol):
     """A policy that learns from what is played before its eyes."""
 
-    def begins(self, obs: NDArray[Any]) -> None:
+    def on_reset(self, obs: NDArray[Any]) -> None:
         """Hear of an episode's first observation (...), or that what comes next does not follow from what was."""
         ...
 
-    def lived(
+    def on_step(
         self, obs: NDArray[Any], action: int, reward: float, terminated: bool, truncated: bool, life_lost: bool,
         next_obs: NDArray[Any],
     ) -> None:  # fmt: skip
@@ -86,9 +85,9 @@ class Session:
         self.total_steps = 0
         self.version = 0
         self._axis = Axis()
-        self._still = Stillness(self.tick_seconds)
+        self._still = StallDetector(self.tick_seconds)
         self._is_world = all(hasattr(env.unwrapped, name) for name in ("get_state", "eyes", "walls"))
-        self._metronome = Metronome()
+        self._playback_clock = PlaybackClock()
         self.timeline = Timeline.for_ticks(self.tick_seconds)
         self._adopt(policy)
         self._begin(0)
@@ -97,7 +96,7 @@ class Session:
 
     def _adopt(self, policy: Policy | None) -> None:
         self.policy = policy
-        self.pupil = policy if isinstance(policy, Learns) else None
+        self.online_learner = policy if isinstance(policy, Learns) else None
         self.training: Training | None = getattr(policy, "training", None)
         self.truth = meter_for(self.training)
 
@@ -118,8 +117,8 @@ class Session:
             self._q_known = self._q_shown = False
             raise
         self._axis = Axis()
-        if self.pupil is not None:
-            self.pupil.begins(self.obs)
+        if self.online_learner is not None:
+            self.online_learner.on_reset(self.obs)
         if self.control == AGENT:
             self.human_action = None
 
@@ -132,12 +131,12 @@ class Session:
             self.score.apples = self.score.poison = 0
         self.score.hear(info)
         self._still.clear()
-        self._metronome.begin()
+        self._playback_clock.begin()
         self._last_picked = 0
         self.timeline.begin()
         self._arrived(obs)
-        if self.pupil is not None:
-            self.pupil.begins(self.obs)
+        if self.online_learner is not None:
+            self.online_learner.on_reset(self.obs)
 
     def _arrived(self, obs: Any) -> None:
         self.obs = np.asarray(obs)
@@ -189,7 +188,7 @@ class Session:
         return getattr(self.policy, "weights_version", 0)
 
     @property
-    def target_q(self) -> Expect | None:
+    def target_q(self) -> Callable[[NDArray[Any]], NDArray[np.float64]] | None:
         """Return the target network's expectations; None where there is one network only."""
         return getattr(self.policy, "target_q", None)
 
@@ -235,7 +234,7 @@ class Session:
     @property
     def rested(self) -> bool:
         """Return whether the finished episode has been in sight for long enough."""
-        return self.finished and self._metronome.rested
+        return self.finished and self._playback_clock.rested
 
     # what is done
 
@@ -296,12 +295,12 @@ class Session:
         self.score.count(float(reward), by_human, info)
         self.total_steps += 1
         self._arrived(obs)
-        if self.pupil is not None and action >= 0:
-            self.pupil.lived(
+        if self.online_learner is not None and action >= 0:
+            self.online_learner.on_step(
                 before, action, float(reward), bool(terminated), bool(truncated), moment.life_lost, self.obs
             )
-        elif self.pupil is not None:
-            self.pupil.begins(self.obs)  # "no key" is nothing that an agent could do
+        elif self.online_learner is not None:
+            self.online_learner.on_reset(self.obs)  # "no key" is nothing that an agent could do
         self._still.add(self.obs, float(reward))
         if self.truth is not None:
             self.truth.add(moment)
@@ -322,5 +321,5 @@ class Session:
         self, seconds: float, *, limit: int | None = None, budget: float = math.inf,
         clock: Callable[[], float] = time.perf_counter,
     ) -> int:  # fmt: skip
-        """Let ``seconds`` of real time pass at the present speed, as `Metronome.advance` does."""
-        return self._metronome.advance(self, seconds, limit, budget, clock)
+        """Let ``seconds`` of real time pass at the present speed, as `PlaybackClock.advance` does."""
+        return self._playback_clock.advance(self, seconds, limit, budget, clock)

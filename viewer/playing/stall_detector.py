@@ -7,18 +7,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-STILL_SECONDS = 10  # of game time
+STALL_SECONDS = 10  # of game time
 # Different sights in that time. A ball in flight makes a hundred; an agent that never serves makes one, or a
 # few when its paddle trembles.
 FEW_SIGHTS = 8
 
 
-class Stillness:
+class StallDetector:
     """Remembers the sights of the last seconds; a reward makes it forget them."""
 
     def __init__(self, tick_seconds: float) -> None:
         """Take the length of a step."""
-        self._sights: deque[int] = deque(maxlen=max(1, round(STILL_SECONDS / tick_seconds)))
+        self._sights: deque[int] = deque(maxlen=max(1, round(STALL_SECONDS / tick_seconds)))
 
     def clear(self) -> None:
         """Begin anew."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium
 
-from viewer.playing.clock import Metronome
+from viewer.playing.clock import PlaybackClock
 from viewer.playing.session import Score, Session
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Versus:
         self.total_steps = 0
         self.speed = speed
         self.tick_seconds = self.human.tick_seconds
-        self._metronome = Metronome()
+        self._playback_clock = PlaybackClock()
 
     @property
     def both(self) -> tuple[Session, Session]:
@@ -89,7 +89,7 @@ class Versus:
     @property
     def rested(self) -> bool:
         """Return whether the finished episode has been in sight for long enough."""
-        return self.finished and self._metronome.rested
+        return self.finished and self._playback_clock.rested
 
     @property
     def paused(self) -> bool:
@@ -120,13 +120,13 @@ class Versus:
         """Begin the running episode again, from its own seed."""
         for session in self.both:
             session.restart()
-        self._metronome.begin()
+        self._playback_clock.begin()
 
     def next_episode(self) -> None:
         """Begin the next episode, with the next seed, though one or both may still play this one."""
         for session in self.both:
             session.next_episode()
-        self._metronome.begin()
+        self._playback_clock.begin()
 
     def step(self) -> None:
         """Make one tick in each world whose episode still runs; if none does, the next episode begins."""
@@ -144,8 +144,8 @@ class Versus:
         self, seconds: float, *, limit: int | None = None, budget: float = math.inf,
         clock: Callable[[], float] = time.perf_counter,
     ) -> int:  # fmt: skip
-        """Let ``seconds`` of real time pass for both, as `Metronome.advance` does."""
-        return self._metronome.advance(self, seconds, limit, budget, clock)
+        """Let ``seconds`` of real time pass for both, as `PlaybackClock.advance` does."""
+        return self._playback_clock.advance(self, seconds, limit, budget, clock)
 
     def close(self) -> None:
         """Close both environments."""

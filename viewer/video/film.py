@@ -20,7 +20,7 @@ from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
 from viewer.panels import View, world
 from viewer.panels.score import number_text
 from viewer.panels.score import steps_text as episode_text
-from viewer.playing.human_control import Hands
+from viewer.playing.human_control import HumanControl
 from viewer.playing.keys import keys_for
 from viewer.playing.session import Session
 from viewer.video import record
@@ -96,7 +96,7 @@ class Reel:
 
     def views(self) -> list[View]:
         """Return what draws each world."""
-        return [View(one, Hands(one, keys_for(one.action_names)), self.env_id) for one in self.sessions]
+        return [View(one, HumanControl(one, keys_for(one.action_names)), self.env_id) for one in self.sessions]
 
 
 class Picture:

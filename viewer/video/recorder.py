@@ -17,7 +17,7 @@ FPS = 30
 MOST_AT_ONCE = 5
 
 
-class Camera:
+class Recorder:
     """Takes one picture of the window every thirtieth of a second of real time, from `start` to `stop`.
 
     The film is complete up to its last picture however the window is closed. If the window changes its size, what it

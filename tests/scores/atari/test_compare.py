@@ -223,7 +223,7 @@ def test_learning_curves_at_equal_frames(tmp_path: Path) -> None:
         ({"protocol": "machado"}, "unknown protocol of a run 'machado'; did you mean machado2018"),
     ],
 )
-def test_bad_wishes(wanted: dict[str, object], fault: str, tmp_path: Path) -> None:
+def test_bad_requests(wanted: dict[str, object], fault: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=fault):
         atari_comparison(read(tmp_path), Wanted(**wanted))  # type: ignore[arg-type]
 

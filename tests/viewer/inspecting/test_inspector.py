@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.viewer.helpers import Q4, V1, Known, session_in
-from viewer.inspecting.inspector import Looking
+from viewer.inspecting.inspector import Inspector
 from viewer.playing import players
 from viewer.playing.session import Session
 
@@ -28,7 +28,7 @@ def live(session: Session, steps: int) -> None:
 
 
 def test_what_the_network_says_is_always_of_the_moment_looked_at(session: Session) -> None:
-    looking = Looking(session)
+    looking = Inspector(session)
     for _ in range(5):
         said = looking.insight()
         assert said is not None
@@ -43,7 +43,7 @@ def test_what_the_network_says_is_always_of_the_moment_looked_at(session: Sessio
 
 
 def test_an_explanation_stays_for_a_tenth_of_a_second_of_play(session: Session) -> None:
-    looking, shown = Looking(session), []
+    looking, shown = Inspector(session), []
     for _ in range(12):  # of 0.03 s
         session.step()
         found = looking.explanation()
@@ -67,7 +67,7 @@ def test_at_unlimited_speed_it_is_a_tenth_of_a_second_of_real_time(session: Sess
     now = [5.0]
     monkeypatch.setattr("viewer.inspecting.inspector.time.perf_counter", lambda: now[0])
     session.speed = math.inf
-    looking = Looking(session)
+    looking = Inspector(session)
     live(session, 1)
     first = looking.explanation()
     live(session, 50)
@@ -77,7 +77,7 @@ def test_at_unlimited_speed_it_is_a_tenth_of_a_second_of_real_time(session: Sess
 
 
 def test_the_step_explained_is_the_one_looked_at_and_of_the_present_the_last_one(session: Session) -> None:
-    looking = Looking(session)
+    looking = Inspector(session)
     assert looking.step is None
     assert looking.explanation() is None
     live(session, 5)
@@ -90,7 +90,7 @@ def test_the_step_explained_is_the_one_looked_at_and_of_the_present_the_last_one
 
 
 def test_a_network_that_has_learnt_is_asked_again(session: Session) -> None:
-    looking = Looking(session)
+    looking = Inspector(session)
     before = looking.insight()
     assert looking.insight() is before
     session.policy.weights_version = 1  # type: ignore[union-attr]
@@ -101,7 +101,7 @@ def test_a_network_that_has_learnt_is_asked_again(session: Session) -> None:
 def test_players_without_a_network_say_nothing() -> None:
     session = session_in(policy=Known(Q4))
     live(session, 3)
-    looking = Looking(session)
+    looking = Inspector(session)
     assert (looking.insight(), looking.saliency(), looking.explanation()) == (None, None, None)
     assert looking.q_values() is session.q_values()
     assert looking.inputs() is not None

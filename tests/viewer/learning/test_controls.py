@@ -14,7 +14,7 @@ import pytest
 from tests.viewer.helpers import CARTPOLE, Q4, V1, Known, drawn, session_in, view_of
 from viewer import commands
 from viewer.learning import controls
-from viewer.learning.online_learner import Apprentice
+from viewer.learning.online_learner import OnlineLearner
 from viewer.panels import View
 from viewer.panels.learning import LearningPanel
 from viewer.playing import players
@@ -44,8 +44,8 @@ def test_an_agent_that_plays_begins_to_learn_and_stops(view: View) -> None:
     before = view.session.q_values()
     assert not controls.learns(view)
     controls.toggle_learning(view)
-    learner = controls.pupil(view)
-    assert isinstance(learner, Apprentice)
+    learner = controls.online_learner(view)
+    assert isinstance(learner, OnlineLearner)
     after = view.session.q_values()
     assert before is not None
     assert after is not None
@@ -68,7 +68,7 @@ def test_it_learns_from_the_hands_of_a_person_too(view: View) -> None:
     view.session.take_over()
     view.session.human_action = 2
     live(view, 10)
-    learner = controls.pupil(view)
+    learner = controls.online_learner(view)
     assert learner is not None
     assert learner.age == 10
     view.session.human_action = None  # no key is nothing that an agent could do
@@ -118,7 +118,7 @@ def test_another_agent_is_loaded_in_turn_and_what_is_not_saved_is_asked_for(view
     assert "not saved" in view.notice
     controls.next_agent(view)
     assert view.source == known[2 % len(known)]
-    assert controls.pupil(view) is None
+    assert controls.online_learner(view) is None
 
 
 def test_what_was_learnt_can_be_saved_and_played_again(view: View) -> None:
@@ -138,7 +138,7 @@ def test_what_was_learnt_can_be_saved_and_played_again(view: View) -> None:
 def test_where_chance_plays_a_new_agent_learns() -> None:
     view = view_of(session_in(CARTPOLE, Known((0.0, 1.0))), CARTPOLE)
     controls.toggle_learning(view)
-    learner = controls.pupil(view)
+    learner = controls.online_learner(view)
     assert learner is not None
     assert (learner.name, learner.learning) == ("d3qn", True)
     live(view, 30)
@@ -177,12 +177,12 @@ def test_epsilon_is_of_playing_or_of_learning(view: View) -> None:
     controls.set_epsilon(view, 0.3)
     assert (view.session.epsilon, controls.epsilon(view)) == (0.3, 0.3)
     controls.toggle_learning(view)
-    learner = controls.pupil(view)
+    learner = controls.online_learner(view)
     assert learner is not None
-    scheduled = learner.epsilon_now
+    scheduled = learner.epsilon
     assert controls.epsilon(view) == scheduled
     controls.set_epsilon(view, 0.75)
-    assert learner.epsilon_now == 0.75
+    assert learner.epsilon == 0.75
     assert view.session.epsilon == 0.3
     controls.set_learning_rate(view, 0.002)
     assert controls.learning_rate(view) == 0.002
@@ -194,11 +194,11 @@ def test_epsilon_is_of_playing_or_of_learning(view: View) -> None:
 
 
 class Trained(Known):
-    """A run in another process, which hears what is wished."""
+    """A run in another process, which hears what is requested."""
 
     def __init__(self, q: Any) -> None:
         super().__init__(q)
-        self.wishes: list[tuple[str, Any]] = []
+        self.requests: list[tuple[str, Any]] = []
         self.heard: dict[str, str] = {}
         self.refuse = False
 
@@ -208,12 +208,12 @@ class Trained(Known):
             text="live", trains=True, agent_steps=1, metrics=metrics, in_force=self.heard, refused=""
         )
 
-    def wish(self, name: str, value: Any) -> bool:
+    def request(self, name: str, value: Any) -> bool:
         if self.refuse:
             from common.errors import UserError
 
             raise UserError("out of range")
-        self.wishes.append((name, value))
+        self.requests.append((name, value))
         return True
 
 
@@ -229,7 +229,7 @@ def trainer(view: View) -> Trained:
     return run  # type: ignore[no-any-return]
 
 
-def test_sliders_of_a_run_are_wishes_and_not_one_a_frame(attached: View, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sliders_of_a_run_are_requests_and_not_one_a_frame(attached: View, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(controls, "time", SimpleNamespace(monotonic=lambda: now[0]))
     assert controls.epsilon(attached) == 0.4
@@ -240,9 +240,9 @@ def test_sliders_of_a_run_are_wishes_and_not_one_a_frame(attached: View, monkeyp
         attached.tick(1 / 60)
     now[0] += 1.0
     attached.tick(1.0)
-    wishes = trainer(attached).wishes
-    assert 3 <= len(wishes) <= 6
-    assert wishes[-1] == ("epsilon", 0.59)
+    requests = trainer(attached).requests
+    assert 3 <= len(requests) <= 6
+    assert requests[-1] == ("epsilon", 0.59)
     now[0] += 60.0
     assert controls.epsilon(attached) == 0.4  # it was not heard
     trainer(attached).heard["epsilon"] = "0.59"
@@ -253,7 +253,7 @@ def test_learning_of_a_run_stops_and_goes_on(attached: View) -> None:
     assert controls.learning(attached)
     controls.toggle_learning(attached)
     attached.tick(0.1)
-    assert trainer(attached).wishes == [("learning", False)]
+    assert trainer(attached).requests == [("learning", False)]
     assert not controls.learning(attached)
     assert not controls.can_change(attached)
 

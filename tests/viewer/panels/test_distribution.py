@@ -7,7 +7,6 @@ import numpy as np
 import pygame
 import pytest
 from numpy.typing import NDArray
-from viewer.view import View
 
 from learning.insight import Distribution, Insight
 from learning.policy import Training
@@ -29,6 +28,7 @@ from viewer.panels.distribution import (
 )
 from viewer.panels.pieces import wrapped
 from viewer.panels.plots import Scale
+from viewer.view import View
 
 PANEL = DistributionPanel()
 ATOMS = np.linspace(-4.0, 8.0, 25)  # half a unit apart
@@ -179,7 +179,7 @@ def test_the_axis_is_wide_at_once_and_narrow_slowly() -> None:
     view = view_with(policy)
 
     def axis() -> float:
-        found = view.looking.insight()
+        found = view.inspector.insight()
         assert found is not None
         assert found.distribution is not None
         return PANEL._scale(view, found.distribution, [0, 1, 2, 3]).high
@@ -187,10 +187,10 @@ def test_the_axis_is_wide_at_once_and_narrow_slowly() -> None:
     assert axis() == 1.0
     before = policy.said
     policy.said = Distribution(np.array([[0.1, 90.0]] * 4), np.full((4, 2), 0.5))
-    view.looking._answers.clear()
+    view.inspector._answers.clear()
     assert axis() == 100.0
     policy.said = before
-    view.looking._answers.clear()
+    view.inspector._answers.clear()
     after = [axis() for _ in range(300)]
     assert after[0] == 100.0
     assert after == sorted(after, reverse=True)
@@ -297,7 +297,7 @@ def test_the_same_words_of_the_network_are_not_drawn_twice() -> None:
     drawn(view)
     assert view._kept["returns"][1] is kept
     policy.said = atoms(*THREE[::-1]).said
-    view.looking._answers.clear()
+    view.inspector._answers.clear()
     drawn(view)
     assert view._kept["returns"][1] is not kept
 

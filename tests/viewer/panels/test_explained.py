@@ -256,7 +256,7 @@ def test_where_no_eye_mattered_no_ray_is_broad() -> None:
 def test_what_is_no_number_makes_no_ray_broad(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
     view = looking_at({4 * 5 + 1: 6.0})
     view.session.paused = True
-    monkeypatch.setattr(view.looking, "saliency", lambda: np.full(152, size))
+    monkeypatch.setattr(view.inspector, "saliency", lambda: np.full(152, size))
     assert eyes_that_mattered(view) is None
     assert not (picture_of(view) == BLUE).all(-1).any()
 
@@ -289,8 +289,8 @@ def test_frames_have_a_picture(monkeypatch: pytest.MonkeyPatch, said: list[str])
     moment.seen = np.full((4, 84, 84), 60, np.uint8)
     saliency = np.zeros((84, 84))
     saliency[60:80, 4:24] = 1.0
-    monkeypatch.setattr(view.looking, "saliency", lambda: saliency)
-    monkeypatch.setattr(view.looking, "inputs", lambda: None)
+    monkeypatch.setattr(view.inspector, "saliency", lambda: saliency)
+    monkeypatch.setattr(view.inspector, "inputs", lambda: None)
     area = fitting(PANEL, view)
     surface = painted(PANEL, view, area)
     assert any(text.startswith("The newest frame") for text in said)

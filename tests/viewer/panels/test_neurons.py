@@ -18,7 +18,7 @@ from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, Known, Mute, color_at, se
 from tests.viewer.panels.test_senses import Thinking, count, dense, fitting, painted, said, stays_inside, thinking
 from viewer.drawing.canvas import Area, Theme
 from viewer.inspecting import neuron_search
-from viewer.inspecting.inspector import Looking
+from viewer.inspecting.inspector import Inspector
 from viewer.inspecting.neuron_search import (
     ENOUGH,
     NEWCOMERS,
@@ -109,7 +109,7 @@ def speeds(view: View) -> dict[int, float]:
 def searched(view: View, clock: Clock | None = None) -> Searches:
     """Return searches that have come to their end: by the clock no time passes."""
     searches = Searches(clock or Clock())
-    assert searches.follow(view.looking)
+    assert searches.follow(view.inspector)
     searches.advance(view.session.timeline)
     return searches
 
@@ -142,8 +142,8 @@ def test_another_neuron_begins_anew() -> None:
     view = swum()
     searches = searched(view)
     before = searches.version
-    view.looking.neuron = Neuron("hidden 1", 1)
-    assert searches.follow(view.looking)
+    view.inspector.neuron = Neuron("hidden 1", 1)
+    assert searches.follow(view.inspector)
     assert (searches.best, searches.version > before) == ([], True)
     searches.advance(view.session.timeline)
     known = speeds(view)
@@ -155,7 +155,7 @@ def test_another_neuron_begins_anew() -> None:
 def test_a_neuron_that_this_network_has_not_is_the_first_one() -> None:
     view = swum()
     for picked in (Neuron("hidden 9", 0), Neuron("hidden 1", 2)):
-        view.looking.neuron = picked
+        view.inspector.neuron = picked
         assert searched(view).neuron == ("hidden 1", 0)
 
 
@@ -168,7 +168,7 @@ def test_newcomers_are_looked_at_as_they_come() -> None:
     obs[OWN_SPEED] = 5.0
     view.session.timeline[star].seen = obs
     asked = searches.best
-    assert searches.follow(view.looking)
+    assert searches.follow(view.inspector)
     searches.advance(view.session.timeline)
     assert searches.best[0].number == star
     assert searches.best[0].excitation == pytest.approx(5.0)
@@ -185,7 +185,7 @@ def test_what_is_forgotten_is_not_shown() -> None:
     clock.now += REFRESH
     wander(view, NEWCOMERS)
     for _ in range(3):
-        searches.follow(view.looking)
+        searches.follow(view.inspector)
         searches.advance(timeline)
         clock.now += REFRESH
     assert searches.best
@@ -200,12 +200,12 @@ def test_a_network_that_learns_is_searched_anew_but_not_all_the_time() -> None:
     searches = searched(view, clock)
     found, layer = searches.best, searches.layer
     policy.layers, policy.weights_version = swimmer(-1.0).layers, 1  # type: ignore[attr-defined]
-    searches.follow(view.looking)
+    searches.follow(view.inspector)
     searches.advance(view.session.timeline)
     assert searches.best == found
     assert searches.layer is layer
     clock.now += REFRESH
-    searches.follow(view.looking)
+    searches.follow(view.inspector)
     assert searches.best == found  # until the new ones are all known
     assert searches.layer is not layer
     assert searches.share < 1
@@ -225,7 +225,7 @@ def test_half_a_search_does_not_replace_a_whole_one() -> None:
     policy.kept.seconds = 0.01
     shares = []
     for _ in range(2000):
-        searches.follow(view.looking)
+        searches.follow(view.inspector)
         searches.advance(view.session.timeline)
         clock.now += 1 / 60
         shares.append(searches.share)
@@ -247,7 +247,7 @@ def test_a_frame_is_not_held_up_for_long(cost: float) -> None:
     policy.kept = reader = Slow(policy, clock, cost)
     view = swum(policy, 400)
     searches = Searches(clock)
-    searches.follow(view.looking)
+    searches.follow(view.inspector)
     spent = []
     while searches.share < 1:
         before = clock.now
@@ -284,7 +284,7 @@ def test_it_waits_until_there_is_something_to_look_at() -> None:
     searches = searched(view)
     assert (searches.best, searches.ascent, searches.share) == ([], None, 0.0)
     wander(view, 1)
-    searches.follow(view.looking)
+    searches.follow(view.inspector)
     searches.advance(view.session.timeline)
     assert searches.best
     assert searches.ascent is not None
@@ -297,8 +297,8 @@ def test_what_is_no_number_is_not_found() -> None:
 
 def test_each_window_has_its_own() -> None:
     one, other = swum(steps=2), swum(steps=2)
-    assert searches_of(one.looking) is searches_of(one.looking)
-    assert searches_of(one.looking) is not searches_of(other.looking)
+    assert searches_of(one.inspector) is searches_of(one.inspector)
+    assert searches_of(one.inspector) is not searches_of(other.inspector)
 
 
 # the pictures
@@ -309,7 +309,7 @@ def finished(view: View, width: float = 340.0) -> Area:
     area = fitting(PANEL, view, width)
     for _ in range(3000):
         painted(PANEL, view, area)
-        if searches_of(view.looking).share == 1.0:
+        if searches_of(view.inspector).share == 1.0:
             break
     return area
 
@@ -322,7 +322,7 @@ def weights(units: int = 3) -> Thinking:
 
 
 def tile(view: View, area: Area, unit: int) -> Area:
-    layer = searches_of(view.looking).layer
+    layer = searches_of(view.inspector).layer
     assert layer is not None
     place, grid = PANEL.tiles(area, layer, view)
     slot = cell(place, grid, unit)
@@ -356,7 +356,7 @@ def test_a_click_on_a_tile_picks_its_neuron(said: list[str]) -> None:
     for unit in (0, 7, 29):
         place = tile(view, area, unit)
         PANEL.press(view, area, place.x + place.w / 2, place.y + place.h / 2)
-        assert view.looking.neuron == Neuron("hidden 1", unit)
+        assert view.inspector.neuron == Neuron("hidden 1", unit)
     before = said.count("hidden 1, neuron 30")
     surface = painted(PANEL, view, area)
     assert said.count("hidden 1, neuron 30") > before
@@ -367,7 +367,7 @@ def test_a_click_on_a_tile_picks_its_neuron(said: list[str]) -> None:
 def test_a_click_on_a_state_goes_back_to_it_and_stops_there() -> None:
     view = swum()
     area = finished(view)
-    found = searches_of(view.looking).best
+    found = searches_of(view.inspector).best
     for place, thumb in enumerate(PANEL.thumbs(area, view)):
         view.session.paused = False
         PANEL.press(view, area, thumb.x + 10, thumb.y + 10)
@@ -382,7 +382,7 @@ def test_states_show_the_agent_in_their_middle(said: list[str]) -> None:
     view = swum()
     area = finished(view)
     surface = painted(PANEL, view, area)
-    best = searches_of(view.looking).best
+    best = searches_of(view.inspector).best
     for thumb, found in zip(PANEL.thumbs(area, view), best, strict=True):
         assert color_at(surface, thumb.x + thumb.w / 2, thumb.y + thumb.h / 2) == (0, 150, 150)
         assert f"{found.excitation:+.2f}" in said
@@ -398,7 +398,7 @@ def test_states_of_other_inputs_are_bars_of_their_sizes() -> None:
     star.seen = np.array([2.4, 0.0, -0.418, 0.0], np.float32)  # half of the bound, and nearly all of it
     area = finished(view)
     surface = painted(PANEL, view, area)
-    assert searches_of(view.looking).best[0].number == 20
+    assert searches_of(view.inspector).best[0].number == 20
     thumb = PANEL.thumbs(area, view)[0]
     heights = [
         count(surface, Area(thumb.x + (place + 0.5) * thumb.w / 4, thumb.y, 1, thumb.h), Theme.agent)
@@ -411,7 +411,7 @@ def test_the_made_input_is_drawn_as_bars(said: list[str]) -> None:
     view = swum()
     area = finished(view)
     said.clear()
-    searches_of(view.looking).version += 1  # all texts once more
+    searches_of(view.inspector).version += 1  # all texts once more
     surface = painted(PANEL, view, area)
     assert "+1.00" in said
     made = PANEL.made_area(area, view)
@@ -426,9 +426,9 @@ def test_again_begins_again() -> None:
     again = PANEL.again_area(area, view)
     wander(view, 10)
     PANEL.press(view, area, again.x + 5, again.y + 5)
-    searches = searches_of(view.looking)
+    searches = searches_of(view.inspector)
     assert searches.share == 0.0
-    assert searches.follow(view.looking)
+    assert searches.follow(view.inspector)
     assert searches.share < 1
     finished(view)
     assert searches.share == 1.0
@@ -463,12 +463,12 @@ def test_frames_have_filters_states_and_a_made_picture(said: list[str]) -> None:
     view = view_of(Session(Flicker(), policy), "Flicker")
     for _ in range(70):
         view.session.step()
-    view.looking.neuron = Neuron("convolution 1", 0)
+    view.inspector.neuron = Neuron("convolution 1", 0)
     area = finished(view, 428.0)
     assert "all 16" in said
     assert "convolution 1, neuron 1" in said
     surface = painted(PANEL, view, area)
-    searches = searches_of(view.looking)
+    searches = searches_of(view.inspector)
     reader = policy.reader()
     every = [float(reader.excitation(moment.obs[None], Neuron("convolution 1", 0))[0]) for moment in
              itertools.islice(view.session.timeline, 0, None, neuron_search.FRAMES_STRIDE)]  # fmt: skip
@@ -489,7 +489,7 @@ def test_without_hidden_neurons_there_is_no_panel() -> None:
         area = Area(12, 12, 340, 300)
         assert stays_inside(PANEL, view, area, 1.0)
         assert PANEL.press(view, area, 100, 100) is None
-        assert view.looking.neuron is None
+        assert view.inspector.neuron is None
 
 
 def test_weights_that_are_no_numbers_are_pale() -> None:
@@ -500,7 +500,7 @@ def test_weights_that_are_no_numbers_are_pale() -> None:
         surface = painted(PANEL, view, area)
     place = tile(view, area, 1)
     assert color_at(surface, place.x + 5, place.y + 5) == NOTHING
-    assert searches_of(view.looking).best == []
+    assert searches_of(view.inspector).best == []
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.7, 1.0, 1.5, 2.0])
@@ -526,7 +526,7 @@ def test_who_picked_none_is_shown_one_that_is_active() -> None:
     session = session_in(policy=policy)
     for _ in range(40):
         session.step()
-    looking = Looking(session)
+    looking = Inspector(session)
     searches = searches_of(looking)
     said = looking.insight()
     assert said is not None

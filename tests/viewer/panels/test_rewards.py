@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pygame
 import pytest
-from viewer.view import View
 
 from tests.viewer.helpers import CARTPOLE, Q4, Known, color_at, session_in, view_of
 from viewer.drawing.canvas import MINUS, Area, Canvas, Fonts, Theme
@@ -20,6 +19,7 @@ from viewer.panels.rewards import (
     per_step,
 )
 from viewer.playing.timeline import Score, Timeline
+from viewer.view import View
 
 AREA = Area(12, 12, 344, 176)
 PANEL = RewardsPanel()

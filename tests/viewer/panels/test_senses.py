@@ -164,7 +164,7 @@ def test_speeds_swing_up_and_down() -> None:
 
 def test_the_original_game_has_its_own_bounds_of_speed() -> None:
     view = view_of(session_in("tidepool/Waterworld-v0", thinking()))
-    sizes = sizes_of(view, view.looking.moment.obs)
+    sizes = sizes_of(view, view.inspector.moment.obs)
     assert (sizes[3], sizes[4], sizes[150]) == (2.5, 2.5, 19.0)
 
 
@@ -207,7 +207,7 @@ def test_other_inputs_are_measured_by_the_largest_that_was_seen() -> None:
         lengths = [count(surface, part, Theme.agent) / zone.h for part in half]
         assert lengths[side > 0] == pytest.approx(share * zone.w / 2, abs=2)
         assert lengths[side < 0] == 0
-    assert inputs_height(view.looking.inputs()) == 4 * 16  # type: ignore[arg-type]
+    assert inputs_height(view.inspector.inputs()) == 4 * 16  # type: ignore[arg-type]
 
 
 # the activations
@@ -246,9 +246,9 @@ def test_a_click_picks_the_neuron_below_it(units: int) -> None:
     strip = strip_of(panel, view)
     for unit in (0, units // 3, units - 1):
         panel.press(view, PLACE, *middle(cell(strip.area, strip.grid, unit)))
-        assert view.looking.neuron == Neuron("hidden 1", unit)
+        assert view.inspector.neuron == Neuron("hidden 1", unit)
     panel.press(view, PLACE, strip.area.x + 5, strip.area.y - 4)  # beside it
-    assert view.looking.neuron == Neuron("hidden 1", units - 1)
+    assert view.inspector.neuron == Neuron("hidden 1", units - 1)
 
 
 def test_where_the_last_row_has_no_more_units_nothing_is_picked() -> None:
@@ -256,7 +256,7 @@ def test_where_the_last_row_has_no_more_units_nothing_is_picked() -> None:
     strip = strip_of(panel, view)
     assert strip.grid[0] * strip.grid[1] == 102
     panel.press(view, PLACE, *middle(cell(strip.area, strip.grid, 101)))
-    assert view.looking.neuron is None
+    assert view.inspector.neuron is None
 
 
 def test_the_picked_one_is_outlined() -> None:
@@ -275,7 +275,7 @@ def test_maps_are_small_pictures_on_one_scale(monkeypatch: pytest.MonkeyPatch) -
     maps[3] = 1.0
     view = view_of(session_in(policy=thinking()))
     told = Insight(np.zeros(4), None, [("convolution 1", maps), ("hidden 1", np.ones(8))])
-    monkeypatch.setattr(view.looking, "insight", lambda: told)
+    monkeypatch.setattr(view.inspector, "insight", lambda: told)
     panel = SensesPanel()
     surface, strip = painted(panel, view), strip_of(panel, view)
     place = cell(strip.area, strip.grid, 2)
@@ -285,7 +285,7 @@ def test_maps_are_small_pictures_on_one_scale(monkeypatch: pytest.MonkeyPatch) -
     half = tuple(tint(np.array([0.5]))[0])  # the root of a quarter
     assert color_at(surface, *middle(cell(strip.area, strip.grid, 3))) == half
     panel.press(view, PLACE, *middle(cell(strip.area, strip.grid, 5)))
-    assert view.looking.neuron == Neuron("convolution 1", 5)
+    assert view.inspector.neuron == Neuron("convolution 1", 5)
     assert panel.strips(PLACE, view)[1].area.y > strip.area.bottom
 
 
@@ -302,7 +302,7 @@ def test_without_a_network_only_eyes_are_shown(said: list[str]) -> None:
     painted(panel, alone)
     assert "What the eyes see" in said
     panel.press(alone, PLACE, 200.0, 200.0)
-    assert alone.looking.neuron is None
+    assert alone.inspector.neuron is None
 
 
 def test_what_is_no_number_is_drawn_as_nothing() -> None:

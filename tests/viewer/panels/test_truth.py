@@ -9,7 +9,6 @@ import numpy as np
 import pygame
 import pytest
 from numpy.typing import NDArray
-from viewer.view import View
 
 from learning.policy import Training
 from tests.viewer.helpers import Q4, Clumsy, Known, Mute, color_at, session_in, view_of
@@ -18,6 +17,7 @@ from viewer.panels.plots import BAND
 from viewer.panels.truth import TruthPanel, samples_of, stretch_of, told, verdict
 from viewer.playing.calibration import Calibration
 from viewer.playing.session import Session
+from viewer.view import View
 
 AREA = Area(12, 12, 344, 176)
 PANEL = TruthPanel()

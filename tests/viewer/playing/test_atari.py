@@ -22,7 +22,7 @@ from viewer.panels.q_bars import QBarsPanel
 from viewer.panels.score import ScorePanel, steps_text
 from viewer.panels.seen import SeenPanel
 from viewer.playing.session import AGENT, HUMAN, Session
-from viewer.playing.stall_detector import FEW_SIGHTS, Stillness
+from viewer.playing.stall_detector import FEW_SIGHTS, StallDetector
 from viewer.video import record
 from viewer.window import Window
 
@@ -198,12 +198,12 @@ def test_breakout_without_a_serve_is_frozen_after_ten_seconds_and_pong_is_not() 
     session.advance(0.2)
     assert session.frozen
     hint = pygame.image.tobytes(drawn(view), "RGB")
-    view.hands.press("space")
+    view.human_control.press("space")
     session.step()
-    view.hands.update(0.0)
+    view.human_control.update(0.0)
     session.step()
     assert session.history[-1].by_human
-    view.hands.release("space")
+    view.human_control.release("space")
     session.advance(2.0)
     assert not session.frozen  # the ball flies
     assert pygame.image.tobytes(drawn(view), "RGB") != hint
@@ -216,7 +216,7 @@ def test_breakout_without_a_serve_is_frozen_after_ten_seconds_and_pong_is_not() 
     (1, 0.0, True), (FEW_SIGHTS, 0.0, True), (FEW_SIGHTS + 1, 0.0, False), (1, 1.0, False),
 ])  # fmt: skip
 def test_what_counts_as_still(sights: int, reward: float, frozen: bool) -> None:
-    still = Stillness(1 / 15)
+    still = StallDetector(1 / 15)
     for step in range(200):
         still.add(np.array([step % sights], np.float32), reward if step == 60 else 0.0)
         assert not (still.frozen and step < 149)
@@ -293,7 +293,7 @@ def test_a_tap_between_two_steps_is_not_lost(window: Window) -> None:
 def test_a_person_alone_rests_the_stick_from_the_first_step() -> None:
     session = session_of(BREAKOUT)
     view = view_of(session, BREAKOUT, locked=True)
-    view.hands.update(0.0)
+    view.human_control.update(0.0)
     session.step()
     assert session.action_names[session.history[0].action] == "noop"
     rows = overlays.help_rows(view)

@@ -25,7 +25,7 @@ from common.errors import UserError
 from common.files import write_json
 from learning import live
 from learning.checkpoint import MANIFEST, WEIGHTS
-from learning.live import WATCHER, WISHES
+from learning.live import REQUESTS, WATCHER
 from learning.runfolder import Tail
 from learning.trainer import Trainer
 from tests.learning.helpers import trainer
@@ -58,7 +58,7 @@ def training(run: Trainer) -> Iterator[None]:
 
 def step(run: Trainer, agent_steps: int) -> None:
     """Let the run be somewhere else, with another network."""
-    run.agent_steps = agent_steps
+    run.agent.steps = agent_steps
     with torch.no_grad():
         for parameter in run.learner.parameters:
             parameter.add_(0.01)
@@ -127,7 +127,7 @@ def test_a_run_that_nobody_trains(steps: int, stopped: bool, text: str, run: Tra
         run.save_state()
     agent = attached(run)
     assert agent.status().text == text
-    assert agent.wish("epsilon", 0.5) is False  # nobody would hear it
+    assert agent.request("epsilon", 0.5) is False  # nobody would hear it
     agent.close()
     assert not run.run_folder.live.exists()  # and nothing was written
 
@@ -226,18 +226,18 @@ def test_the_folder_is_deleted_under_it(run: Trainer) -> None:
         assert agent.status().text == "the run's folder is gone"
     shutil.rmtree(run.run_folder.path)
     assert plays_as(agent, run)  # goes on with what it has
-    assert agent.wish("epsilon", 0.5) is False
+    assert agent.request("epsilon", 0.5) is False
     agent.close()
     assert not run.run_folder.path.exists()
 
 
-def test_a_wish_is_written_down_or_refused(run: Trainer) -> None:
+def test_a_request_is_written_down_or_refused(run: Trainer) -> None:
     with training(run):
         agent = attached(run)
-        assert agent.wish("epsilon", 0.25)
-        assert agent.wish("learning", False)
-        assert agent.wish("learning_rate", None)
-        wanted = run.wishes.read(run.run_folder.live / WISHES)
+        assert agent.request("epsilon", 0.25)
+        assert agent.request("learning", False)
+        assert agent.request("learning_rate", None)
+        wanted = run.requests.read(run.run_folder.live / REQUESTS)
         assert [(event.name, event.value) for event in wanted] == [
             ("epsilon", 0.25), ("learning", False), ("learning_rate", None)
         ]  # fmt: skip
@@ -245,11 +245,11 @@ def test_a_wish_is_written_down_or_refused(run: Trainer) -> None:
             ("epsilon", 2, "epsilon 2 is out of range; allowed: 0 to 1"),
             ("learning_rate", 0, "out of range"),
             ("learning", 1.0, "true or false"),
-            ("gamma", 0.5, "unknown wish 'gamma'; did you mean"),
+            ("gamma", 0.5, "unknown request 'gamma'; did you mean"),
         ):
             with pytest.raises(UserError, match=message):
-                agent.wish(name, value)
-        (run.run_folder.live / WISHES).unlink()
+                agent.request(name, value)
+        (run.run_folder.live / REQUESTS).unlink()
 
 
 def test_the_status_follows_what_is_written(run: Trainer) -> None:
@@ -336,7 +336,7 @@ def until(what: Callable[[], Any], seconds: float = 120.0) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_training_next_door(tmp_path: Path) -> None:
-    """Attach, see the steps grow, wish, see it come into force, stop the training, and see that too."""
+    """Attach, see the steps grow, request, see it come into force, stop the training, and see that too."""
     words = ["CartPole-v1", "--agent", "dqn", "--total-timesteps", "4000000", "--capacity", "5000"]
     words += ["--learning-starts", "500", "--device", "cpu", "--runs-dir", str(tmp_path), "--replay-ratio", "1"]
     process = subprocess.Popen(
@@ -356,13 +356,13 @@ def test_a_training_next_door(tmp_path: Path) -> None:
 
         until(grown)
         assert max(seen) > 0
-        assert agent.wish("epsilon", 0.77)
+        assert agent.request("epsilon", 0.77)
         until(lambda: agent.status().in_force.get("epsilon") == "0.77")
         until(lambda: agent.status().metrics.get("epsilon") == 0.77)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 130, err
-        assert "epsilon is 0.77 from now on (the window's wish) at " in out
+        assert "epsilon is 0.77 from now on (the window's request) at " in out
         until(lambda: not agent.status().trains)
 
         def stopped() -> bool:
@@ -372,8 +372,8 @@ def test_a_training_next_door(tmp_path: Path) -> None:
         until(stopped)
         agent.close()
         folder = agent.run
-        assert json.loads((folder / "state" / "counters.json").read_text())["wishes"]["in_force"] == {"epsilon": 0.77}
-        assert sorted(path.name for path in (folder / "live").iterdir()) == [WISHES]
+        assert json.loads((folder / "state" / "counters.json").read_text())["requests"]["in_force"] == {"epsilon": 0.77}
+        assert sorted(path.name for path in (folder / "live").iterdir()) == [REQUESTS]
     finally:
         process.kill()
         process.wait()

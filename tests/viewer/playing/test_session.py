@@ -10,9 +10,9 @@ import pytest
 from common.errors import UserError
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Clumsy, Known, Mute, session_in
 from viewer.playing.clock import REST_SECONDS, SPEEDS
-from viewer.playing.human_control import HAND_BACK_SECONDS, Hands
+from viewer.playing.human_control import HAND_BACK_SECONDS, HumanControl
 from viewer.playing.keys import Keys, keys_for
-from viewer.playing.scored_play import DONE, PLAYING, READY, SUMMARY, Trial
+from viewer.playing.scored_play import DONE, PLAYING, READY, SUMMARY, ScoredPlay
 from viewer.playing.session import AGENT, HUMAN, Score
 
 WATER_KEYS = keys_for(("left", "right", "up", "down"))
@@ -259,8 +259,8 @@ def test_unknown_environments_get_digits_and_two_actions_get_arrows_too() -> Non
     assert len(keys_for(tuple(map(str, range(18)))).known) == 10
 
 
-def hands(policy: Known | None = None, keys: Keys = WATER_KEYS) -> Hands:
-    return Hands(session_in(policy=policy), keys)
+def hands(policy: Known | None = None, keys: Keys = WATER_KEYS) -> HumanControl:
+    return HumanControl(session_in(policy=policy), keys)
 
 
 def test_a_key_takes_over_and_two_quiet_seconds_hand_back() -> None:
@@ -340,7 +340,7 @@ def test_the_lost_keyboard_lets_everything_go() -> None:
 
 def test_a_locked_person_keeps_control() -> None:
     session = session_in(policy=Known(Q4))
-    alone = Hands(session, WATER_KEYS, locked=True)
+    alone = HumanControl(session, WATER_KEYS, locked=True)
     assert session.control == HUMAN
     alone.update(100.0)
     alone.hand_back()
@@ -350,18 +350,18 @@ def test_a_locked_person_keeps_control() -> None:
 # scored episodes
 
 
-def trial(episodes: int = 1) -> tuple[Trial, list[Score]]:
+def scored_play(episodes: int = 1) -> tuple[ScoredPlay, list[Score]]:
     recorded: list[Score] = []
-    return Trial(session_in(), episodes, recorded.append), recorded
+    return ScoredPlay(session_in(), episodes, recorded.append), recorded
 
 
-def play_through(game: Trial) -> None:
+def play_through(game: ScoredPlay) -> None:
     while game.phase in (READY, PLAYING):
         game.advance(0.25)
 
 
 def test_countdown_then_play_in_real_time_then_record() -> None:
-    game, recorded = trial()
+    game, recorded = scored_play()
     numbers = []
     while game.phase == READY:
         numbers.append(game.countdown)
@@ -382,7 +382,7 @@ def test_countdown_then_play_in_real_time_then_record() -> None:
 
 
 def test_several_episodes_have_seeds_in_a_row() -> None:
-    game, recorded = trial(2)
+    game, recorded = scored_play(2)
     play_through(game)
     assert game.number == 1
     game.confirm()
@@ -392,7 +392,7 @@ def test_several_episodes_have_seeds_in_a_row() -> None:
 
 
 def test_a_broken_off_episode_is_not_recorded_and_its_world_does_not_come_back() -> None:
-    game, recorded = trial()
+    game, recorded = scored_play()
     game.advance(3.0)
     game.advance(0.3)
     game.restart()
@@ -401,7 +401,7 @@ def test_a_broken_off_episode_is_not_recorded_and_its_world_does_not_come_back()
 
 
 def test_after_a_pause_it_counts_down_again() -> None:
-    game, _ = trial()
+    game, _ = scored_play()
     game.advance(3.0)
     game.advance(0.3)
     game.toggle_pause()

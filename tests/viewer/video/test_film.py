@@ -44,7 +44,7 @@ def reel(count: int = 4, env_id: str = V1, seed: int = 3, **options: Any) -> Ree
 
 
 def save(run: Trainer, agent_steps: int, folder: Path) -> None:
-    run.agent_steps = agent_steps
+    run.agent.steps = agent_steps
     run.save_agent(folder)
 
 
