@@ -133,7 +133,7 @@ def planned(argv: Sequence[str]) -> Plan:
     plot = options.plot or out / "ablation.png"
     return Plan(
         asked.env_id, asked.agent, asked.preset, config, settings, lines, options.seeds, options.jobs, out, plot
-    )  # fmt: skip
+    )
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:

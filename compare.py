@@ -82,8 +82,10 @@ def gather(options: Options) -> tuple[list[Comparison], AtariComparison | None]:
     env_id = options.env_id
     if env_id is not None and game_of(env_id) is None:
         if asked:
-            raise UserError(f"--env-id {env_id} is no Atari game, but --agents, --at-frames, --games, --protocol and"
-                            " --mix-protocols are about Atari")  # fmt: skip
+            raise UserError(
+                f"--env-id {env_id} is no Atari game, but --agents, --at-frames, --games, --protocol and"
+                " --mix-protocols are about Atari"
+            )
         env_id = _resolve(env_id)
     elif env_id is not None:
         wanted, asked = dataclasses.replace(wanted, games=(*wanted.games, env_id)), True

@@ -119,9 +119,7 @@ def open_session(options: Options, policy: Policy | None, rules: players.Rules) 
         policy = RandomPolicy(int(env.action_space.n))  # type: ignore[attr-defined]
     seed = _seed(options)
     epsilon = options.epsilon if options.epsilon is not None else getattr(policy, "default_epsilon", 0.0)
-    return Session(
-        env, policy, seed=seed, epsilon=epsilon, speed=options.speed, action_names=envs.action_names(env)
-    )  # fmt: skip
+    return Session(env, policy, seed=seed, epsilon=epsilon, speed=options.speed, action_names=envs.action_names(env))
 
 
 def _environment(rules: players.Rules, sound: bool = False) -> gymnasium.Env[Any, Any]:
@@ -150,9 +148,7 @@ def open_view(options: Options, session: Session, rules: players.Rules, source: 
 
     hands = HumanControl(session, keys_for(session.action_names), locked=options.human)
     live: Any = session.policy if options.attach is not None else None
-    view = View(
-        session, hands, rules.env_id, protocol=rules.told, live=live, source=source, runs_dir=options.runs_dir
-    )  # fmt: skip
+    view = View(session, hands, rules.env_id, protocol=rules.told, live=live, source=source, runs_dir=options.runs_dir)
     settings.recall(view, [panel.name for panel in PANELS])
     hidden = hidden_panels(options)
     view.hidden = view.hidden if hidden is None else hidden
@@ -211,9 +207,13 @@ def race(options: Options, agent: Policy | None, rules: players.Rules, stack: Ex
     envs_made = [_environment(rules), _environment(rules, options.sound)]  # the person's is heard
     epsilon = options.epsilon if options.epsilon is not None else getattr(agent, "default_epsilon", 0.0)
     versus = Versus(
-        iter(envs_made).__next__, agent, seed=_seed(options), epsilon=epsilon, speed=options.speed,
+        iter(envs_made).__next__,
+        agent,
+        seed=_seed(options),
+        epsilon=epsilon,
+        speed=options.speed,
         action_names=envs.action_names(envs_made[0]),
-    )  # fmt: skip
+    )
     stack.callback(versus.close)
     view = open_view(options, versus.agent, rules)
     view.versus, view.human_control = versus, HumanControl(versus.human, keys_for(versus.human.action_names))
@@ -232,9 +232,7 @@ def film(options: Options, view: View, rules: players.Rules) -> int:
     session = view.session
     print(_title(session, rules))
     try:
-        frames = record.record(
-            view, options.record, steps=options.steps, episodes=options.episodes, fps=options.fps
-        )  # fmt: skip
+        frames = record.record(view, options.record, steps=options.steps, episodes=options.episodes, fps=options.fps)
     except KeyboardInterrupt:
         print(f"stopped at step {session.total_steps:,}; {options.record} is complete up to there")
         return 130
@@ -310,10 +308,16 @@ def _recorder(options: Options, rules: players.Rules, view: View) -> Callable[[S
 
     def write(score: Score) -> None:
         entry = human_scores.Entry(
-            name=name, date=human_scores.now(), env_id=rules.env_id, protocol=rules.protocol, seed=score.seed,
-            episode_return=score.episode_return, episode_length=score.steps, apples=score.apples,
+            name=name,
+            date=human_scores.now(),
+            env_id=rules.env_id,
+            protocol=rules.protocol,
+            seed=score.seed,
+            episode_return=score.episode_return,
+            episode_length=score.steps,
+            apples=score.apples,
             poison=score.poison,
-        )  # fmt: skip
+        )
         view.note = f"recorded for {name} in {human_scores.append(options.runs_dir, entry)}"
 
     return write

@@ -146,9 +146,13 @@ def start(options: RunOptions, config: LearnerConfig, console: Console) -> Train
     torch.set_flush_denormal(True)  # vanishing moments of Adam cost time and mean nothing
     agent = recipe(options.agent)
     plan = Plan(
-        options.env_id, agent, config, options.seed,
-        evaluations=options.evaluations, eval_episodes=options.eval_episodes,
-    )  # fmt: skip
+        options.env_id,
+        agent,
+        config,
+        options.seed,
+        evaluations=options.evaluations,
+        eval_episodes=options.eval_episodes,
+    )
     seconds = None if options.budget is None else seconds_of(options.budget)
     longest = REHEARSAL_SECONDS if seconds is None else seconds / 10
     estimate = preflight(plan, options.device, options.threads, longest)
@@ -193,9 +197,10 @@ def tell(console: Console, plan: Plan, preset: str, estimate: Preflight) -> None
         line(f"note: {note}")
     frames = config.total_timesteps * rules.frames_per_step
     line(
-        f"{config.total_timesteps:,} agent steps" + (f" = {frames:,} frames" if rules.frames_per_step > 1 else "")
+        f"{config.total_timesteps:,} agent steps"
+        + (f" = {frames:,} frames" if rules.frames_per_step > 1 else "")
         + f" | protocol {rules.name} ({rules.source})"
-    )  # fmt: skip
+    )
 
 
 def resume(path: Path, console: Console) -> Trainer:
@@ -210,9 +215,15 @@ def resume(path: Path, console: Console) -> Trainer:
     torch.set_num_threads(about["threads"])
     torch.set_flush_denormal(True)
     plan = Plan(
-        about["env_id"], agent, config, about["seed"], about["device"], about["evaluations"], about["eval_episodes"],
+        about["env_id"],
+        agent,
+        config,
+        about["seed"],
+        about["device"],
+        about["evaluations"],
+        about["eval_episodes"],
         about.get("storage"),
-    )  # fmt: skip
+    )
     trainer = Trainer(plan, folder)
     trainer.load_state()
     console.print(f"resumed {path} at {trainer.agent_steps:,} agent steps", soft_wrap=True, highlight=False)

@@ -1,6 +1,6 @@
 """What there is: agents, switches, presets and environments, for `train.py --list` and for the README.
 
-    python -m agents.catalogue        # prints the README's table
+python -m agents.catalogue        # prints the README's table
 """
 
 from __future__ import annotations

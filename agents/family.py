@@ -78,10 +78,15 @@ SLOWER_TARGET = {"target_period": 500}
 
 
 def member(
-    name: str, paper: str, switches: Mapping[str, Any], *, published: Mapping[str, Any] | None = None,
-    vectors: Mapping[str, Any] | None = None, control: Mapping[str, Any] | None = None,
+    name: str,
+    paper: str,
+    switches: Mapping[str, Any],
+    *,
+    published: Mapping[str, Any] | None = None,
+    vectors: Mapping[str, Any] | None = None,
+    control: Mapping[str, Any] | None = None,
     presets: Mapping[str, Preset] | None = None,
-) -> Recipe:  # fmt: skip
+) -> Recipe:
     """Return DQN with some of its switches on.
 
     Args:
@@ -97,7 +102,12 @@ def member(
     control = {**CONTROL, **plain, **CONTROL_FOR_ALL, **(control or {})}
     own = {"paper": Preset("as published, for a GPU", "atari", {**(published or {}), **switches})}
     return Recipe(
-        name, paper, FamilyConfig, switches=switches, network=network, loss=td_loss,
+        name,
+        paper,
+        FamilyConfig,
+        switches=switches,
+        network=network,
+        loss=td_loss,
         presets={
             "default": Preset("a world in minutes, on two CPU cores", "worlds", plain),
             "long": Preset("four times the network, six times the steps", "worlds", {**LONG, **switches}),
@@ -106,11 +116,12 @@ def member(
             **(presets or {}),
             "cpu": Preset("small frames and a small network, for CPUs", "atari", {**CPU, **switches}),
         },
-    )  # fmt: skip
+    )
 
 
 def network(space: spaces.Box, num_actions: int, config: FamilyConfig, generator: torch.Generator) -> QNetwork:
     """Return a freshly drawn Q network with the head and the layers that the switches ask for."""
+
     def linear(inputs: int, outputs: int) -> torch.nn.Module:
         if config.noisy:
             return NoisyLinear(inputs, outputs, config.noisy_sigma)

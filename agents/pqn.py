@@ -109,7 +109,8 @@ RECIPE = Recipe(
         "paper": Preset("PQN as published, for a GPU (200 million frames)", suits="atari", settings=PAPER),
         "cpu": Preset(
             "the small network of 2013, no replay, no sticky actions: what learns fastest on two CPU cores",
-            suits="atari", settings=CPU,
+            suits="atari",
+            settings=CPU,
         ),
     },
     network=network,
@@ -117,4 +118,4 @@ RECIPE = Recipe(
     experience=Rollout,
     switches={"layer_norm": True, "q_lambda": 0.65},
     target_network=False,
-)  # fmt: skip
+)

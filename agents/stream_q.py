@@ -30,9 +30,15 @@ from learning.stream import Stream, StreamLearner, StreamNetwork
 
 # The network and the optimiser are the method; these settings would change neither.
 MEANINGLESS = (
-    "head_hidden", "spectral_norm", "layer_norm", "dueling", "optimizer", "optimizer_epsilon", "rmsprop_decay",
+    "head_hidden",
+    "spectral_norm",
+    "layer_norm",
+    "dueling",
+    "optimizer",
+    "optimizer_epsilon",
+    "rmsprop_decay",
     "max_grad_norm",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

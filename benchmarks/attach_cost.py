@@ -80,7 +80,9 @@ class Publications:
         return after(self.places), after(self.blanks)
 
 
-def segment(trainer: Trainer, air: WeightPublisher, seconds: float, attached: bool, publications: Publications) -> float:
+def segment(
+    trainer: Trainer, air: WeightPublisher, seconds: float, attached: bool, publications: Publications
+) -> float:
     """Train for so long, with a sign of life each second or none; return agent steps a second."""
     steps, began = trainer.agent_steps, time.perf_counter()
     beaten, blank = 0.0, began

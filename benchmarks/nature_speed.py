@@ -56,9 +56,18 @@ def stable_baselines() -> Callable[[int], None]:
         sys.exit(f"error: {error}; pip install stable-baselines3 opencv-python-headless")
     env = VecFrameStack(make_atari_env("PongNoFrameskip-v4", n_envs=1, seed=1), n_stack=4)
     model: Any = DQN(
-        "CnnPolicy", env, learning_rate=1e-4, buffer_size=CAPACITY, learning_starts=WARM_UP, batch_size=32,
-        train_freq=4, gradient_steps=1, target_update_interval=10_000, seed=1, device="cpu",
-    )  # fmt: skip
+        "CnnPolicy",
+        env,
+        learning_rate=1e-4,
+        buffer_size=CAPACITY,
+        learning_starts=WARM_UP,
+        batch_size=32,
+        train_freq=4,
+        gradient_steps=1,
+        target_update_interval=10_000,
+        seed=1,
+        device="cpu",
+    )
     return lambda steps: model.learn(steps, reset_num_timesteps=False)
 
 

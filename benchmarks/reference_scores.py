@@ -109,9 +109,15 @@ def main(argv: Sequence[str]) -> None:
         found = measure(player, episodes, options.seed)
         reference = references.find(player.env_id, player.reference)
         table.add_row(
-            player.env_id, player.reference, f"{found.mean:.4f}", f"{found.standard_error:.4f}", f"{found.size}",
-            f"{reference.mean:.4f}", f"{distance(player, found):+.1f} SE", f"{time.perf_counter() - start:.0f}",
-        )  # fmt: skip
+            player.env_id,
+            player.reference,
+            f"{found.mean:.4f}",
+            f"{found.standard_error:.4f}",
+            f"{found.size}",
+            f"{reference.mean:.4f}",
+            f"{distance(player, found):+.1f} SE",
+            f"{time.perf_counter() - start:.0f}",
+        )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

@@ -1,6 +1,6 @@
 """What does a replay of Atari frames really take? Fills one and asks the operating system.
 
-    python benchmarks/replay_memory.py                # one million transitions of 84 x 84 frames
+python benchmarks/replay_memory.py                # one million transitions of 84 x 84 frames
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sums up raw scores: one line an agent, its mean over seeds with a 95 % interval (Student's t over the seeds).
 
-    python benchmarks/results_table.py results/family.csv
-    python benchmarks/results_table.py results/family.csv --plot docs/family.png
+python benchmarks/results_table.py results/family.csv
+python benchmarks/results_table.py results/family.csv --plot docs/family.png
 """
 
 from __future__ import annotations
@@ -75,8 +75,15 @@ def draw(found: list[Line], path: Path) -> None:
     for place, line in enumerate(found):
         if line.score.ci95:
             axes.plot(line.score.ci95, (place, place), color=INK, linewidth=1.4, zorder=2)
-        axes.plot(list(line.seeds.values()), [place] * len(line.seeds), "o", markersize=5, markerfacecolor="white",
-                  markeredgecolor=INK, zorder=3)  # fmt: skip
+        axes.plot(
+            list(line.seeds.values()),
+            [place] * len(line.seeds),
+            "o",
+            markersize=5,
+            markerfacecolor="white",
+            markeredgecolor=INK,
+            zorder=3,
+        )
         axes.plot(line.score.mean, place, "D", color=OURS, markersize=6, zorder=4)
     axes.set_yticks(range(len(found)), [line.agent for line in found])
     axes.set_ylim(len(found) - 0.4, -0.6)

@@ -55,9 +55,13 @@ def main() -> None:
     for (world, batch), speeds in rounds.items():
         median = statistics.median(speeds)
         table.add_row(
-            world, f"{batch:,}", f"{median:,.0f}", f"{min(speeds):,.0f}", f"{max(speeds):,.0f}",
+            world,
+            f"{batch:,}",
+            f"{median:,.0f}",
+            f"{min(speeds):,.0f}",
+            f"{max(speeds):,.0f}",
             f"{median / ORIGINAL[world.split('-')[0]]:.0f}",
-        )  # fmt: skip
+        )
     Console().print(table)
 
 

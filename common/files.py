@@ -14,6 +14,13 @@ from safetensors import SafetensorError
 
 from common.errors import UserError
 
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout."""
+PRETRAINED = ROOT / "pretrained"
+"""The agents that ship."""
+DATA = ROOT / "scores" / "data"
+"""Reference scores."""
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data`` in one step; a crash leaves the old file or the new one."""

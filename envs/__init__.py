@@ -12,12 +12,21 @@ from envs.factory import (
     register,
     resolve,
     returns,
-)  # fmt: skip
+)
 from envs.protocols import Protocol
 
 register()
 
 __all__ = [
-    "DEFAULT_ENV", "Protocol", "action_names", "is_atari", "is_world", "make", "make_vec", "options", "protocol",
-    "resolve", "returns",
-]  # fmt: skip
+    "DEFAULT_ENV",
+    "Protocol",
+    "action_names",
+    "is_atari",
+    "is_world",
+    "make",
+    "make_vec",
+    "options",
+    "protocol",
+    "resolve",
+    "returns",
+]

@@ -78,15 +78,29 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
     """Agent steps that outweigh a seeded reset: it loads the ROM anew, 0.13 s where a plain one takes 0.006 s."""
 
     def __init__(
-        self, env_id: str, num_envs: int, *, sticky: float, noops: int, frame_cap: int, frame_size: int = 84,
-        frame_stack: int = 4, num_threads: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        env_id: str,
+        num_envs: int,
+        *,
+        sticky: float,
+        noops: int,
+        frame_cap: int,
+        frame_size: int = 84,
+        frame_stack: int = 4,
+        num_threads: int = 0,
+    ) -> None:
         self.num_envs, self.frame_stack = num_envs, frame_stack
         self._emulators = _emulators(
-            env_id, num_envs, repeat_action_probability=sticky, noop_max=noops,
-            max_num_frames_per_episode=frame_cap, img_height=frame_size, img_width=frame_size,
-            stack_num=frame_stack, num_threads=num_threads,
-        )  # fmt: skip
+            env_id,
+            num_envs,
+            repeat_action_probability=sticky,
+            noop_max=noops,
+            max_num_frames_per_episode=frame_cap,
+            img_height=frame_size,
+            img_width=frame_size,
+            stack_num=frame_stack,
+            num_threads=num_threads,
+        )
         self.single_observation_space = spaces.Box(0, 255, (frame_stack, frame_size, frame_size), np.uint8)
         self.single_action_space = spaces.Discrete(len(self._emulators.ale.get_action_set()))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -151,10 +165,17 @@ class Atari(gymnasium.Env[U8, np.int64]):
         if render_mode:
             height, width = emulator.screen_size(env_id)
             self._screen = _emulators(
-                env_id, 1, repeat_action_probability=options["sticky"], noop_max=options["noops"],
-                max_num_frames_per_episode=options["frame_cap"], img_height=height, img_width=width,
-                stack_num=1, grayscale=False, num_threads=1,
-            )  # fmt: skip
+                env_id,
+                1,
+                repeat_action_probability=options["sticky"],
+                noop_max=options["noops"],
+                max_num_frames_per_episode=options["frame_cap"],
+                img_height=height,
+                img_width=width,
+                stack_num=1,
+                grayscale=False,
+                num_threads=1,
+            )
         self.soundtrack = emulator.Soundtrack(env_id, options["sticky"]) if sound else None
         self._picture: U8 | None = None
         self.observation_space = self._vector.single_observation_space

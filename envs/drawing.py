@@ -87,17 +87,25 @@ def draw_world(
 
 
 def draw_state(
-    surface: pygame.Surface, world: World, state: Mapping[str, Any], *, agent_view: bool = False,
+    surface: pygame.Surface,
+    world: World,
+    state: Mapping[str, Any],
+    *,
+    agent_view: bool = False,
     mattered: NDArray[np.float64] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Draw a moment of ``world`` from what its ``get_state`` told then; the world itself is not touched."""
     _draw(surface, world, state, world.eyes_of(state), agent_view, mattered)
 
 
 def _draw(
-    surface: pygame.Surface, world: World, state: Mapping[str, Any], eyes: Any, agent_view: bool,
+    surface: pygame.Surface,
+    world: World,
+    state: Mapping[str, Any],
+    eyes: Any,
+    agent_view: bool,
     mattered: NDArray[np.float64] | None,
-) -> None:  # fmt: skip
+) -> None:
     width, height = world.size
     scale = min(surface.get_width() / width, surface.get_height() / height)
     look = look_of(state)
@@ -206,7 +214,7 @@ def _stamp(surface: pygame.Surface, sprite: pygame.Surface, x: float, y: float) 
 
 @lru_cache(maxsize=4 * DIRECTIONS)
 def _disc(color: Color, radius: float, kind: int = 0, direction: int = 0) -> pygame.Surface:
-    """Return a disc with a black outline and the mark of its kind; but for a second_player's, the middle keeps the colour.
+    """Return a disc with a black outline and the mark of its kind; a second player's keeps its coloured middle.
 
     ``color`` and ``radius`` (in the surface's pixels) as drawn; transparent outside. ``direction``: of
     a second player, in parts of a circle.

@@ -118,9 +118,19 @@ def exact_hit(rx: float, ry: float, sine: float, cosine: float, reach: float) ->
 
 @kernel
 def look(
-    i: int, pos: F64, items: F64, count: I64, walls: F64, rays: F64, reach: float, exact: bool,
-    kind: I64, distance: F64, which: I64, nearest: F64,
-) -> None:  # fmt: skip
+    i: int,
+    pos: F64,
+    items: F64,
+    count: I64,
+    walls: F64,
+    rays: F64,
+    reach: float,
+    exact: bool,
+    kind: I64,
+    distance: F64,
+    which: I64,
+    nearest: F64,
+) -> None:
     """Find what each eye of world ``i`` sees first: fills kind, distance and which item, (N, E) each.
 
     ``rays`` (E, 2) holds each eye's (sin, cos); ``nearest`` (E,) is room to work in.

@@ -36,10 +36,14 @@ def _atari(
 ) -> Protocol:
     rules = {"sticky": sticky, "noops": noops}
     return Protocol(
-        name, source, eval_epsilon, FRAME_SKIP, lives,
+        name,
+        source,
+        eval_epsilon,
+        FRAME_SKIP,
+        lives,
         training={**rules, "frame_cap": 30 * MINUTE},
         evaluation={**rules, "frame_cap": minutes * MINUTE},
-    )  # fmt: skip
+    )
 
 
 # The first is the default. All: four frames an action, the last two pooled, minimal action set.

@@ -145,18 +145,35 @@ class RLDemo(Worlds):
             self.obs[:, 2 * eyes : eyes + block] = chosen * float(eyes)
             self._actions = None
         observe(
-            self.pos, self.angle, self.items, self.count, self.walls, self.kind, self.distance, self.which,
+            self.pos,
+            self.angle,
+            self.items,
+            self.count,
+            self.walls,
+            self.kind,
+            self.distance,
+            self.which,
             self.obs,
-        )  # fmt: skip
+        )
         if self.window and mask is not None:
             past = np.hstack([self.obs[mask, :eyes], np.zeros((mask.sum(), len(self.action_names)))])
             self.obs[mask, eyes:] = np.tile(past, self.window)
 
     def _tick(self, actions: I64) -> None:
         tick(
-            self.clock, self.pos, self.angle, self.items, self.count, self.rng, self.walls, actions, self.kind,
-            self.distance, self.reward, self.eaten,
-        )  # fmt: skip
+            self.clock,
+            self.pos,
+            self.angle,
+            self.items,
+            self.count,
+            self.rng,
+            self.walls,
+            actions,
+            self.kind,
+            self.distance,
+            self.reward,
+            self.eaten,
+        )
         self._actions = actions
 
     def eye_angles(self, i: int) -> F64:

@@ -30,7 +30,7 @@ class SecondPlayer:
     """
 
     def __init__(self, body: Worlds, world: Worlds) -> None:
-        """Take the ``world`` to eat in, and another one of that kind (both N = 1) that only moves the second_player's body."""
+        """Take the ``world`` to eat in, and another of that kind (both N = 1) that only moves this player's body."""
         self._world, self._body = world, body
         body.items = np.zeros((1, 0, 6))  # no room: nothing ever comes into it
         self._eaten = np.zeros((1, 2), np.int64)

@@ -115,9 +115,20 @@ class Waterworld(Worlds):
         """Look through all eyes of all worlds."""
         item_scale, agent_scale = (1.0 / ITEM_SPEED, 1.0 / AGENT_SPEED) if self.exact else (1.0, 1.0)
         observe(
-            self.pos, self.vel, self.items, self.count, self.walls, self._rays, self.exact, self.kind,
-            self.distance, self.which, item_scale, agent_scale, self.obs,
-        )  # fmt: skip
+            self.pos,
+            self.vel,
+            self.items,
+            self.count,
+            self.walls,
+            self._rays,
+            self.exact,
+            self.kind,
+            self.distance,
+            self.which,
+            item_scale,
+            agent_scale,
+            self.obs,
+        )
 
     def _tick(self, actions: I64) -> None:
         tick(self.clock, self.pos, self.vel, self.items, self.count, self.rng, actions, self.reward, self.eaten)

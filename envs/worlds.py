@@ -112,9 +112,17 @@ class Worlds(ABC):
             if seed is not None:
                 self.rng[i] = mix(np.uint64(int(seed) & 0xFFFFFFFFFFFFFFFF))
         reset_worlds(
-            mask, np.array(self.start), self.clock, self.pos, self.vel, self.angle, self.items, self.count,
-            self.rng, self.item_speed,
-        )  # fmt: skip
+            mask,
+            np.array(self.start),
+            self.clock,
+            self.pos,
+            self.vel,
+            self.angle,
+            self.items,
+            self.count,
+            self.rng,
+            self.item_speed,
+        )
         self.sense(mask)
 
     def step(self, actions: NDArray[np.integer[Any]]) -> None:

@@ -18,9 +18,17 @@ from scores.runs import CONFIG_FILE, EVAL_FILE, Run, read_run
 from scores.stats import Interval, bootstrap_interval
 
 EPISODE_COLUMNS = (
-    "env_id", "agent", "seed", "agent_steps", "frames", "episode", "episode_return", "episode_length", "epsilon",
+    "env_id",
+    "agent",
+    "seed",
+    "agent_steps",
+    "frames",
+    "episode",
+    "episode_return",
+    "episode_length",
+    "epsilon",
     "protocol",
-)  # fmt: skip
+)
 RUN_COLUMNS = ("preset", "wall_s", "commit", "device", "threads", "hardware", "versions", "run")
 CSV_COLUMNS = ("variant", *EPISODE_COLUMNS, *RUN_COLUMNS)
 
@@ -127,9 +135,7 @@ def _line(one: Asked, runs: Mapping[int, Run], whole: Mapping[int, float], first
 def mean_score(run: Run) -> float:
     """Return the mean over the episodes of a run's final evaluation, by what its environment is judged by."""
     judged = metric(run.env_id)
-    return statistics.fmean(
-        one.episode_return / (one.episode_length if judged.per_step else 1) for one in run.episodes
-    )
+    return statistics.fmean(one.episode_return / (one.episode_length if judged.per_step else 1) for one in run.episodes)
 
 
 def _lost(line: Line) -> tuple[bool, float, str]:

@@ -81,8 +81,17 @@ def _whole(axes: Axes, whole: Line) -> None:
 def _row(axes: Axes, place: int, line: Line) -> None:
     """Draw a variant: mean and interval, and its seeds below them."""
     if line.score is None:
-        axes.text(0.5, place, "no finished run", transform=axes.get_yaxis_transform(), ha="center", va="center",
-                  fontsize=9, style="italic", color=INK)  # fmt: skip
+        axes.text(
+            0.5,
+            place,
+            "no finished run",
+            transform=axes.get_yaxis_transform(),
+            ha="center",
+            va="center",
+            fontsize=9,
+            style="italic",
+            color=INK,
+        )
         return
     if line.score.ci95:
         low, high = line.score.ci95
@@ -94,8 +103,16 @@ def _row(axes: Axes, place: int, line: Line) -> None:
         axes.plot(line.score.mean, place, marker, color=WHOLE if line.whole else INK, markersize=7, zorder=4)
         left, right = axes.get_xlim()
         below = swarm(seeds, NEAR * (right - left))
-    axes.plot(seeds, [place + low for low in below], "o", markersize=5, markerfacecolor="white", markeredgecolor=INK,
-              markeredgewidth=1.0, zorder=3)  # fmt: skip
+    axes.plot(
+        seeds,
+        [place + low for low in below],
+        "o",
+        markersize=5,
+        markerfacecolor="white",
+        markeredgecolor=INK,
+        markeredgewidth=1.0,
+        zorder=3,
+    )
 
 
 def swarm(values: Sequence[float], near: float) -> list[float]:

@@ -47,9 +47,12 @@ def as_text(one: Ablation, width: int | None = None, color: bool = False) -> str
     """
     file = io.StringIO()
     console = Console(
-        file=file, width=width or 10_000, force_terminal=color, color_system="standard" if color else None,
+        file=file,
+        width=width or 10_000,
+        force_terminal=color,
+        color_system="standard" if color else None,
         highlight=False,
-    )  # fmt: skip
+    )
     table, left_out = _fit(one, console)
     console.print(Text(one.title, style="bold"))
     console.print(Text(f"{one.metric}; {one.about}"))

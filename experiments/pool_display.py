@@ -74,9 +74,14 @@ class Bars(Lines):
     def __init__(self, console: Console, tasks: Sequence[Task], outcome: Callable[[Task], str]) -> None:
         super().__init__(console, tasks, outcome)
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(None), TaskProgressColumn(),
-            TextColumn("{task.fields[left]}"), console=console, expand=True, transient=True,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            expand=True,
+            transient=True,
+        )
         self.bars: dict[str, TaskID] = {}
         self.all = self.progress.add_task(ALL, total=1.0, left="? left")
 

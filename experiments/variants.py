@@ -36,9 +36,10 @@ class Variant:
 def parts(config: LearnerConfig) -> list[str]:
     """Return the settings of all ideas that are on, and that mean something beside the other settings."""
     return [
-        idea.setting for idea in IDEAS.values()
+        idea.setting
+        for idea in IDEAS.values()
         if getattr(config, idea.setting, idea.off) != idea.off and _matters(config, idea.setting)
-    ]  # fmt: skip
+    ]
 
 
 def chosen_parts(agent: str, preset: str, config: LearnerConfig, env_id: str, wanted: str | None) -> list[str]:

@@ -89,10 +89,15 @@ class LivePanel:
     def __init__(self, console: Console, total_timesteps: int, start: int = 0, frames_per_step: int = 1) -> None:
         self.console, self.frames_per_step = console, frames_per_step
         self.bar = Progress(
-            TextColumn("[bold]{task.completed:>10,.0f}[/] of {task.total:,.0f} agent steps"), BarColumn(None),
-            TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-            console=console, expand=True,
-        )  # fmt: skip
+            TextColumn("[bold]{task.completed:>10,.0f}[/] of {task.total:,.0f} agent steps"),
+            BarColumn(None),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            expand=True,
+        )
         self.task = self.bar.add_task("training", total=total_timesteps, completed=start)
         self.row: dict[str, Any] = {}
         self.live = Live(self.picture(), console=console, refresh_per_second=4)
@@ -129,11 +134,13 @@ class LivePanel:
                 f"[dim]return, last 100[/] [bold]{number(row['episodic_return'])}[/]",
                 f"[dim]episodes[/] {row['episodes']:,}",
                 f"[dim]{counted}[/] {row[counted]:,}",
-            )  # fmt: skip
+            )
             table.add_row(
-                f"[dim]epsilon[/] {row['epsilon']:.3f}", f"[dim]TD loss[/] {number(row['td_loss'], '{:.4f}')}",
-                f"[dim]expected return Q[/] {number(row['q_values'])}", f"[dim]rate[/] {row['learning_rate']:.1e}",
-            )  # fmt: skip
+                f"[dim]epsilon[/] {row['epsilon']:.3f}",
+                f"[dim]TD loss[/] {number(row['td_loss'], '{:.4f}')}",
+                f"[dim]expected return Q[/] {number(row['q_values'])}",
+                f"[dim]rate[/] {row['learning_rate']:.1e}",
+            )
         time_line = f"[dim]time:[/] {shares(row)}" if row else "[dim]playing at random at first ...[/]"
         return Panel(Group(self.bar, table, time_line), title="training", border_style="cyan")
 

@@ -119,9 +119,11 @@ class Episodes:
     def state(self) -> dict[str, Any]:
         """Return what `load` needs, as JSON's types."""
         return {
-            "number": self.number.tolist(), "seeded": self.seeded.tolist(), "actions": self.actions,
+            "number": self.number.tolist(),
+            "seeded": self.seeded.tolist(),
+            "actions": self.actions,
             "finished": self.finished,
-        }  # fmt: skip
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Play the running episodes again, up to where they were.

@@ -124,8 +124,11 @@ class DenseLayer(Protocol):
 
 
 FUNCTIONS: dict[str | None, Callable[[Tensor], Tensor]] = {
-    None: lambda x: x, "relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
-}  # fmt: skip
+    None: lambda x: x,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+}
 
 
 class DenseNetwork(nn.Module):
@@ -204,7 +207,10 @@ class NetworkReader:
         return torch.as_tensor(obs).to(next(self.network.parameters()).device)
 
     def _gradient(
-        self, obs: NDArray[Any], of: Callable[[QOutput, dict[str, Tensor]], Tensor], layers: Sequence[InspectableLayer] = ()
+        self,
+        obs: NDArray[Any],
+        of: Callable[[QOutput, dict[str, Tensor]], Tensor],
+        layers: Sequence[InspectableLayer] = (),
     ) -> tuple[float, Array]:
         x = self._tensor(np.asarray(obs, np.float32)).requires_grad_()
         # parameters that can't learn: else spectral normalisation would move its vectors, which belong to the learner

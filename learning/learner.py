@@ -33,9 +33,14 @@ class Learner:
     """Online and target network, optimiser and schedules of any recipe."""
 
     def __init__(
-        self, recipe: Recipe, config: LearnerConfig, space: spaces.Box, num_actions: int, seed: int,
+        self,
+        recipe: Recipe,
+        config: LearnerConfig,
+        space: spaces.Box,
+        num_actions: int,
+        seed: int,
         device: torch.device | str = "cpu",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.recipe, self.config, self.device = recipe, config, torch.device(device)
         generator = torch_generator(seed, "network")
         self.online = recipe.network(space, num_actions, config, generator).to(self.device)
@@ -66,7 +71,7 @@ class Learner:
 
     @torch.inference_mode()
     def noisy_q_values(self, obs: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the expectations by which it explores, (B, ...) -> (B, A): noisy layers, if any, sample their noise."""
+        """Return the expectations by which it explores, (B, ...) -> (B, A): noisy layers sample their noise."""
         with sampling_noise(self._noisy, self.generator):
             q_values = self.online(torch.from_numpy(obs).to(self.device)).q_values
         return q_values.cpu().numpy().astype(np.float64)  # type: ignore[no-any-return]
@@ -157,6 +162,7 @@ class Agent:
 
 # ------------------------------------------------------------------ optimisers
 
+
 class CentredRMSProp(torch.optim.Optimizer):
     """RMSProp that divides by the gradients' running standard deviation, as DeepMind's DQN did.
 
@@ -175,9 +181,7 @@ class CentredRMSProp(torch.optim.Optimizer):
             gradients = [parameter.grad for parameter in moved]
             for parameter in moved:
                 if not self.state[parameter]:
-                    self.state[parameter] = {
-                        "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)
-                    }  # fmt: skip
+                    self.state[parameter] = {"mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
             means = [self.state[parameter]["mean"] for parameter in moved]
             squares = [self.state[parameter]["square"] for parameter in moved]
             torch._foreach_lerp_(means, gradients, 1 - group["decay"])
@@ -201,6 +205,7 @@ def make_optimizer(network: nn.Module, config: LearnerConfig) -> torch.optim.Opt
 
 
 # ------------------------------------------------------------------ what is measured on the way
+
 
 class Stopwatch:
     """Adds up the seconds spent in named parts of a loop."""

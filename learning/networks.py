@@ -131,9 +131,15 @@ class DuelingHead(nn.Module):
     """
 
     def __init__(
-        self, width: int, num_actions: int, outputs_per_action: int, hidden: Sequence[int], dueling: bool,
-        linear: Linear = nn.Linear, layer_norm: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        width: int,
+        num_actions: int,
+        outputs_per_action: int,
+        hidden: Sequence[int],
+        dueling: bool,
+        linear: Linear = nn.Linear,
+        layer_norm: bool = False,
+    ) -> None:
         super().__init__()
         self.outputs_per_action, self.dueling = outputs_per_action, dueling
         widths = [width, *hidden]
@@ -239,9 +245,14 @@ class QNetwork(nn.Module):
     """
 
     def __init__(
-        self, space: spaces.Box, num_actions: int, config: LearnerConfig, generator: torch.Generator,
-        head: Head | None = None, linear: Linear = nn.Linear,
-    ) -> None:  # fmt: skip
+        self,
+        space: spaces.Box,
+        num_actions: int,
+        config: LearnerConfig,
+        generator: torch.Generator,
+        head: Head | None = None,
+        linear: Linear = nn.Linear,
+    ) -> None:
         super().__init__()
         name = automatic_encoder(space) if config.encoder == "auto" else config.encoder
         self.scale = Scale(space) if name == "mlp" else None
@@ -252,7 +263,13 @@ class QNetwork(nn.Module):
         self.head = head or Expected()
         self.embedding = CosineEmbedding(widths[-1]) if self.head.implicit else None
         self.output = DuelingHead(
-            widths[-1], num_actions, self.head.outputs_per_action, config.head_hidden, config.dueling, linear, config.layer_norm
+            widths[-1],
+            num_actions,
+            self.head.outputs_per_action,
+            config.head_hidden,
+            config.dueling,
+            linear,
+            config.layer_norm,
         )
         if config.layer_norm:
             initialise_normalised(self, generator)

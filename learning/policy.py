@@ -80,16 +80,24 @@ class Training:
         """Return what settings say of it; ``life_loss_ends`` is the protocol's."""
         family = config if isinstance(config, FamilyConfig) else FamilyConfig()
         return cls(
-            gamma=config.gamma, clip_rewards=config.clip_rewards, life_loss_ends=life_loss_ends,
-            target_network=isinstance(config, ReplayConfig), double=family.double,
+            gamma=config.gamma,
+            clip_rewards=config.clip_rewards,
+            life_loss_ends=life_loss_ends,
+            target_network=isinstance(config, ReplayConfig),
+            double=family.double,
             n_step=config.n_step if isinstance(config, ReplayConfig) else 1,
-            q_lambda=getattr(config, "q_lambda", None), trace_decay=getattr(config, "trace_decay", None),
+            q_lambda=getattr(config, "q_lambda", None),
+            trace_decay=getattr(config, "trace_decay", None),
             head=family.head,
             munchausen=Munchausen(
-                family.munchausen_alpha, family.munchausen_temperature, family.munchausen_floor,
+                family.munchausen_alpha,
+                family.munchausen_temperature,
+                family.munchausen_floor,
                 family.munchausen_network == "online",
-            ) if family.munchausen else None,
-        )  # fmt: skip
+            )
+            if family.munchausen
+            else None,
+        )
 
 
 class NetworkPolicy:
@@ -99,9 +107,16 @@ class NetworkPolicy:
     """
 
     def __init__(
-        self, name: str, env_id: str | None, network: nn.Module, num_actions: int, default_epsilon: float = 0.0,
-        env_options: Mapping[str, Any] | None = None, protocol: str = "default", training: Training | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        env_id: str | None,
+        network: nn.Module,
+        num_actions: int,
+        default_epsilon: float = 0.0,
+        env_options: Mapping[str, Any] | None = None,
+        protocol: str = "default",
+        training: Training | None = None,
+    ) -> None:
         self.name, self.env_id, self.num_actions = name, env_id, num_actions
         self.default_epsilon, self.protocol = default_epsilon, protocol
         self.env_options = dict(env_options or {})  # of the environment in which it is judged
@@ -135,9 +150,15 @@ def player(name: str, config: LearnerConfig, env_id: str, network: nn.Module, nu
     rules = envs.protocol(env_id, config.protocol)
     epsilon = rules.eval_epsilon if config.eval_epsilon is None else config.eval_epsilon
     return NetworkPolicy(
-        name, env_id, network, num_actions, epsilon, env_options(env_id, config, evaluation=True), rules.name,
+        name,
+        env_id,
+        network,
+        num_actions,
+        epsilon,
+        env_options(env_id, config, evaluation=True),
+        rules.name,
         Training.of(config, rules.life_loss_cuts),
-    )  # fmt: skip
+    )
 
 
 def env_options(env_id: str, config: LearnerConfig, evaluation: bool) -> dict[str, Any]:

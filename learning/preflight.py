@@ -112,9 +112,7 @@ def check_memory(needed: int, capacity: int | None, free: int) -> None:
         return
     remedy = f"--capacity {usable * capacity // needed} would fit" if capacity else "take fewer --rollout-steps"
     noun = "replay" if capacity else "rollout"
-    raise UserError(
-        f"the {noun} would take {needed / 1e9:,.1f} GB and {usable / 1e9:,.1f} GB can be used; {remedy}"
-    )
+    raise UserError(f"the {noun} would take {needed / 1e9:,.1f} GB and {usable / 1e9:,.1f} GB can be used; {remedy}")
 
 
 def rehearse(plan: Plan, longest: float) -> float:

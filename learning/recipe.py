@@ -50,9 +50,15 @@ class ExperienceType(Protocol):
     """What a person calls it."""
 
     def __call__(
-        self, config: Any, space: spaces.Box, stack: int, rng: np.random.Generator, device: str, storage: str | None,
+        self,
+        config: Any,
+        space: spaces.Box,
+        stack: int,
+        rng: np.random.Generator,
+        device: str,
+        storage: str | None,
         value: Callable[[NDArray[Any]], NDArray[np.float64]],
-    ) -> Experience:  # fmt: skip
+    ) -> Experience:
         """Return an empty one.
 
         Args:

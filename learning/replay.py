@@ -100,9 +100,16 @@ class Replay:
     """
 
     def __init__(
-        self, capacity: int, num_envs: int, space: spaces.Box, n_step: int = 1, device: torch.device | str = "cpu",
-        stack: int = 1, storage: torch.device | str | None = None, priority_exponent: float | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        capacity: int,
+        num_envs: int,
+        space: spaces.Box,
+        n_step: int = 1,
+        device: torch.device | str = "cpu",
+        stack: int = 1,
+        storage: torch.device | str | None = None,
+        priority_exponent: float | None = None,
+    ) -> None:
         least = (stack + 1) * num_envs
         if capacity < least:
             raise UserError(f"--capacity {capacity} is too small for {num_envs} environments; at least {least}")
@@ -288,9 +295,15 @@ class ReplayExperience:
     noun = "replay"
 
     def __init__(
-        self, config: ReplayConfig, space: spaces.Box, stack: int, rng: np.random.Generator, device: str,
-        storage: str | None, value: Callable[[NDArray[Any]], NDArray[np.float64]],
-    ) -> None:  # fmt: skip
+        self,
+        config: ReplayConfig,
+        space: spaces.Box,
+        stack: int,
+        rng: np.random.Generator,
+        device: str,
+        storage: str | None,
+        value: Callable[[NDArray[Any]], NDArray[np.float64]],
+    ) -> None:
         self.config, self.rng = config, rng
         exponent = config.priority_exponent if config.prioritized else None
         self.replay = Replay(config.capacity, config.num_envs, space, config.n_step, device, stack, storage, exponent)

@@ -20,9 +20,12 @@ SAVED = ("obs", "action", "reward", "discount", "value", "ended", "present")
 
 
 def q_lambda(
-    reward: NDArray[np.float32], discount: NDArray[np.float32], value: NDArray[np.float32],
-    ended: NDArray[np.bool_], lam: float,
-) -> NDArray[np.float32]:  # fmt: skip
+    reward: NDArray[np.float32],
+    discount: NDArray[np.float32],
+    value: NDArray[np.float32],
+    ended: NDArray[np.bool_],
+    lam: float,
+) -> NDArray[np.float32]:
     """Return Peng's Q(lambda) returns: G = r + discount * ((1 - lam) * V' + lam * G').
 
     Where an episode ended, and at the rollout's end, G' is V'. lam 0 is one step of Q-learning, 1 the
@@ -49,9 +52,15 @@ class Rollout:
     noun = "rollout"
 
     def __init__(
-        self, config: RolloutConfig, space: spaces.Box, stack: int, rng: np.random.Generator, device: str,
-        storage: str | None, value: Callable[[NDArray[Any]], NDArray[np.float64]],
-    ) -> None:  # fmt: skip
+        self,
+        config: RolloutConfig,
+        space: spaces.Box,
+        stack: int,
+        rng: np.random.Generator,
+        device: str,
+        storage: str | None,
+        value: Callable[[NDArray[Any]], NDArray[np.float64]],
+    ) -> None:
         self.config, self.rng, self.device, self._value = config, rng, device, value
         self.warm_up = 0
         steps, num_envs = config.rollout_steps, config.num_envs
@@ -130,4 +139,3 @@ class Rollout:
         for name in SAVED:
             getattr(self, name)[:] = named[name]
         self.filled = int(named["filled"][0])
-

@@ -16,15 +16,22 @@ from typing import Any
 import psutil
 
 from common.errors import UserError
-from common.files import read_json, write_json
+from common.files import ROOT, read_json, write_json
 from learning.evaluate import EpisodeResult
 
 FORMAT = 1
-ROOT = Path(__file__).resolve().parent.parent
 EVAL_COLUMNS = (
-    "env_id", "agent", "seed", "agent_steps", "frames", "episode", "episode_return", "episode_length", "epsilon",
+    "env_id",
+    "agent",
+    "seed",
+    "agent_steps",
+    "frames",
+    "episode",
+    "episode_return",
+    "episode_length",
+    "epsilon",
     "protocol",
-)  # fmt: skip
+)
 # column of metrics.csv -> TensorBoard's tag
 TAGS = {
     "episodic_return": "charts/episodic_return",

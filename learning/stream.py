@@ -92,9 +92,7 @@ class StreamNetwork(nn.Module):
         generator: of the first weights.
     """
 
-    def __init__(
-        self, space: spaces.Box, num_actions: int, config: LearnerConfig, generator: torch.Generator
-    ) -> None:
+    def __init__(self, space: spaces.Box, num_actions: int, config: LearnerConfig, generator: torch.Generator) -> None:
         super().__init__()
         self.frames = len(space.shape) == 3 and space.dtype == np.uint8
         self.observations = Running(space.shape[1:] if self.frames else space.shape)
@@ -171,9 +169,15 @@ class Stream:
     noun = "last step"
 
     def __init__(
-        self, config: LearnerConfig, space: spaces.Box, stack: int, rng: np.random.Generator, device: str,
-        storage: str | None, value: Callable[[NDArray[Any]], NDArray[np.float64]],
-    ) -> None:  # fmt: skip
+        self,
+        config: LearnerConfig,
+        space: spaces.Box,
+        stack: int,
+        rng: np.random.Generator,
+        device: str,
+        storage: str | None,
+        value: Callable[[NDArray[Any]], NDArray[np.float64]],
+    ) -> None:
         self.device = device
         self.warm_up = 0
         self.present, self.obs, self.next_obs = (np.zeros((1, *space.shape), space.dtype) for _ in range(3))
@@ -209,9 +213,15 @@ class Stream:
             for part in (self.obs, self.action, self.reward, self.discount, self.next_obs)
         )
         yield Batch(
-            obs, action, reward, discount, next_obs, torch.ones_like(reward),
-            ends=bool(self.ends[0]), explored=bool(self.explored[0]),
-        )  # fmt: skip
+            obs,
+            action,
+            reward,
+            discount,
+            next_obs,
+            torch.ones_like(reward),
+            ends=bool(self.ends[0]),
+            explored=bool(self.explored[0]),
+        )
 
     def updated(self, batch: Batch, priority: Tensor) -> None:
         """Do nothing: there will be no second time."""
@@ -305,9 +315,14 @@ class StreamLearner(Learner):
     optimizer: ObGD
 
     def __init__(
-        self, recipe: Recipe, config: Any, space: spaces.Box, num_actions: int, seed: int,
+        self,
+        recipe: Recipe,
+        config: Any,
+        space: spaces.Box,
+        num_actions: int,
+        seed: int,
         device: torch.device | str = "cpu",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(recipe, config, space, num_actions, seed, device)
         decay = config.gamma * config.trace_decay
         self.optimizer = ObGD(self.parameters, config.learning_rate, decay, config.kappa)

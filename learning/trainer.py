@@ -71,9 +71,14 @@ class Trainer:
         self.policy = self.learner.policy(plan.env_id)
         self.rng = {name: numpy_generator(plan.seed, name) for name in ("exploration", "replay")}
         self.experience: Experience = plan.recipe.experience(
-            config, self.space, self.episodes.stack, self.rng["replay"], plan.device, plan.storage,
+            config,
+            self.space,
+            self.episodes.stack,
+            self.rng["replay"],
+            plan.device,
+            plan.storage,
             lambda obs: self.policy.q_values(obs).max(1),
-        )  # fmt: skip
+        )
         self.update_log = UpdateLog()
         self.agent = Agent(self.learner, self.experience, self.rules.life_loss_cuts, self.update_log.add)
         self.begun = False
@@ -194,7 +199,7 @@ class Trainer:
     # ------------------------------------------------------------------ what is reported
 
     def _check_losses(self) -> None:
-        """Raise if a loss was NaN or infinite; nothing is saved without this check, so no broken weights reach the disk."""
+        """Raise if a loss was NaN or infinite; nothing is saved without this check."""
         if found := self.update_log.non_finite():
             update = self.learner.updates - found.updates_ago
             raise UserError(

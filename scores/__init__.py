@@ -10,6 +10,17 @@ from scores.rows import Comparison, Row
 from scores.table import as_csv, as_json, as_markdown, as_text
 
 __all__ = [
-    "AtariComparison", "Comparison", "Row", "Wanted", "as_csv", "as_json", "as_markdown", "as_text",
-    "atari_comparison", "comparison", "comparisons", "read", "worlds",
-]  # fmt: skip
+    "AtariComparison",
+    "Comparison",
+    "Row",
+    "Wanted",
+    "as_csv",
+    "as_json",
+    "as_markdown",
+    "as_text",
+    "atari_comparison",
+    "comparison",
+    "comparisons",
+    "read",
+    "worlds",
+]

@@ -197,9 +197,7 @@ def _human_rows(episodes: list[Episode], metric: Metric) -> list[Row]:
     for (name, env_id, protocol), played in people.items():
         interval = student_interval(_values(played, metric))
         note = "; ".join(["recorded human", *_odd_episodes(played, metric)])
-        rows.append(
-            Row(name, "human", env_id, interval.mean, interval.ci95, interval.size, None, None, protocol, note)
-        )
+        rows.append(Row(name, "human", env_id, interval.mean, interval.ci95, interval.size, None, None, protocol, note))
     return rows
 
 

@@ -9,12 +9,21 @@ import math
 from pathlib import Path
 
 from common.errors import UserError, unknown
+from common.files import DATA
 from scores.stats import around
 
 COLUMNS = (
-    "env_id", "agent", "metric", "mean", "standard_error", "episodes", "note", "epsilon", "agent_steps", "protocol",
-)  # fmt: skip
-DATA = Path(__file__).parent / "data"
+    "env_id",
+    "agent",
+    "metric",
+    "mean",
+    "standard_error",
+    "episodes",
+    "note",
+    "epsilon",
+    "agent_steps",
+    "protocol",
+)
 REFERENCE_FILE = DATA / "reference_scores.csv"
 
 SAME_GAME = {

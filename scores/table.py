@@ -22,9 +22,18 @@ DISPENSABLE = ("environment", "protocol", "epsilon", "agent steps")
 DISPENSABLE_ATARI = ("of record", "agent steps", "epsilon", "frames", "protocol")
 LEFT = {"who", "what", "environment", "protocol", "note"}
 CSV_COLUMNS = (
-    "env_id", "who", "kind", "score", "human_normalised", "record_normalised", "ci95_low", "ci95_high", "episodes",
-    "frames", "protocol",
-)  # fmt: skip
+    "env_id",
+    "who",
+    "kind",
+    "score",
+    "human_normalised",
+    "record_normalised",
+    "ci95_low",
+    "ci95_high",
+    "episodes",
+    "frames",
+    "protocol",
+)
 
 
 def as_json(comparisons: Sequence[Comparison], atari: AtariComparison | None = None) -> str:
@@ -119,9 +128,12 @@ def as_text(
     file = io.StringIO()
     # A console wraps at its width; without an edge that must be wider than any line.
     console = Console(
-        file=file, width=width or 10_000, force_terminal=color, color_system="standard" if color else None,
+        file=file,
+        width=width or 10_000,
+        force_terminal=color,
+        color_system="standard" if color else None,
         highlight=False,
-    )  # fmt: skip
+    )
     for number, one in enumerate(comparisons):
         if number:
             console.print()
@@ -165,9 +177,7 @@ def _table(one: Comparison, left_out: Sequence[str]) -> Table:
     for column in lines[0] if lines else ():
         if column not in left_out:
             narrow = column == "who"
-            table.add_column(
-                column, justify="left" if column in LEFT else "right", no_wrap=not narrow, overflow="fold"
-            )
+            table.add_column(column, justify="left" if column in LEFT else "right", no_wrap=not narrow, overflow="fold")
     for row, line in zip(one.rows, lines, strict=True):
         cells = [Text(cell) for column, cell in line.items() if column not in left_out]
         table.add_row(*cells, style="" if row.kind == "reference" else "bold")

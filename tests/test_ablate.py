@@ -243,9 +243,10 @@ def test_train_understands_every_variant(agent: str) -> None:
         options, config = train.read_command_line(one.words)
         assert (options.agent, options.preset, options.evaluations) == (agent, "control", 7)
         changed = {
-            field.name for field in dataclasses.fields(config)
+            field.name
+            for field in dataclasses.fields(config)
             if getattr(config, field.name) != getattr(plan.config, field.name)
-        }  # fmt: skip
+        }
         part = one.name.removeprefix("without ")
         belongs = {"noisy": {"noisy_sigma"}, "prioritized": {"priority_exponent"}}.get(part, set())
         assert changed - belongs == (set() if one.name == "full" else {part})
@@ -253,11 +254,32 @@ def test_train_understands_every_variant(agent: str) -> None:
 
 def test_for_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
-        "CartPole-v1", "--agent", "double_dqn", "--parts", "double", "--seeds", "1", "--total-timesteps", "600",
-        "--num-envs", "4",
-        "--capacity", "2000", "--learning-starts", "100", "--evaluations", "1", "--eval-episodes", "3",
-        "--device", "cpu", "--threads", "1", "--out", str(tmp_path / "out"),
-    ]  # fmt: skip
+        "CartPole-v1",
+        "--agent",
+        "double_dqn",
+        "--parts",
+        "double",
+        "--seeds",
+        "1",
+        "--total-timesteps",
+        "600",
+        "--num-envs",
+        "4",
+        "--capacity",
+        "2000",
+        "--learning-starts",
+        "100",
+        "--evaluations",
+        "1",
+        "--eval-episodes",
+        "3",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     environment = {**os.environ, "MPLBACKEND": "TkAgg"}  # a backend that needs a screen: it must not be used
     command = [sys.executable, str(ROOT / "ablate.py"), *words]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)

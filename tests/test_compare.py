@@ -41,9 +41,17 @@ def test_the_table(runs: Path) -> None:
     done = run("--runs-dir", runs)
     assert done.returncode == 0, done.stderr
     for name in (
-        "dqn seed 1", "dqn seed 2", "dqn seed 3", "dqn, mean of 3 seeds", "Anna", "random", "apple_chaser",
-        "karpathy_pretrained_eps_0.05", "full_information_planner", "sb3_dqn_100k_steps",
-    ):  # fmt: skip
+        "dqn seed 1",
+        "dqn seed 2",
+        "dqn seed 3",
+        "dqn, mean of 3 seeds",
+        "Anna",
+        "random",
+        "apple_chaser",
+        "karpathy_pretrained_eps_0.05",
+        "full_information_planner",
+        "sb3_dqn_100k_steps",
+    ):
         assert name in done.stdout, name
     assert "Fewer than 5 seeds of dqn" in done.stdout
     assert "same game with the same rewards" in done.stdout

@@ -36,9 +36,14 @@ def command(*words: str, cwd: Path, screen: str | None = None) -> subprocess.Com
     if screen is not None:
         environment["SDL_VIDEODRIVER"] = screen
     return subprocess.run(
-        [sys.executable, str(ROOT / "play.py"), *words], cwd=cwd, env=environment, capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+        [sys.executable, str(ROOT / "play.py"), *words],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def one_line_error(done: subprocess.CompletedProcess[str]) -> str:
@@ -82,9 +87,14 @@ def test_a_machine_without_the_emulator(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     for words in (["ALE/Pong-v5"], ["--human", "--env-id", "ALE/Pong-v5"]):
         done = subprocess.run(
-            [sys.executable, str(ROOT / "play.py"), *words], cwd=tmp_path, env=environment, capture_output=True,
-            text=True, timeout=120, check=False,
-        )  # fmt: skip
+            [sys.executable, str(ROOT / "play.py"), *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert one_line_error(done) == "error: ALE/Pong-v5 needs the Atari emulator: pip install ale-py"
 
 
@@ -342,9 +352,13 @@ def test_rules_follow_the_agent_only_where_they_can(atari_agent: AtariAgent) -> 
 
 @pytest.mark.parametrize(("words", "protocol"), [(["--agent-file", WATER], "mnih2015"), ([], "machado2018")])
 def test_a_persons_atari_row_has_the_protocol_that_was_played(
-    atari_agent: AtariAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    words: list[str], protocol: str,
-) -> None:  # fmt: skip
+    atari_agent: AtariAgent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    protocol: str,
+) -> None:
     from viewer import window
 
     def one_step(self: window.Window) -> None:
@@ -368,16 +382,19 @@ def test_a_persons_atari_row_has_the_protocol_that_was_played(
 # two worlds, learning, panels
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (["--human", "--versus"], "--human is scored alone and --versus is a race; give one of them"),
-    (["--human", "--learn", "dqn"], "--human is scored without an agent; leave --learn out"),
-    (["--versus", "--record", "a.png"], "--versus needs a screen and --record works without one"),
-    (["--versus", "--learn", "dqn"], "--versus and --learn don't go together"),
-    (["--learn", "dqn", "--attach", "newest"], "--attach and --learn are two players"),
-    (["--learn", "rainbwo"], "did you mean rainbow"),
-    (["--panels", "actoins"], "did you mean actions"),
-    (["--versus", "--env-id", "Acrobot-v1"], "no agent was trained in Acrobot-v1 yet; train one"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--human", "--versus"], "--human is scored alone and --versus is a race; give one of them"),
+        (["--human", "--learn", "dqn"], "--human is scored without an agent; leave --learn out"),
+        (["--versus", "--record", "a.png"], "--versus needs a screen and --record works without one"),
+        (["--versus", "--learn", "dqn"], "--versus and --learn don't go together"),
+        (["--learn", "dqn", "--attach", "newest"], "--attach and --learn are two players"),
+        (["--learn", "rainbwo"], "did you mean rainbow"),
+        (["--panels", "actoins"], "did you mean actions"),
+        (["--versus", "--env-id", "Acrobot-v1"], "no agent was trained in Acrobot-v1 yet; train one"),
+    ],
+)
 def test_what_does_not_go_together_is_said(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError) as caught:
         play.main([*words, *([] if "--record" in words else ["--steps", "1"])])

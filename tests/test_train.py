@@ -25,8 +25,11 @@ SHORT = ["--total-timesteps", "3200", "--learning-starts", "500", "--capacity", 
 def train(*words: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *map(str, words)],
-        capture_output=True, text=True, timeout=300, env={**os.environ, **extra},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **extra},
+    )
 
 
 def test_a_first_run_from_preflight_to_score_table(tmp_path: Path) -> None:
@@ -177,8 +180,10 @@ def test_ctrl_c_saves_and_the_command_it_prints_goes_on(tmp_path: Path) -> None:
     words = ["CartPole-v1", "--total-timesteps", "12000", "--learning-starts", "200", "--capacity", "2000"]
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *words, "--runs-dir", str(tmp_path)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("*/metrics.csv")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -215,12 +215,20 @@ TIME = (
     Command("slower", ("-", "[-]"), MINUS, "", slower, alone),
     Command("unlimited", ("u",), "U", "as fast as the machine can", unlimited, alone),
     Command("restart", ("r",), "R", "the same episode again", restart, alone, "restart"),
-    Command("afresh", ("r",), "R", "break off and start a fresh episode", restart, lambda view: not alone(view),
-            "restart"),
+    Command(
+        "afresh", ("r",), "R", "break off and start a fresh episode", restart, lambda view: not alone(view), "restart"
+    ),
 )
 AGENT = (
-    Command("enter", ("return", "enter"), "Enter", "hand back to the agent (or wait 2 s)", enter,
-            lambda view: not view.human_control.locked, "hand back"),
+    Command(
+        "enter",
+        ("return", "enter"),
+        "Enter",
+        "hand back to the agent (or wait 2 s)",
+        enter,
+        lambda view: not view.human_control.locked,
+        "hand back",
+    ),
     Command("confirm", ("return", "enter"), "Enter", "", enter, lambda view: view.human_control.locked),
     Command("learn", ("l",), "L", "let the agent learn here, or stop it", controls.toggle_learning, single, "learn"),
     Command("less random", ("[", "("), "[  ]", "fewer, more random actions", quieter, single),
@@ -228,17 +236,23 @@ AGENT = (
     Command("agent", ("o",), "O", "another trained agent", controls.next_agent, controls.can_change),
     Command("forget", ("x",), "X", "let the agent forget what it learnt", controls.reinitialise, controls.can_change),
     Command("save", ("s",), "S", "save what it learnt here", controls.save, controls.learns),
-)  # fmt: skip
+)
 WINDOW = (
     Command("second player", ("g",), "G", "join the agent's world, or leave it", second_player, welcoming),
-    Command("agent view", ("v",), "V", "only what the agent sees", agent_view,
-            lambda view: hasattr(view.session.env.unwrapped, "eyes")),
+    Command(
+        "agent view",
+        ("v",),
+        "V",
+        "only what the agent sees",
+        agent_view,
+        lambda view: hasattr(view.session.env.unwrapped, "eyes"),
+    ),
     Command("sound", ("m",), "M", "sound off, or on", mute, lambda view: view.muted is not None),
     Command("panels", ("a",), "A", "all panels, or none", all_panels),
     Command("film", ("f",), "F", "start a film of this window, or end it", film, alone, "film"),
     Command("help", ("h", "?"), "H", "this help", toggle_help, short="help"),
     Command("quit", ("escape", "q"), "Esc  Q", "quit", leave, short="quit"),
-)  # fmt: skip
+)
 
 
 def commands(view: View) -> list[Command]:

@@ -26,11 +26,16 @@ BLIND_DRIVERS = ("dummy", "offscreen")
 NO_SCREEN = "there is no screen here; write a film instead: python play.py --record film.mp4 (or .gif, .png)"
 
 NAMES = {
-    pygame.K_LEFT: "left", pygame.K_RIGHT: "right", pygame.K_UP: "up", pygame.K_DOWN: "down",
-    pygame.K_SPACE: "space", pygame.K_LSHIFT: "shift", pygame.K_RSHIFT: "shift",
+    pygame.K_LEFT: "left",
+    pygame.K_RIGHT: "right",
+    pygame.K_UP: "up",
+    pygame.K_DOWN: "down",
+    pygame.K_SPACE: "space",
+    pygame.K_LSHIFT: "shift",
+    pygame.K_RSHIFT: "shift",
     **{getattr(pygame, f"K_{digit}"): str(digit) for digit in range(10)},
     **{getattr(pygame, f"K_KP{digit}"): str(digit) for digit in range(10)},
-}  # fmt: skip
+}
 FULL_SCREEN = pygame.K_F11
 COMFORTABLE = 1080  # lines of a desktop on which the window has the size that it was drawn in
 
@@ -98,9 +103,14 @@ class Window:
     """Shows a view until somebody closes it, the steps are done, or the scored play is over."""
 
     def __init__(
-        self, view: View, *, max_steps: int | None = None, max_episodes: int | None = None,
-        size: tuple[int, int] | None = None, speaker: Speaker | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        view: View,
+        *,
+        max_steps: int | None = None,
+        max_episodes: int | None = None,
+        size: tuple[int, int] | None = None,
+        speaker: Speaker | None = None,
+    ) -> None:
         """Open the display, of a ``size`` in pixels or as large as what it shows.
 
         ``max_steps`` and ``max_episodes`` close the window by themselves. ``speaker`` lets the game be heard.

@@ -72,8 +72,10 @@ def groups(one: AtariComparison) -> list[list[Panel]]:
     known = [game for game in rows if any(game in column.against_humans() for column in by_player)]
     known.sort(key=lambda game: rank(game, by_player))
     across = _across(len(by_player))
-    full = [Panel(column.name, _words(one, column, across), [_bar(game, column, game) for game in known])
-            for column in by_player]  # fmt: skip
+    full = [
+        Panel(column.name, _words(one, column, across), [_bar(game, column, game) for game in known])
+        for column in by_player
+    ]
     return [group for group in (found, full) if group]
 
 
@@ -145,10 +147,17 @@ def _draw(axes: Axes, panel: Panel) -> None:
         if len(bar.runs) > 1:
             ends = [100 * min(bar.runs), 100 * max(bar.runs)]
             axes.plot(ends, [place, place], color="black", linewidth=1.6, marker="|")
-        axes.annotate(percent(bar.value), (100 * max(bar.value, *bar.runs, 0.0), place), xytext=(4, 0),
-                      textcoords="offset points", va="center", fontsize=size, zorder=5,
-                      fontweight="bold" if bar.value >= 1 else "normal",
-                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
+        axes.annotate(
+            percent(bar.value),
+            (100 * max(bar.value, *bar.runs, 0.0), place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=size,
+            zorder=5,
+            fontweight="bold" if bar.value >= 1 else "normal",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+        )
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.axvline(100, color=HUMAN, linewidth=1.6, linestyle="--", zorder=0.9)
     axes.set_yticks(range(len(panel.bars)), [bar.label for bar in panel.bars], fontsize=size + 0.5)
@@ -159,8 +168,15 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.tick_params(axis="x", labelbottom=True, labelsize=7.5)
     axes.tick_params(axis="y", length=0)
     axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", pad=6 + 11 * len(panel.words))
-    axes.annotate("\n".join(panel.words), (0, 1), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
-                  va="bottom", fontsize=8)  # fmt: skip
+    axes.annotate(
+        "\n".join(panel.words),
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 4),
+        textcoords="offset points",
+        va="bottom",
+        fontsize=8,
+    )
 
 
 def _scale(axes: Axes, values: Sequence[float], room: float) -> None:
@@ -220,7 +236,9 @@ def _small_print(one: AtariComparison) -> list[str]:
     titles = {panel.title for group in groups(one) for panel in group}  # these panels say it themselves
     untitled = [column for column in shown if column.kind != "agent" and column.name not in titles]
     said = [f"{column.name}: {column.note}." for column in untitled] + said
-    without = [game for game in one.games if not any(normalization.has_human(game, name) for name in normalization.BASELINES)]
+    without = [
+        game for game in one.games if not any(normalization.has_human(game, name) for name in normalization.BASELINES)
+    ]
     said += [f"Not drawn, no human score: {', '.join(without)}."] if without else []
     players = [column for column in one.columns if column.kind != "reference" and column.against_humans()]
     said += [f"Drawn: the first {MOST} of {len(players)} columns."] if len(players) > MOST else []

@@ -135,8 +135,10 @@ def _protocols(runs: Iterable[Run]) -> list[str]:
 def _check_protocols(title: str, runs: Sequence[Run]) -> None:
     names = _protocols(runs)
     if len(names) > 1:
-        places = [f"{name} ({', '.join(sorted({_game(run.env_id) for run in runs if name in _protocols([run])}))})"
-                  for name in names]  # fmt: skip
+        places = [
+            f"{name} ({', '.join(sorted({_game(run.env_id) for run in runs if name in _protocols([run])}))})"
+            for name in names
+        ]
         raise UserError(
             f"the runs of {title} have different protocols: {', '.join(places)}; one aggregate can't hold both."
             f" Choose with --protocol {names[0]}, or add --mix-protocols"

@@ -155,8 +155,11 @@ def _no_human(players: Sequence[Column], games: Sequence[str]) -> list[str]:
     said = []
     for base in normalization.BASELINES.values():
         used = [column for column in players if column.conditions.baseline == base.name]
-        without = [game for game in games if not normalization.has_human(game, base.name)
-                   and any(game in column.cells for column in used)]  # fmt: skip
+        without = [
+            game
+            for game in games
+            if not normalization.has_human(game, base.name) and any(game in column.cells for column in used)
+        ]
         if without:
             count = "1 game" if len(without) == 1 else f"{len(without)} games"
             said.append(f"No human score ({base.human}): {', '.join(sorted(without))}; {count}, in no aggregate.")
@@ -176,8 +179,11 @@ def _different_games(players: Sequence[Column]) -> list[str]:
 def _seeds(players: Sequence[Column]) -> list[str]:
     """Say what cannot be concluded from so few runs."""
     said = []
-    counts = {column.name: [len(cell.runs) or 1 for cell in column.cells.values()]
-              for column in players if column.kind in ("run", "pretrained")}  # fmt: skip
+    counts = {
+        column.name: [len(cell.runs) or 1 for cell in column.cells.values()]
+        for column in players
+        if column.kind in ("run", "pretrained")
+    }
     single = [name for name, sizes in counts.items() if sizes and min(sizes) == 1]
     few = [name for name, sizes in counts.items() if sizes and 1 < min(sizes) < FEW_SEEDS]
     if single:

@@ -151,21 +151,53 @@ def _levels(one: AtariComparison, game: str) -> dict[str, float]:
 def _panel(axes: Axes, panel: Panel, names: Sequence[str], agents: Sequence[str]) -> None:
     for agent, points in panel.published.items():
         marker = "xv+*"[agents.index(agent) % 4]
-        axes.plot(list(points), list(points.values()), color="#8a9099", linewidth=1.2, marker=marker, markersize=5,
-                  label=_published_label(agent), zorder=1)  # fmt: skip
+        axes.plot(
+            list(points),
+            list(points.values()),
+            color="#8a9099",
+            linewidth=1.2,
+            marker=marker,
+            markersize=5,
+            label=_published_label(agent),
+            zorder=1,
+        )
     for line in panel.lines:
         color, dash, marker = STYLES[names.index(line.name) % len(STYLES)]
         every = max(len(line.frames) // 10, 1)
         label = line.name + (" (training returns)" if line.training else "")
-        axes.plot(line.frames, line.mean, color=color, linestyle=dash, marker=marker, markersize=4, markevery=every,
-                  linewidth=1.8, label=label, zorder=3)  # fmt: skip
+        axes.plot(
+            line.frames,
+            line.mean,
+            color=color,
+            linestyle=dash,
+            marker=marker,
+            markersize=4,
+            markevery=every,
+            linewidth=1.8,
+            label=label,
+            zorder=3,
+        )
         if line.low is not None and line.high is not None:
-            axes.fill_between(line.frames, line.low, line.high, color=color, alpha=0.3, linewidth=0,
-                              label="95 % interval over seeds (bootstrap)")  # fmt: skip
+            axes.fill_between(
+                line.frames,
+                line.low,
+                line.high,
+                color=color,
+                alpha=0.3,
+                linewidth=0,
+                label="95 % interval over seeds (bootstrap)",
+            )
     for name, score in panel.levels.items():
         axes.axhline(score, color="#b3261e" if name.startswith("human") else "#6b7280", linewidth=1, linestyle="--")
-        axes.annotate(name, (1, score), xycoords=("axes fraction", "data"), xytext=(-2, 2),
-                      textcoords="offset points", ha="right", fontsize=8)  # fmt: skip
+        axes.annotate(
+            name,
+            (1, score),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 2),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+        )
     first = min(float(line.frames[0]) for line in panel.lines)
     last = max([float(line.frames[-1]) for line in panel.lines] + [max(one) for one in panel.published.values()])
     if last > 20 * max(first, 1):

@@ -41,8 +41,17 @@ def draw_into(figure: FigureBase, shown: dict[str, Profile], games: int) -> None
     for number, (name, profile) in enumerate(shown.items()):
         color, dash, marker = STYLES[number % len(STYLES)]
         at = 100 * profile.thresholds
-        axes.plot(at, profile.fraction, color=color, linestyle=dash, marker=marker, markevery=(7 * number, 25),
-                  markersize=5, linewidth=1.8, label=name)  # fmt: skip
+        axes.plot(
+            at,
+            profile.fraction,
+            color=color,
+            linestyle=dash,
+            marker=marker,
+            markevery=(7 * number, 25),
+            markersize=5,
+            linewidth=1.8,
+            label=name,
+        )
         if profile.low is not None and profile.high is not None:
             axes.fill_between(at, profile.low, profile.high, color=color, alpha=0.25, linewidth=0)
     axes.axvline(100, color=atari_chart.HUMAN, linestyle="--", linewidth=1.6, label="human (100 %)")
@@ -56,5 +65,9 @@ def draw_into(figure: FigureBase, shown: dict[str, Profile], games: int) -> None
     axes.grid(color="#e3e6ea", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    axes.set_title(f"How many of the {games} games that all have are played above each level", loc="left",
-                   fontweight="bold", fontsize=11)  # fmt: skip
+    axes.set_title(
+        f"How many of the {games} games that all have are played above each level",
+        loc="left",
+        fontweight="bold",
+        fontsize=11,
+    )

@@ -61,8 +61,14 @@ def of_agent(agent: Agent, frames: int | None = None) -> EvaluationConditions:
 def remarks(players: Sequence[EvaluationConditions]) -> list[str]:
     """Return the sentences; ``players`` are all whose scores stand in the table, but not the humans it is about."""
     plain = [one for one in players if not one.mixed]
-    return [*_mixed(players), *_baselines(plain), *_sticky(plain), *_returns(players), *_frames(players),
-            *_unknown(players)]  # fmt: skip
+    return [
+        *_mixed(players),
+        *_baselines(plain),
+        *_sticky(plain),
+        *_returns(players),
+        *_frames(players),
+        *_unknown(players),
+    ]
 
 
 def in_words(conditions: EvaluationConditions) -> str:
@@ -101,10 +107,14 @@ def _baselines(players: Sequence[EvaluationConditions]) -> list[str]:
     if len(used) == 1:
         base = normalization.BASELINES[next(iter(used))]
         return [f"100 % is {base.human}: {base.words}; 0 % is {base.random}."]
-    parts = [f"{_names(group)} with {normalization.BASELINES[name].human} ({normalization.BASELINES[name].words})"
-             for name, group in used.items()]  # fmt: skip
-    return [f"Two human baselines: {'; '.join(parts)}. Most human scores of the two differ, so percentages of the one"
-            " say little beside percentages of the other."]  # fmt: skip
+    parts = [
+        f"{_names(group)} with {normalization.BASELINES[name].human} ({normalization.BASELINES[name].words})"
+        for name, group in used.items()
+    ]
+    return [
+        f"Two human baselines: {'; '.join(parts)}. Most human scores of the two differ, so percentages of the one"
+        " say little beside percentages of the other."
+    ]
 
 
 def _sticky(players: Sequence[EvaluationConditions]) -> list[str]:
@@ -115,8 +125,10 @@ def _sticky(players: Sequence[EvaluationConditions]) -> list[str]:
     parts = [f"with them {_names(with_)}"] if with_ else []
     parts.append(f"without {', '.join(filter(None, [_names(without), 'humans and random play']))}")
     parts += [f"not known of {_names(unknown)}"] if unknown else []
-    return [f"Sticky actions (a quarter of the actions repeat the one before) differ: {'; '.join(parts)}."
-            " With them most games are harder."]  # fmt: skip
+    return [
+        f"Sticky actions (a quarter of the actions repeat the one before) differ: {'; '.join(parts)}."
+        " With them most games are harder."
+    ]
 
 
 def _returns(players: Sequence[EvaluationConditions]) -> list[str]:
@@ -144,7 +156,8 @@ def _frames(players: Sequence[EvaluationConditions]) -> list[str]:
 def _unknown(players: Sequence[EvaluationConditions]) -> list[str]:
     return [
         f"The protocol '{one.protocol}' of {one.name} is not known here; it is compared with"
-        f" {normalization.BASELINES[one.baseline].human} ({normalization.BASELINES[one.baseline].words}), which may not be alike."
+        f" {normalization.BASELINES[one.baseline].human} ({normalization.BASELINES[one.baseline].words}),"
+        " which may not be alike."
         for one in players
         if not one.known
     ]

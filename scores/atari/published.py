@@ -16,14 +16,25 @@ from pathlib import Path
 from typing import TypeVar
 
 from common.errors import UserError
+from common.files import DATA
 
-DATA = Path(__file__).parent / "data"
 AGENTS_FILE, SCORES_FILE, CURVES_FILE, SOURCES_FILE = (
-    "atari_agents.csv", "atari_scores.csv", "atari_curves.csv", "atari_sources.csv",
-)  # fmt: skip
+    "atari_agents.csv",
+    "atari_scores.csv",
+    "atari_curves.csv",
+    "atari_sources.csv",
+)
 AGENT_COLUMNS = (
-    "agent", "games", "frames", "sticky_actions", "protocol", "source", "baseline", "returns", "lineage",
-)  # fmt: skip
+    "agent",
+    "games",
+    "frames",
+    "sticky_actions",
+    "protocol",
+    "source",
+    "baseline",
+    "returns",
+    "lineage",
+)
 SCORE_COLUMNS = ("game", "agent", "score", "source", "detail")
 CURVE_COLUMNS = ("game", "agent", "source", "detail", "seeds_but_5")  # every other column is a number of frames
 SEEDS = 5  # of a curve's point, where the table does not say otherwise

@@ -89,9 +89,11 @@ def _smaller_world(saved: dict[str, Any]) -> None:
     """A sound network for an environment with 4 inputs and 2 actions."""
     layer = {"n": 3, "d": 4, "w": {str(i): 0.1 for i in range(12)}}
     saved["net"] = {
-        "W1": layer, "b1": {"n": 3, "d": 1, "w": {"0": 0, "1": 0, "2": 0}},
-        "W2": {"n": 2, "d": 3, "w": {str(i): 0.1 for i in range(6)}}, "b2": {"n": 2, "d": 1, "w": {"0": 0, "1": 0}},
-    }  # fmt: skip
+        "W1": layer,
+        "b1": {"n": 3, "d": 1, "w": {"0": 0, "1": 0, "2": 0}},
+        "W2": {"n": 2, "d": 3, "w": {str(i): 0.1 for i in range(6)}},
+        "b2": {"n": 2, "d": 1, "w": {"0": 0, "1": 0}},
+    }
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], str], str]] = {
@@ -189,9 +191,13 @@ def _scores_like(policy: Policy, env_id: str, reference: str, epsilon: float, en
         assert found.mean - 4 * error > references.find(env_id, "random").mean
 
 
-@pytest.mark.parametrize(("path", "gamma", "others"), [
-    (WATER, 0.9, (0.7, 0.97)), (WHEELS, 0.7, (0.5, 0.85)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "gamma", "others"),
+    [
+        (WATER, 0.9, (0.7, 0.97)),
+        (WHEELS, 0.7, (0.5, 0.85)),
+    ],
+)
 def test_the_truth_meter_finds_the_discount_of_the_page(path: Path, gamma: float, others: tuple[float, float]) -> None:
     """With a smaller discount less comes than the network expects, with a larger one more."""
     policy = karpathy.load(path)

@@ -19,9 +19,17 @@ def test_it_differs_from_rainbow_in_the_head_and_in_what_the_authors_tuned() -> 
     assert isinstance(ours, FamilyConfig)
     differs = {name for name in FamilyConfig.__dataclass_fields__ if getattr(ours, name) != getattr(theirs, name)}
     assert differs == {
-        "head", "num_quantiles", "v_min", "v_max", "priority_exponent", "uniform_share", "learning_rate",
-        "final_learning_rate", "optimizer_epsilon", "protocol",
-    }  # fmt: skip
+        "head",
+        "num_quantiles",
+        "v_min",
+        "v_max",
+        "priority_exponent",
+        "uniform_share",
+        "learning_rate",
+        "final_learning_rate",
+        "optimizer_epsilon",
+        "protocol",
+    }
 
 
 def test_a_transition_is_as_surprising_as_its_mean_is_wrong() -> None:

@@ -18,7 +18,9 @@ from viewer.panels import world as panel
 APPLE, POISON = 1, 2
 
 
-def world(env_id: str, rows: list[tuple[float, float, int]], pos: tuple[float, float], second_player: Any = None) -> Any:
+def world(
+    env_id: str, rows: list[tuple[float, float, int]], pos: tuple[float, float], second_player: Any = None
+) -> Any:
     """Return a world with just these items (x, y, type), and a second player at ``second_player``."""
     env: Any = envs.make(env_id).unwrapped
     items = [[x, y, 0, 0, kind, 0] if env_id == V1 else [x, y, kind, 0] for x, y, kind in rows]
@@ -72,8 +74,11 @@ def test_under_the_ray_of_an_eye_that_mattered_lies_a_band(env_id: str) -> None:
         return sum(color_at(surface, *point) == BLUE for point in across)
 
     assert breadth(chosen) > 2.5 * breadth(half) > 0
-    assert not any(breadth(eye) for eye in range(len(mattered)) if abs(eye - chosen) > 2 and abs(eye - half) > 2
-                   and eye < len(mattered) - 2)  # fmt: skip
+    assert not any(
+        breadth(eye)
+        for eye in range(len(mattered))
+        if abs(eye - chosen) > 2 and abs(eye - half) > 2 and eye < len(mattered) - 2
+    )
     assert not has(drawn(shown), BLUE)
 
 

@@ -78,9 +78,9 @@ def test_the_agent_does_not_see_a_second_player_nor_bump_into_it(env_id: str) ->
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_a_second_player_moves_and_eats_as_the_agent_would_bit_for_bit(env_id: str) -> None:
-    """World A: the agent acts. World B: a second player who began on the agent's spot acts, and the agent beside it too.
+    """World A: the agent acts. World B: a second player who began on the agent's spot acts, and so does the agent.
 
-    Both are on the same spot all the time, and the second player eats first: all of the agent's meals of A are the second_player's.
+    Both are on the same spot all the time, and the second player eats first: it gets all of the agent's meals of A.
     """
     agents, second_players = world_of(env_id), world_of(env_id)
     second_player_like_the_agent(second_players)
@@ -149,7 +149,7 @@ def test_an_action_out_of_range_is_refused() -> None:
 
 @pytest.mark.parametrize(("env_id", "score"), [(V0, 2 * 1.0 - 1.0), (V1, 2 * 1.0 - 1.0), (RLDEMO, 2 * 5.0 - 6.0)])
 def test_eating_by_hand(env_id: str, score: float) -> None:
-    """Two apples and a poison within 20 px of the second player, one apple 20 px away (too far), one beside the agent."""
+    """Two apples and a poison within 20 px of the second player, one apple 20 px away, one beside the agent."""
     world = world_of(env_id)
     rows = [(52.0, 450.0, 1), (50.0, 469.9, 2), (30.5, 450.0, 1), (50.0, 430.0, 1), (350.0, 450.0, 1)]
     items = [[x, y, 0, 0, kind, 7] if env_id != RLDEMO else [x, y, kind, 7] for x, y, kind in rows]
@@ -178,7 +178,7 @@ def test_a_wall_keeps_rldemos_second_player_from_an_item() -> None:
 
 
 def test_what_the_second_player_has_eaten_comes_again_as_the_world_has_it() -> None:
-    """A fresh Waterworld is full; after the second_player's first meal a new item comes in a quarter of the tenth ticks."""
+    """A fresh Waterworld is full; after the second player's first meal a new item comes in a quarter of tenth ticks."""
     world = world_of(V1)
     world.join()
     counts = []
@@ -282,7 +282,7 @@ def test_a_kept_state_does_not_move_with_the_second_player() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "text"), [("pos", "needs 'pos'"), ("vel", "needs 'vel'"), ("apples", "second_player needs 'apples'")]
+    ("missing", "text"), [("pos", "needs 'pos'"), ("vel", "needs 'vel'"), ("apples", "second player needs 'apples'")]
 )
 def test_a_second_players_state_that_lacks_something_says_what(missing: str, text: str) -> None:
     world = world_of(V1)

@@ -28,9 +28,16 @@ def build(folder: Path, variants: dict[str, tuple[str, Scores]], env_id: str = "
             runs[seed] = None
             if score is not None:
                 path = make_run(
-                    folder / name, [score - 1, score + 1], env_id=env_id, agent="rainbow", seed=seed, agent_steps=1000,
-                    protocol="p", preset="control", length=10,
-                )  # fmt: skip
+                    folder / name,
+                    [score - 1, score + 1],
+                    env_id=env_id,
+                    agent="rainbow",
+                    seed=seed,
+                    agent_steps=1000,
+                    protocol="p",
+                    preset="control",
+                    length=10,
+                )
                 (path / "metrics.csv").write_text(f"agent_steps,wall_s\n1000,{60 * seed}\n")
                 runs[seed] = path
         asked.append(Asked(name, changes, runs))
@@ -145,8 +152,11 @@ def test_the_chart(three: Ablation, tmp_path: Path) -> None:
     assert picture.shape[1] > 1000
     (axes,) = ablation_chart.draw(three).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [
-        "full recipe", "without n_step\n--n-step 1", "without head\n--head expected", "without double\n--no-double",
-    ]  # fmt: skip
+        "full recipe",
+        "without n_step\n--n-step 1",
+        "without head\n--head expected",
+        "without double\n--no-double",
+    ]
     drawn = {round(float(x), 6) for line in axes.get_lines() for x in np.asarray(line.get_xdata(), dtype=float)}
     assert {10, 20, 30, 4, 8, 18, 9, 26, 12, 19, 32} <= drawn  # every seed
 

@@ -70,9 +70,14 @@ def test_variants_of_rainbow() -> None:
 def test_options_go_to_every_variant_that_they_mean_something_in() -> None:
     """5-step returns, 101 atoms, noise and priorities by hand: each is left out with the part that it belongs to."""
     given = {
-        "hidden": (32, 64), "n_step": 5, "num_atoms": 101, "noisy_epsilon": True, "priority_exponent": 0.3,
-        "v_max": None, "prioritized": True,
-    }  # fmt: skip
+        "hidden": (32, 64),
+        "n_step": 5,
+        "num_atoms": 101,
+        "noisy_epsilon": True,
+        "priority_exponent": 0.3,
+        "v_max": None,
+        "prioritized": True,
+    }
     config = settings("rainbow", "control", **given)
     full, *others = variants(BASE, config, given, ["prioritized", "n_step", "noisy", "head"])
     hidden, n_step, atoms = ["--hidden", "32", "64"], ["--n-step", "5"], ["--num-atoms", "101"]
@@ -89,8 +94,12 @@ def test_options_go_to_every_variant_that_they_mean_something_in() -> None:
 
 def test_settings_as_typed() -> None:
     assert typed({"double": False, "noisy": True, "hidden": (), "gamma": 1e-05}) == [
-        "--no-double", "--noisy", "--hidden", "--gamma", "1e-05",
-    ]  # fmt: skip
+        "--no-double",
+        "--noisy",
+        "--hidden",
+        "--gamma",
+        "1e-05",
+    ]
 
 
 def test_some_parts_only() -> None:

@@ -23,9 +23,14 @@ from tests.learning.helpers import Onlooker, trainer
 
 BREAKOUT, PACMAN, PONG = "ALE/Breakout-v5", "ALE/MsPacman-v5", "ALE/Pong-v5"
 SHORT: dict[str, Any] = {
-    "total_timesteps": 800, "capacity": 4_000, "encoder": "small", "frame_size": 42, "clip_rewards": True,
-    "learning_starts": 300, "replay_ratio": 1.0,
-}  # fmt: skip
+    "total_timesteps": 800,
+    "capacity": 4_000,
+    "encoder": "small",
+    "frame_size": 42,
+    "clip_rewards": True,
+    "learning_starts": 300,
+    "replay_ratio": 1.0,
+}
 
 
 def replay_of(run: Trainer) -> Any:
@@ -90,8 +95,12 @@ def test_scores_count_steps_and_frames_and_name_their_protocol(tmp_path: Path) -
     assert {(row["protocol"], row["epsilon"]) for row in rows} == {("dqn_zoo", "0.01")}
     policy = load_policy(run.run_folder.path)
     assert policy.env_options == {  # type: ignore[attr-defined]
-        "sticky": 0.0, "noops": 30, "frame_cap": 108_000, "frame_size": 42, "frame_stack": 4,
-    }  # fmt: skip
+        "sticky": 0.0,
+        "noops": 30,
+        "frame_cap": 108_000,
+        "frame_size": 42,
+        "frame_stack": 4,
+    }
     obs = np.random.default_rng(0).integers(0, 256, (5, 4, 42, 42), np.uint8)
     np.testing.assert_array_equal(policy.q_values(obs), run.policy.q_values(obs))
 

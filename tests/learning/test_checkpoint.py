@@ -51,7 +51,7 @@ def drop(key: str) -> Callable[[bytes], bytes]:
         (
             MANIFEST,
             edit("num_actions", 3),
-            r"does not fit manifest\.json: head\.linear\.weight is \(2, 16\), not \(3, 16\)",
+            r"does not fit manifest\.json: output\.linear\.weight is \(2, 16\), not \(3, 16\)",
         ),
         (
             MANIFEST,

@@ -204,10 +204,13 @@ def delta_network(head: str, values: list[list[float]], config: FamilyConfig) ->
 
 def transitions(**changes: Tensor) -> Batch:
     plain = {
-        "obs": torch.tensor([[0.0], [1.0], [0.0]]), "action": torch.tensor([1, 0, 0]),
-        "reward": torch.tensor([1.0, -2.0, 0.0]), "discount": torch.tensor([0.5, 0.0, 0.5]),
-        "next_obs": torch.tensor([[1.0], [1.0], [0.0]]), "weight": torch.ones(3),
-    }  # fmt: skip
+        "obs": torch.tensor([[0.0], [1.0], [0.0]]),
+        "action": torch.tensor([1, 0, 0]),
+        "reward": torch.tensor([1.0, -2.0, 0.0]),
+        "discount": torch.tensor([0.5, 0.0, 0.5]),
+        "next_obs": torch.tensor([[1.0], [1.0], [0.0]]),
+        "weight": torch.ones(3),
+    }
     return Batch(**{**plain, **changes})  # type: ignore[arg-type]
 
 
@@ -220,9 +223,15 @@ def test_what_is_certain_is_backed_up_as_one_expectation(head: str, double: bool
     means = []
     for name in ("expected", head):
         config = FamilyConfig(
-            head=name, double=double, munchausen=munchausen, munchausen_temperature=1.0,  # type: ignore[arg-type]
-            num_atoms=401, v_min=-20, v_max=20, num_quantiles=8,
-        )  # fmt: skip
+            head=name,
+            double=double,
+            munchausen=munchausen,
+            munchausen_temperature=1.0,  # type: ignore[arg-type]
+            num_atoms=401,
+            v_min=-20,
+            v_max=20,
+            num_quantiles=8,
+        )
         judged = delta_network(name, target, config)(transitions().next_obs)
         chooser = delta_network(name, online if double else target, config)(transitions().next_obs).q_values
         policy = soft(chooser, 1.0) if munchausen else greedy(chooser)
@@ -240,9 +249,12 @@ def test_perfect_predictions_do_not_surprise(head: str) -> None:
     config = FamilyConfig(head=head, num_atoms=5, v_min=0, v_max=4, bin_sigma=0.01)  # type: ignore[arg-type]
     net = delta_network(head, [[2.0, 1.0]], config)
     batch = transitions(
-        obs=torch.zeros(3, 1), next_obs=torch.zeros(3, 1), action=torch.zeros(3, dtype=torch.int64),
-        reward=torch.ones(3), discount=torch.full((3,), 0.5),
-    )  # fmt: skip
+        obs=torch.zeros(3, 1),
+        next_obs=torch.zeros(3, 1),
+        action=torch.zeros(3, dtype=torch.int64),
+        reward=torch.ones(3),
+        discount=torch.full((3,), 0.5),
+    )
     loss = td_loss(net, net, batch, config)
     close(loss.per_sample, torch.zeros(3))
     close(loss.priority, torch.zeros(3))
@@ -271,9 +283,16 @@ def test_a_terminal_transition_never_looks_at_its_next_observation(head: str, mu
 def test_gradients_against_finite_differences(head: str) -> None:
     """The whole loss, through network, head and dueling streams, in double precision."""
     config = FamilyConfig(
-        head=head, hidden=(5,), dueling=True, num_atoms=7, v_min=-3, v_max=3, num_quantiles=4, munchausen=True,  # type: ignore[arg-type]
+        head=head,
+        hidden=(5,),
+        dueling=True,
+        num_atoms=7,
+        v_min=-3,
+        v_max=3,
+        num_quantiles=4,
+        munchausen=True,  # type: ignore[arg-type]
         munchausen_temperature=0.5,
-    )  # fmt: skip
+    )
     online, target = (draw(BOX, 3, config, torch_generator(seed, "network")).double() for seed in (1, 2))
     generator = torch_generator(5, "network")
     obs, following = torch.rand((2, 3, 3), generator=generator, dtype=torch.float64)
@@ -305,9 +324,13 @@ def test_importance_weights_reach_every_head(name: str) -> None:
         one = learner(name, noisy_sigma=0.0, max_grad_norm=None)
         one._stochastic.clear()  # the same fractions for all
         batch = Batch(
-            obs[rows], torch.tensor([0, 1, 2, 0])[rows], torch.tensor([1.0, -1.0, 5.0, 0.5])[rows],
-            torch.full((len(rows),), 0.9), obs.flip(0)[rows], torch.tensor(weight),
-        )  # fmt: skip
+            obs[rows],
+            torch.tensor([0, 1, 2, 0])[rows],
+            torch.tensor([1.0, -1.0, 5.0, 0.5])[rows],
+            torch.full((len(rows),), 0.9),
+            obs.flip(0)[rows],
+            torch.tensor(weight),
+        )
         one.update(batch, 1e-3)
         return torch.cat([p.grad.flatten() for p in one.parameters if p.grad is not None])
 

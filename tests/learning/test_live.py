@@ -324,8 +324,10 @@ def test_lines_are_read_whole_and_once(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_eager")
 def test_requests_in_force_survive_a_stop_bit_for_bit(tmp_path: Path) -> None:
     asked: dict[int, list[tuple[str, Any]]] = {
-        100: [("epsilon", 0.9), ("learning_rate", 0.002)], 120: [("epsilon", 7)], 200: [("learning_rate", None)],
-    }  # fmt: skip
+        100: [("epsilon", 0.9), ("learning_rate", 0.002)],
+        120: [("epsilon", 7)],
+        200: [("learning_rate", None)],
+    }
     whole, stopped = (short(tmp_path) for _ in range(2))
     lines: list[str] = []
     whole.announce = lines.append
@@ -349,9 +351,11 @@ def test_requests_in_force_survive_a_stop_bit_for_bit(tmp_path: Path) -> None:
     with (resumed.run_folder.path / "events.csv").open(newline="") as file:
         events = list(csv.DictReader(file))
     assert [(event["agent_steps"], event["name"], event["value"]) for event in events] == [
-        ("100", "epsilon", "0.9"), ("100", "learning_rate", "0.002"), ("120", "epsilon", ""),
+        ("100", "epsilon", "0.9"),
+        ("100", "learning_rate", "0.002"),
+        ("120", "epsilon", ""),
         ("200", "learning_rate", "schedule"),
-    ]  # fmt: skip
+    ]
     assert "epsilon 7 is out of range" in events[2]["refused"]
     assert lines[0] == "epsilon is 0.9 from now on (the window's request) at 100 agent steps"
     assert Tail(whole.run_folder.path / "events.csv").rows()[0]["value"] == "0.9"

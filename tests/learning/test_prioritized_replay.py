@@ -21,9 +21,18 @@ from learning.sum_tree import ADDED, SumTree
 VECTOR = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 FRAMES = spaces.Box(0, 255, (4, 1, 1), np.uint8)
 CONFIG = ReplayConfig(
-    total_timesteps=400, num_envs=2, learning_starts=10, capacity=100, batch_size=16, replay_ratio=20.0,
-    prioritized=True, priority_exponent=0.5, importance_exponent=0.4, final_importance_exponent=0.8, uniform_share=0.1,
-)  # fmt: skip
+    total_timesteps=400,
+    num_envs=2,
+    learning_starts=10,
+    capacity=100,
+    batch_size=16,
+    replay_ratio=20.0,
+    prioritized=True,
+    priority_exponent=0.5,
+    importance_exponent=0.4,
+    final_importance_exponent=0.8,
+    uniform_share=0.1,
+)
 
 
 class World:
@@ -66,9 +75,13 @@ def records_of(batch: Batch) -> NDArray[np.int64]:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    num_envs=st.sampled_from([1, 3]), space=st.sampled_from([VECTOR, FRAMES]), more=st.integers(1, 12),
-    ends=st.sampled_from([0.0, 0.2, 0.9]), share=st.sampled_from([0.0, 0.5]), seed=st.integers(0, 100),
-)  # fmt: skip
+    num_envs=st.sampled_from([1, 3]),
+    space=st.sampled_from([VECTOR, FRAMES]),
+    more=st.integers(1, 12),
+    ends=st.sampled_from([0.0, 0.2, 0.9]),
+    share=st.sampled_from([0.0, 0.5]),
+    seed=st.integers(0, 100),
+)
 def test_exactly_what_is_whole_can_be_drawn(
     num_envs: int, space: spaces.Box, more: int, ends: float, share: float, seed: int
 ) -> None:
@@ -194,7 +207,9 @@ def test_the_memory_promised_counts_the_tree() -> None:
     assert held == Replay.bytes_needed(1000, VECTOR, prioritized=True) == Replay.bytes_needed(1000, VECTOR) + 16_000
     for prioritized in (False, True):
         config = dataclasses.replace(CONFIG, prioritized=prioritized, capacity=1000)
-        assert ReplayExperience.bytes_needed(config, VECTOR, 1) == Replay.bytes_needed(1000, VECTOR, prioritized=prioritized)
+        assert ReplayExperience.bytes_needed(config, VECTOR, 1) == Replay.bytes_needed(
+            1000, VECTOR, prioritized=prioritized
+        )
 
 
 # ---------------------------------------------------------------------- resuming

@@ -174,10 +174,15 @@ def test_batch_fields_have_the_documented_types() -> None:
     batch: Batch = lived(2, False).sample(5, np.random.default_rng(0))
     parts = (batch.obs, batch.action, batch.reward, batch.discount, batch.next_obs, batch.weight, batch.index)
     assert [str(getattr(part, "dtype", None)) for part in parts] == [
-        "torch.float32", "torch.int64", "torch.float32", "torch.float32", "torch.float32", "torch.float32", "int64",
-    ]  # fmt: skip
+        "torch.float32",
+        "torch.int64",
+        "torch.float32",
+        "torch.float32",
+        "torch.float32",
+        "torch.float32",
+        "int64",
+    ]
     assert [tuple(getattr(part, "shape", ())) for part in parts] == [(5, 1), (5,), (5,), (5,), (5, 1), (5,), (5,)]
-
 
 
 def test_uniform_draws_are_what_they_always_were() -> None:
@@ -220,9 +225,13 @@ class Stacker:
 
 @settings(max_examples=80, deadline=None)
 @given(
-    data=st.data(), num_envs=st.integers(1, 3), n_step=st.integers(1, 4), slots=st.integers(STACK + 1, 14),
-    length=st.integers(1, 40), exponent=st.sampled_from([None, 0.6]),
-)  # fmt: skip
+    data=st.data(),
+    num_envs=st.integers(1, 3),
+    n_step=st.integers(1, 4),
+    slots=st.integers(STACK + 1, 14),
+    length=st.integers(1, 40),
+    exponent=st.sampled_from([None, 0.6]),
+)
 def test_stacks_equal_a_naive_replay_that_stores_them_whole(
     data: st.DataObject, num_envs: int, n_step: int, slots: int, length: int, exponent: float | None
 ) -> None:

@@ -45,10 +45,20 @@ def test_the_known_values_of_the_corridor_are_learnt(agent: str, tmp_path: Path)
     Munchausen's fixed point is another one, on purpose: it has a wider gap between the better and the worse action.
     """
     run = trainer(
-        tmp_path, tiny.CORRIDOR, agent, total_timesteps=12_000, gamma=0.9, n_step=1, epsilon_final=0.5,
-        learning_rate=3e-3, final_learning_rate=1e-4, target_period=50, hidden=(32,), capacity=5_000,
+        tmp_path,
+        tiny.CORRIDOR,
+        agent,
+        total_timesteps=12_000,
+        gamma=0.9,
+        n_step=1,
+        epsilon_final=0.5,
+        learning_rate=3e-3,
+        final_learning_rate=1e-4,
+        target_period=50,
+        hidden=(32,),
+        capacity=5_000,
         noisy_epsilon=True,
-    )  # fmt: skip
+    )
     assert run.run(Onlooker())
     q, q_star = run.policy.q_values(np.eye(5, dtype=np.float32)[:4]), tiny.Corridor.q_star(0.9)
     if getattr(run.plan.config, "munchausen", False):
@@ -63,9 +73,18 @@ def test_the_known_values_of_the_corridor_are_learnt(agent: str, tmp_path: Path)
 def test_truncation_does_not_shorten_the_future(agent: str, n_step: int, tmp_path: Path) -> None:
     """Episodes are cut after 5 steps; the value is that of the endless loop, 1 / (1 - 0.8) = 5, not 3.4."""
     run = trainer(
-        tmp_path, tiny.LOOP, agent, total_timesteps=24_000 // (n_step + 1), gamma=0.8, n_step=n_step,
-        learning_rate=3e-3, final_learning_rate=1e-4, target_period=50, noisy_epsilon=True, epsilon_final=0.5,
-    )  # fmt: skip
+        tmp_path,
+        tiny.LOOP,
+        agent,
+        total_timesteps=24_000 // (n_step + 1),
+        gamma=0.8,
+        n_step=n_step,
+        learning_rate=3e-3,
+        final_learning_rate=1e-4,
+        target_period=50,
+        noisy_epsilon=True,
+        epsilon_final=0.5,
+    )
     run.run(Onlooker())
     q = run.policy.q_values(np.array([[1.0, 0.0]], np.float32))
     # Munchausen pays for what is unsure, a little: 0.9 * 0.03 * log(1/2) and more a step
@@ -145,9 +164,17 @@ def test_the_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
     folder = run.run_folder.path
     rows = list(csv.DictReader((folder / "eval.csv").open()))
     assert list(rows[0]) == [
-        "env_id", "agent", "seed", "agent_steps", "frames", "episode", "episode_return", "episode_length", "epsilon",
+        "env_id",
+        "agent",
+        "seed",
+        "agent_steps",
+        "frames",
+        "episode",
+        "episode_return",
+        "episode_length",
+        "epsilon",
         "protocol",
-    ]  # fmt: skip
+    ]
     final = [row for row in rows if row["agent_steps"] == "2000"]
     assert [row["episode"] for row in final] == list("01234")
     assert {row["protocol"] for row in final} == {"waterworld-1000"}

@@ -9,9 +9,17 @@ from pathlib import Path
 from typing import Any
 
 COLUMNS = (
-    "env_id", "agent", "seed", "agent_steps", "frames", "episode", "episode_return", "episode_length", "epsilon",
+    "env_id",
+    "agent",
+    "seed",
+    "agent_steps",
+    "frames",
+    "episode",
+    "episode_return",
+    "episode_length",
+    "epsilon",
     "protocol",
-)  # fmt: skip
+)
 V1 = "tidepool/Waterworld-v1"
 V0 = "tidepool/Waterworld-v0"
 RLDEMO = "tidepool/RLDemo-v0"
@@ -53,9 +61,14 @@ def make_run(
 def atari_run(runs_dir: Path, game: str, returns: Sequence[float], **changes: Any) -> Path:
     """Write an Atari run: preset `cpu`, 500,000 agent steps, protocol `dqn_zoo`, but for the changes."""
     usual = {
-        "env_id": f"ALE/{game}-v5", "preset": "cpu", "agent_steps": 500_000, "length": 2000, "epsilon": 0.01,
-        "protocol": "dqn_zoo", "frame_skip": 4,
-    }  # fmt: skip
+        "env_id": f"ALE/{game}-v5",
+        "preset": "cpu",
+        "agent_steps": 500_000,
+        "length": 2000,
+        "epsilon": 0.01,
+        "protocol": "dqn_zoo",
+        "frame_skip": 4,
+    }
     return make_run(runs_dir, returns, **{**usual, **changes})
 
 

@@ -63,8 +63,9 @@ def test_the_same_seed_twice_is_no_second_seed(tmp_path: Path) -> None:
     make_run(tmp_path, [14.0, 12.0], seed=1, time="20261124-101530")
     found = comparison(V1, tmp_path)
     assert {row.name for row in found.rows if row.kind == "run"} == {
-        "dqn seed 1 20261123-101530", "dqn seed 1 20261124-101530",
-    }  # fmt: skip
+        "dqn seed 1 20261123-101530",
+        "dqn seed 1 20261124-101530",
+    }
     assert any("One seed of dqn" in remark for remark in found.remarks)
     make_run(tmp_path, [20.0, 22.0], seed=2)
     assert _row(comparison(V1, tmp_path), "dqn, mean of 2 seeds").mean == 17.0, "the newest of seed 1, and seed 2"

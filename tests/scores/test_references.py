@@ -24,9 +24,7 @@ from scores.references import REFERENCE_FILE
         ("tidepool/RLDemo-v0", "karpathy_pretrained_greedy", 1.0315, None, None),
     ],
 )
-def test_the_published_numbers(
-    env_id: str, agent: str, mean: float, error: float | None, episodes: int | None
-) -> None:
+def test_the_published_numbers(env_id: str, agent: str, mean: float, error: float | None, episodes: int | None) -> None:
     found = references.find(env_id, agent)
     assert (found.mean, found.standard_error, found.episodes) == (mean, error, episodes)
     assert found.metric == references.metric(env_id).name, "a table must not mix metrics"

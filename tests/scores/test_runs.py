@@ -129,8 +129,10 @@ def test_the_ledger(tmp_path: Path) -> None:
         file.write("Cleo,2026-11-23T1")
     episodes, warnings = read_humans(tmp_path)
     assert [(one.player, one.env_id, one.episode_return) for one in episodes] == [
-        ("Anna", V1, 18.0), ("Anna", V1, 23.0), ("Bo", RLDEMO, 0.9),
-    ]  # fmt: skip
+        ("Anna", V1, 18.0),
+        ("Anna", V1, 23.0),
+        ("Bo", RLDEMO, 0.9),
+    ]
     assert len(warnings) == 2
     assert "line 5: damaged, left out (name is empty)" in warnings[1] + warnings[0]
     assert "line 6: half a line" in warnings[1] + warnings[0]

@@ -43,9 +43,18 @@ def test_text_without_an_edge_has_one_line_a_row_and_nothing_cut(found: list[Com
     lines = as_text(found).splitlines()
     (line,) = [line for line in lines if line.startswith("karpathy_pretrained_eps_0.05 ") and "reference" in line][:1]
     assert line.split() == [
-        "karpathy_pretrained_eps_0.05", "reference", "21.30", "20.87", "to", "21.73", "500", "-", "0.05",
-        "Waterworld-v0", "waterworld-1000",
-    ]  # fmt: skip
+        "karpathy_pretrained_eps_0.05",
+        "reference",
+        "21.30",
+        "20.87",
+        "to",
+        "21.73",
+        "500",
+        "-",
+        "0.05",
+        "Waterworld-v0",
+        "waterworld-1000",
+    ]
     assert not any("…" in line for line in lines)
     assert sum("full_information_planner  " in line for line in lines) == 1
     assert any(line.startswith("* ") and line.endswith("can stand beside these.") for line in lines)

@@ -30,8 +30,9 @@ def display() -> Iterator[str]:
     reading, writing = os.pipe()
     server = subprocess.Popen(
         ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1920x1080x24", "-nolisten", "tcp"],
-        pass_fds=[writing], stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
     os.close(writing)
     with os.fdopen(reading) as told:
         number = told.readline().strip()
@@ -182,9 +183,10 @@ def test_learning_in_the_window(played: Played) -> None:
 def test_a_screen_that_goes_away(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x720x24"], pass_fds=[writing],
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x720x24"],
+        pass_fds=[writing],
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     os.close(writing)
     with os.fdopen(reading) as told:
         number = told.readline().strip()

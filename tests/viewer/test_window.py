@@ -304,13 +304,16 @@ def test_a_scored_episode_from_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> 
 # the screen
 
 
-@pytest.mark.parametrize(("desktop", "size", "scale"), [
-    ((1920, 1080), (1464, 836), 1.0),
-    ((1366, 768), (1464, 836), 0.9 * 768 / 836),  # a laptop's: as much as fits
-    ((3840, 2160), (1464, 836), 2.0),  # of many small pixels: as large to the eye
-    ((2560, 1440), (1464, 836), 4 / 3),
-    ((1080, 1920), (1464, 836), 0.9 * 1080 / 1464),  # upright
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("desktop", "size", "scale"),
+    [
+        ((1920, 1080), (1464, 836), 1.0),
+        ((1366, 768), (1464, 836), 0.9 * 768 / 836),  # a laptop's: as much as fits
+        ((3840, 2160), (1464, 836), 2.0),  # of many small pixels: as large to the eye
+        ((2560, 1440), (1464, 836), 4 / 3),
+        ((1080, 1920), (1464, 836), 0.9 * 1080 / 1464),  # upright
+    ],
+)
 def test_the_window_fits_the_desktop(
     desktop: tuple[int, int], size: tuple[int, int], scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

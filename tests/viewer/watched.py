@@ -31,12 +31,20 @@ def seen(window: Window) -> dict[str, Any]:
             slider = panel.sliders(area, view)[0].track  # type: ignore[attr-defined]
             points["epsilon"] = (slider.x + slider.w / 2, slider.y + slider.h / 2)
     return {
-        "control": view.session.control, "paused": view.game.paused, "back": timeline.last - timeline.cursor,
-        "steps": view.session.total_steps // 5, "hidden": sorted(view.hidden), "epsilon": controls.epsilon(view),
-        "filming": view.filming, "size": size, "help": view.help, "learning": controls.learning(view),
-        "agent_view": view.agent_view, "position": pygame.display.get_window_position(),
+        "control": view.session.control,
+        "paused": view.game.paused,
+        "back": timeline.last - timeline.cursor,
+        "steps": view.session.total_steps // 5,
+        "hidden": sorted(view.hidden),
+        "epsilon": controls.epsilon(view),
+        "filming": view.filming,
+        "size": size,
+        "help": view.help,
+        "learning": controls.learning(view),
+        "agent_view": view.agent_view,
+        "position": pygame.display.get_window_position(),
         "points": {name: (round(left + x * scale), round(top + y * scale)) for name, (x, y) in points.items()},
-    }  # fmt: skip
+    }
 
 
 def frame(self: Window, seconds: float) -> None:

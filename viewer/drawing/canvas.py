@@ -183,9 +183,17 @@ class Canvas:
         self.surface.blit(veil, box)
 
     def text(
-        self, x: float, y: float, text: str, size: float = 13, color: Color = Theme.text, *,
-        bold: bool = False, align: float = 0.0, width: float | None = None,
-    ) -> float:  # fmt: skip
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: float = 13,
+        color: Color = Theme.text,
+        *,
+        bold: bool = False,
+        align: float = 0.0,
+        width: float | None = None,
+    ) -> float:
         """Draw a line of text whose middle height is ``y`` and return its logical width.
 
         ``align``: 0 begins at x, 0.5 is centred on it, 1 ends there. ``width``: longer text is cut

@@ -166,9 +166,7 @@ def explain(
     if training.n_step > 1:
         n_step = target_of(timeline, number, training.n_step, training, online, target)
     expectation = float(online(moment.obs[None])[0, moment.action]) if moment.action >= 0 else None
-    came, rest = came_since(
-        timeline.following(number), training.gamma, training.clip_rewards, training.life_loss_ends
-    )
+    came, rest = came_since(timeline.following(number), training.gamma, training.clip_rewards, training.life_loss_ends)
     return Explanation(moment, training, target is not None, one_step, n_step, expectation, came, rest)
 
 

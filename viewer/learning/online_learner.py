@@ -51,9 +51,17 @@ class OnlineLearner:
     """
 
     def __init__(
-        self, recipe: Recipe, config: LearnerConfig, env_id: str, space: spaces.Box, num_actions: int, *,
-        seed: int = 0, weights: Mapping[str, Tensor] | None = None, trained: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        recipe: Recipe,
+        config: LearnerConfig,
+        env_id: str,
+        space: spaces.Box,
+        num_actions: int,
+        *,
+        seed: int = 0,
+        weights: Mapping[str, Tensor] | None = None,
+        trained: int = 0,
+    ) -> None:
         """Begin with ``weights`` that saw ``trained`` agent steps, or with fresh ones.
 
         Raises:
@@ -72,7 +80,9 @@ class OnlineLearner:
         self.default_epsilon, self.protocol = self._player.default_epsilon, self._player.protocol
         self.env_options, self.training = self._player.env_options, self._player.training
         self._life_loss_cuts = envs.protocol(env_id, config.protocol).life_loss_cuts
-        self._overrides: dict[str, float] = {}  # of epsilon and learning rate, by a person; they survive another network
+        self._overrides: dict[
+            str, float
+        ] = {}  # of epsilon and learning rate, by a person; they survive another network
         self._blank_optimizer = copy.deepcopy(self.learner.optimizer.state_dict())
         if weights is not None:
             self._check(weights, "the weights")
@@ -115,9 +125,14 @@ class OnlineLearner:
         self.learner.generator.manual_seed(torch_seed(self.seed, "noise"))
         # whole observations, not a frame each: a stack from the midst of a game can't be made again from frames
         experience: Experience = self.recipe.experience(
-            self.config, self.space, 1, numpy_generator(self.seed, "replay"), "cpu", None,
+            self.config,
+            self.space,
+            1,
+            numpy_generator(self.seed, "replay"),
+            "cpu",
+            None,
             lambda obs: self._player.q_values(obs).max(1),
-        )  # fmt: skip
+        )
         self.agent = Agent(self.learner, experience, self._life_loss_cuts, self._updated)
         self.agent.overrides = self._overrides
         self.agent.steps = self.trained = trained  # agent steps before the weights were loaded
@@ -209,16 +224,24 @@ class OnlineLearner:
         """Transitions that the replay holds now; None: the recipe keeps none."""
         if not isinstance(self.agent.experience, ReplayExperience):
             return None
-        return int(np.count_nonzero(self.agent.experience.replay.acted))  # its own len() is slow, and the same without stacks
+        return int(
+            np.count_nonzero(self.agent.experience.replay.acted)
+        )  # its own len() is slow, and the same without stacks
 
     def on_reset(self, obs: NDArray[Any]) -> None:
         """Hear that an episode begins, with observation (...); the one before may have been broken off."""
         self._present = self._looked = None  # `on_step` brings the same observation
 
     def on_step(
-        self, obs: NDArray[Any], action: int, reward: float, terminated: bool, truncated: bool, life_lost: bool,
+        self,
+        obs: NDArray[Any],
+        action: int,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        life_lost: bool,
         next_obs: NDArray[Any],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Hear of one step, of whoever made it, and while ``learning`` learn what is due.
 
         Args:
@@ -237,9 +260,13 @@ class OnlineLearner:
         if self._present is None or not np.array_equal(self._present, obs):  # a new episode, or a gap in this one
             self.agent.experience.reset(obs[None], ONE if self.age else None)
         step = Step(
-            next_obs[None], np.array([reward]), np.array([terminated]), np.array([life_lost]),
-            np.array([terminated or truncated]), [],
-        )  # fmt: skip
+            next_obs[None],
+            np.array([reward]),
+            np.array([terminated]),
+            np.array([life_lost]),
+            np.array([terminated or truncated]),
+            [],
+        )
         try:
             self.agent.transition(self._look(obs), np.array([action]), lambda: step)
         except NonFiniteError as error:
@@ -308,9 +335,11 @@ class OnlineLearner:
         """Write it as a run of its own, never evaluated, and return that run's folder; `UserError` likewise."""
         assert self.env_id is not None
         about = {
-            "preset": "window", "config": as_json(self.config), "protocol": self.protocol,
+            "preset": "window",
+            "config": as_json(self.config),
+            "protocol": self.protocol,
             **provenance("cpu", torch.get_num_threads()),
-        }  # fmt: skip
+        }
         run = RunFolder.create(runs_dir, self.env_id, self.recipe.name, self.seed, about)
         self.save(run.agent)
         return run.path

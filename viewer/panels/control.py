@@ -40,9 +40,14 @@ class ControlPanel(Panel):
             canvas.rect(Area(track.x, track.y, track.w * back / HAND_BACK_SECONDS, track.h), white)
         canvas.text(area.right - 18, area.y + 28, speed_text(view.game.speed), 20, white, bold=True, align=1)
         canvas.text(
-            area.right - 18, area.y + 57, "paused" if view.game.paused else "speed", 12.5, pale, align=1,
+            area.right - 18,
+            area.y + 57,
+            "paused" if view.game.paused else "speed",
+            12.5,
+            pale,
+            align=1,
             bold=view.game.paused,
-        )  # fmt: skip
+        )
 
     def _below(self, view: View) -> str:
         session = view.session

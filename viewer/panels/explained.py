@@ -146,8 +146,9 @@ def _next_value(lines: Lines, explanation: Explanation, target: Target, action_n
 def judged(explanation: Explanation) -> str:
     """Return which network chose and judged, to follow on what was judged."""
     told = judge(explanation.training, explanation.has_target)
-    return told.replace("by the one network that was saved; in learning it chose", "by the saved network; in learning"
-                        " it chose")  # fmt: skip
+    return told.replace(
+        "by the one network that was saved; in learning it chose", "by the saved network; in learning it chose"
+    )
 
 
 def learner_lines(explanation: Explanation, action_names: tuple[str, ...]) -> list[str]:
@@ -217,7 +218,7 @@ class Lines:
         """Write what is good to know, in as many lines as it needs."""
         self.y = paragraph(
             self.canvas, self.area.x + 10, self.y, text, self.area.w - 20, SMALL, bottom=self.area.bottom + 0.5
-        )  # fmt: skip
+        )
 
 
 def pill_colors(error: float) -> tuple[Color, Color]:

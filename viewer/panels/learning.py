@@ -105,9 +105,13 @@ class LearningPanel(Panel):
             return []
         kept = "none kept" if learner.replay_size is None else f"{learner.replay_size:,}"
         return [
-            ("age, steps", f"{learner.age:,}"), ("replay", kept), ("updates", f"{learner.updates:,}"),
-            ("TD error", _number(learner.td_error)), ("loss", _number(learner.loss)), ("agent", learner.name),
-        ]  # fmt: skip
+            ("age, steps", f"{learner.age:,}"),
+            ("replay", kept),
+            ("updates", f"{learner.updates:,}"),
+            ("TD error", _number(learner.td_error)),
+            ("loss", _number(learner.loss)),
+            ("agent", learner.name),
+        ]
 
     def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
         """Start and stop learning by the button; move a slider."""
@@ -116,6 +120,7 @@ class LearningPanel(Panel):
             return None
         for place in self.sliders(area, view):
             if grabs(place.track, x, y):
+
                 def follow(x: float, y: float, place: Place = place) -> None:
                     _set(view, place.name, place.slider.value_at(place.track, x))
 
@@ -133,10 +138,13 @@ def _facts_of_run(view: View) -> list[tuple[str, str]]:
         return f"{metrics[name]:,.0f}" if name in metrics else "none yet"
 
     return [
-        ("age, steps", whole("agent_steps")), ("steps/s", whole("sps")), ("updates", whole("updates")),
-        ("TD loss", _number(metrics.get("td_loss"))), ("return", _number(metrics.get("episodic_return"))),
+        ("age, steps", whole("agent_steps")),
+        ("steps/s", whole("sps")),
+        ("updates", whole("updates")),
+        ("TD loss", _number(metrics.get("td_loss"))),
+        ("return", _number(metrics.get("episodic_return"))),
         ("evaluated", _number(metrics.get("eval_return"))),
-    ]  # fmt: skip
+    ]
 
 
 def _number(value: float | None) -> str:

@@ -191,9 +191,13 @@ class NeuronsPanel(Panel):
         timeline, found, sizes = view.session.timeline, searches.best[number], sizes_of_made(searches)
         if found.number >= timeline.first:
             put_piece(
-                canvas, place, view, f"neurons state {number}", found.number,
+                canvas,
+                place,
+                view,
+                f"neurons state {number}",
+                found.number,
                 lambda own: draw_moment(own, place, view, timeline[found.number], sizes),
-            )  # fmt: skip
+            )
         canvas.text(place.x + place.w / 2, place.bottom + 7, signed(found.excitation), 10, Theme.soft, align=0.5)
 
     def _draw_made(self, canvas: Canvas, area: Area, view: View, searches: Searches) -> None:

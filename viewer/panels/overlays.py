@@ -134,7 +134,12 @@ def draw_hint(canvas: Canvas, area: Area, view: View) -> None:
 def draw_footer(canvas: Canvas, area: Area, view: View) -> None:
     """Draw the one line of keys below everything, as far as there is room."""
     known = {command.short: command.cap for command in commands.commands(view) if command.short}
-    parts = [(view.human_control.keys.summary, "steer" if view.human_control.locked or view.human_control.second_player else "take over")]
+    parts = [
+        (
+            view.human_control.keys.summary,
+            "steer" if view.human_control.locked or view.human_control.second_player else "take over",
+        )
+    ]
     parts += [(known[short], short) for short in FOOTER if short in known]
 
     def draw(own: Canvas) -> None:

@@ -39,9 +39,7 @@ class Same:
         return hash(tuple(map(id, self.things)))
 
 
-def put_piece(
-    canvas: Canvas, area: Area, view: View, name: str, key: object, draw: Callable[[Canvas], None]
-) -> None:  # fmt: skip
+def put_piece(canvas: Canvas, area: Area, view: View, name: str, key: object, draw: Callable[[Canvas], None]) -> None:
     """Show what ``draw`` draws into ``area``; it is asked again only when ``key``, place or size is another.
 
     It draws in the same logical pixels, on a surface of its own, so nothing of it can leave the area.
@@ -141,9 +139,15 @@ def wrapped(font: pygame.font.Font, text: str, room: float) -> tuple[str, ...]:
 
 
 def paragraph(
-    canvas: Canvas, x: float, y: float, text: str, width: float, size: float = 10.5, color: Color = Theme.soft,
+    canvas: Canvas,
+    x: float,
+    y: float,
+    text: str,
+    width: float,
+    size: float = 10.5,
+    color: Color = Theme.soft,
     bottom: float = math.inf,
-) -> float:  # fmt: skip
+) -> float:
     """Draw text in as many lines as it needs, those that end above ``bottom``; return the y after the last one.
 
     ``y`` is the top of the first line, not its middle.

@@ -100,9 +100,7 @@ class QBarsPanel(Panel):
         digits = 2 if self.columns(view) == 1 or abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
         return f"{value:+.{digits}f}".replace("-", MINUS)
 
-    def _draw_row(
-        self, canvas: Canvas, row: Area, action: int, view: View, q: NDArray[np.float64] | None
-    ) -> None:  # fmt: skip
+    def _draw_row(self, canvas: Canvas, row: Area, action: int, view: View, q: NDArray[np.float64] | None) -> None:
         session = view.session
         best = None if q is None or np.isnan(q).all() else int(np.nanargmax(q))
         by_hand = session.control == HUMAN and session.human_action == action

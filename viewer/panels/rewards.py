@@ -26,6 +26,7 @@ BAR, LEAST_BAR = 9.0, 3.0  # an episode's bar at most and at least, logical pixe
 PER_SECOND = 4.0  # so often it is drawn anew while time runs
 MOST = 400  # drawings while all that is kept goes by
 
+
 class Curve(NamedTuple):
     """The running mean of the reward, at each step that is kept, both (M,)."""
 

@@ -96,10 +96,13 @@ def samples_of(timeline: Timeline, truth: TruthMeter, stretch: Stretch) -> Sampl
     expected = np.array([math.nan if (said := moment.expectation) is None else said for moment in moments], float)
     expected[~np.isfinite(expected)] = math.nan
     return Samples(
-        numbers, expected, np.array([math.nan if pair is None else pair.realised for pair in pairs], float),
+        numbers,
+        expected,
+        np.array([math.nan if pair is None else pair.realised for pair in pairs], float),
         np.array([coming.get(number, math.nan) for number in numbers], float),
-        np.array([moment.by_human for moment in moments], bool), np.array([moment.round for moment in moments], int),
-    )  # fmt: skip
+        np.array([moment.by_human for moment in moments], bool),
+        np.array([moment.round for moment in moments], int),
+    )
 
 
 class TruthPanel(Panel):

@@ -38,7 +38,7 @@ class PendingRequests:
         return value if time.monotonic() - at < SHOWN_SECONDS else None
 
     def send(self, remote: Remote) -> str:
-        """Send what is unsent, a slider's positions at most every `SEND_SECONDS`; return what went wrong, if anything."""
+        """Send what is unsent, at most every `SEND_SECONDS`; return what went wrong, if anything."""
         if not self._unsent or time.monotonic() - self._sent < SEND_SECONDS:
             return ""
         self._sent, problem = time.monotonic(), ""

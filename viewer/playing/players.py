@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import envs
 from common.errors import UserError, nearest
-from common.files import read_json
+from common.files import PRETRAINED, read_json
 
 if TYPE_CHECKING:  # a person plays without torch
     from learning.policy import Policy
 
-PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 SHIPPED = PRETRAINED / "waterworld"  # the agent that ships
 
 

@@ -37,9 +37,15 @@ class Learns(Protocol):
         ...
 
     def on_step(
-        self, obs: NDArray[Any], action: int, reward: float, terminated: bool, truncated: bool, life_lost: bool,
+        self,
+        obs: NDArray[Any],
+        action: int,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        life_lost: bool,
         next_obs: NDArray[Any],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Hear of a step, whoever made it."""
         ...
 
@@ -288,9 +294,15 @@ class Session:
         obs, reward, terminated, truncated, info = self.env.step(action)
         greedy = not by_human and q is not None and not (q > q[action]).any()
         moment = self.timeline.act(
-            action, float(reward), q_values=q, by_human=by_human, greedy=greedy, terminated=bool(terminated),
-            truncated=bool(truncated), life_lost=bool(info.get("life_lost", False)),
-        )  # fmt: skip
+            action,
+            float(reward),
+            q_values=q,
+            by_human=by_human,
+            greedy=greedy,
+            terminated=bool(terminated),
+            truncated=bool(truncated),
+            life_lost=bool(info.get("life_lost", False)),
+        )
         self.history.append(Step(action, float(reward), by_human))
         self.score.count(float(reward), by_human, info)
         self.total_steps += 1
@@ -318,8 +330,12 @@ class Session:
         return int(self.policy.act(self.obs[None], self.epsilon, self.rng)[0])
 
     def advance(
-        self, seconds: float, *, limit: int | None = None, budget: float = math.inf,
+        self,
+        seconds: float,
+        *,
+        limit: int | None = None,
+        budget: float = math.inf,
         clock: Callable[[], float] = time.perf_counter,
-    ) -> int:  # fmt: skip
+    ) -> int:
         """Let ``seconds`` of real time pass at the present speed, as `PlaybackClock.advance` does."""
         return self._playback_clock.advance(self, seconds, limit, budget, clock)

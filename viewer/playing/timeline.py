@@ -164,9 +164,14 @@ class Timeline:
         self._round += 1
 
     def arrive(
-        self, obs: NDArray[Any], episode: int, step: int, *, state: Mapping[str, Any] | None = None,
+        self,
+        obs: NDArray[Any],
+        episode: int,
+        step: int,
+        *,
+        state: Mapping[str, Any] | None = None,
         lives: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Add the new present; observations of bytes are compressed, others copied."""
         seen = pack(obs) if obs.dtype == np.uint8 else np.array(obs)
         self._moments.append(Moment(self._next, self._round, episode, step, seen, state, lives))
@@ -183,9 +188,17 @@ class Timeline:
             self._forget()
 
     def act(
-        self, action: int, reward: float, *, q_values: NDArray[np.float64] | None = None, by_human: bool = False,
-        greedy: bool = False, terminated: bool = False, truncated: bool = False, life_lost: bool = False,
-    ) -> Moment:  # fmt: skip
+        self,
+        action: int,
+        reward: float,
+        *,
+        q_values: NDArray[np.float64] | None = None,
+        by_human: bool = False,
+        greedy: bool = False,
+        terminated: bool = False,
+        truncated: bool = False,
+        life_lost: bool = False,
+    ) -> Moment:
         """Note what was done in the present and what came of it, and return it; the next present is yet to arrive."""
         present = self._moments[-1]
         present.action, present.reward, present.q_values = action, reward, q_values

@@ -141,9 +141,13 @@ class Versus:
             self.results.append(self.scores)
 
     def advance(
-        self, seconds: float, *, limit: int | None = None, budget: float = math.inf,
+        self,
+        seconds: float,
+        *,
+        limit: int | None = None,
+        budget: float = math.inf,
         clock: Callable[[], float] = time.perf_counter,
-    ) -> int:  # fmt: skip
+    ) -> int:
         """Let ``seconds`` of real time pass for both, as `PlaybackClock.advance` does."""
         return self._playback_clock.advance(self, seconds, limit, budget, clock)
 

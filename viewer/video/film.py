@@ -143,8 +143,15 @@ class Picture:
         if final:
             canvas.veil(place)
             middle = place.x + place.w / 2
-            canvas.text(middle, place.y + place.h / 2 - 8, number_text(score.episode_return), 56, Theme.card,
-                        bold=True, align=0.5)  # fmt: skip
+            canvas.text(
+                middle,
+                place.y + place.h / 2 - 8,
+                number_text(score.episode_return),
+                56,
+                Theme.card,
+                bold=True,
+                align=0.5,
+            )
             ended = "final return" if score.finished else "return so far"
             text = f"{ended}, {score.steps:,} steps"
             canvas.text(middle, place.y + place.h / 2 + 38, text, 13, Theme.card, align=0.5, width=place.w - 16)

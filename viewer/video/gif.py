@@ -48,7 +48,7 @@ class Gif:
             reduced = part.quantize(palette=self._palette, dither=Image.Dither.NONE)
         written = GifImagePlugin.getdata(
             reduced, box[:2], duration=10 * self._hundredths, include_color_table=self._local
-        )  # fmt: skip
+        )
         for data in written:
             self._file.write(data)
         self._last = image

@@ -92,9 +92,19 @@ def test_small_multiples_share_their_games_and_show_gaps() -> None:
 
 
 TWELVE = (
-    "VideoPinball", "Atlantis", "Breakout", "Boxing", "Pong", "Qbert", "Skiing", "MontezumaRevenge", "Pitfall",
-    "Solaris", "Defender", "Alien",
-)  # fmt: skip
+    "VideoPinball",
+    "Atlantis",
+    "Breakout",
+    "Boxing",
+    "Pong",
+    "Qbert",
+    "Skiing",
+    "MontezumaRevenge",
+    "Pitfall",
+    "Solaris",
+    "Defender",
+    "Alien",
+)
 
 
 @pytest.mark.parametrize(("agents", "games"), [(("dqn_mnih2015",), ()), (("dqn", "c51", "muzero", "btr"), TWELVE)])

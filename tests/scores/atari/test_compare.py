@@ -31,8 +31,14 @@ def test_seeds_and_games_of_one_preset_are_a_column(tmp_path: Path) -> None:
     make_run(tmp_path, [9.0], env_id=V1)
     found = compared(tmp_path)
     assert [one.name for one in found.columns] == [
-        "dqn cpu", "dqn nature", "random", "human", "human_world_record", "dqn", "rainbow",
-    ]  # fmt: skip
+        "dqn cpu",
+        "dqn nature",
+        "random",
+        "human",
+        "human_world_record",
+        "dqn",
+        "rainbow",
+    ]
     cell = column(found, "dqn cpu").cells["Pong"]
     assert cell.score == 17.0, "each seed counts once: (19 + 15) / 2, whatever its episodes"
     assert cell.runs == pytest.approx((39.7 / 35.3, 35.7 / 35.3))
@@ -207,8 +213,9 @@ def test_learning_curves_at_equal_frames(tmp_path: Path) -> None:
     nearest = compared(tmp_path, agents=("btr",), at_frames=17_000_000)
     assert any("btr is shown at 20,000,000 frames" in remark for remark in nearest.remarks)
     assert [one.name for one in compared(tmp_path, at_frames=1_000_000).columns][-2:] == [
-        "dopamine_dqn_cnn", "dopamine_rainbow_cnn",
-    ]  # fmt: skip
+        "dopamine_dqn_cnn",
+        "dopamine_rainbow_cnn",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,11 @@ from scores.atari.published import AGENTS_FILE, CURVES_FILE, DATA, SCORES_FILE, 
 
 def _normalised(agent: str, baseline: str = "atari57") -> list[float]:
     scores = load().scores[agent].items()
-    return [normalization.human_normalised(score, game, baseline) for game, score in scores if normalization.has_human(game, baseline)]
+    return [
+        normalization.human_normalised(score, game, baseline)
+        for game, score in scores
+        if normalization.has_human(game, baseline)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -101,8 +105,10 @@ def test_ids_and_games() -> None:
 
 def test_protocols_pair_with_the_baseline_measured_alike() -> None:
     assert {name: (one.baseline, one.sticky) for name, one in normalization.PROTOCOLS.items()} == {
-        "machado2018": ("atari57", True), "mnih2015": ("mnih2015", False), "dqn_zoo": ("atari57", False),
-    }  # fmt: skip
+        "machado2018": ("atari57", True),
+        "mnih2015": ("mnih2015", False),
+        "dqn_zoo": ("atari57", False),
+    }
     variant = normalization.protocol("mnih2015-full")
     assert (variant.baseline, variant.known) == ("mnih2015", False)
     assert "a variant of mnih2015" in variant.words
@@ -132,8 +138,10 @@ def test_the_source_of_a_curves_point() -> None:
     curves = [curve for by_game in load().curves.values() for curve in by_game.values()]
     fewer = [(curve, frames) for curve in curves for frames in curve.seeds]
     assert len(fewer) == 29
-    assert all("mean of 4 seeds" in curve.source(frames) or "mean of 3 seeds" in curve.source(frames)
-               for curve, frames in fewer)  # fmt: skip
+    assert all(
+        "mean of 4 seeds" in curve.source(frames) or "mean of 3 seeds" in curve.source(frames)
+        for curve, frames in fewer
+    )
     assert load().curves["btr"]["Pong"].source(50_000_000).endswith("column 50M Frames, mean of 100 episodes")
 
 

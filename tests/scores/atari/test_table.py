@@ -47,8 +47,14 @@ def test_json_has_exactly_what_was_agreed(shown: AtariComparison) -> None:
     assert {"random", "human", "human_world_record"} <= set(whole["games"]["Pong"])
     sums = whole["aggregates"]["dqn cpu"]
     assert set(sums) == {
-        "median", "mean", "capped_mean", "iqm", "iqm_ci95", "games", "games_at_human_level",
-    }  # fmt: skip
+        "median",
+        "mean",
+        "capped_mean",
+        "iqm",
+        "iqm_ci95",
+        "games",
+        "games_at_human_level",
+    }
     assert (sums["games"], sums["games_at_human_level"]) == (1, 1)
     assert sums["iqm_ci95"] == pytest.approx([36.7 / 35.3, 38.7 / 35.3])
     assert whole["aggregates"]["dqn"]["iqm_ci95"] is None
@@ -60,9 +66,14 @@ def test_json_of_a_column_without_a_human_score(tmp_path: Path) -> None:
     text = as_json([], atari_comparison(read(tmp_path)))
     assert "NaN" not in text
     assert json.loads(text)["aggregates"]["dqn cpu"] == {
-        "median": None, "mean": None, "capped_mean": None, "iqm": None, "iqm_ci95": None, "games": 0,
+        "median": None,
+        "mean": None,
+        "capped_mean": None,
+        "iqm": None,
+        "iqm_ci95": None,
+        "games": 0,
         "games_at_human_level": 0,
-    }  # fmt: skip
+    }
 
 
 def test_json_of_both_worlds_has_three_keys(shown: AtariComparison, tmp_path: Path) -> None:
@@ -138,5 +149,12 @@ def test_the_table_after_training(shown: AtariComparison, tmp_path: Path, width:
 
 def test_percent_never_rounds_up_to_human_level() -> None:
     assert [percent(value) for value in (None, 0.0, -0.001, 0.994, 0.9951, 0.99999, 1.0, 12.345)] == [
-        "-", "0 %", "0 %", "99 %", "99.5 %", "99.9 %", "100 %", "1,234 %",
-    ]  # fmt: skip
+        "-",
+        "0 %",
+        "0 %",
+        "99 %",
+        "99.5 %",
+        "99.9 %",
+        "100 %",
+        "1,234 %",
+    ]

@@ -90,10 +90,13 @@ def test_the_agent_is_a_teal_disc_redder_with_reward() -> None:
     assert color_at(drawn(shown), x, y) == (min(int(reward * 200), 255), 150, 150)
 
 
-@pytest.mark.parametrize(("env_id", "points"), [
-    (V1, [(0, 250), (699, 250), (350, 0), (350, 499)]),
-    (RLDEMO, [(10, 250), (690, 250), (350, 10), (350, 490), (300, 250), (600, 250), (200, 100), (200, 400)]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("env_id", "points"),
+    [
+        (V1, [(0, 250), (699, 250), (350, 0), (350, 499)]),
+        (RLDEMO, [(10, 250), (690, 250), (350, 10), (350, 490), (300, 250), (600, 250), (200, 100), (200, 400)]),
+    ],
+)
 def test_walls_are_black(env_id: str, points: list[tuple[int, int]]) -> None:
     surface = drawn(world(env_id, [], (50, 50)))
     assert {color_at(surface, *point) for point in points} == {BLACK}

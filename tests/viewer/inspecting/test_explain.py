@@ -206,9 +206,13 @@ def test_the_target_is_the_one_that_is_learnt_from(settings: dict[str, Any]) -> 
     found = explain(timeline, 0, Training.of(config), online, target)
     assert found is not None
     batch = Batch(
-        torch.tensor([[0.3]]), torch.tensor([1]), torch.tensor([0.7]), torch.tensor([0.9]), torch.tensor([[-0.8]]),
+        torch.tensor([[0.3]]),
+        torch.tensor([1]),
+        torch.tensor([0.7]),
+        torch.tensor([0.9]),
+        torch.tensor([[-0.8]]),
         torch.ones(1),
-    )  # fmt: skip
+    )
     surprise = td_loss(nets[0], nets[1], batch, config).priority.item()
     assert error(found) is not None
     assert abs(found.error(found.one_step) or 0.0) == pytest.approx(surprise, rel=1e-4)

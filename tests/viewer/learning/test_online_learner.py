@@ -102,15 +102,26 @@ def test_it_learns_as_the_trainer_does_bit_for_bit(agent: str, env_id: str) -> N
     assert online_learner.updates == trainer.learner.updates > 50
     assert same(copied(online_learner), trainer.learner.online.state_dict())
     assert online_learner.age == trainer.agent_steps == 400
-    assert (online_learner.epsilon, online_learner.learning_rate) == (trainer.agent.epsilon, trainer.agent.learning_rate)
+    assert (online_learner.epsilon, online_learner.learning_rate) == (
+        trainer.agent.epsilon,
+        trainer.agent.learning_rate,
+    )
 
 
 @pytest.mark.parametrize("agent", ["dqn", "pqn", "stream_q"])
 def test_the_known_values_of_the_corridor_are_learnt(agent: str) -> None:
     online_learner = small(
-        agent, total_timesteps=2_500, gamma=0.9, n_step=1, epsilon_final=0.5, learning_rate=3e-3,
-        final_learning_rate=1e-4, target_period=50, hidden=(32,), capacity=5_000,
-    )  # fmt: skip
+        agent,
+        total_timesteps=2_500,
+        gamma=0.9,
+        n_step=1,
+        epsilon_final=0.5,
+        learning_rate=3e-3,
+        final_learning_rate=1e-4,
+        target_period=50,
+        hidden=(32,),
+        capacity=5_000,
+    )
     online_learner.learning = True
     play(online_learner, envs.make(tiny.CORRIDOR), 2_500)
     states = np.eye(5, dtype=np.float32)[:4]
@@ -129,8 +140,13 @@ def test_every_agent_can_be_made_fresh_and_learns_in_waterworld(agent: str) -> N
     assert (fresh.name, fresh.env_id, fresh.num_actions) == (agent, V1, 4)
     known = {field.name for field in dataclasses.fields(fresh.config)}
     wanted: dict[str, Any] = {
-        "hidden": (16,), "learning_starts": 10, "batch_size": 8, "rollout_steps": 8, "minibatches": 2, "capacity": 500,
-    }  # fmt: skip
+        "hidden": (16,),
+        "learning_starts": 10,
+        "batch_size": 8,
+        "rollout_steps": 8,
+        "minibatches": 2,
+        "capacity": 500,
+    }
     config = dataclasses.replace(fresh.config, **{name: value for name, value in wanted.items() if name in known})
     online_learner = OnlineLearner(fresh.recipe, config, V1, fresh.space, fresh.num_actions)
     before = copied(online_learner)
@@ -185,7 +201,9 @@ def test_the_person_s_epsilon_and_learning_rate_count_while_it_learns() -> None:
     assert online_learner.updates
     assert same(copied(online_learner), before)
     online_learner.override("learning_rate", None)
-    assert online_learner.learning_rate == pytest.approx(online_learner.config.learning_rate / 2)  # half of the run is over
+    assert online_learner.learning_rate == pytest.approx(
+        online_learner.config.learning_rate / 2
+    )  # half of the run is over
     assert online_learner.epsilon == pytest.approx(0.03)
 
 
@@ -263,8 +281,15 @@ GAPS = [broken_off, broken_off_twice, off_for_a_while, no_key, nothing_is_said, 
 def test_nothing_is_learnt_across_a_gap(agent: str, gap: Callable[[OnlineLearner], None]) -> None:
     """The rewards after it are poison: no transition before it may know of them."""
     plan = helpers.plan(
-        tiny.LOOP, agent, num_envs=1, n_step=3, learning_starts=2, replay_ratio=32.0, q_lambda=1.0, gamma=0.9,
-    )  # fmt: skip
+        tiny.LOOP,
+        agent,
+        num_envs=1,
+        n_step=3,
+        learning_starts=2,
+        replay_ratio=32.0,
+        q_lambda=1.0,
+        gamma=0.9,
+    )
     online_learner = OnlineLearner(plan.recipe, plan.config, tiny.LOOP, PLANE, 2)
     batches = spy(online_learner)
     online_learner.learning = True
@@ -331,9 +356,15 @@ def test_of_stacked_frames_learning_may_begin_in_the_midst_of_a_game() -> None:
     """Every observation learnt from is one that was seen, whole; a lost life ends its returns, rewards are clipped."""
     space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
     config = FamilyConfig(
-        encoder="nature", hidden=(8,), learning_starts=2, batch_size=4, replay_ratio=4.0, clip_rewards=True,
-        protocol="mnih2015", gamma=0.9,
-    )  # fmt: skip
+        encoder="nature",
+        hidden=(8,),
+        learning_starts=2,
+        batch_size=4,
+        replay_ratio=4.0,
+        clip_rewards=True,
+        protocol="mnih2015",
+        gamma=0.9,
+    )
     online_learner = OnlineLearner(recipe("dqn"), config, "ALE/Pong-v5", space, 3)
     batches, before = spy(online_learner), copied(online_learner)
     frames = np.random.default_rng(0).integers(0, 255, (30, 84, 84), np.uint8)
@@ -431,7 +462,12 @@ def test_reinitialise_draws_another_network_each_time_in_the_same_place(agent: s
         play(online_learner, envs.make(tiny.CORRIDOR), 60)
         version = online_learner.weights_version
         online_learner.reinitialise()
-        assert (online_learner.age, online_learner.updates, online_learner.td_error, online_learner.loss) == (0, 0, None, None)
+        assert (online_learner.age, online_learner.updates, online_learner.td_error, online_learner.loss) == (
+            0,
+            0,
+            None,
+            None,
+        )
         assert online_learner.weights_version > version
         assert not online_learner.replay_size
         found.append(copied(online_learner))

@@ -470,8 +470,10 @@ def test_frames_have_filters_states_and_a_made_picture(said: list[str]) -> None:
     surface = painted(PANEL, view, area)
     searches = searches_of(view.inspector)
     reader = policy.reader()
-    every = [float(reader.excitation(moment.obs[None], Neuron("convolution 1", 0))[0]) for moment in
-             itertools.islice(view.session.timeline, 0, None, neuron_search.FRAMES_STRIDE)]  # fmt: skip
+    every = [
+        float(reader.excitation(moment.obs[None], Neuron("convolution 1", 0))[0])
+        for moment in itertools.islice(view.session.timeline, 0, None, neuron_search.FRAMES_STRIDE)
+    ]
     assert searches.best[0].number == int(np.argmax(every)) * neuron_search.FRAMES_STRIDE
     assert searches.best[0].excitation == pytest.approx(max(every), rel=1e-4)
     thumb = PANEL.thumbs(area, view)[0]

@@ -120,9 +120,7 @@ def column_of(surface: pygame.Surface, near: Area, eye: int) -> list[Color]:
     return [color_at(surface, x, y) for y in range(round(near.y), round(near.bottom))]
 
 
-@pytest.mark.parametrize(
-    ("kind", "color"), [(0, GREY), (1, APPLE), (2, POISON)], ids=["wall", "apple", "poison"]
-)  # fmt: skip
+@pytest.mark.parametrize(("kind", "color"), [(0, GREY), (1, APPLE), (2, POISON)], ids=["wall", "apple", "poison"])
 def test_the_nearer_the_higher_in_the_colour_of_the_thing(kind: int, color: Color) -> None:
     panel, view = SensesPanel(), view_of(session_in(policy=thinking()))
     eyes = far()
@@ -157,8 +155,10 @@ def test_speeds_swing_up_and_down() -> None:
     surface = painted(panel, view)
     near, first, second = lanes(panel, view)
     x, own = near.x + 10.5 * near.w / 30, near.right + 8 + 10
-    found = [[color_at(surface, at, y + by) == Theme.agent for by in (-4, 4)] for at, y in
-             ((x, first), (x, second), (own, first), (own, second))]  # fmt: skip
+    found = [
+        [color_at(surface, at, y + by) == Theme.agent for by in (-4, 4)]
+        for at, y in ((x, first), (x, second), (own, first), (own, second))
+    ]
     assert found == [[True, False], [False, True], [False, True], [True, False]]
 
 
@@ -364,16 +364,25 @@ def test_squares_are_as_large_as_they_can_be() -> None:
 
 def test_tints_and_scales() -> None:
     assert tint(np.array([0.0, 1.0, -1.0, 7.0, np.nan])).tolist() == [
-        list(NOTHING), list(Theme.agent), list(Theme.human), list(Theme.agent), list(NOTHING)
-    ]  # fmt: skip
+        list(NOTHING),
+        list(Theme.agent),
+        list(Theme.human),
+        list(Theme.agent),
+        list(NOTHING),
+    ]
     np.testing.assert_array_equal(scaled(np.array([1.0, -4.0, np.nan])), [0.25, -1.0, 0.0])
     np.testing.assert_array_equal(scaled(np.zeros(2)), [0.0, 0.0])
 
 
 def test_numbers_are_printed_as_people_do() -> None:
     assert [signed(x) for x in (1.0, -0.5, -0.001, np.nan, np.inf, -np.inf)] == [
-        "+1.00", "\N{MINUS SIGN}0.50", "+0.00", "no number", "+\N{INFINITY}", "\N{MINUS SIGN}\N{INFINITY}"
-    ]  # fmt: skip
+        "+1.00",
+        "\N{MINUS SIGN}0.50",
+        "+0.00",
+        "no number",
+        "+\N{INFINITY}",
+        "\N{MINUS SIGN}\N{INFINITY}",
+    ]
 
 
 def test_lines_are_broken_where_they_must(font: Callable[[], pygame.font.Font]) -> None:

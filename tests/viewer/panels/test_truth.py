@@ -135,9 +135,7 @@ def test_the_line_is_at_the_expectation_and_the_dots_where_the_return_came() -> 
     y = ZONE.bottom - scale.place(3.0) * ZONE.h
     assert max(rows(surface, Theme.agent, ZONE)) - y < 4
     assert y - min(rows(surface, Theme.agent, ZONE)) < 3
-    here = next(
-        k for k in np.flatnonzero(known) if samples.numbers[k] % 2 == 0 and abs(samples.came[k] - 3.0) > 0.3
-    )
+    here = next(k for k in np.flatnonzero(known) if samples.numbers[k] % 2 == 0 and abs(samples.came[k] - 3.0) > 0.3)
     x, y = stretch.x(ZONE, samples.numbers[here]), ZONE.bottom - scale.place(float(samples.came[here])) * ZONE.h
     assert color_at(surface, x - 0.5, y - 0.5) == Theme.text
 

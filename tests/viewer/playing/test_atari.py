@@ -212,9 +212,15 @@ def test_breakout_without_a_serve_is_frozen_after_ten_seconds_and_pong_is_not() 
     assert not session.frozen
 
 
-@pytest.mark.parametrize(("sights", "reward", "frozen"), [
-    (1, 0.0, True), (FEW_SIGHTS, 0.0, True), (FEW_SIGHTS + 1, 0.0, False), (1, 1.0, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sights", "reward", "frozen"),
+    [
+        (1, 0.0, True),
+        (FEW_SIGHTS, 0.0, True),
+        (FEW_SIGHTS + 1, 0.0, False),
+        (1, 1.0, False),
+    ],
+)
 def test_what_counts_as_still(sights: int, reward: float, frozen: bool) -> None:
     still = StallDetector(1 / 15)
     for step in range(200):

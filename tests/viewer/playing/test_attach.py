@@ -114,11 +114,14 @@ def test_the_newest_weights_play_and_say_so(run: Trainer) -> None:
     agent.close()
 
 
-@pytest.mark.parametrize(("steps", "stopped", "text"), [
-    (500, False, "the run has ended, step 500 of 2,000"),
-    (500, True, "the run was stopped at step 500"),
-    (2_000, False, "the run has ended, step 2,000"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("steps", "stopped", "text"),
+    [
+        (500, False, "the run has ended, step 500 of 2,000"),
+        (500, True, "the run was stopped at step 500"),
+        (2_000, False, "the run has ended, step 2,000"),
+    ],
+)
 def test_a_run_that_nobody_trains(steps: int, stopped: bool, text: str, run: Trainer) -> None:
     step(run, steps)
     run.save_agent()
@@ -239,8 +242,10 @@ def test_a_request_is_written_down_or_refused(run: Trainer) -> None:
         assert agent.request("learning_rate", None)
         wanted = run.requests.read(run.run_folder.live / REQUESTS)
         assert [(event.name, event.value) for event in wanted] == [
-            ("epsilon", 0.25), ("learning", False), ("learning_rate", None)
-        ]  # fmt: skip
+            ("epsilon", 0.25),
+            ("learning", False),
+            ("learning_rate", None),
+        ]
         for name, value, message in (
             ("epsilon", 2, "epsilon 2 is out of range; allowed: 0 to 1"),
             ("learning_rate", 0, "out of range"),
@@ -264,8 +269,11 @@ def test_the_status_follows_what_is_written(run: Trainer) -> None:
     assert [metrics[name] for name in ("agent_steps", "epsilon", "td_loss", "sps")] == [20, 0.8, 0.5, 110]
     assert metrics["episodic_return"] == 7
     for name, value, refused in (
-        ("epsilon", "0.1", ""), ("learning", "false", ""), ("epsilon", "", "out of range"), ("learning", "schedule", "")
-    ):  # fmt: skip
+        ("epsilon", "0.1", ""),
+        ("learning", "false", ""),
+        ("epsilon", "", "out of range"),
+        ("learning", "schedule", ""),
+    ):
         folder.log_event({"agent_steps": 1, "frames": 1, "name": name, "value": value, "refused": refused})
         agent.look()
         assert agent.status().refused == refused

@@ -38,8 +38,16 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
     with (runs / "humans.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        "name", "date", "env_id", "protocol", "seed", "episode_return", "episode_length", "apples", "poison"
-    ]  # fmt: skip
+        "name",
+        "date",
+        "env_id",
+        "protocol",
+        "seed",
+        "episode_return",
+        "episode_length",
+        "apples",
+        "poison",
+    ]
     assert (rows[0]["episode_return"], rows[1]["apples"]) == ("12.0", "")
 
 

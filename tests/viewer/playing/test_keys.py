@@ -5,9 +5,25 @@ import pytest
 from viewer.playing.keys import ARROWS, FIRE_KEY, Joystick, RuleKeys, keys_for, parts, short, words
 
 ALL = (
-    "noop", "fire", "up", "right", "left", "down", "upright", "upleft", "downright", "downleft", "upfire", "rightfire",
-    "leftfire", "downfire", "uprightfire", "upleftfire", "downrightfire", "downleftfire",
-)  # fmt: skip
+    "noop",
+    "fire",
+    "up",
+    "right",
+    "left",
+    "down",
+    "upright",
+    "upleft",
+    "downright",
+    "downleft",
+    "upfire",
+    "rightfire",
+    "leftfire",
+    "downfire",
+    "uprightfire",
+    "upleftfire",
+    "downrightfire",
+    "downleftfire",
+)
 PONG = ("noop", "fire", "right", "left", "rightfire", "leftfire")
 BREAKOUT = ("noop", "fire", "right", "left")
 QBERT = ("noop", "fire", "up", "right", "left", "down")

@@ -21,7 +21,8 @@ WHEELS = keys_for(WHEEL_NAMES)
 
 
 def test_session_needs_no_pygame() -> None:
-    modules = "viewer.playing.session, viewer.playing.human_control, viewer.playing.keys, viewer.playing.players, viewer.playing.scored_play, viewer.playing.human_scores"
+    names = ("session", "human_control", "keys", "players", "scored_play", "human_scores")
+    modules = ", ".join(f"viewer.playing.{name}" for name in names)
     code = f"import sys, {modules}; sys.exit('pygame' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -31,7 +31,9 @@ def seen(moment: Moment) -> float:
 
 
 def test_what_panels_read_needs_neither_pygame_nor_torch() -> None:
-    modules = "viewer.playing.timeline, viewer.playing.calibration, viewer.inspecting.explain, viewer.inspecting.neurons"
+    modules = (
+        "viewer.playing.timeline, viewer.playing.calibration, viewer.inspecting.explain, viewer.inspecting.neurons"
+    )
     code = f"import sys, {modules}; sys.exit('pygame' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -43,8 +43,11 @@ def both_alike(pair: Versus) -> None:
     assert (agent.episode, agent.seed, agent.steps) == (human.episode, human.seed, human.steps)
     assert agent.episode_return == human.episode_return
     assert (agent.apples, agent.poison, agent.lives, agent.frames) == (
-        human.apples, human.poison, human.lives, human.frames
-    )  # fmt: skip
+        human.apples,
+        human.poison,
+        human.lives,
+        human.frames,
+    )
 
 
 @pytest.mark.parametrize(("env_id", "ticks"), [(V1, 250), (RLDEMO, 250), (PONG, 100), (CARTPOLE, 40)])
