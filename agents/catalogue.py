@@ -15,7 +15,7 @@ from agents.family import IDEAS
 from agents.registry import AGENTS
 from common.settings import option_name
 from envs.atari import games
-from envs.worlds import WORLDS
+from envs.factory import EPISODE_STEPS
 from learning.recipe import Recipe
 
 HEAD_PAPERS = {
@@ -90,7 +90,7 @@ def print_catalogue(console: Console) -> None:
         presets.add_row(name, about, few)
     for one in (agents, switches, presets):
         console.print(one)
-    worlds = ", ".join(envs.resolve(world) for world in WORLDS)
+    worlds = ", ".join(envs.resolve(world) for world in EPISODE_STEPS)
     console.print(f"environments: {worlds}", highlight=False)
     console.print(f"  {len(games())} Atari games, ALE/Pong-v5 and others: " + ", ".join(games()), highlight=False)
     console.print("  any other Gymnasium id with discrete actions, such as CartPole-v1", highlight=False)

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.cli import parse, run
+from common.files import PRETRAINED
 from play import open_session, open_view
 from viewer.options import Options
 from viewer.playing import players
@@ -42,7 +43,7 @@ class Settings:
 def measure(name: str, settings: Settings) -> tuple[tuple[int, int], float, np.ndarray]:
     """Return the window's size, frames a second, and the work of each frame, ms."""
     options = Options(seed=3, panels=settings.panels, speed=settings.speed)
-    source = players.PRETRAINED / name
+    source = PRETRAINED / name
     policy = players.load(source)
     rules = players.rules_for(policy.env_id or "", policy)
     view = open_view(options, open_session(options, policy, rules), rules, source)

@@ -21,7 +21,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import envs
-from envs.worlds import WORLDS
+from envs.factory import EPISODE_STEPS
 
 BATCHES = (1, 16, 128, 1024)
 ROUNDS = 7
@@ -48,7 +48,7 @@ def main() -> None:
     """Measure all worlds and print the table."""
     rounds: dict[tuple[str, int], list[float]] = {}
     for _ in range(ROUNDS):
-        for world in WORLDS:
+        for world in EPISODE_STEPS:
             for batch in BATCHES:
                 rounds.setdefault((world, batch), []).append(steps_per_second(world, batch))
     table = Table("world", "worlds in the batch", "median steps/s", "slowest", "fastest", "times the original")

@@ -83,7 +83,7 @@ class WorldEnv(gymnasium.Env[F32, np.int64]):
         return world_picture(self)
 
     def get_state(self) -> dict[str, Any]:
-        """Return the world as plain values: clock, pos, vel or angle, items, rng, reward; ``second_player`` if there is one."""
+        """Return the world as plain values: clock, pos, vel or angle, items, rng, reward; ``second_player`` if any."""
         state = self.worlds.get_state()
         return state if self.second_player is None else {**state, "second_player": self.second_player.get_state()}
 

@@ -9,10 +9,10 @@ import pytest
 
 import envs
 from common.errors import UserError
+from envs.factory import EPISODE_STEPS
 from envs.second_player import SecondPlayer
-from envs.worlds import WORLDS
 
-IDS = [f"tidepool/{world}" for world in WORLDS]
+IDS = [f"tidepool/{world}" for world in EPISODE_STEPS]
 V0, V1, RLDEMO = IDS
 COAST = -1
 

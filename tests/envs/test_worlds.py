@@ -10,9 +10,9 @@ from gymnasium.vector import AutoresetMode
 
 import envs
 from common.errors import UserError
-from envs.worlds import WORLDS
+from envs.factory import EPISODE_STEPS
 
-IDS = [f"tidepool/{world}" for world in WORLDS]
+IDS = [f"tidepool/{world}" for world in EPISODE_STEPS]
 
 
 @pytest.mark.parametrize("env_id", IDS)

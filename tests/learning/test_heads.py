@@ -223,10 +223,10 @@ def test_what_is_certain_is_backed_up_as_one_expectation(head: str, double: bool
     means = []
     for name in ("expected", head):
         config = FamilyConfig(
-            head=name,
+            head=name,  # type: ignore[arg-type]
             double=double,
             munchausen=munchausen,
-            munchausen_temperature=1.0,  # type: ignore[arg-type]
+            munchausen_temperature=1.0,
             num_atoms=401,
             v_min=-20,
             v_max=20,
@@ -283,14 +283,14 @@ def test_a_terminal_transition_never_looks_at_its_next_observation(head: str, mu
 def test_gradients_against_finite_differences(head: str) -> None:
     """The whole loss, through network, head and dueling streams, in double precision."""
     config = FamilyConfig(
-        head=head,
+        head=head,  # type: ignore[arg-type]
         hidden=(5,),
         dueling=True,
         num_atoms=7,
         v_min=-3,
         v_max=3,
         num_quantiles=4,
-        munchausen=True,  # type: ignore[arg-type]
+        munchausen=True,
         munchausen_temperature=0.5,
     )
     online, target = (draw(BOX, 3, config, torch_generator(seed, "network")).double() for seed in (1, 2))

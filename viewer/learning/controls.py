@@ -1,8 +1,8 @@
 """Learning in the window: start and stop it, epsilon and learning rate, another agent, a fresh one. No pygame here.
 
 Whoever learns is the agent in the window (`viewer.learning.online_learner`), or a run in another process that the
-window is attached
-to (`viewer.playing.attach`): then everything is a request that the trainer hears within a second, and may refuse.
+window is attached to (`viewer.playing.attach`): then everything is a request, which the
+trainer applies within a second or rejects.
 """
 
 from __future__ import annotations

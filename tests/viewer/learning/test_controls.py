@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from common.files import PRETRAINED
 from tests.viewer.helpers import CARTPOLE, Q4, V1, Known, drawn, session_in, view_of
 from viewer import commands
 from viewer.learning import controls
 from viewer.learning.online_learner import OnlineLearner
 from viewer.panels import View
 from viewer.panels.learning import LearningPanel
-from viewer.playing import players
+from viewer.playing import pending, players
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_forgetting_asked_for_long_ago_is_asked_again(view: View, monkeypatch: p
     before = weights(view)
     controls.reinitialise(view)
     now = time.monotonic()
-    monkeypatch.setattr(controls, "time", SimpleNamespace(monotonic=lambda: now + 10.0))
+    monkeypatch.setattr(pending, "time", SimpleNamespace(monotonic=lambda: now + 10.0))
     controls.reinitialise(view)
     assert weights(view) == before
 
@@ -146,7 +147,7 @@ def test_where_chance_plays_a_new_agent_learns() -> None:
 
 
 def test_a_network_of_another_make_says_why_it_can_not_learn(view: View) -> None:
-    view.source = players.PRETRAINED / "reinforcejs_wateragent.json"
+    view.source = PRETRAINED / "reinforcejs_wateragent.json"
     before = view.session.policy
     controls.toggle_learning(view)
     assert view.session.policy is before
@@ -167,7 +168,7 @@ def test_a_damaged_agent_is_said_and_the_old_one_plays_on(view: View, tmp_path: 
 
 def test_an_agent_for_another_world_is_refused(view: View) -> None:
     before, source = view.session.policy, view.source
-    controls.load(view, players.PRETRAINED / "convnetjs_rldemo_net.json")
+    controls.load(view, PRETRAINED / "convnetjs_rldemo_net.json")
     assert (view.session.policy, view.source) == (before, source)
     assert "does not fit" in view.notice
     assert view.session.truth is not None
@@ -231,7 +232,7 @@ def trainer(view: View) -> Trained:
 
 def test_sliders_of_a_run_are_requests_and_not_one_a_frame(attached: View, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(controls, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(pending, "time", SimpleNamespace(monotonic=lambda: now[0]))
     assert controls.epsilon(attached) == 0.4
     for step in range(60):  # a second of dragging
         controls.set_epsilon(attached, step / 100)

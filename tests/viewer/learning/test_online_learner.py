@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import envs
 from agents import AGENTS, load_policy, recipe
 from common.errors import UserError
+from common.files import PRETRAINED
 from learning.checkpoint import MANIFEST, read_manifest
 from learning.config import FamilyConfig, ReplayConfig, RolloutConfig, numpy_generator
 from learning.episodes import Episodes
@@ -32,7 +33,7 @@ from tests.learning import helpers
 from tests.viewer.helpers import V1
 from viewer.learning.config import MOST_BYTES, for_one_life
 from viewer.learning.online_learner import SNAPSHOT_EVERY, OnlineLearner
-from viewer.playing.players import PRETRAINED, SHIPPED
+from viewer.playing.players import SHIPPED
 from viewer.playing.session import Session
 
 PLANE = spaces.Box(-np.inf, np.inf, (2,), np.float32)
