@@ -53,7 +53,7 @@ class QNetwork(nn.Module):
         super().__init__()
         self.scale = nn.Buffer(torch.from_numpy(1 / bound))  # brings observations to [-1, 1]
         self.layers = nn.ModuleList([nn.Linear(len(bound), hidden), nn.Linear(hidden, hidden)])
-        self.head = nn.Linear(hidden, num_actions)
+        self.output = nn.Linear(hidden, num_actions)
 
     def forward(self, obs: Tensor) -> Tensor:
         """Return the q_values, (B, A)."""
@@ -61,12 +61,12 @@ class QNetwork(nn.Module):
         for layer in self.layers:
             features = torch.relu(layer(features))
         # Output an expectation instead of a probability: no softmax, so each number may be any return, also below 0.
-        q_values: Tensor = self.head(features)
+        q_values: Tensor = self.output(features)
         return q_values
 
 
 class Replay:
-    """What was lived. Steps in a row are alike, a batch drawn from all of them is not; and each is learnt from often.
+    """Past transitions. Steps in a row are alike, a batch drawn from all of them is not; and each is used many times.
 
     Each environment has a ring of slots: an observation and what was done then; the next slot has what came of it. An
     episode's last observation and the present one have no action (yet), so a draw that hits one is drawn again.
@@ -98,8 +98,8 @@ class Replay:
         while len(again := np.flatnonzero(~self.acted[np.divmod(draw, self.filled)])):
             draw[again] = rng.integers(0, len(self.rings) * self.filled, len(again))
         ring, slot = here = np.divmod(draw, self.filled)
-        lived = self.obs[here], self.action[here], self.reward[here], self.discount[here]
-        return [torch.from_numpy(array) for array in (*lived, self.obs[ring, (slot + 1) % self.slots])]
+        past = self.obs[here], self.action[here], self.reward[here], self.discount[here]
+        return [torch.from_numpy(array) for array in (*past, self.obs[ring, (slot + 1) % self.slots])]
 
 
 def learn(network: QNetwork, target_network: QNetwork, optimizer: Adam, batch: list[Tensor], max_norm: float) -> Tensor:
@@ -107,14 +107,14 @@ def learn(network: QNetwork, target_network: QNetwork, optimizer: Adam, batch: l
     obs, action, reward, discount, next_obs = batch
     q_values = network(obs).gather(1, action[:, None]).squeeze(1)  # (B,) of the actions taken
     with torch.no_grad():  # the expectation moves towards its target, never the target towards it
-        # A copy that stands still for a while judges what follows: one that chases its own guess runs away.
+        # A copy that stands still for a while evaluates the next observation: chasing one's own guess diverges.
         td_target = reward + discount * target_network(next_obs).max(1).values  # (B,) if the best comes next
     td_error = td_target - q_values
     # Least squares lead to the mean of the targets, an expectation; beyond 1 Huber's loss is linear, so none rules.
     loss = nn.functional.huber_loss(td_error, torch.zeros_like(td_error))
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), max_norm)  # one odd batch shall not undo what was learnt
+    nn.utils.clip_grad_norm_(network.parameters(), max_norm)  # one odd batch must not undo what was learnt
     optimizer.step()
     return loss.detach()
 
@@ -141,7 +141,7 @@ def train(s: Settings) -> QNetwork:
         epsilon = 1 + (s.epsilon_final - 1) * min(max((steps - s.learning_starts) / s.epsilon_steps, 0.0), 1.0)
         greedy = network(torch.from_numpy(obs)).detach().numpy().argmax(1)
         action = np.where(chance.random(s.num_envs) < epsilon, chance.integers(0, num_actions, s.num_envs), greedy)
-        # Learn from the past; this step joins it below, as train.py learns while a game's own threads still play.
+        # Learn from the past; this step joins it below, since train.py learns while the environments still step.
         learning_rate = s.learning_rate + (s.final_learning_rate - s.learning_rate) * (steps / s.total_timesteps)
         updates_due += (steps > s.learning_starts) * s.num_envs * s.replay_ratio / s.batch_size
         while updates_due >= 1:
@@ -166,5 +166,5 @@ if __name__ == "__main__":
     settings = tyro.cli(Settings, description=__doc__)
     weights = train(settings).state_dict()
     if settings.save:  # under the names that train.py gives them, so that files can be compared
-        names = [name.replace("scale", "scale.factor").replace("head", "head.linear") for name in weights]
+        names = [name.replace("scale", "scale.factor").replace("output", "output.linear") for name in weights]
         save_file(dict(zip(names, weights.values(), strict=True)), settings.save)

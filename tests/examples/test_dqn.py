@@ -67,4 +67,4 @@ def test_the_idea_stands_beside_the_line_that_does_it() -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     (told,) = [number for number, line in enumerate(lines) if SENTENCE in line.lower()]
     assert lines[told].lstrip().startswith("#")
-    assert "self.head(" in lines[told + 1]
+    assert "self.output(" in lines[told + 1]

@@ -101,7 +101,7 @@ def test_forgetting_asked_for_long_ago_is_asked_again(view: View, monkeypatch: p
     before = weights(view)
     controls.reinitialise(view)
     now = time.monotonic()
-    monkeypatch.setattr(pending, "time", SimpleNamespace(monotonic=lambda: now + 10.0))
+    monkeypatch.setattr(controls, "time", SimpleNamespace(monotonic=lambda: now + 10.0))
     controls.reinitialise(view)
     assert weights(view) == before
 

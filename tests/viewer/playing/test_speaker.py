@@ -21,7 +21,7 @@ from viewer import commands
 from viewer.playing.speaker import Speaker
 from viewer.window import Window
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 RATE, STEP = 30_720, 2_048  # of an Atari game: samples a second, and in a step
 TALK = """
 import sys, time
