@@ -15,8 +15,9 @@ import pytest
 
 from agents.registry import AGENTS, VECTORS
 from common.errors import UserError
+from experiments.training import open_window
 from tests.learning.helpers import trainer
-from train import main, open_window
+from train import main
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = ["--total-timesteps", "3200", "--learning-starts", "500", "--capacity", "5000", "--eval-episodes", "5"]

@@ -1,0 +1,181 @@
+"""The command line of a training: options in groups, with the defaults of the agent and environment asked for."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import tyro
+
+import envs
+from agents import AGENTS, choose
+from common.cli import parse
+from common.settings import Between, check_given, validate
+from learning.config import FamilyConfig, LearnerConfig
+from learning.preflight import available_devices
+
+DESCRIPTION = """Train an agent: python train.py [ENV_ID] --agent NAME ...
+
+Defaults are those of the agent and environment named: python train.py ALE/Pong-v5 --agent c51 --help"""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What is trained, and where it goes; the agent's own settings follow."""
+
+    env_id: tyro.conf.Positional[str] = envs.DEFAULT_ENV
+    """Any Gymnasium id with discrete actions, e.g. ALE/Pong-v5."""
+    agent: str = "auto"
+    """Name of the agent; --list shows all. "auto": chosen by environment and device."""
+    preset: str = "auto"
+    """Named values for the agent's settings; options given beside it win. "auto": chosen by environment and device."""
+    budget: str | None = None
+    """A time, such as 20m or 1h30m: the whole run is scaled to fit into it."""
+    seed: Annotated[int, Between(0, 2**32 - 1)] = 1
+    """One seed gives one run, bit for bit on the CPU."""
+    runs_dir: Path = Path("runs")
+    """Where the run's folder is made."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """"auto" measures, and takes the one that learns fastest."""
+    threads: Annotated[int, Between(1, 256)] | None = None
+    """CPU threads of torch; by default one for small networks, which gain nothing from more, all for large ones."""
+    evaluations: Annotated[int, Between(1, 10_000)] = 10
+    """Evaluations during the run, the final one included."""
+    eval_episodes: Annotated[int, Between(1, 100_000)] = 100
+    """Episodes of the final evaluation."""
+    resume: Path | None = None
+    """Continue this stopped run exactly where it was, with its own settings."""
+    watch: bool = False
+    """Open a window on the run, in a process of its own; closing either leaves the other alone."""
+    show: Annotated[bool, tyro.conf.arg(name="list")] = False
+    """Print all agents, switches, presets and environments with their papers, and exit."""
+
+
+# The groups of --help, in order; a setting that is in none of them belongs to the agent.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "run": (
+        *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "num_envs", "runs_dir", "device"),
+        *("threads", "resume", "watch", "show"),
+    ),
+    "agent": (),
+    "replay": (
+        *("learning_starts", "capacity", "batch_size", "replay_ratio", "target_period", "prioritized"),
+        *("priority_exponent", "importance_exponent", "final_importance_exponent", "uniform_share"),
+        *("rollout_steps", "minibatches", "epochs"),
+    ),
+    "network": (
+        *("encoder", "hidden", "head_hidden", "dueling", "layer_norm", "spectral_norm", "impala_width", "impala_pool"),
+        *("noisy", "noisy_sigma", "noisy_epsilon"),
+    ),
+    "schedule": (
+        *("learning_rate", "final_learning_rate", "optimizer", "optimizer_epsilon", "rmsprop_decay", "max_grad_norm"),
+        *("epsilon_start", "epsilon_final", "epsilon_steps"),
+    ),
+    "evaluation": ("evaluations", "eval_episodes", "eval_epsilon"),
+    "atari": ("protocol", "clip_rewards", "frame_size", "frame_stack"),
+}
+TITLES = {
+    "run": "What is trained, how long, and where it goes.",
+    "agent": "What is learnt: returns, targets, and the switches of DQN's family.",
+    "replay": "The transitions that are learnt from, and how often.",
+    "network": "From an observation to expected returns.",
+    "schedule": "Optimiser, learning rate and exploration over the run.",
+    "evaluation": "How the agent is evaluated on the way and at the end.",
+    "atari": "Rules and frames of Atari games.",
+}
+
+
+def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
+    """Return the run's options and the agent's settings, whose defaults agent, environment and preset decide.
+
+    So the line is read twice: first, with the settings of all agents, for what decides.
+
+    Raises:
+        UserError: an unknown option or name, or a value out of range.
+        SystemExit: after ``--help``, with code 0.
+    """
+    options, _ = _parse(any_settings(), None, [word for word in argv if word not in ("-h", "--help")])
+    device = available_devices()[-1] if options.device == "auto" else options.device
+    env_id = envs.resolve(options.env_id)
+    agent, preset = choose(options.agent, options.preset, env_id, device)
+    options, config = _parse(agent.config, agent.config(**agent.presets[preset].settings), argv)
+    check_given(config, given(argv))
+    if isinstance(config, FamilyConfig):
+        config = config.with_range(envs.returns(env_id))
+    return replace(options, env_id=env_id, agent=agent.name, preset=preset), config
+
+
+def given(argv: Sequence[str]) -> list[str]:
+    """Return the names of the fields that the words of a command line set."""
+    words = [word.split("=")[0] for word in argv if word.startswith("--")]
+    return [word.removeprefix("--").removeprefix("no-").replace("-", "_") for word in words]
+
+
+def any_settings() -> type[Any]:
+    """Return a dataclass with the settings of all agents, for a command line whose agent is not known yet.
+
+    Without their ranges, which differ: a stream has one environment.
+    """
+    fields: dict[str, tuple[str, Any, Any]] = {}
+    for agent in AGENTS.values():
+        hints = get_type_hints(agent.config)
+        for field in dataclasses.fields(agent.config):
+            fields[field.name] = (field.name, hints[field.name], field.default)
+    return dataclasses.make_dataclass("AnySettings", fields.values(), frozen=True)
+
+
+def _parse(settings: type[Any], defaults: Any, argv: Sequence[str]) -> tuple[RunOptions, Any]:
+    """Return the options and settings, read as one dataclass a group, which `--help` shows under a title each."""
+    defaults = defaults or settings()
+    fields = [*_fields(RunOptions, RunOptions()), *_fields(settings, defaults)]
+    group_of = {name: group for group, names in GROUPS.items() for name in names}
+    groups = []
+    for group, title in TITLES.items():
+        order = GROUPS[group]
+        members = [field for field in fields if group_of.get(field[0], "agent") == group]
+        members.sort(key=lambda field: order.index(field[0]) if field[0] in order else 0)
+        made = dataclasses.make_dataclass(group, members, frozen=True, namespace={"__doc__": title})
+        groups.append((group, made, made()))
+    command = dataclasses.make_dataclass("Command", groups, frozen=True)
+    parsed: Any = parse(command, argv, prog="train.py", description=DESCRIPTION)
+    values = {name: value for group in TITLES for name, value in vars(getattr(parsed, group)).items()}
+    own = {field.name for field in dataclasses.fields(RunOptions)}
+    config = settings(**{name: value for name, value in values.items() if name not in own})
+    validate(config)
+    return RunOptions(**{name: values[name] for name in own}), config
+
+
+def _fields(cls: type[Any], defaults: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield each field's name, type with its help, and default."""
+    hints, helps = get_type_hints(cls, include_extras=True), field_docs(cls)
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        if text := helps.get(field.name):
+            name = "list" if field.name == "show" else None
+            hint = Annotated[hint, tyro.conf.arg(help=text, name=name)]
+        yield field.name, hint, getattr(defaults, field.name)
+
+
+def field_docs(cls: type[Any]) -> Mapping[str, str]:
+    """Return the docstring below each field of a dataclass, or of the class that it inherits the field from."""
+    found: dict[str, str] = {}
+    for one in reversed(cls.__mro__):
+        if not dataclasses.is_dataclass(one) or one.__module__ == "types":
+            continue
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0]
+        except (OSError, TypeError):  # made while the program runs
+            continue
+        assert isinstance(body, ast.ClassDef)
+        for here, below in zip(body.body, body.body[1:], strict=False):
+            if isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name) and isinstance(below, ast.Expr):
+                text = ast.literal_eval(below.value) if isinstance(below.value, ast.Constant) else None
+                if isinstance(text, str):
+                    found[here.target.id] = " ".join(text.split())
+    return found
