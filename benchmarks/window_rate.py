@@ -20,7 +20,7 @@ from rich.table import Table
 
 from common.cli import parse, run
 from common.files import PRETRAINED
-from play import open_session, open_view
+from viewer.opening import open_session, open_view
 from viewer.options import Options
 from viewer.playing import players
 from viewer.window import FRAMES_PER_SECOND, Window

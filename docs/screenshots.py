@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pygame
 
-from play import open_session, open_view
 from viewer import commands, screen
 from viewer.drawing.canvas import Fonts
+from viewer.opening import open_session, open_view
 from viewer.options import Options
 from viewer.panels import View
 from viewer.playing import players

@@ -22,6 +22,7 @@ from learning.checkpoint import save_agent
 from learning.learner import Learner
 from scores.runs import read_humans
 from viewer import settings
+from viewer.opening import open_session
 from viewer.options import Options
 from viewer.playing import players
 
@@ -217,7 +218,7 @@ def test_a_film_of_a_training_lands_in_the_runs_folder(tmp_path: Path, capsys: p
     shutil.copytree(folder / "agent", folder / "milestones" / "0")
     assert play.main(["--film", "newest", "--record", "a.gif", "--seed", "3"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith(f"0 % of runs/{folder.name}, seed 3, epsilon 0\nwithout 1 %, 10 %, 100 %: the run is not ")
+    assert out.startswith(f"0 % of runs/{folder.name}, seed 3, epsilon 0\nwithout 1 %, 10 %, 100 %: the run has not ")
     assert re.search(r"a\.gif: \d+ frames, .* MB; returns: 0 % \d+", out)
     assert play.main(["--film", folder.name, "--steps", "2"]) == 0
     (film,) = (folder / "videos").iterdir()
@@ -267,7 +268,7 @@ def test_both_demos_networks_play_where_they_were_made() -> None:
         options = Options(seed=1)
         policy = players.load(players.find_agent(Path(name), Path("runs")))
         assert policy.env_id == env_id
-        session = play.open_session(options, policy, players.rules_for(env_id, policy))
+        session = open_session(options, policy, players.rules_for(env_id, policy))
         assert session.epsilon == 0.05
         for _ in range(300):
             session.step()
@@ -283,7 +284,10 @@ def test_both_demos_networks_play_where_they_were_made() -> None:
 def test_an_environment_stands_where_a_run_could(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert play.main(["CartPole-v1", "--record", "a.png", "--steps", "3"]) == 0
     out = capsys.readouterr().out
-    assert "no agent was trained in CartPole-v1 yet, so chance plays; train one: python train.py CartPole-v1" in out
+    assert (
+        "no agent has been trained in CartPole-v1 yet, so a random policy plays; train one: python train.py CartPole-v1"
+        in out
+    )
     assert "random in CartPole-v1" in out
     run_folder(tmp_path / "runs", "a__dqn__1__20261123-101530")
     for words in (["CartPole-v1"], ["--env-id", "CartPole-v1"]):
@@ -342,12 +346,12 @@ def test_rules_follow_the_agent_only_where_they_can(atari_agent: AtariAgent) -> 
     agent: Any = atari_agent
     for env_id in ("ALE/Pong-v5", "ALE/Carnival-v5"):  # another game with the same joystick
         rules = players.rules_for(env_id, agent)
-        assert (rules.protocol, rules.told, rules.env_options["frame_size"]) == ("mnih2015", "mnih2015", 42)
+        assert (rules.protocol, rules.label, rules.env_options["frame_size"]) == ("mnih2015", "mnih2015", 42)
         assert (rules.env_options["sticky"], rules.env_options["frame_cap"]) == (0.0, 18_000)
     assert players.rules_for("CartPole-v1", agent) == players.Rules("CartPole-v1", "gymnasium-default", {})
     alone = players.rules_for("ALE/Pong-v5", None)
     assert (alone.protocol, alone.env_options["sticky"]) == ("machado2018", 0.25)
-    assert players.rules_for("tidepool/Waterworld-v1", None).told == ""
+    assert players.rules_for("tidepool/Waterworld-v1", None).label == ""
 
 
 @pytest.mark.parametrize(("words", "protocol"), [(["--agent-file", WATER], "mnih2015"), ([], "machado2018")])
@@ -392,7 +396,7 @@ def test_a_persons_atari_row_has_the_protocol_that_was_played(
         (["--learn", "dqn", "--attach", "newest"], "--attach and --learn are two players"),
         (["--learn", "rainbwo"], "did you mean rainbow"),
         (["--panels", "actoins"], "did you mean actions"),
-        (["--versus", "--env-id", "Acrobot-v1"], "no agent was trained in Acrobot-v1 yet; train one"),
+        (["--versus", "--env-id", "Acrobot-v1"], "no agent has been trained in Acrobot-v1 yet; train one"),
     ],
 )
 def test_what_does_not_go_together_is_said(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,7 +68,7 @@ def save(view: View, size: tuple[int, int] | None) -> None:
         return
 
 
-def recall(view: View, known: Iterable[str]) -> WindowSettings:
+def restore(view: View, known: Iterable[str]) -> WindowSettings:
     """Let a view be as the window was left; panels that no longer exist are forgotten."""
     found = load()
     view.hidden, view.agent_view = set(found.hidden) & set(known), found.agent_view

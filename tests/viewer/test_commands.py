@@ -291,12 +291,12 @@ def test_what_was_left_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path / "not" / "there yet"))
     view = view_of(session_in(policy=Known(Q4)))
     known = [panel.name for panel in PANELS]
-    settings.recall(view, known)
+    settings.restore(view, known)
     assert (view.hidden, view.agent_view) == (set(settings.WindowSettings.hidden) & set(known), False)
     view.hidden, view.agent_view = {"score"}, True
     settings.save(view, (800, 600))
     other = view_of(session_in(policy=Known(Q4)))
-    assert settings.recall(other, known).size == (800, 600)
+    assert settings.restore(other, known).size == (800, 600)
     assert (other.hidden, other.agent_view) == ({"score"}, True)
 
 
@@ -320,7 +320,7 @@ def test_panels_of_another_version_are_forgotten(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path))
     (tmp_path / "window.json").write_text(json.dumps({"hidden": ["score", "crystal ball"]}))
     view = view_of(session_in(policy=Known(Q4)))
-    settings.recall(view, ["score", "actions"])
+    settings.restore(view, ["score", "actions"])
     assert view.hidden == {"score"}
 
 

@@ -26,7 +26,7 @@ class Rules:
     env_options: Mapping[str, Any]
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """Return the protocol where there is a choice of them."""
         return self.protocol if envs.is_atari(self.env_id) else ""
 

@@ -89,7 +89,7 @@ class Reel:
     protocol: str  # where there is a choice; else empty
     frames_per_step: int = 1  # of the emulator
 
-    def told(self) -> str:
+    def returns_text(self) -> str:
         """Return the scores in one line."""
         pairs = zip(self.takes, self.sessions, strict=True)
         return "returns: " + ", ".join(f"{take.title} {one.score.episode_return:g}" for take, one in pairs)

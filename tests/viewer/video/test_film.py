@@ -161,7 +161,7 @@ def test_who_has_finished_waits_for_the_others(tmp_path: Path) -> None:
     scores = [session.score for session in shown.sessions]
     assert all(score.finished and score.episode == 0 and score.steps < 500 for score in scores)
     assert frames == max(score.steps for score in scores) + 1 + 50
-    assert shown.told() == f"returns: 10 % {scores[0].episode_return:g}, 100 % {scores[1].episode_return:g}"
+    assert shown.returns_text() == f"returns: 10 % {scores[0].episode_return:g}, 100 % {scores[1].episode_return:g}"
 
 
 def test_a_png_is_the_end(tmp_path: Path) -> None:

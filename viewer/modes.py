@@ -1,0 +1,227 @@
+"""What play.py can do: watch an agent, play a scored episode, play beside an agent, make a film."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import envs
+from common.errors import UserError
+from viewer.opening import epsilon_of, make_env, open_player, open_session, open_view, seed_of
+from viewer.options import Options, check_film
+from viewer.playing import players
+
+if TYPE_CHECKING:  # these load pygame and torch; a mistyped option is reported before
+    from envs.emulator import Soundtrack
+    from learning.policy import Policy
+    from viewer.playing.session import Score, Session
+    from viewer.playing.speaker import Speaker
+    from viewer.view import View
+
+NEXT = "compare with the agents: python compare.py"
+
+
+def play(options: Options) -> int:
+    """Do what the options ask for; return 0, or 130 when a film was cut short by Ctrl-C."""
+    with ExitStack() as stack:
+        if options.film is not None:
+            return film_training(options, stack)
+        agent, source, named = open_player(options, stack)
+        env_id = envs.resolve(named or (agent.env_id if agent else None) or envs.DEFAULT_ENV)
+        rules = players.rules_for(env_id, agent)
+        if options.versus:
+            return play_versus(options, agent, rules, stack)
+        session = open_session(options, None if options.human else agent, rules)
+        stack.callback(session.env.close)
+        view = open_view(options, session, rules, source)
+        if options.human:
+            return play_scored(options, view, rules)
+        if options.record is not None:
+            return film_window(options, view, rules)
+        return watch(options, view, rules)
+
+
+# ------------------------------------------------------------------ in the window
+
+
+def watch(options: Options, view: View, rules: players.Rules) -> int:
+    """Open the window on an agent."""
+    session = view.session
+    print(_title(session, rules))
+    show(options, view)
+    if session.results:
+        returns = [score.episode_return for score in session.results]
+        print(f"{len(returns)} full episodes, mean return {np.mean(returns):.1f}; {NEXT}")
+    return 0
+
+
+def play_versus(options: Options, agent: Policy | None, rules: players.Rules, stack: ExitStack) -> int:
+    """Open the window on a human beside the agent, in two worlds of the same seed."""
+    from viewer.playing.human_control import HumanControl
+    from viewer.playing.keys import keys_for
+    from viewer.playing.versus import Versus
+
+    if agent is None:
+        raise UserError(f"no agent has been trained in {rules.env_id} yet; train one: python train.py {rules.env_id}")
+    both = [make_env(rules), make_env(rules, options.sound)]  # only the human's world is heard
+    versus = Versus(
+        iter(both).__next__,
+        agent,
+        seed=seed_of(options),
+        epsilon=epsilon_of(options, agent),
+        speed=options.speed,
+        action_names=envs.action_names(both[0]),
+    )
+    stack.callback(versus.close)
+    view = open_view(options, versus.agent, rules)
+    view.versus, view.human_control = versus, HumanControl(versus.human, keys_for(versus.human.action_names))
+    print(f"you against {_title(versus.agent, rules)}")
+    show(options, view)
+    for number, pair in enumerate(versus.results, start=1):
+        print(f"episode {number}: you {pair.human.episode_return:g}, the agent {pair.agent.episode_return:g}")
+    return 0
+
+
+def play_scored(options: Options, view: View, rules: players.Rules) -> int:
+    """Let a human play scored episodes; each full one is recorded the moment it ends."""
+    from viewer.playing import human_scores
+    from viewer.playing.scored_play import ScoredPlay
+
+    human_scores.check(options.runs_dir)
+    view.scored_play = ScoredPlay(view.session, options.episodes or 1, _recorder(options, rules, view))
+    show(replace(options, episodes=None), view)
+    for number, score in enumerate(view.scored_play.finished, start=1):
+        eaten = f" ({score.apples} apples, {score.poison} poison)" if score.apples is not None else ""
+        frames = f" ({score.frames:,} frames)" if score.frames is not None else ""
+        print(f"episode {number}: return {score.episode_return:g}{eaten} in {score.steps:,} steps{frames}")
+    if view.scored_play.finished:
+        print(f"recorded in {options.runs_dir / human_scores.FILE_NAME}; {NEXT}")
+    else:
+        print("no episode was played to its end, so none was recorded")
+    return 0
+
+
+def _recorder(options: Options, rules: players.Rules, view: View) -> Callable[[Score], None]:
+    """Return the function that adds a full episode to the human scores."""
+    from viewer.playing import human_scores
+
+    name = options.name or _login()
+
+    def write(score: Score) -> None:
+        entry = human_scores.Entry(
+            name=name,
+            date=human_scores.now(),
+            env_id=rules.env_id,
+            protocol=rules.protocol,
+            seed=score.seed,
+            episode_return=score.episode_return,
+            episode_length=score.steps,
+            apples=score.apples,
+            poison=score.poison,
+        )
+        view.note = f"recorded for {name} in {human_scores.append(options.runs_dir, entry)}"
+
+    return write
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no such user: some containers
+        return "player"
+
+
+def show(options: Options, view: View) -> None:
+    """Open the window until it is closed, and save how it was left."""
+    from viewer import settings
+    from viewer.window import Window
+
+    speaker = _speaker(view)
+    window = Window(
+        view, max_steps=options.steps, max_episodes=options.episodes, size=settings.load().size, speaker=speaker
+    )
+    try:
+        window.run()
+    finally:
+        if speaker is not None:
+            speaker.close()
+        if options.panels is None:
+            settings.save(view, window.chosen)
+
+
+def _speaker(view: View) -> Speaker | None:
+    """Return the speaker of the game under human control, which may be beside the agent's; None if it has no sound."""
+    track: Soundtrack | None = getattr(view.human_control.session.env.unwrapped, "soundtrack", None)
+    if track is None:
+        return None
+    from envs.emulator import SAMPLE_RATE
+    from viewer.playing.speaker import Speaker
+
+    view.muted = False
+    return Speaker(track.take, SAMPLE_RATE)
+
+
+# ------------------------------------------------------------------ films
+
+
+def film_window(options: Options, view: View, rules: players.Rules) -> int:
+    """Write what the window would show."""
+    from viewer.video import record
+
+    assert options.record is not None
+    session = view.session
+    print(_title(session, rules))
+    try:
+        frames = record.record(view, options.record, steps=options.steps, episodes=options.episodes, fps=options.fps)
+    except KeyboardInterrupt:
+        print(f"stopped at step {session.total_steps:,}; {options.record} is complete up to there")
+        return 130
+    print(f"{options.record}: {session.total_steps:,} steps, {frames:,} frames, {_size(options.record)}")
+    return 0
+
+
+def film_training(options: Options, stack: ExitStack) -> int:
+    """Film a run's agents side by side, from the start, on the way and at the end of its training."""
+    from viewer.playing.attach import find_run
+    from viewer.video import film
+
+    assert options.film is not None
+    run = find_run(options.film, options.runs_dir)
+    found, missing = film.takes(run)
+    path = options.record or film.default_path(run)
+    if options.record is None:
+        check_film(path, options)
+    agents = [players.load(take.folder) for take in found]
+    rules = players.rules_for(agents[-1].env_id or envs.DEFAULT_ENV, agents[-1])
+    options = replace(options, seed=seed_of(options))
+    sessions = [open_session(options, agent, rules) for agent in agents]
+    for session in sessions:
+        stack.callback(session.env.close)
+    print(f"{', '.join(take.title for take in found)} of {run}, seed {options.seed}, epsilon {sessions[0].epsilon:g}")
+    if missing:
+        print(f"without {', '.join(missing)}: the run has not got there yet, or is older than films are")
+    frames_per_step = envs.protocol(rules.env_id, rules.protocol).frames_per_step
+    reel = film.Reel(found, sessions, rules.env_id, rules.label, frames_per_step)
+    try:
+        frames = film.make(reel, path, steps=options.steps, fps=options.fps)
+    except KeyboardInterrupt:
+        print(f"stopped; {path} is complete up to there")
+        return 130
+    print(f"{path}: {frames:,} frames, {_size(path)}; {reel.returns_text()}")
+    return 0
+
+
+def _title(session: Session, rules: players.Rules) -> str:
+    assert session.policy is not None
+    where = rules.env_id + (f" ({rules.label})" if rules.label else "")
+    return f"{session.policy.name} in {where}, seed {session.seed}, epsilon {session.epsilon:g}"
+
+
+def _size(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f} MB"
