@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.cli import parse, run
+from common.cli import run
 from viewer import modes
-from viewer.options import Options, check
+from viewer.options import read_command_line
 
 
 def main(argv: Sequence[str]) -> int:
     """Play as the command line says; return 0, or 130 when a film was cut short by Ctrl-C."""
-    options = parse(Options, argv, prog="play.py", description=__doc__)
-    check(options)
-    return modes.play(options)
+    return modes.play(read_command_line(argv, __doc__))
 
 
 if __name__ == "__main__":

@@ -136,9 +136,9 @@ def test_without_a_name_the_newest_run_with_an_agent_plays(tmp_path: Path) -> No
 
 def test_without_any_run_the_agent_that_ships_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = run_folder(tmp_path / "pretrained", "waterworld")
-    monkeypatch.setattr(players, "SHIPPED", shipped)
+    monkeypatch.setattr(players, "DEFAULT_AGENT", shipped)
     assert players.find_agent(None, Path("runs")) == shipped
-    monkeypatch.setattr(players, "SHIPPED", tmp_path / "nothing")
+    monkeypatch.setattr(players, "DEFAULT_AGENT", tmp_path / "nothing")
     with pytest.raises(UserError, match=r"no run in runs has an agent yet; train one: python train\.py"):
         players.find_agent(None, Path("runs"))
 
@@ -184,7 +184,7 @@ def test_a_seed_by_chance_is_said_and_gives_the_same_film_again(capsys: pytest.C
         (["--attach", "newest"], "there is no run in runs yet"),
         (["runs/x", "--attach", "newest"], "a run and --attach are two players"),
         (["--attach", "newest", "--film", "newest"], "--attach and --film are two players"),
-        (["--attach", "newest", "--human"], "--attach shows a run's agent where it learns; leave --human out"),
+        (["--attach", "newest", "--human"], "--attach shows a run's agent in its own environment; leave --human out"),
         (["--film", "newest", "--env-id", "CartPole-v1"], "leave --env-id out"),
         (["--film", "newest", "--episodes", "2"], "--film shows one episode of each agent"),
         (["--film", "runs/x", "--record", "a.png"], "runs/x: no such run"),
@@ -391,7 +391,7 @@ def test_a_persons_atari_row_has_the_protocol_that_was_played(
     [
         (["--human", "--versus"], "--human is scored alone and --versus is a race; give one of them"),
         (["--human", "--learn", "dqn"], "--human is scored without an agent; leave --learn out"),
-        (["--versus", "--record", "a.png"], "--versus needs a screen and --record works without one"),
+        (["--versus", "--record", "a.png"], "--versus needs a screen, --record has none; give one of them"),
         (["--versus", "--learn", "dqn"], "--versus and --learn don't go together"),
         (["--learn", "dqn", "--attach", "newest"], "--attach and --learn are two players"),
         (["--learn", "rainbwo"], "did you mean rainbow"),

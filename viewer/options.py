@@ -3,77 +3,127 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from common.cli import parse
 from common.errors import UserError, unknown
 from common.settings import Between
 from viewer.panel_titles import PANEL_TITLES
 
 
+def shown_default(text: str) -> object:
+    """Return the annotation of an option whose default is not a fixed value: ``text`` stands for it in --help."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
+
+
 @dataclass(frozen=True)
-class Options:
-    """Who plays where, and what is done with it."""
+class PlayerOptions:
+    """Who plays, and where."""
 
     # a Path here would make tyro take a mistyped option for it
-    run: tyro.conf.Positional[str] = ""
-    """A run folder, an agent folder, a demo's JSON file, or an environment; without it the newest run, else the
-    agent that ships."""
+    run: Annotated[
+        tyro.conf.Positional[str],
+        tyro.conf.arg(metavar="[RUN]"),
+        shown_default("the newest run, else the pretrained Waterworld agent"),
+    ] = ""
+    """A run folder, an agent folder, a demo's JSON file, or an environment."""
     agent_file: Path | None = None
     """The same as an option; a bare name is also looked for in pretrained/."""
-    env_id: str | None = None
-    """Play here instead of in the agent's own environment; without an agent its newest run, else chance plays."""
+    env_id: Annotated[str | None, shown_default("the agent's own")] = None
+    """The environment. Without an agent, the newest one trained in it plays, else a random policy."""
     attach: str | None = None
-    """Watch this run while it trains, with its newest weights; "newest" means the newest run that trains."""
-    film: str | None = None
-    """Film this run's agents of 0, 1, 10 and 100 % of its training, side by side; into its videos/ if --record does
-    not say where."""
-    versus: bool = False
-    """A split screen: you and the agent, in two worlds of the same seed."""
+    """Watch this run while it trains, with its newest weights; "newest" means the newest run in training."""
     learn: str | None = None
     """Let a new agent of this kind (dqn, stream_q, ... or auto) learn in the window, from its first step."""
     human: bool = False
-    """You play, in real time, and your full episodes are recorded for compare.py."""
-    episodes: Annotated[int | None, Between(1, 10_000)] = None
-    """End after so many episodes. With --human 1, else without end."""
-    name: str | None = None
-    """Your name in the ledger of human scores; your login name if not given."""
-    seed: Annotated[int | None, Between(0, 2**32 - 1)] = None
-    """Of the first episode; the next ones count up. By chance if not given; the window shows it."""
-    epsilon: Annotated[float | None, Between(0.0, 1.0)] = None
-    """Share of random actions. As in the agent's evaluation if not given."""
-    speed: Annotated[float, Between(0.25, 50.0)] = 1.0
-    """1 is real time: 30 ms a tick in the two worlds, 15 steps (60 frames) a second in Atari games."""
-    sound: bool = False
-    """Let the game be heard (Atari games, at speed 1)."""
-    record: Path | None = None
-    """Write what the window shows to FILE.mp4, .gif or .png; needs no screen."""
-    fps: Annotated[float | None, Between(1, 100)] = None
-    """Frames a second of the film: about 33 for mp4, 16.7 for gif if not given."""
-    steps: Annotated[int | None, Between(1, 10**9)] = None
-    """End after so many steps. Films: 1000 (mp4), 300 (gif), 60 (png) if not given."""
-    overwrite: bool = False
-    """Let --record replace a file that exists."""
-    panels: str | None = None
-    """Show these panels only, by name and with commas between, or all, or none. As you left them if not given."""
+    """You play, in real time; your full episodes are recorded for compare.py."""
+    versus: bool = False
+    """A split screen: you and the agent, in two worlds of the same seed."""
+    name: Annotated[str | None, shown_default("your login name")] = None
+    """Your name in the human scores."""
     runs_dir: Path = Path("runs")
-    """Where runs, and the ledger of human scores, are."""
+    """The folder that holds the runs and the human scores."""
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    """How it is played and shown."""
+
+    seed: Annotated[int | None, Between(0, 2**32 - 1), shown_default("random")] = None
+    """Seed of the first episode; the next ones count up. The window shows it."""
+    epsilon: Annotated[float | None, Between(0.0, 1.0), shown_default("as in the agent's evaluation")] = None
+    """Share of random actions, 0 to 1."""
+    speed: Annotated[float, Between(0.25, 50.0)] = 1.0
+    """1 is real time: 30 ms a step in Waterworld and RLDemo, 15 steps (60 frames) a second in Atari games."""
+    episodes: Annotated[int | None, Between(1, 10_000), shown_default("no limit; 1 with --human")] = None
+    """Stop after this many episodes."""
+    steps: Annotated[
+        int | None, Between(1, 10**9), shown_default("no limit; films: 1000 for mp4, 300 for gif, 60 for png")
+    ] = None
+    """Stop after this many steps."""
+    sound: bool = False
+    """Play the game's sound (Atari games, at speed 1)."""
+    panels: Annotated[str | None, shown_default("as in the last window")] = None
+    """Panels to show: names separated by commas, or all, or none."""
+
+
+@dataclass(frozen=True)
+class FilmOptions:
+    """Films and pictures, which need no screen."""
+
+    record: Path | None = None
+    """Write what the window shows to FILE.mp4, .gif or .png."""
+    film: str | None = None
+    """Film this run's agents at 0, 1, 10 and 100 % of its training, side by side; into its videos/ without --record."""
+    fps: Annotated[float | None, Between(1, 100), shown_default("about 33 for mp4, 16.7 for gif")] = None
+    """Frames per second of the film."""
+    overwrite: bool = False
+    """Let --record replace an existing file."""
+
+
+@dataclass(frozen=True)
+class Options(FilmOptions, PlayOptions, PlayerOptions):
+    """All options of play.py."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The options as --help shows them: a group each, with its docstring."""
+
+    player: PlayerOptions = field(default_factory=PlayerOptions)
+    play: PlayOptions = field(default_factory=PlayOptions)
+    film: FilmOptions = field(default_factory=FilmOptions)
+
+
+def read_command_line(argv: Sequence[str], description: str | None) -> Options:
+    """Return the options, checked for contradictions.
+
+    Raises:
+        UserError: an unknown option, a value out of range, or options that exclude each other.
+        SystemExit: after ``--help``, with code 0.
+    """
+    groups = parse(Groups, argv, prog="play.py", description=description)
+    options = Options(**vars(groups.player), **vars(groups.play), **vars(groups.film))
+    check(options)
+    return options
 
 
 def check(options: Options) -> None:
-    """Refuse options that contradict each other, and a film that can't be written, before anything is loaded."""
+    """Reject options that contradict each other, and a film that can't be written, before anything is loaded."""
     given = {"a run": options.run or None, "--agent-file": options.agent_file}
     given |= {"--attach": options.attach, "--film": options.film, "--learn": options.learn}
     several = [name for name, value in given.items() if value is not None]
     if len(several) > 1:
         raise UserError(f"{several[0]} and {several[1]} are two players; give one of them")
-    _check_person(options)
+    _check_human(options)
     if (options.attach or options.film) is not None and (options.human or options.env_id is not None):
         other = "--human" if options.human else "--env-id"
-        raise UserError(f"{several[0]} shows a run's agent where it learns; leave {other} out")
+        raise UserError(f"{several[0]} shows a run's agent in its own environment; leave {other} out")
     if options.film is not None and options.episodes is not None:
         raise UserError("--film shows one episode of each agent; leave --episodes out (--steps cuts them short)")
     if options.record is None and options.film is None and (options.fps is not None or options.overwrite):
@@ -84,8 +134,8 @@ def check(options: Options) -> None:
         check_film(options.record, options)
 
 
-def _check_person(options: Options) -> None:
-    """Refuse what makes no sense where a person plays."""
+def _check_human(options: Options) -> None:
+    """Reject options that are incompatible with a human player."""
     mode = "--human" if options.human else "--versus"
     if options.human and options.versus:
         raise UserError("--human is scored alone and --versus is a race; give one of them")
@@ -94,21 +144,21 @@ def _check_person(options: Options) -> None:
     if options.human and options.speed != 1.0:
         raise UserError("--human is scored in real time; leave --speed out")
     if (options.human or options.versus) and options.record is not None:
-        raise UserError(f"{mode} needs a screen and --record works without one; give one of them (F films the window)")
+        raise UserError(f"{mode} needs a screen, --record has none; give one of them (in the window, F starts a film)")
     if options.versus and (options.film or options.learn) is not None:
         raise UserError(f"--versus and {'--film' if options.film else '--learn'} don't go together; give one of them")
 
 
 def check_film(path: Path, options: Options) -> None:
-    """Refuse a film that can't be written."""
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # some environments open a display to draw a picture
+    """Reject a film that can't be written."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # some environments open a display to render
     from viewer.video import record
 
     record.check(path, options.overwrite)
 
 
 def hidden_panels(options: Options) -> set[str] | None:
-    """Return the names of the panels that are not asked for; None: as they were left.
+    """Return the names of the panels that --panels leaves out; None: it was not given.
 
     Raises:
         UserError: there is no such panel.
