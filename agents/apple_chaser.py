@@ -44,8 +44,8 @@ SENSING = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Taste:
-    """What plans are judged by; measured over 128 worlds, no value is critical."""
+class PlanScore:
+    """What plans are scored by; measured over 128 worlds, no value is critical."""
 
     horizon: int = 14  # ticks imagined
     stride: int = 2  # every how many of them are looked at
@@ -64,18 +64,18 @@ class AppleChaser:
     name = "apple_chaser"
     default_epsilon = 0.0
 
-    def __init__(self, env_id: str = "tidepool/Waterworld-v1", taste: Taste | None = None) -> None:
+    def __init__(self, env_id: str = "tidepool/Waterworld-v1", score: PlanScore | None = None) -> None:
         """Imagine the plans for the version of Waterworld named; another environment is a ``UserError``."""
         if env_id not in SENSING:
             raise unknown("environment for the apple chaser", env_id, SENSING)
         self.env_id: str | None = env_id
-        self.sensing, self.taste = SENSING[env_id], taste or Taste()
+        self.sensing, self.score = SENSING[env_id], score or PlanScore()
         pairs = list(itertools.product(range(len(THRUSTS)), repeat=2))
         self.first_action = np.array([first for first, _ in pairs])  # (P,)
-        paths = [_path(THRUSTS[first], THRUSTS[then], self.taste) for first, then in pairs]
+        paths = [_path(THRUSTS[first], THRUSTS[then], self.score) for first, then in pairs]
         self.path = np.stack([path for path, _ in paths])  # (P, T, 2) from standing still at the origin
         self.final_velocity = np.stack([velocity for _, velocity in paths])  # (P, 2)
-        self.ticks = np.arange(self.taste.stride, self.taste.horizon + 1, self.taste.stride, dtype=np.float32)
+        self.ticks = np.arange(self.score.stride, self.score.horizon + 1, self.score.stride, dtype=np.float32)
         self.coasting = DAMPING * (1 - DAMPING**self.ticks) / (1 - DAMPING)  # (T,) pixels per unit of velocity
 
     def q_values(self, obs: NDArray[Any]) -> NDArray[np.float64] | None:
@@ -91,8 +91,8 @@ class AppleChaser:
         kind, distance = eyes[..., :3].argmin(-1), eyes[..., :3].min(-1) * EYE_RANGE  # (B, E)
         path = self.path + (velocity[:, None] * self.coasting[:, None])[:, None]  # (B, P, T, 2)
         path, at_wall = _stay_inside(path, RAYS * distance[..., None])
-        end_speed = np.linalg.norm(self.final_velocity + velocity[:, None] * DAMPING**self.taste.horizon, axis=-1)
-        worth = self.taste.cruise * np.minimum(end_speed / 10, 1) - self.taste.wall * at_wall  # (B, P)
+        end_speed = np.linalg.norm(self.final_velocity + velocity[:, None] * DAMPING**self.score.horizon, axis=-1)
+        worth = self.score.cruise * np.minimum(end_speed / 10, 1) - self.score.wall * at_wall  # (B, P)
         in_sight = (kind >= APPLE) & (distance < EYE_RANGE)
         centre, once = _items(kind, distance, drift, in_sight, self.sensing)
         worth += self._meals(path, centre, drift, kind == APPLE, once)
@@ -110,28 +110,28 @@ class AppleChaser:
         apple, once = apple[row, chosen][:, None, :, None], once[row, chosen]
         place = centre[row, chosen][:, :, None] + drift[row, chosen][:, :, None] * self.ticks[:, None]  # (B, M, T, 2)
         gap = np.linalg.norm(path[:, :, None] - place[:, None], axis=-1) - TOUCH  # (B, P, M, T)
-        taste = self.taste
-        near = np.where(apple, (gap + 2) / taste.apple_halo, (gap - taste.poison_margin) / taste.poison_halo)
-        felt = (np.exp(-np.maximum(near, 0)) * taste.discount**self.ticks).max(-1)  # (B, P, M)
+        score = self.score
+        near = np.where(apple, (gap + 2) / score.apple_halo, (gap - score.poison_margin) / score.poison_halo)
+        felt = (np.exp(-np.maximum(near, 0)) * score.discount**self.ticks).max(-1)  # (B, P, M)
         total: Array = (np.where(apple[..., 0], felt, -felt) * once[:, None]).sum(-1)
         return total
 
 
-def _path(first: Array, then: Array, taste: Taste) -> tuple[Array, Array]:
+def _path(first: Array, then: Array, score: PlanScore) -> tuple[Array, Array]:
     """Return the places (T, 2) and the final velocity (2,) of a plan begun at rest: v = 0.95 (v + thrust)."""
     velocity, place, path = np.zeros(2), np.zeros(2), []
-    for tick in range(taste.horizon):
-        velocity = DAMPING * (velocity + (first if tick < taste.switch else then))
+    for tick in range(score.horizon):
+        velocity = DAMPING * (velocity + (first if tick < score.switch else then))
         place = place + velocity
         path.append(place)
-    return np.array(path[taste.stride - 1 :: taste.stride], dtype=np.float32), velocity.astype(np.float32)
+    return np.array(path[score.stride - 1 :: score.stride], dtype=np.float32), velocity.astype(np.float32)
 
 
 def _stay_inside(path: Array, seen: Array) -> tuple[Array, Array]:
     """Return the paths held within the walls, and the share of each (B, P) that leads into one.
 
     The points that the eyes see (B, E, 2) reach as far as the walls let them: where all of them stop
-    short of the range on one side, that is where its wall stands.
+    short of the range on one side, there is a wall.
     """
     low, high = seen.min(1), seen.max(1)  # (B, 2)
     low, high = np.where(low > -0.98 * EYE_RANGE, low, -np.inf), np.where(high < 0.98 * EYE_RANGE, high, np.inf)

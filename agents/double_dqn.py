@@ -1,9 +1,9 @@
 """Double DQN: van Hasselt et al. 2015, arXiv:1509.06461.
 
-This is DQN with: the online network choosing the next action, the target network judging it.
+This is DQN with: the online network selecting the next action, the target network evaluating it.
 
 The maximum over noisy estimates is too high on average: whichever action's error is luckiest wins. When another
-network judges the winner, its luck does not count. For Atari the tuned version of the paper.
+network evaluates the winner, its luck does not count. For Atari the tuned version of the paper.
 
 Deviations: each action keeps a bias of its own in the last layer (the paper's tuned version shares one).
 """

@@ -19,7 +19,7 @@ from learning.recipe import Preset, Recipe
 
 @dataclass(frozen=True)
 class Idea:
-    """A part that an agent may have or lack."""
+    """A component that an agent may have or lack."""
 
     setting: str
     off: Any
@@ -70,7 +70,7 @@ CONTROL = {
     "epsilon_steps": 20_000,
     "num_atoms": 101,
 }
-# The same, whatever the agent itself has: random actions meet the ends that good play never sees, and with the paper's
+# The same, whatever the agent itself has: random actions reach failures that good play never sees, and with the paper's
 # noise of 0.5 one seed in three of Rainbow and of BTR never learnt to stay.
 CONTROL_FOR_ALL = {"n_step": 10, "noisy_epsilon": True, "noisy_sigma": 0.1}
 # Of those with the most ideas at once; with 200 some seeds end at 400 to 470.
@@ -120,7 +120,7 @@ def member(
 
 
 def network(space: spaces.Box, num_actions: int, config: FamilyConfig, generator: torch.Generator) -> QNetwork:
-    """Return a freshly drawn Q network with the head and the layers that the switches ask for."""
+    """Return a freshly initialised Q network with the head and the layers that the switches ask for."""
 
     def linear(inputs: int, outputs: int) -> torch.nn.Module:
         if config.noisy:

@@ -1,7 +1,7 @@
 """HL-Gauss: Farebrother et al. 2024, arXiv:2403.03950.
 
 This is DQN with: the histogram head. The expectation is learnt by classification: the network outputs probabilities of
-bins, and the goal, one number, is smeared over its neighbours. The distribution is not that of the return.
+bins, and the target, one number, is smeared over its neighbours. The distribution is not that of the return.
 
 The head itself is in learning/heads.py.
 """

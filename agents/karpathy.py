@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from common.errors import UserError, nearest
 from common.files import read_json
 from learning.networks import epsilon_greedy
-
-if TYPE_CHECKING:
-    from learning.policy import Training
+from learning.policy import Training
 
 Array = NDArray[np.float64]
 
@@ -73,8 +71,6 @@ class KarpathyPolicy:
     @property
     def training(self) -> Training:
         """Return how the page trains its network: one step of Q-learning, and no target network."""
-        from learning.policy import Training  # here: it loads torch, which the network itself does without
-
         return Training(self._gamma, target_network=False)
 
     def q_values(self, obs: NDArray[Any]) -> NDArray[np.float64]:
@@ -87,7 +83,7 @@ class KarpathyPolicy:
         return hidden
 
     def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return the best actions (B,), each replaced by a random one with chance ``epsilon``."""
+        """Return the best actions (B,), each replaced by a random one with probability ``epsilon``."""
         return epsilon_greedy(self.q_values(obs).argmax(axis=-1), self.num_actions, epsilon, rng)
 
 

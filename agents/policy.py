@@ -1,4 +1,4 @@
-"""Players that need no training, beside the `Policy` that every player is."""
+"""Policies that need no training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RandomPolicy:
         self.num_actions = num_actions
 
     def q_values(self, obs: NDArray[Any]) -> NDArray[np.float64] | None:
-        """Return None: chance expects nothing."""
+        """Return None: it has no expectations."""
         return None
 
     def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -88,12 +88,12 @@ CONTROL = {
 
 
 def network(space: spaces.Box, num_actions: int, config: PQNConfig, generator: torch.Generator) -> QNetwork:
-    """Return a freshly drawn Q network."""
+    """Return a freshly initialised Q network."""
     return QNetwork(space, num_actions, config, generator)
 
 
 def loss(online: Network, target: Network, batch: Batch, config: PQNConfig) -> Loss:
-    """Return the squared distance of the expectations to the whole returns; no target network is asked."""
+    """Return the squared error of the expectations against the whole returns, without a target network."""
     q = select(online(batch.obs).q_values, batch.action)
     error = batch.reward - q
     return Loss(squared(error), error.detach().abs(), q.detach())

@@ -1,8 +1,8 @@
-"""Stream Q(lambda), Elsayed, Vasan and Mahmood 2024, arXiv:2410.14606: learning from each step once, as it comes.
+"""Stream Q(lambda), Elsayed, Vasan and Mahmood 2024, arXiv:2410.14606: each transition is learnt from once.
 
 No replay, no batch, no target network, one environment. What keeps it from falling apart: sparse first weights,
 normalised layers, observations and rewards, and steps that never overshoot. Eligibility traces (Watkins 1989) carry
-each error back to what led to it, until the episode ends or chance chooses an action. Method and network: stream.py
+each error back to what led to it, until the episode ends or an action is random. Method and network: stream.py
 and obgd.py in learning/.
 
 Deviations from the paper: the next action is chosen before the present step is learnt from (so that a game may go on
@@ -46,7 +46,7 @@ class StreamConfig(LearnerConfig):
     """The defaults are for the worlds: 19.7 in Waterworld-v1 after 400,000 steps (one seed, epsilon over 80,000)."""
 
     num_envs: Annotated[int, Between(1, 1)] = 1
-    """A stream is one life."""
+    """A stream has one environment."""
     total_timesteps: Steps = 1_000_000  # about 20 minutes
     gamma: Annotated[float, Between(0.0, 1.0)] = 0.98
     learning_rate: Annotated[float, Between(1e-8, 1.0)] = 1.0  # the paper's
@@ -62,9 +62,9 @@ class StreamConfig(LearnerConfig):
         """Raise `UserError` for what the method leaves no room for."""
         for name in MEANINGLESS:
             if getattr(self, name) != getattr(LearnerConfig, name):
-                raise UserError(f"{option_name(name)} means nothing to stream_q, whose network and optimiser are fixed")
+                raise UserError(f"{option_name(name)} has no effect on stream_q, whose network and optimiser are fixed")
         if self.encoder == "impala":
-            raise UserError("--encoder impala is not known to stream_q")
+            raise UserError("--encoder impala is not available for stream_q")
 
 
 # All of 100 evaluation episodes of CartPole-v1 lasted to the end, 500 steps, for each of the seeds 1 to 5.
@@ -96,7 +96,7 @@ PAPER = {
 
 
 def network(space: spaces.Box, num_actions: int, config: StreamConfig, generator: torch.Generator) -> StreamNetwork:
-    """Return a freshly drawn network."""
+    """Return a freshly initialised network."""
     return StreamNetwork(space, num_actions, config, generator)
 
 

@@ -76,7 +76,7 @@ def _unexpected(argument: str, known: list[str]) -> UserError:
     if argument.startswith("-"):
         name = argument.split("=")[0]
         return UserError(f"unknown option '{name}'; did you mean {nearest(name, known)}?")
-    return UserError(f"unexpected argument '{argument}'; --help lists what is understood")
+    return UserError(f"unexpected argument '{argument}'; --help lists all options")
 
 
 def _one_line(box: str) -> str:
@@ -90,11 +90,11 @@ def _one_line(box: str) -> str:
         if not text or set(text) <= set("─╰╯"):
             break
         sentence.append(text)
-    return " ".join(sentence) or "the command line could not be understood; see --help"
+    return " ".join(sentence) or "the command line could not be parsed; see --help"
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Run a program's ``main(argv)`` and leave: 0 done, 2 a person's error, 130 Ctrl-C."""
+    """Run a program's ``main(argv)`` and leave: 0 done, 2 a user's error, 130 Ctrl-C."""
     try:
         code = main(sys.argv[1:])
     except UserError as error:
@@ -103,7 +103,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130
-    except BrokenPipeError:  # `compare.py | head` closes our output early; that is no fault
+    except BrokenPipeError:  # `compare.py | head` closes our output early; that is no error
         sys.stderr.close()
         code = 0
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Errors that are written for the person who reads them."""
+"""Errors that are written for the user who reads them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something a person can mend: one line that names the value and what would be accepted.
+    """Something the user can fix: one line that names the value and what would be accepted.
 
     The command lines print it without a traceback and leave with exit code 2.
     """

@@ -1,4 +1,4 @@
-"""A folder that one program works in at a time, and that knows of children it lost."""
+"""A lock on a folder, which counts as long as one of its processes lives."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ FILE = "running.json"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Callable[[list[int]], None]]:
-    """Hold a folder; yields a function that is told which child processes work in it.
+    """Lock a folder; yields a function that takes the ids of the child processes that work in it.
 
-    A program that was killed leaves its claim behind. It counts as long as one of its processes lives: children
-    that were left alone go on writing.
+    A program that was killed leaves its lock behind. It counts as long as one of its processes lives: orphaned
+    children still write.
 
     Raises:
         UserError: another process works there.
     """
     path = folder / FILE
-    if alive := living(path):
+    if found := alive_processes(path):
         raise UserError(
-            f"{folder}: process {alive[0]} is at work there; wait for it, or let it stop and save: kill -INT {alive[0]}"
+            f"{folder}: process {found[0]} is using it; wait for it, or stop it, saved: kill -INT {found[0]}"
         )
 
-    def tell(children: list[int]) -> None:
+    def set_children(children: list[int]) -> None:
         write_json(path, [[pid, psutil.Process(pid).create_time()] for pid in (os.getpid(), *children)])
 
-    tell([])
+    set_children([])
     try:
-        yield tell
+        yield set_children
     finally:
         path.unlink(missing_ok=True)
 
 
-def living(path: Path) -> list[int]:
-    """Return the processes of a claim that still live."""
+def alive_processes(path: Path) -> list[int]:
+    """Return the processes of a lock that are alive."""
     if not path.exists():
         return []
     found = []
     for pid, created in read_json(path):
         try:
             process = psutil.Process(pid)
-            # an id is given again; its time of birth is not
+            # process ids are reused; creation times are not
             if abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(pid)
         except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""Silence for libraries that write to standard error by themselves."""
+"""Silencing libraries that write to standard error themselves."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """Keep quiet what the system's own libraries write about what does not work, where we say it in one line."""
+def silenced_stderr() -> Iterator[None]:
+    """Discard what system libraries write to standard error; the caller reports the failure in one line."""
     sys.stderr.flush()
     try:
         kept = os.dup(2)

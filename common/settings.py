@@ -28,7 +28,7 @@ class Between:
 
 @dataclasses.dataclass(frozen=True, init=False)
 class Needs:
-    """What another setting must be for this one to mean anything; put into ``Annotated[int, Needs("head", "x")]``."""
+    """What another setting must be for this one to have an effect; put into ``Annotated[int, Needs("head", "x")]``."""
 
     field: str
     values: tuple[Any, ...]
@@ -54,13 +54,13 @@ def ranges(config: Any) -> dict[str, Between]:
 
 
 def check_given(config: Any, given: Iterable[str]) -> None:
-    """Raise ``UserError`` for the first field given by a person that means nothing beside the other settings."""
+    """Raise ``UserError`` for the first field that was given and has no effect beside the others."""
     needs = _marked(config, Needs)
     for name in given:
         if (need := needs.get(name)) and getattr(config, need.field) not in need.values:
             now = getattr(config, need.field)
             now = f"{option_name(need.field)} is {now}" if not isinstance(now, bool) else "which is off"
-            raise UserError(f"{option_name(name)} means nothing without {need}; {now}")
+            raise UserError(f"{option_name(name)} has no effect without {need}; {now}")
 
 
 Mark = TypeVar("Mark")
@@ -84,7 +84,7 @@ def _marks(hint: Any) -> list[Any]:
 def validate(config: Any) -> None:
     """Raise ``UserError`` for the first field, also of nested dataclasses, that lies outside its range.
 
-    A dataclass with a method ``check`` is asked to raise for combinations without sense.
+    A dataclass with a method ``check`` is called to raise for incompatible values.
     """
     for field in dataclasses.fields(config):
         if dataclasses.is_dataclass(value := getattr(config, field.name)):

@@ -1,4 +1,4 @@
-"""Ctrl-C and a polite kill, answered by what we say."""
+"""Handling SIGINT (Ctrl-C) and SIGTERM."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import FrameType
 
 
 @contextmanager
-def on_signal(ask: Callable[[], None]) -> Iterator[None]:
-    """Call ``ask`` at Ctrl-C and at a polite kill, in place of what was done before, which comes back at the end."""
+def on_signal(handle: Callable[[], None]) -> Iterator[None]:
+    """Call ``handle`` at SIGINT and SIGTERM; the former handlers are restored at the end."""
 
-    def heard(number: int, frame: FrameType | None) -> None:
-        ask()
+    def receive(number: int, frame: FrameType | None) -> None:
+        handle()
 
-    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

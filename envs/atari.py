@@ -3,7 +3,7 @@
 Both are the same C++ emulator and preprocessing, so they see the same, frame for frame: screens of the
 last two of four frames pooled by their maximum, grey, resized, the newest four stacked (Mnih et al.
 2015, doi:10.1038/nature14236). Rewards are the game's own, never clipped. Nothing is ever reset behind
-the caller's back, and no game ends when a life is lost: ``info["life_lost"]`` tells.
+the caller's back, and no game ends when a life is lost: ``info["life_lost"]`` reports that.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def register() -> None:
     try:
         import ale_py
     except ImportError:
-        return  # `emulators` says what is missing when a game is asked for
+        return  # `emulators` reports what is missing when a game is needed
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # no banner for each of N emulators
     gymnasium.register_envs(ale_py)
 
@@ -65,7 +65,7 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
     Args:
         env_id: ``ALE/<Game>-v5``.
         num_envs: how many.
-        sticky: chance in each emulator frame that the last action goes on. Machado et al. 2018, arXiv:1709.06009.
+        sticky: probability per emulator frame of repeating the last action. Machado et al. 2018, arXiv:1709.06009.
         noops: up to so many idle steps begin a game, drawn from its seed.
         frame_cap: a game is truncated after this many emulator frames.
         frame_size: height and width of a frame, pixels.
@@ -119,11 +119,11 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
             seeds = [None] * self.num_envs
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds were given for {self.num_envs} environments")
-        # the emulator takes 31 bits; -1 lets a game go on with its own stream
+        # the emulator takes 31 bits; -1 continues the game's own random stream
         wanted = [-1 if one is None else int(one) & 0x7FFFFFFF for one in seeds]
         obs, info = self._emulators.reset(seed=np.array(wanted)[mask], options={"reset_mask": mask})
         self._lives = info["lives"].copy()
-        return obs, self._told(info, np.zeros(self.num_envs, np.bool_))
+        return obs, self._info(info, np.zeros(self.num_envs, np.bool_))
 
     def step(self, actions: NDArray[np.int64]) -> StepResult:
         """Play one action in every game."""
@@ -139,10 +139,10 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
         obs, reward, terminated, truncated, info = self._emulators.recv()
         lost = (info["lives"] < self._lives) & ~terminated
         self._lives = info["lives"].copy()
-        return obs, reward.astype(np.float64), terminated, truncated, self._told(info, lost)
+        return obs, reward.astype(np.float64), terminated, truncated, self._info(info, lost)
 
     @staticmethod
-    def _told(info: Mapping[str, NDArray[Any]], life_lost: NDArray[np.bool_]) -> dict[str, Any]:
+    def _info(info: Mapping[str, NDArray[Any]], life_lost: NDArray[np.bool_]) -> dict[str, Any]:
         return {"lives": info["lives"], "life_lost": life_lost, "frames": info["episode_frame_number"]}
 
 

@@ -6,7 +6,7 @@ stretched afterwards. Besides its colour every apple has a leaf and every poison
 who can't tell red from green, and a second player has an arrow head.
 
 In the agent view there is only what the agent knows: its rays and a mark where one meets something, a
-dot on an apple, a cross on poison, a square on a wall. A second player stays in sight of whoever steers it.
+dot on an apple, a cross on poison, a square on a wall. A second player is always drawn.
 
 Rays can be underlaid with how much each eye mattered to a network: the wider, the more.
 """
@@ -81,7 +81,7 @@ def draw_world(
 ) -> None:
     """Draw ``world`` on ``surface``: walls, the agent, its rays, the items, a second player; white where nothing is.
 
-    ``mattered``: how much each eye did, (eyes,), 0 to 1; None: nobody asks.
+    ``mattered``: how much each eye did, (eyes,), 0 to 1; None: not shown.
     """
     _draw(surface, world, world.get_state(), world.eyes(), agent_view, mattered)
 
@@ -94,7 +94,7 @@ def draw_state(
     agent_view: bool = False,
     mattered: NDArray[np.float64] | None = None,
 ) -> None:
-    """Draw a moment of ``world`` from what its ``get_state`` told then; the world itself is not touched."""
+    """Draw a moment of ``world`` from what its ``get_state`` returned then; the world itself is not touched."""
     _draw(surface, world, state, world.eyes_of(state), agent_view, mattered)
 
 

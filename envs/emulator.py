@@ -1,4 +1,4 @@
-"""The plain emulator with one game in it: asked about the game, and listened to."""
+"""The plain emulator with one game: what it knows of the game, and its sound."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ U8 = NDArray[np.uint8]
 FRAME_SAMPLES = 512
 SAMPLE_RATE = 60 * FRAME_SAMPLES  # a second, so that sound and picture keep step at 60 frames a second
 SILENCE = 128
-STEPS_KEPT = 30  # two seconds of play; whoever does not listen misses what is older
+STEPS_KEPT = 30  # two seconds of play; older sound is dropped
 
 
 def emulator(sticky: float = 0.0, sound: bool = False) -> ALEInterface:
@@ -68,7 +68,7 @@ class Soundtrack:
     def __init__(self, env_id: str, sticky: float) -> None:
         self.env_id = env_id
         self._console = emulator(sticky, sound=True)
-        self._heard: deque[U8] = deque(maxlen=STEPS_KEPT)
+        self._kept: deque[U8] = deque(maxlen=STEPS_KEPT)
 
     def reset(self, seed: int, idle_frames: int) -> None:
         """Begin the game of a seed (31 bits), idle for the frames in which the other one was."""
@@ -78,20 +78,20 @@ class Soundtrack:
         self._actions = self._console.getMinimalActionSet()
         for _ in range(idle_frames):
             self._console.act(self._actions[0])
-        self._heard.clear()
+        self._kept.clear()
 
     def step(self, action: int) -> None:
-        """Play one action and remember what was heard in its four frames, or fewer if the game ends before."""
+        """Play one action and keep the sound of its four frames, or fewer if the game ends before."""
         frames = []
         for _ in range(FRAME_SKIP):
             self._console.act(self._actions[action])
             frames.append(self._console.getAudio().copy())
             if self._console.game_over():
                 break
-        self._heard.append(np.concatenate(frames))
+        self._kept.append(np.concatenate(frames))
 
     def take(self) -> list[U8]:
-        """Return what was heard in each step since the last time: samples (n,) uint8, `SILENCE` is 0 volts."""
-        heard = list(self._heard)
-        self._heard.clear()
-        return heard
+        """Return the sound of each step since the last call: samples (n,) uint8, `SILENCE` is 0 volts."""
+        taken = list(self._kept)
+        self._kept.clear()
+        return taken

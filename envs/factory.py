@@ -36,7 +36,7 @@ def register() -> None:
             entry_point="envs.world_env:WorldEnv",
             vector_entry_point="envs.worlds:WorldVectorEnv",
             max_episode_steps=EPISODE_STEPS[world],
-            # Gymnasium's run-time checker would refuse -1, a person's "no key"
+            # Gymnasium's run-time checker would reject -1, a human player's "no key"
             disable_env_checker=True,
             kwargs={"world": world},
         )
@@ -44,7 +44,7 @@ def register() -> None:
 
 
 def resolve(env_id: str) -> str:
-    """Return the registered id that a person means: ``Waterworld-v1`` is ``tidepool/Waterworld-v1``.
+    """Return the registered id that is meant: ``Waterworld-v1`` is ``tidepool/Waterworld-v1``.
 
     Raises:
         UserError: no such environment; the message names the nearest ones.
@@ -92,7 +92,7 @@ def returns(env_id: str) -> tuple[float, float] | None:
 
 
 def protocol(env_id: str, name: str = protocols.DEFAULT) -> Protocol:
-    """Return the rules under which an episode is played and judged.
+    """Return the rules under which an episode is played and evaluated.
 
     Raises:
         UserError: the environment has no protocol of that name.
@@ -121,7 +121,7 @@ def action_names(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
     """Return the name of each action of an environment; numbers where it has no names."""
     if isinstance(env.unwrapped, WorldEnv | atari.Atari):
         return env.unwrapped.action_names
-    assert isinstance(env.action_space, spaces.Discrete)  # `make` refuses all others
+    assert isinstance(env.action_space, spaces.Discrete)  # `make` rejects all others
     return tuple(str(action) for action in range(int(env.action_space.n)))
 
 
@@ -172,7 +172,7 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
 
 
 def _rules(env_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a game: those given, the rest as the default protocol judges."""
+    """Return the options of a game: those given, the rest from the default protocol's evaluation."""
     return {**protocol(env_id).evaluation, **options}
 
 
@@ -185,7 +185,7 @@ def _originals_are_not_out_of_date() -> Iterator[None]:
 
 
 def _checked(env: gymnasium.Env[Any, Any], name: str) -> gymnasium.Env[Any, Any]:
-    """Return the environment with a flat float32 observation, or refuse it."""
+    """Return the environment with a flat float32 observation, or reject it."""
     if not isinstance(env.action_space, spaces.Discrete):
         env.close()
         raise UserError(f"{name} has actions {env.action_space}; only discrete actions can have one Q value each")

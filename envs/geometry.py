@@ -1,4 +1,4 @@
-"""Numba kernels that every world shares: chance, rays and items.
+"""Numba kernels that every world shares: random numbers, rays and items.
 
 A batch of N worlds is a handful of arrays whose first axis is the world; each kernel works on world
 ``i`` of them, so that a world in a batch and a world alone run the very same instructions.
@@ -170,7 +170,7 @@ def look(
 
 @kernel
 def spawn(i: int, items: F64, count: I64, rng: U64, speed: float) -> None:
-    """Put one new item into world ``i``: place, kind and (where items move) velocity by chance."""
+    """Put one new item into world ``i``: place, kind and (where items move) velocity at random."""
     k = count[i]
     items[i, k, X] = uniform(rng, i, 20.0, WIDTH - 20.0)
     items[i, k, Y] = uniform(rng, i, 20.0, HEIGHT - 20.0)

@@ -1,4 +1,4 @@
-"""Protocols: under which rules an episode is played and judged. A score without one is not a score."""
+"""Protocols: the rules under which an episode is played and evaluated. A score without one is not a score."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Protocol:
     training: Mapping[str, Any] = field(default_factory=dict)
     """Options of the environments that the agent learns in."""
     evaluation: Mapping[str, Any] = field(default_factory=dict)
-    """Options of the environments that it is judged in."""
+    """Options of the environments for evaluation."""
 
 
 def _atari(
@@ -72,7 +72,7 @@ def atari(name: str) -> Protocol:
 
 
 def only_default(name: str, env_id: str, protocol: Protocol) -> Protocol:
-    """Return the one protocol that a world without a choice has, or refuse another name."""
+    """Return the only protocol of an environment without a choice, or reject another name."""
     if name not in (DEFAULT, protocol.name):
         raise UserError(f"--protocol {name}: {env_id} has one protocol only, {protocol.name}")
     return protocol

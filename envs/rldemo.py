@@ -58,7 +58,7 @@ def drive(i, pos, angle, left, right, walls):  # type: ignore[no-untyped-def]
 
 @kernel
 def tick(clock, pos, angle, items, count, rng, walls, actions, kind, distance, reward, eaten):  # type: ignore[no-untyped-def]
-    """Advance all worlds by one tick; rewards judge what the eyes saw *before* the move, as the original does."""
+    """Advance all worlds by one tick; rewards depend on what the eyes saw *before* the move, as the original does."""
     num_eyes = kind.shape[1]
     for i in range(clock.shape[0]):
         clock[i] += 1

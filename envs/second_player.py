@@ -11,14 +11,14 @@ from common.errors import UserError
 from envs.geometry import AGE, F64, tick_items
 from envs.worlds import Worlds
 
-# New items come in every tenth tick, old ones go in every hundredth: at this clock nothing is left to chance.
+# New items come in every tenth tick, old ones go in every hundredth: at this clock nothing is random.
 NO_CHANCE = np.array([1], np.int64)
 
 
 class SecondPlayer:
-    """A person in the agent's world.
+    """A human player in the agent's world.
 
-    The agent learned alone, so that its eyes do not see a second player and neither stands in the other's way;
+    The agent learned alone, so its eyes do not see a second player and neither blocks the other;
     what they share are the items. A second player moves by the kernel that moves the agent, and before it: of
     two who reach an item in the same tick the second player gets it. It begins where the agent's start is when
     the world is turned by half a circle.

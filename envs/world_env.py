@@ -16,14 +16,14 @@ from envs.worlds import TICKS_PER_SECOND, WORLDS, Eyes, Worlds
 
 
 class WorldEnv(gymnasium.Env[F32, np.int64]):
-    """One world; its action space is Discrete(A), and -1 is accepted as a person's "no key".
+    """One world; its action space is Discrete(A), and -1 is accepted as a human player's "no key".
 
     Every step's ``info`` has ``apples`` and ``poison``, the items eaten in that tick. After `join` a
     person is in it too: acts by ``second_player_action``, which is set before each step, and ``info`` has
     ``second_player_apples`` and ``second_player_poison`` as well. A second player stays when an episode ends.
 
     Attributes:
-        second player: the person who joined, or None.
+        second_player: the human player who joined, or None.
         second_player_action: what the second player does in the next tick, -1 for no key.
     """
 
@@ -66,7 +66,7 @@ class WorldEnv(gymnasium.Env[F32, np.int64]):
         return info
 
     def join(self) -> SecondPlayer:
-        """Let a person into the world, where none is, and return them."""
+        """Let a second player join the world, if there is none, and return it."""
         if self.second_player is None:
             self.second_player = SecondPlayer(self._another(), self.worlds)
             self.second_player_action = self.coast
@@ -142,5 +142,5 @@ class WorldEnv(gymnasium.Env[F32, np.int64]):
 
     @property
     def coast(self) -> int:
-        """The action of a person who presses nothing."""
+        """The action of a player who presses no key."""
         return self.worlds.coast

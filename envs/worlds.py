@@ -59,7 +59,7 @@ class Worlds(ABC):
 
     size: ClassVar[tuple[int, int]] = (int(WIDTH), int(HEIGHT))
     radius: ClassVar[float] = RADIUS
-    coast: ClassVar[int] = -1  # the action of a person who presses nothing
+    coast: ClassVar[int] = -1  # the action of a player who presses no key
     capacity: ClassVar[int]
     num_eyes: ClassVar[int]
     eye_range: ClassVar[float]
@@ -106,7 +106,7 @@ class Worlds(ABC):
         """Return the direction of each eye of world ``i`` in radians, (E,)."""
 
     def reset(self, mask: NDArray[np.bool_], seeds: Sequence[int | None]) -> None:
-        """Begin a fresh world wherever ``mask`` holds; a seed of None goes on with the world's own stream."""
+        """Begin a fresh world wherever ``mask`` holds; a seed of None continues the world's own random stream."""
         for i in np.flatnonzero(mask):
             seed = seeds[int(i)]
             if seed is not None:
@@ -156,7 +156,7 @@ class Worlds(ABC):
         """Return the agent's own motion: ``vel`` or ``angle``."""
 
     def set_state(self, state: Mapping[str, Any], i: int = 0) -> None:
-        """Make world ``i`` what `get_state` described; without ``rng`` its own generator goes on.
+        """Make world ``i`` what `get_state` described; without ``rng`` its own generator continues.
 
         ``reward`` may be missing too.
 

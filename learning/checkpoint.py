@@ -39,7 +39,7 @@ def save_agent(
     """Write all that playing needs: a manifest and the network's weights.
 
     The manifest comes last and holds the weights' checksum, so that the pair is never a mixture. ``durable`` False
-    spares the wait for the disc: a crash of the machine may lose the files, for a reader they are whole all the same.
+    does not wait for the disc: a crash of the machine may lose the files, but a reader never sees part of one.
     """
     weights = learner.online.state_dict()
     data = safetensors.torch.save({name: value.cpu().contiguous() for name, value in weights.items()})
@@ -77,7 +77,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if missing:
         raise UserError(f"{folder / MANIFEST}: damaged, it lacks {', '.join(missing)}")
     if manifest["format"] != FORMAT:
-        raise UserError(f"{folder / MANIFEST}: format {manifest['format']} is not known; this version reads {FORMAT}")
+        raise UserError(f"{folder / MANIFEST}: format {manifest['format']} is unknown; this version reads {FORMAT}")
     for key, kind in (("config", dict), ("agent_steps", int)):
         if not isinstance(manifest.setdefault(key, 0), kind):
             raise UserError(f"{folder / MANIFEST}: damaged, its {key} is {manifest[key]!r}")
@@ -102,7 +102,7 @@ def load_agent(folder: Path, recipe: Recipe) -> NetworkPolicy:
 
 
 def read_weights(folder: Path, manifest: Mapping[str, Any], network: nn.Module) -> dict[str, Tensor]:
-    """Return the weights that a manifest speaks of, checked against it and against the network they are for.
+    """Return the weights that belong to a manifest, checked against it and against the network they are for.
 
     Raises:
         UserError: they are missing, damaged, another manifest's, or of other shapes; the file is named.
@@ -147,12 +147,12 @@ def config_from(cls: type[Any], values: Mapping[str, Any], path: Path) -> Any:
     values = {RENAMED.get(key, key): RENAMED_VALUES.get(str(value), value) for key, value in values.items()}
     known = {field.name for field in dataclasses.fields(cls)}
     if strangers := set(values) - known:
-        raise UserError(f"{path}: settings that this version does not know: {', '.join(sorted(strangers))}")
+        raise UserError(f"{path}: settings unknown to this version: {', '.join(sorted(strangers))}")
     return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 def save_learner(folder: Path, learner: Learner) -> None:
-    """Write networks and optimiser: all of the learner that its config does not say."""
+    """Write networks and optimiser: all of the learner that its config does not determine."""
     tensors = {f"online.{name}": value for name, value in learner.online.state_dict().items()}
     if learner.target is not learner.online:
         tensors |= {f"target.{name}": value for name, value in learner.target.state_dict().items()}
@@ -190,7 +190,7 @@ def load_learner(folder: Path, learner: Learner, updates: int) -> None:
 
 
 def save_state(folder: Path, learner: Learner, experience: Experience, counters: Mapping[str, Any]) -> None:
-    """Write all that going on exactly needs: learner, experience and the trainer's counters (JSON's types)."""
+    """Write all that an exact resume needs: learner, experience and the trainer's counters (JSON's types)."""
     # the counters go first and come last: without them there is no state, so it is never a mixture
     (folder / COUNTERS).unlink(missing_ok=True)
     save_learner(folder, learner)
@@ -200,7 +200,7 @@ def save_state(folder: Path, learner: Learner, experience: Experience, counters:
 
 @contextmanager
 def saved_counters(folder: Path) -> Iterator[dict[str, Any]]:
-    """Hand out the counters that `save_state` wrote; what then does not fit is a `UserError` that names the folder."""
+    """Yield the counters that `save_state` wrote; an error in their use becomes a `UserError`."""
     if not (folder / COUNTERS).exists():
         raise UserError(f"{folder}: no saved state here; only a run stopped by Ctrl-C can be resumed")
     counters = {RENAMED.get(key, key): value for key, value in read_json(folder / COUNTERS).items()}

@@ -39,19 +39,19 @@ class LearnerConfig:
     hidden: Units = (128, 128)
     """Units of each fully connected layer between encoder and head."""
     head_hidden: Units = ()
-    """Units of each hidden layer of the head itself: of each of its two streams with --dueling."""
+    """Units of each hidden layer of the head; with --dueling, of each of its two streams."""
     encoder: Literal["auto", "mlp", "nature", "mnih2013", "small", "impala"] = "auto"
-    """What comes before the hidden layers: convolutions for frames, nothing (mlp) for vectors."""
+    """What precedes the hidden layers: convolutions for frames, nothing (mlp) for vectors."""
     impala_width: Annotated[int, Between(1, 16), IMPALA] = 1
-    """Times the 16, 32 and 32 channels of Espeholt et al. 2018, arXiv:1802.01561."""
+    """Multiplier of the 16, 32 and 32 channels of Espeholt et al. 2018, arXiv:1802.01561."""
     impala_pool: Annotated[int, Between(0, 64), IMPALA] = 0
-    """Height and width that adaptive max pooling leaves of the features; 0: as they are. arXiv:2411.03820."""
+    """Height and width of the features after adaptive max pooling; 0: no pooling. arXiv:2411.03820."""
     spectral_norm: Annotated[bool, IMPALA] = False
     """Normalise the residual blocks' convolutions by their largest singular value. arXiv:1802.05957."""
     layer_norm: bool = False
     """Normalise every layer's output before its ReLU. arXiv:1607.06450."""
     dueling: bool = False
-    """Value and advantages apart. Wang et al. 2015, arXiv:1511.06581."""
+    """Separate streams for value and advantages. Wang et al. 2015, arXiv:1511.06581."""
     gamma: Annotated[float, Between(0.0, 1.0)] = 0.99
     """Discount per agent step."""
     optimizer: Literal["adam", "radam", "rmsprop"] = "adam"
@@ -61,11 +61,11 @@ class LearnerConfig:
     final_learning_rate: Annotated[float, Between(0.0, 1.0)] = 5e-5
     """The optimiser's step size at the end; it falls linearly over the run."""
     optimizer_epsilon: Annotated[float, Between(1e-12, 1.0)] = 1e-8
-    """The optimiser's guard against division by zero: Adam adds it to the root, RMSProp under it."""
+    """Added to the denominator: by Adam outside the square root, by RMSProp inside it."""
     rmsprop_decay: Annotated[float, Between(0.0, 1.0)] = 0.95
-    """What RMSProp keeps of its running means, per update."""
+    """Decay of RMSProp's running means, per update."""
     max_grad_norm: Annotated[float, Between(1e-6, 1e9)] | None = 10.0
-    """Gradients longer than this are cut to it; None: never."""
+    """Gradients with a larger norm are clipped to it; None: never."""
     epsilon_start: Annotated[float, Between(0.0, 1.0)] = 1.0
     """Share of random actions at the start."""
     epsilon_final: Annotated[float, Between(0.0, 1.0)] = 0.03
@@ -75,13 +75,13 @@ class LearnerConfig:
     eval_epsilon: Annotated[float, Between(0.0, 1.0)] | None = None
     """Share of random actions in evaluation; by default the protocol's."""
     clip_rewards: bool = False
-    """Learn from the sign-preserving clip of rewards to [-1, 1]; what is logged stays raw."""
+    """Clip the rewards that are learnt from to [-1, 1]; logged returns stay raw."""
     protocol: str = "default"
-    """Rules of the episodes. Atari: machado2018 (the default), mnih2015 or dqn_zoo."""
+    """Rules of the episodes: machado2018 (the default), mnih2015 or dqn_zoo."""
     frame_size: Annotated[int, Between(20, 210)] = 84
-    """Atari: height and width of the frames that the network sees, pixels."""
+    """Height and width of the frames that the network sees, pixels."""
     frame_stack: Annotated[int, Between(1, 16)] = 4
-    """Atari: newest frames that make an observation."""
+    """Newest frames stacked into an observation."""
 
     def epsilon(self, steps: int) -> float:
         """Return the share of random actions so many agent steps after learning began."""
@@ -92,7 +92,7 @@ class LearnerConfig:
         return linear(self.learning_rate, self.final_learning_rate, self.total_timesteps, steps)
 
     def notes(self) -> list[str]:
-        """Return what a person should know about these settings before they are used."""
+        """Return notes that are printed before a run with these settings."""
         return []
 
 
@@ -107,21 +107,21 @@ class ReplayConfig(LearnerConfig):
     capacity: Annotated[int, Between(100, 10**9)] = 200_000
     """Observations that the replay holds."""
     batch_size: Annotated[int, Between(1, 65_536)] = 128
-    """Transitions an update learns from."""
+    """Transitions in an update."""
     replay_ratio: Annotated[float, Between(0.001, 1024)] = 16.0
     """Transitions learnt from per new transition; independent of the number of environments."""
     target_period: Annotated[int, Between(1, 10**7)] = 500
     """Updates between two copies of the online network to the target network."""
     prioritized: bool = False
-    """Draw more often what surprised more. Schaul et al. 2015, arXiv:1511.05952."""
+    """Sample transitions in proportion to their priority. Schaul et al. 2015, arXiv:1511.05952."""
     priority_exponent: Annotated[float, Between(0.0, 10.0), PRIORITIZED] = 0.6
-    """A transition is drawn in proportion to its surprise to this power; 0 is uniform."""
+    """A transition is sampled in proportion to its priority to this power; 0 is uniform."""
     importance_exponent: Annotated[float, Between(0.0, 1.0), PRIORITIZED] = 0.4
-    """How much of the bias of drawing is weighed out at the start of the run."""
+    """How much of the sampling bias the importance weights correct, at the start of the run."""
     final_importance_exponent: Annotated[float, Between(0.0, 1.0), PRIORITIZED] = 1.0
-    """The same at its end; it changes linearly."""
+    """The same at the end; it changes linearly."""
     uniform_share: Annotated[float, Between(0.0, 1.0), PRIORITIZED] = 0.0
-    """Share of the draws that stay uniform."""
+    """Share of the samples that are drawn uniformly all the same."""
 
 
 ATOMS, QUANTILES = Needs("head", "categorical", "histogram"), Needs("head", "quantile", "implicit_quantile")
@@ -131,7 +131,7 @@ Real = Between(-1e9, 1e9)
 
 @dataclass(frozen=True)
 class FamilyConfig(ReplayConfig):
-    """The switches of DQN's family, all off, and what belongs to each.
+    """The switches of DQN's family, all off, and their settings.
 
     The defaults learn Waterworld-v1 within three minutes on two CPU cores; each was measured there.
     """
@@ -143,25 +143,25 @@ class FamilyConfig(ReplayConfig):
     learning_rate: Annotated[float, Between(1e-8, 1.0)] = 1e-3
     final_learning_rate: Annotated[float, Between(0.0, 1.0)] = 5e-5
     double: bool = False
-    """The online network chooses the next action, the target network judges it. arXiv:1509.06461."""
+    """The online network chooses the next action, the target network evaluates it. arXiv:1509.06461."""
     noisy: bool = False
     """Fully connected layers with learnt noise explore in place of random actions. arXiv:1706.10295."""
     noisy_sigma: Annotated[float, Between(0.0, 10.0), NOISY] = 0.5
-    """Spread of the noise at the start, in units of 1 / sqrt(inputs of the layer)."""
+    """Initial standard deviation of the noise, in units of 1 / sqrt(inputs of the layer)."""
     noisy_epsilon: Annotated[bool, NOISY] = False
-    """Keep the random actions too."""
+    """Keep epsilon-greedy exploration beside the noise."""
     munchausen: bool = False
-    """Add the log-probability of the action taken to its reward, and act softly next. arXiv:2007.14430."""
+    """Add the action's log-probability to its reward, and bootstrap from a softmax policy. arXiv:2007.14430."""
     munchausen_alpha: Annotated[float, Between(0.0, 1.0), MUNCHAUSEN] = 0.9
     """Share of the log-probability that is added."""
     munchausen_temperature: Annotated[float, Between(1e-6, 1e3), MUNCHAUSEN] = 0.03
-    """Of the softmax that makes a policy of the expectations."""
+    """Temperature of the softmax policy."""
     munchausen_floor: Annotated[float, Between(-1e6, 0.0), MUNCHAUSEN] = -1.0
-    """Lowest that temperature * log-probability may be."""
+    """Lower bound of temperature * log-probability."""
     munchausen_network: Annotated[Literal["target", "online"], MUNCHAUSEN] = "target"
-    """Whose policy the log-probability is of: the paper's target network, or BTR's online one."""
+    """Network that the log-probability is taken from: the target network (paper) or the online one (BTR)."""
     head: Literal["expected", "categorical", "quantile", "implicit_quantile", "histogram"] = "expected"
-    """What the network says of each action: its expected return, or a distribution of returns around it."""
+    """What the network outputs for each action: its expected return, or a distribution of returns."""
     loss: Annotated[Literal["huber", "mse"], Needs("head", "expected")] = "huber"
     """Huber's (errors beyond 1 count linearly; Mnih et al. 2015 clip them) or squared errors."""
     num_atoms: Annotated[int, Between(2, 10_001), ATOMS] = 51
@@ -173,14 +173,14 @@ class FamilyConfig(ReplayConfig):
     bin_sigma: Annotated[float, Between(0.01, 100.0), Needs("head", "histogram")] = 0.75
     """Width of the Gaussian that a value is smeared with, bins."""
     num_quantiles: Annotated[int, Between(1, 1000), QUANTILES] = 32
-    """Quantiles that the network outputs, or fractions that it is asked about in learning."""
+    """Quantiles that the network outputs, or quantile fractions sampled in learning."""
 
     def epsilon(self, steps: int) -> float:
         """Return the share of random actions: none where noise explores."""
         return 0.0 if self.noisy and not self.noisy_epsilon else super().epsilon(steps)
 
     def with_range(self, known: tuple[float, float] | None) -> FamilyConfig:
-        """Return the settings with what is known of the returns as their range, unless a range was given."""
+        """Return the settings with a known range of returns, unless one was given."""
         if known is None or self.v_min is not None or self.v_max is not None:
             return self
         return replace(self, v_min=known[0], v_max=known[1])
@@ -192,30 +192,30 @@ class FamilyConfig(ReplayConfig):
         return (-high if self.v_min is None else self.v_min), high
 
     def check(self) -> None:
-        """Raise `UserError` for what makes no sense together."""
+        """Raise `UserError` for incompatible settings."""
         low, high = self.support
         if self.head in ATOMS.values and low >= high:
             raise UserError(f"--v-min {low:g} is not below --v-max {high:g}")
 
     def notes(self) -> list[str]:
-        """Return what a person should know about these settings."""
+        """Return notes that are printed before a run with these settings."""
         if self.noisy and self.epsilon(0) > 0:
-            return ["noisy layers and random actions explore together; --no-noisy-epsilon leaves it to the layers"]
+            return ["both noisy layers and random actions explore; --no-noisy-epsilon turns the random actions off"]
         return []
 
 
 @dataclass(frozen=True)
 class RolloutConfig(LearnerConfig):
-    """Settings of agents that learn from what was just lived."""
+    """Settings of agents that learn from the newest transitions only."""
 
     rollout_steps: Annotated[int, Between(1, 4096)] = 32
-    """Steps of every environment that are learnt from together, agent steps."""
+    """Steps of every environment in a rollout, agent steps."""
     minibatches: Annotated[int, Between(1, 4096)] = 32
-    """Parts of a rollout, one update each."""
+    """Minibatches of a rollout, one update each."""
     epochs: Annotated[int, Between(1, 100)] = 2
-    """Times that each transition is learnt from."""
+    """Passes over each rollout."""
     q_lambda: Annotated[float, Between(0.0, 1.0)] = 0.65
-    """Weight of the return that came over the value expected: 0 looks one step ahead, 1 to the rollout's end."""
+    """Lambda of the returns: 0 bootstraps after one step, 1 at the rollout's end."""
 
 
 # ------------------------------------------------------------------ random streams

@@ -1,4 +1,4 @@
-"""What a person sees while an agent trains: a live panel in a terminal, plain lines elsewhere."""
+"""What is shown while an agent trains: a live panel in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def number(value: float | None, form: str = "{:.2f}") -> str:
 
 
 def shares(row: dict[str, Any]) -> str:
-    """Return where the time went, as text."""
+    """Return the shares of time, as text."""
     return ", ".join(f"{part} {row[part]:.0%}" for part in ("acting", "environment", "learning"))
 
 

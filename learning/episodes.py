@@ -1,4 +1,4 @@
-"""The training environments and their running episodes: explicit seeds, no resets behind anyone's back."""
+"""The training environments and their running episodes: explicit seeds, no automatic resets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESET = -1  # among the actions of a chain of episodes: here a new one began
 
 
 class Step(NamedTuple):
-    """What one step of all N environments brought."""
+    """The result of one step of all N environments."""
 
     obs: NDArray[Any]  # (N, ...) the true next observations, also where an episode ended
     reward: NDArray[np.float64]  # (N,) raw
@@ -31,7 +31,7 @@ class Episodes:
 
     A running episode is its seed and its actions, so that is what ``state`` keeps of it: no emulator
     snapshot, and exact for every environment that is deterministic given its seed. Where a seeded reset
-    is dear (``vec.reseed_after`` agent steps are worth one) short episodes follow each other on one
+    is expensive (as much as ``vec.reseed_after`` agent steps) short episodes follow each other on one
     seed's stream; then the whole chain since that seed is kept.
 
     A step is split into `send` and `receive`: environments with threads of their own (Atari) work in
@@ -67,13 +67,13 @@ class Episodes:
         return self.receive()
 
     def send(self, actions: NDArray[np.int64]) -> None:
-        """Hand over what to do, (N,)."""
+        """Send the actions, (N,)."""
         self._sent = actions
         if self.overlaps:
             self.vec.send(actions)  # type: ignore[attr-defined]
 
     def receive(self) -> Step:
-        """Return what `send`'s actions brought, as `step`."""
+        """Return the result of the actions sent, as `step` does."""
         actions = self._sent
         answer = self.vec.recv() if self.overlaps else self.vec.step(actions)  # type: ignore[attr-defined]
         obs, reward, terminated, truncated, info = answer
@@ -89,7 +89,7 @@ class Episodes:
             self.finished += len(ended)
             self.number[done] += 1
             due = done & np.array([len(played) >= self.reseed_after for played in self.actions])
-            for mask, begin in ((due, self._seed_all), (done & ~due, self._go_on)):
+            for mask, begin in ((due, self._seed_all), (done & ~due, self._chain)):
                 if mask.any():
                     begin(mask)
         return Step(obs, reward, terminated, life_lost, done, ended)
@@ -102,7 +102,7 @@ class Episodes:
             self.actions[i] = []
         return self._reset(seeds, mask)
 
-    def _go_on(self, mask: NDArray[np.bool_]) -> NDArray[Any]:
+    def _chain(self, mask: NDArray[np.bool_]) -> NDArray[Any]:
         """Begin the masked environments' next episodes on the stream of their last seed."""
         for i in np.flatnonzero(mask):
             self.actions[i].append(RESET)
@@ -129,7 +129,7 @@ class Episodes:
         """Play the running episodes again, up to where they were.
 
         All environments step together, so one with k steps to play is seeded k steps before the end;
-        until then it marks time.
+        until then it waits.
         """
         self.finished = state["finished"]
         past: list[list[int]] = state["actions"]
@@ -143,11 +143,11 @@ class Episodes:
             if left:
                 self._replay(upcoming, waiting=to_play < left)
         if (just_begun := np.array([next(rest, None) == RESET for rest in upcoming])).any():
-            self._go_on(just_begun)
+            self._chain(just_begun)
         self.number[:] = state["number"]
 
     def _replay(self, upcoming: list[Iterator[int]], waiting: NDArray[np.bool_]) -> None:
-        """Step all environments once: those that wait with action 0, the others with what was done."""
+        """Step all environments once: the waiting ones with action 0, the others with their recorded actions."""
         actions = np.zeros(self.num_envs, np.int64)
         resets = np.zeros(self.num_envs, np.bool_)
         for i in np.flatnonzero(~waiting):
@@ -155,7 +155,7 @@ class Episodes:
             if actions[i] == RESET:
                 resets[i], actions[i] = True, next(upcoming[i])
         if resets.any():
-            self._go_on(resets)
+            self._chain(resets)
         self.obs, reward, terminated, truncated, _ = self.vec.step(actions)
         self.returns += reward
         self.lengths += 1

@@ -10,9 +10,9 @@ import envs
 from learning.config import episode_seed, numpy_generator
 from learning.policy import Policy
 
-EVALUATION_SEED = 2015  # all agents are judged in the same worlds, whatever seed they were trained with
-MOST_LANES = 100
-ATARI_LANES = 16  # an emulator steps slowly, and at the end all lanes step until the longest game is over
+EVALUATION_SEED = 2015  # all agents are evaluated in the same episodes, whatever their training seed
+MAX_ENVS = 100
+ATARI_ENVS = 16  # an emulator is slow, and at the end all of them step until the longest game is over
 
 
 class EpisodeResult(NamedTuple):
@@ -28,11 +28,11 @@ def evaluate(
 ) -> list[EpisodeResult]:
     """Return the results of ``episodes`` whole episodes, in order.
 
-    Episodes run side by side; each has its own seed, so the worlds are the same whatever plays in them.
+    Episodes run side by side; each has its own seed, so all policies meet the same ones.
     ``options`` go to the environment.
     """
-    lanes = min(episodes, ATARI_LANES if envs.is_atari(env_id) else MOST_LANES)
-    vec = envs.make_vec(env_id, lanes, **options)
+    num_envs = min(episodes, ATARI_ENVS if envs.is_atari(env_id) else MAX_ENVS)
+    vec = envs.make_vec(env_id, num_envs, **options)
     rng = numpy_generator(seed, "evaluation")
     try:
         return _play(policy, vec, episodes, epsilon, seed, rng)
@@ -43,11 +43,11 @@ def evaluate(
 def _play(
     policy: Policy, vec: Any, episodes: int, epsilon: float, seed: int, rng: np.random.Generator
 ) -> list[EpisodeResult]:
-    lanes = vec.num_envs
-    playing = np.arange(lanes)  # the episode in each lane; a lane that has none left plays on unheard
-    upcoming = lanes
+    num_envs = vec.num_envs
+    playing = np.arange(num_envs)  # the episode in each environment; one that has none left plays on unrecorded
+    upcoming = num_envs
     obs, _ = vec.reset(seed=[episode_seed(seed, "evaluation", 0, int(e)) for e in playing])
-    total, length = np.zeros(lanes), np.zeros(lanes, np.int64)
+    total, length = np.zeros(num_envs), np.zeros(num_envs, np.int64)
     results: dict[int, EpisodeResult] = {}
     while len(results) < episodes:
         obs, reward, terminated, truncated, _ = vec.step(policy.act(obs, epsilon, rng))
@@ -56,13 +56,13 @@ def _play(
         done = terminated | truncated
         if not done.any():
             continue
-        seeds: list[int | None] = [None] * lanes
-        for lane in np.flatnonzero(done):
-            episode = int(playing[lane])
+        seeds: list[int | None] = [None] * num_envs
+        for i in np.flatnonzero(done):
+            episode = int(playing[i])
             if episode < episodes:
-                results[episode] = EpisodeResult(episode, float(total[lane]), int(length[lane]))
-            playing[lane], upcoming = upcoming, upcoming + 1
-            seeds[lane] = episode_seed(seed, "evaluation", 0, int(playing[lane]))
-            total[lane], length[lane] = 0.0, 0
+                results[episode] = EpisodeResult(episode, float(total[i]), int(length[i]))
+            playing[i], upcoming = upcoming, upcoming + 1
+            seeds[i] = episode_seed(seed, "evaluation", 0, int(playing[i]))
+            total[i], length[i] = 0.0, 0
         obs, _ = vec.reset(seed=seeds, options={"reset_mask": done})
     return [results[episode] for episode in range(episodes)]

@@ -1,6 +1,6 @@
-"""What a network says about an observation beyond its expectations: distributions, activations, gradients.
+"""What a network computes for an observation beyond its expectations: distributions, activations, gradients.
 
-Nothing here is done in acting or learning; a reader looks only when it is asked. It never changes the network.
+Nothing of this runs in acting or learning, and a reader never changes the network.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 
 class Distribution(NamedTuple):
-    """What each action may bring, as the network has it; its mean is the expectation."""
+    """The return distribution of each action as the network predicts it; its mean is the expectation."""
 
     returns: Array  # (A, K) discounted returns
     probabilities: Array  # (A, K) of each; a row sums to 1
@@ -37,10 +37,10 @@ class Neuron(NamedTuple):
 
 
 class Insight(NamedTuple):
-    """All that a network says about one observation."""
+    """What a network computes for one observation."""
 
     q_values: Array  # (A,)
-    distribution: Distribution | None  # None: it has expectations only
+    distribution: Distribution | None  # None: a head with expectations only
     activations: list[tuple[str, Array]]  # of each layer: its name, (D,) or feature maps (C, H, W)
 
 
@@ -48,7 +48,7 @@ class Reader(Protocol):
     """Reads a network. One observation is (...), without a batch; frames are (stack, H, W)."""
 
     def insight(self, obs: NDArray[Any]) -> Insight:
-        """Return what the network says about an observation."""
+        """Return what the network computes for an observation."""
         ...
 
     def saliency(self, obs: NDArray[Any], action: int) -> Array:
@@ -89,12 +89,12 @@ class Readable(Protocol):
     """A player with a network that can be read."""
 
     def reader(self) -> Reader:
-        """Return what reads it."""
+        """Return its reader."""
         ...
 
 
 def reader_of(policy: object) -> Reader | None:
-    """Return what reads a player: its own reader, or one of plain dense layers; None for scripts and chance."""
+    """Return the reader of a player's network, its own or one for plain dense layers; None: it has no network."""
     if isinstance(policy, Readable):
         return policy.reader()
     layers = getattr(policy, "layers", None)
@@ -171,15 +171,15 @@ class NetworkReader:
         self._layers = layers_of(network)
 
     def insight(self, obs: NDArray[Any]) -> Insight:
-        """Return what the network says about an observation."""
-        with torch.inference_mode(), _listening(self._layers) as heard:
-            said: QOutput = self.network(self._tensor(obs[None]))
-        activations = [(layer.name, _numpy(layer.activation(heard[layer.name])[0])) for layer in self._layers]
-        return Insight(_numpy(said.q_values[0]), distribution(said), activations)
+        """Return what the network computes for an observation."""
+        with torch.inference_mode(), _recording(self._layers) as outputs:
+            output: QOutput = self.network(self._tensor(obs[None]))
+        activations = [(layer.name, _numpy(layer.activation(outputs[layer.name])[0])) for layer in self._layers]
+        return Insight(_numpy(output.q_values[0]), distribution(output), activations)
 
     def saliency(self, obs: NDArray[Any], action: int) -> Array:
         """Return |dQ(action) / d input|; of frames per grey level, summed over the stack, (H, W)."""
-        _, gradient = self._gradient(obs, lambda said, heard: said.q_values[0, action])
+        _, gradient = self._gradient(obs, lambda output, outputs: output.q_values[0, action])
         size = np.abs(gradient)
         return np.asarray(size.sum(0)) if size.ndim == 3 else size
 
@@ -191,14 +191,14 @@ class NetworkReader:
     def excitation(self, obs: NDArray[Any], neuron: Neuron) -> Array:
         """Return how strongly each observation (B, ...) excites a neuron, (B,)."""
         layer = self._layer(neuron)
-        with _listening([layer]) as heard:
+        with _recording([layer]) as outputs:
             self.network(self._tensor(obs))
-        return _numpy(_unit(layer, heard, neuron))
+        return _numpy(_unit(layer, outputs, neuron))
 
     def excitation_gradient(self, obs: NDArray[Any], neuron: Neuron) -> tuple[float, Array]:
         """Return the excitation by one observation and its gradient by each input."""
         layer = self._layer(neuron)
-        return self._gradient(obs, lambda said, heard: _unit(layer, heard, neuron)[0], [layer])
+        return self._gradient(obs, lambda output, outputs: _unit(layer, outputs, neuron)[0], [layer])
 
     def _layer(self, neuron: Neuron) -> InspectableLayer:
         return {layer.name: layer for layer in self._layers}[neuron.layer]
@@ -215,22 +215,22 @@ class NetworkReader:
         x = self._tensor(np.asarray(obs, np.float32)).requires_grad_()
         # parameters that can't learn: else spectral normalisation would move its vectors, which belong to the learner
         frozen = {name: parameter.detach() for name, parameter in self.network.named_parameters()}
-        with torch.enable_grad(), _listening(layers) as heard:
+        with torch.enable_grad(), _recording(layers) as outputs:
             # a copy, because encoders scale in place
-            said = functional_call(self.network, frozen, (x.unsqueeze(0).clone(),))
-            value = of(said, heard)
+            output = functional_call(self.network, frozen, (x.unsqueeze(0).clone(),))
+            value = of(output, outputs)
             (gradient,) = torch.autograd.grad(value, x)
         return float(value.detach()), _numpy(gradient)
 
 
-def distribution(said: QOutput) -> Distribution | None:
+def distribution(output: QOutput) -> Distribution | None:
     """Return the distributions of the first observation's actions; None from a head without any."""
-    if said.returns is None:
+    if output.returns is None:
         return None
-    returns = said.returns.expand(*said.q_values.shape, said.returns.shape[-1])[0].double()  # (A, K)
-    if said.logits is None:
+    returns = output.returns.expand(*output.q_values.shape, output.returns.shape[-1])[0].double()  # (A, K)
+    if output.logits is None:
         return Distribution(_numpy(returns), np.full(returns.shape, 1.0 / returns.shape[-1]))
-    return Distribution(_numpy(returns), _numpy(functional.softmax(said.logits[0].double(), -1)))
+    return Distribution(_numpy(returns), _numpy(functional.softmax(output.logits[0].double(), -1)))
 
 
 def layers_of(network: nn.Module) -> list[InspectableLayer]:
@@ -250,27 +250,27 @@ def _first_weighted(network: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _listening(layers: Iterable[InspectableLayer]) -> Iterator[dict[str, Tensor]]:
+def _recording(layers: Iterable[InspectableLayer]) -> Iterator[dict[str, Tensor]]:
     """Keep the outputs of layers while the network runs, by name."""
-    heard: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
-    def listen(layer: InspectableLayer) -> Callable[[nn.Module, Any, Tensor], None]:
+    def record(layer: InspectableLayer) -> Callable[[nn.Module, Any, Tensor], None]:
         def keep(module: nn.Module, given: Any, output: Tensor) -> None:
-            heard[layer.name] = output.clone()  # what follows rectifies in place
+            outputs[layer.name] = output.clone()  # what follows rectifies in place
 
         return keep
 
-    hooks = [layer.module.register_forward_hook(listen(layer)) for layer in layers]
+    hooks = [layer.module.register_forward_hook(record(layer)) for layer in layers]
     try:
-        yield heard
+        yield outputs
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _unit(layer: InspectableLayer, heard: dict[str, Tensor], neuron: Neuron) -> Tensor:
+def _unit(layer: InspectableLayer, outputs: dict[str, Tensor], neuron: Neuron) -> Tensor:
     """Return the excitation of a neuron, (B,); of a filter its largest."""
-    x = layer.excitation(heard[layer.name])[:, neuron.unit]
+    x = layer.excitation(outputs[layer.name])[:, neuron.unit]
     return x.amax((1, 2)) if x.dim() == 3 else x
 
 

@@ -51,7 +51,7 @@ class Learner:
             self.sync_target()
         self.target_period = getattr(config, "target_period", 0)  # updates; 0: there is no copy to be made
         self.num_actions = num_actions
-        # of noise in weights and of quantile fractions
+        # for noisy layers and quantile fractions
         self.generator = torch.Generator(self.device)
         self.generator.manual_seed(torch_seed(seed, "noise"))
         self._noisy = [layer for layer in self.online.modules() if isinstance(layer, NoisyLinear)]
@@ -236,7 +236,7 @@ class NonFiniteLoss(NamedTuple):
 
 
 class UpdateLog:
-    """What the updates since the last row of metrics reported.
+    """The reports of the updates since the last row of metrics.
 
     It is read in one go and seldom, so that a GPU need not wait for each update.
     """
@@ -259,7 +259,7 @@ class UpdateLog:
         return NonFiniteLoss(losses[bad[0]].item(), len(losses) - 1 - int(bad[0]))
 
     def read(self) -> tuple[float | None, float | None]:
-        """Return mean loss and mean Q value, and forget them; None where nothing was learnt."""
+        """Return mean loss and mean Q value, and clear the log; None where there were no updates."""
         if not self._updates:
             return None, None
         losses = torch.stack([update.loss for update in self._updates]).cpu()
@@ -268,5 +268,5 @@ class UpdateLog:
         return losses.mean().item(), q_values.mean().item()
 
     def clear(self) -> None:
-        """Forget them."""
+        """Discard all reports."""
         self._updates.clear()

@@ -1,9 +1,9 @@
-"""Inspector on while a run trains, from another process: the folder ``live/`` through which both sides talk.
+"""Watching a run while it trains, from another process: the folder ``live/`` through which both sides communicate.
 
 ``running.json``  which process trains (`common.lock`); gone when it ends
-``watcher.json``  touched every second by whoever looks on
-``manifest.json``, ``network.safetensors``  the newest weights, as in ``agent/``; written only while somebody looks on
-``requests.jsonl``  appended to by those who look on, a line a request: ``{"time": 1763900000.5, "name": "epsilon",
+``watcher.json``  touched every second by an attached window
+``manifest.json``, ``network.safetensors``  the newest weights, as in ``agent/``, while a window is attached
+``requests.jsonl``  appended to by attached windows, a line a request: ``{"time": 1763900000.5, "name": "epsilon",
     "value": 0.1, "source": "window"}``; time in seconds since 1970, value null gives control back to the schedule
 """
 
@@ -28,8 +28,8 @@ from learning.evaluate import EpisodeResult
 
 WATCHER, REQUESTS = "watcher.json", "requests.jsonl"
 EPSILON, LEARNING_RATE, LEARNING = "epsilon", "learning_rate", "learning"
-LOOK_SECONDS = 1.0  # between two looks at whether somebody is there
-GRACE_SECONDS = 5.0  # after the last sign of life: a watcher may hang for a moment
+LOOK_SECONDS = 1.0  # between two checks for a window
+GRACE_SECONDS = 5.0  # after the last heartbeat: a window may hang for a moment
 PUBLISH_SECONDS = 0.5  # at least, between two publications
 COST_SHARE = 0.01  # of the trainer's time that publishing may take
 MOST_BYTES = 65_536  # of requests read at a time
@@ -38,7 +38,7 @@ Value = float | bool | None
 
 
 class Watcher(Protocol):
-    """Whoever looks on in the trainer's own process: a live display, plain lines, a test."""
+    """Receives progress in the trainer's own process: a live display, plain lines, a test."""
 
     def progress(self, row: dict[str, Any]) -> None:
         """Receive one row of metrics."""
@@ -48,33 +48,33 @@ class Watcher(Protocol):
 
 
 class Event(NamedTuple):
-    """What became of one request."""
+    """The outcome of one request."""
 
     name: str
     value: Value  # None: the schedule's again
     source: str
-    refused: str = ""  # why
+    refused: str = ""  # the reason, if it was rejected
 
     @property
     def row(self) -> dict[str, str]:
-        """Return the columns that ``events.csv`` has of it; a refused value is in the reason."""
+        """Return the columns that ``events.csv`` has of it; a rejected value stands in the reason."""
         value = "" if self.refused else "schedule" if self.value is None else json.dumps(self.value)
         return {"name": self.name, "value": value, "source": self.source, "refused": self.refused}
 
     def __str__(self) -> str:
         if self.refused:
-            return f"a request of the {self.source} was refused: {self.refused}"
+            return f"a request of the {self.source} was rejected: {self.refused}"
         if self.name == LEARNING:
-            return f"learning {'stops' if self.value is False else 'goes on'} (the {self.source}'s request)"
-        now = "follows its schedule again" if self.value is None else f"is {self.value:g} from now on"
-        return f"{self.name} {now} (the {self.source}'s request)"
+            return f"learning {'stopped' if self.value is False else 'resumed'} by the {self.source}"
+        now = "follows its schedule again" if self.value is None else f"is now {self.value:g}"
+        return f"{self.name} {now} (set by the {self.source})"
 
 
 class ControlRequests:
-    """What those who look on want in place of the schedules, as far as it can be had.
+    """Values that attached windows have set in place of the schedules.
 
-    ``epsilon`` and ``learning_rate`` are numbers within the ranges of the settings. ``learning`` false makes steps of
-    size 0: all goes on as before, whatever the agent learns from, but the network stays as it is.
+    ``epsilon`` and ``learning_rate`` are numbers within the ranges of the settings. ``learning`` false means a step
+    size of 0: everything else continues, but the network stays as it is.
     """
 
     def __init__(self, config: LearnerConfig) -> None:
@@ -89,7 +89,7 @@ class ControlRequests:
         return values if self.in_force.get(LEARNING, True) else {**values, LEARNING_RATE: 0.0}
 
     def read(self, path: Path) -> list[Event]:
-        """Put new lines in force and return what became of them; of several for one name the last one counts."""
+        """Apply new lines and return their outcomes; of several for one name the last one counts."""
         events = [self._judge(line) for line in self._new_lines(path) if line.strip()]
         heard = {event.name: event for event in events if not event.refused}
         for name, event in heard.items():
@@ -138,7 +138,7 @@ class ControlRequests:
         return {"in_force": self.in_force, "position": self.position}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Put in force what was; `ValueError` for what can't be."""
+        """Restore what was in force; `ValueError` for values out of range."""
         for name, value in state["in_force"].items():
             if reason := refusal(name, value, self.allowed):
                 raise ValueError(reason)
@@ -152,7 +152,7 @@ def allowed(config: LearnerConfig) -> dict[str, Between]:
 
 
 def refusal(name: str, value: Any, allowed: Mapping[str, Between]) -> str:
-    """Return in words why a request can't be had; empty if it can."""
+    """Return why a request is rejected; empty if it is accepted."""
     if name not in (*allowed, LEARNING):
         return f"unknown request '{name[:40]}'; did you mean {nearest(name[:40], (*allowed, LEARNING))}?"
     if value is None or (name == LEARNING and isinstance(value, bool)):
@@ -169,19 +169,19 @@ def refusal(name: str, value: Any, allowed: Mapping[str, Between]) -> str:
 
 
 class WeightPublisher:
-    """The trainer's side: looks once a second whether somebody watches, and only then publishes.
+    """The trainer's side: checks once a second for an attached window, and only then publishes.
 
     A publication that took s seconds is followed by none for s / `COST_SHARE` seconds, so that attaching costs no
-    more than that share of the time. Without a watcher all this is a look at the clock.
+    more than that share of the time. Without a window this only reads the clock.
     """
 
     def __init__(
         self, live: Path, publish: Callable[[Path], None], clock: Callable[[], float] = time.perf_counter
     ) -> None:
-        """``publish`` writes the weights into the folder that it is given; what lies there of a killed run goes."""
+        """``publish`` writes the weights into the folder that it is given; what a killed run left there is removed."""
         self.live, self._publish, self._clock = live, publish, clock
         self._watched_until = self._next_publish = self._next_look = self._next = clock()
-        self._beat = self._last_beat()  # one that was left behind is no sign of life
+        self._beat = self._last_beat()  # one that was left behind does not count
         self.close()
 
     def due(self) -> bool:
@@ -189,7 +189,7 @@ class WeightPublisher:
         return self._clock() >= self._next
 
     def attend(self) -> bool:
-        """Publish if somebody watches and it is time; return whether it is time to read requests."""
+        """Publish if a window is attached and it is time; return whether it is time to read requests."""
         now = self._clock()
         if looked := now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
@@ -197,7 +197,7 @@ class WeightPublisher:
         if (watched := now < self._watched_until) and now >= self._next_publish:
             self._publish_now()
         elif self._published and not watched:
-            self.close()  # whoever comes next shall not take old weights for live ones
+            self.close()  # the next window must not take old weights for live ones
         self._next = min(self._next_look, self._next_publish) if watched else self._next_look
         return looked
 
@@ -217,14 +217,14 @@ class WeightPublisher:
 
     def _publish_now(self) -> None:
         began = self._clock()
-        with suppress(OSError):  # full, or read at this very moment on Windows: nobody's training stops for that
+        with suppress(OSError):  # disk full, or being read on Windows: no reason to stop the training
             self._publish(self.live)
             self._published = True
         now = self._clock()
         self._next_publish = now + max(PUBLISH_SECONDS, (now - began) / COST_SHARE)
 
     def close(self) -> None:
-        """Take the weights away: ``agent/`` is as new."""
+        """Remove the weights: ``agent/`` is as new."""
         self._published = False
         for name in (MANIFEST, WEIGHTS):
             with suppress(OSError):  # being read, on Windows
@@ -233,7 +233,7 @@ class WeightPublisher:
 
 @contextmanager
 def live_session(live: Path, publish: Callable[[Path], None]) -> Iterator[WeightPublisher]:
-    """Hold a run while it trains, so that nobody else trains it, and clear up in ``live/`` afterwards.
+    """Lock a run while it trains, and clean up ``live/`` afterwards.
 
     Raises:
         UserError: another process trains this run.
@@ -247,34 +247,34 @@ def live_session(live: Path, publish: Callable[[Path], None]) -> Iterator[Weight
     tidy(live)
 
 
-# ------------------------------------------------------------------ the side of those who look on
+# ------------------------------------------------------------------ the window's side
 
 
 def trains_now(live: Path) -> bool:
     """Return whether a process trains this run, on this machine."""
     try:
-        return bool(lock.living(live / lock.FILE))
+        return bool(lock.alive_processes(live / lock.FILE))
     except (UserError, psutil.Error, ValueError, TypeError):
         return False
 
 
 def beat(live: Path) -> None:
-    """Give a sign of life; `OSError` where the run's folder is gone or can't be written to."""
+    """Write a heartbeat; `OSError` where the run's folder is gone or can't be written to."""
     live.mkdir(exist_ok=True)
     (live / WATCHER).write_text(json.dumps({"time": time.time(), "pid": os.getpid()}) + "\n", encoding="utf-8")
 
 
 def leave(live: Path) -> None:
-    """Take the sign of life away."""
+    """Remove the heartbeat."""
     with suppress(OSError):
         (live / WATCHER).unlink(missing_ok=True)
     tidy(live)
 
 
 def append_request(live: Path, name: str, value: Value, source: str = "window") -> None:
-    """Write a request down for the trainer; `OSError` where that can't be done."""
+    """Append a request for the trainer; `OSError` where that can't be done."""
     line = json.dumps({"time": round(time.time(), 3), "name": name, "value": value, "source": source})
-    # one write at the end of the file, whoever else writes; the first line end closes what another left unfinished
+    # one write at the end of the file; the leading newline ends what another process left unfinished
     file = os.open(live / REQUESTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(file, f"\n{line}\n".encode())

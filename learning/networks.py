@@ -47,7 +47,7 @@ class Scale(nn.Module):
 
 
 class StochasticLayer(nn.Module):
-    """A layer that draws random numbers in each forward inside `sampling_noise`, and is deterministic outside."""
+    """A layer that samples noise in each forward inside `sampling_noise`, and is deterministic outside."""
 
     generator: torch.Generator | None = None
 

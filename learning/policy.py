@@ -1,4 +1,4 @@
-"""What everything that plays looks like from outside, and a trained network as one of them."""
+"""The interface of everything that plays, and a trained network with it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from learning.networks import epsilon_greedy
 
 @runtime_checkable
 class Policy(Protocol):
-    """Chooses actions for a batch of observations: a trained network, a script, chance."""
+    """Chooses actions for a batch of observations: a trained network, a script, a random policy."""
 
     name: str
     """Who plays: ``dqn``, ``karpathy_pretrained``, ``apple_chaser``, ``random``."""
 
     env_id: str | None
-    """The environment it was made for; None plays any."""
+    """The environment it was made for; None: any."""
 
     def q_values(self, obs: NDArray[Any]) -> NDArray[np.float64] | None:
-        """Return the expected return of each action: (B, ...) -> (B, A); None when it has no such estimate."""
+        """Return the expected return of each action: (B, ...) -> (B, A); None if it has no such estimate."""
         ...
 
     def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -48,36 +48,36 @@ class Munchausen:
     temperature: float
     floor: float
     by_online: bool = False
-    """Whose policy the log-probability is of: the online network's, not the target network's."""
+    """The log-probability is of the online network's policy, not the target network's."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a network learnt, as far as its numbers can't be understood without it."""
+    """How a network was trained, as far as its expectations depend on it."""
 
     gamma: float
     """Discount per agent step."""
     clip_rewards: bool = False
-    """Rewards were cut to [-1, 1], so its expectations are of such rewards."""
+    """Rewards were clipped to [-1, 1], so its expectations are of clipped rewards."""
     life_loss_ends: bool = False
-    """Its expectations reach only to the loss of the next life."""
+    """Its expectations end at the loss of the next life."""
     target_network: bool = True
-    """A slower copy judged what comes next; a saved agent has lost it."""
+    """The targets came from a target network, which a saved agent does not include."""
     double: bool = False
     """The online network chose the next action."""
     n_step: int = 1
     """Rewards summed before bootstrapping, agent steps."""
     q_lambda: float | None = None
-    """Lambda of Peng's returns; None: others were learnt from."""
+    """Lambda of Peng's Q(lambda) returns; None: n-step returns."""
     trace_decay: float | None = None
-    """Lambda of eligibility traces; None: there were none."""
+    """Lambda of eligibility traces; None: no traces."""
     head: str = "expected"
-    """What its numbers mean: a name of `learning.heads.HEADS`."""
+    """What its outputs mean: a name of `learning.heads.HEADS`."""
     munchausen: Munchausen | None = None
 
     @classmethod
     def of(cls, config: LearnerConfig, life_loss_ends: bool = False) -> Training:
-        """Return what settings say of it; ``life_loss_ends`` is the protocol's."""
+        """Return this for some settings; ``life_loss_ends`` is the protocol's."""
         family = config if isinstance(config, FamilyConfig) else FamilyConfig()
         return cls(
             gamma=config.gamma,
@@ -103,7 +103,7 @@ class Training:
 class NetworkPolicy:
     """A Q network that plays: the action with the highest expectation, or a random one.
 
-    ``training`` says how it learnt; None where that is not known.
+    ``training`` is how it was trained; None: unknown.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class NetworkPolicy:
     ) -> None:
         self.name, self.env_id, self.num_actions = name, env_id, num_actions
         self.default_epsilon, self.protocol = default_epsilon, protocol
-        self.env_options = dict(env_options or {})  # of the environment in which it is judged
+        self.env_options = dict(env_options or {})  # of the environment in which it is evaluated
         self.training = training
         self.network = network
         self.device = next(network.parameters()).device
@@ -137,16 +137,16 @@ class NetworkPolicy:
         return epsilon_greedy(best.cpu().numpy(), self.num_actions, epsilon, rng)
 
     def choose(self, q_values: NDArray[np.float64], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return what `act` would, (B,), from expectations (B, A) that are known already."""
+        """Return the actions of `act`, (B,), for expectations (B, A) computed before."""
         return epsilon_greedy(q_values.argmax(1), self.num_actions, epsilon, rng)
 
     def reader(self) -> NetworkReader:
-        """Return what reads the network beyond its expectations."""
+        """Return the reader of its network."""
         return NetworkReader(self.network)
 
 
 def player(name: str, config: LearnerConfig, env_id: str, network: nn.Module, num_actions: int) -> NetworkPolicy:
-    """Return a network as a player, under the protocol that its settings name."""
+    """Return a network as a policy, under the protocol that its settings name."""
     rules = envs.protocol(env_id, config.protocol)
     epsilon = rules.eval_epsilon if config.eval_epsilon is None else config.eval_epsilon
     return NetworkPolicy(

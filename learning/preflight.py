@@ -26,12 +26,12 @@ REHEARSAL_SECONDS = 5.0  # and at most so long, unless a budget depends on it
 
 @dataclass(frozen=True)
 class Preflight:
-    """What the first line tells; ``steps_per_second`` is measured, ``seconds`` an estimate made from it."""
+    """What the first line prints; ``steps_per_second`` is measured, ``seconds`` estimated from it."""
 
     device: str
     storage: str
     memory: str
-    """What it is that takes the memory: a replay, a rollout."""
+    """What takes the memory: a replay, a rollout."""
     replay_bytes: int
     parameters: int
     threads: int
@@ -67,7 +67,7 @@ def preflight(plan: Plan, device: str, threads: int | None = None, longest: floa
     """
     candidates = available_devices() if device == "auto" else [device]
     if candidates[0] not in available_devices():
-        raise UserError(f"--device {device} is not there; this machine has {', '.join(available_devices())}")
+        raise UserError(f"--device {device} is not available; this machine has {', '.join(available_devices())}")
     vec = envs.make_vec(plan.env_id, 1, **plan.env_options())
     space, actions, stack = vec.single_observation_space, vec.single_action_space, int(getattr(vec, "frame_stack", 1))
     vec.close()
@@ -83,8 +83,8 @@ def preflight(plan: Plan, device: str, threads: int | None = None, longest: floa
     measured = {name: rehearse(replace(plan, device=name, storage=storages[name]), longest) for name in candidates}
     fastest = max(measured, key=measured.__getitem__)
     seconds = plan.config.total_timesteps / measured[fastest]
-    noun = plan.recipe.experience.noun
-    return Preflight(fastest, storages[fastest], noun, needed, parameters, threads, measured[fastest], seconds)
+    label = plan.recipe.experience.label
+    return Preflight(fastest, storages[fastest], label, needed, parameters, threads, measured[fastest], seconds)
 
 
 def available_devices() -> list[str]:
@@ -111,12 +111,12 @@ def check_memory(needed: int, capacity: int | None, free: int) -> None:
     if needed <= usable:
         return
     remedy = f"--capacity {usable * capacity // needed} would fit" if capacity else "take fewer --rollout-steps"
-    noun = "replay" if capacity else "rollout"
-    raise UserError(f"the {noun} would take {needed / 1e9:,.1f} GB and {usable / 1e9:,.1f} GB can be used; {remedy}")
+    label = "replay" if capacity else "rollout"
+    raise UserError(f"the {label} would take {needed / 1e9:,.1f} GB and {usable / 1e9:,.1f} GB can be used; {remedy}")
 
 
 def rehearse(plan: Plan, longest: float) -> float:
-    """Return agent steps a second with acting, playing, remembering and learning."""
+    """Return agent steps a second, acting and learning included."""
     config = plan.recipe.experience.rehearsal(plan.config)
     trainer = Trainer(replace(plan, config=config), None)
 
@@ -145,7 +145,7 @@ def rehearse(plan: Plan, longest: float) -> float:
 
 EVALUATION_SHARE = 0.1  # of the budget; episodes get longer as the agent gets better, so this is a guess
 LEAST_SECONDS = 10
-LEAST_TARGET_PERIOD = 100  # updates; a target network that follows faster is hardly one
+LEAST_TARGET_PERIOD = 100  # updates; a shorter period hardly makes a target network
 Settings = TypeVar("Settings", bound=LearnerConfig)
 UNITS = {"h": 3600, "m": 60, "s": 1}
 

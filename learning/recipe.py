@@ -22,7 +22,7 @@ class Experience(Protocol):
     """What the learner learns from: takes every step of all environments and yields batches."""
 
     warm_up: int
-    """Agent steps before the first batch; until then nothing is learnt and epsilon stays where it starts."""
+    """Agent steps before the first batch; until then nothing is learnt and epsilon keeps its first value."""
 
     def reset(self, obs: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:
         """Take the first observations of new episodes, ``obs`` (N, ...), where ``mask`` (N,) holds."""
@@ -37,17 +37,17 @@ class Experience(Protocol):
         """Take one step of all environments, (N, ...) each; ``discount`` is gamma * (1 - terminated)."""
 
     def save(self, folder: Path) -> None:
-        """Write everything that going on exactly needs."""
+        """Write everything that an exact resume needs."""
 
     def load(self, folder: Path) -> None:
-        """Become what `save` wrote."""
+        """Restore what `save` wrote."""
 
 
 class ExperienceType(Protocol):
     """A kind of experience, as a recipe names it."""
 
-    noun: str
-    """What a person calls it."""
+    label: str
+    """Its name in messages."""
 
     def __call__(
         self,
@@ -65,17 +65,17 @@ class ExperienceType(Protocol):
             config: the recipe's settings.
             space: of one observation.
             stack: frames that an observation is made of; 1: it is no stack.
-            rng: of what is drawn.
-            device: where batches are wanted.
+            rng: of the samples.
+            device: where batches go.
             storage: where observations lie; None: there too.
             value: the network's expectation of the best action, (B, ...) -> (B,).
         """
 
     def bytes_needed(self, config: Any, space: spaces.Box, stack: int) -> int:
-        """Return the memory that it takes, bytes."""
+        """Return its memory, bytes."""
 
     def rehearsal(self, config: Any) -> LearnerConfig:
-        """Return the settings with which learning begins at once, in little memory."""
+        """Return settings for timing: learning starts at once, in little memory."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class Recipe:
     network: Callable[[spaces.Box, int, Any, torch.Generator], nn.Module]
     loss: Callable[[Network, Network, Batch, Any], Loss]
     experience: ExperienceType = ReplayExperience
-    """What is learnt from: a replay, or rollouts."""
+    """What it learns from: a replay, rollouts, or a stream."""
     switches: Mapping[str, Any] = field(default_factory=dict)
-    """What it has that its ancestor lacks, in every preset."""
+    """What distinguishes it from its ancestor, in every preset."""
     learner: Callable[..., Any] | None = None
     """Makes what turns losses into steps, in place of `learning.learner.Learner`."""
     target_network: bool = True
-    """A slower copy of the network judges what comes next; without one the loss gets the network itself."""
+    """A slower copy of the network evaluates the next observation; False: the loss gets the online network twice."""

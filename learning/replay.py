@@ -36,7 +36,7 @@ class Batch(NamedTuple):
     discount: Tensor  # (B,) float32
     next_obs: Tensor  # (B, ...)
     weight: Tensor  # (B,) float32 importance weights: 1 for uniform draws
-    # (B,) where they are kept, to tell their priority to; None: nowhere. It hides `tuple.index`, which nobody needs
+    # (B,) where they are kept, for updating their priority; None: there are no priorities
     index: NDArray[np.int64] | None = None  # type: ignore[assignment]
     # of streams, B is 1:
     ends: bool = False  # the episode ended there, terminated or truncated
@@ -267,7 +267,7 @@ class Replay:
         return {**arrays, "cursor": self.cursor.copy()}
 
     def load(self, state: dict[str, NDArray[Any]], held: NDArray[Any]) -> None:
-        """Become the replay that `state` and `held` described; it must have the same capacity and environments."""
+        """Restore the replay that `state` and `held` described; it must have the same capacity and environments."""
         self.filled = len(state["acted"]) // self.num_envs
         used = (self._base[:, None] + np.arange(self.filled)).ravel()
         for name in ("action", "reward", "discount", "acted"):
@@ -287,12 +287,12 @@ def _record(space: spaces.Box, stack: int) -> tuple[int, ...]:
 
 
 class ReplayExperience:
-    """Batches drawn from a replay, as many as the replay ratio asks for.
+    """Batches sampled from a replay, as many as the replay ratio asks for.
 
-    Uniformly (Mnih et al. 2015), or more often what surprised more (Schaul et al. 2015, arXiv:1511.05952).
+    Uniformly (Mnih et al. 2015), or in proportion to priorities (Schaul et al. 2015, arXiv:1511.05952).
     """
 
-    noun = "replay"
+    label = "replay"
 
     def __init__(
         self,
@@ -309,7 +309,7 @@ class ReplayExperience:
         self.replay = Replay(config.capacity, config.num_envs, space, config.n_step, device, stack, storage, exponent)
         self.warm_up = config.learning_starts
         self.steps = 0  # agent steps
-        self.updates_due = 0.0  # updates that the replay ratio asks for and that are not made yet
+        self.updates_due = 0.0  # updates that the replay ratio asks for and that are still to be made
 
     @staticmethod
     def bytes_needed(config: ReplayConfig, space: spaces.Box, stack: int) -> int:
@@ -318,8 +318,8 @@ class ReplayExperience:
 
     @staticmethod
     def rehearsal(config: ReplayConfig) -> ReplayConfig:
-        """Return the settings with a small replay from which is learnt at once."""
-        # never larger than asked for, so that a capacity that is too small is refused before the start
+        """Return settings for timing: a small replay that is sampled at once."""
+        # never larger than asked for, so that a capacity that is too small is rejected before the start
         capacity = min(config.capacity, max(20_000, 40 * config.num_envs))
         return dataclasses.replace(config, capacity=capacity, learning_starts=5 * config.num_envs)
 
@@ -333,7 +333,7 @@ class ReplayExperience:
         self.steps += len(action)
 
     def batches(self, q_values: NDArray[np.float64]) -> Iterator[Batch]:
-        """Yield as many batches as one step of all environments is worth."""
+        """Yield the batches that are due after one step of all environments."""
         config = self.config
         if self.steps <= config.learning_starts:
             return
@@ -343,14 +343,14 @@ class ReplayExperience:
             yield self.replay.sample(config.batch_size, self.rng, self.importance_exponent, config.uniform_share)
 
     def updated(self, batch: Batch, priority: Tensor) -> None:
-        """Draw what was surprising more often from now on, if that is wanted; before the next step is added."""
+        """Set the priorities of a batch, if there are any; before the next step is added."""
         if self.replay.sum_tree is not None:
             assert batch.index is not None
             self.replay.sum_tree.update(batch.index, priority.detach().cpu().numpy())
 
     @property
     def importance_exponent(self) -> float:
-        """How much of the bias of drawing by priority is weighed out now."""
+        """How much of the sampling bias the importance weights correct now."""
         config = self.config
         start, end = config.importance_exponent, config.final_importance_exponent
         return linear(start, end, config.total_timesteps, self.steps)
@@ -361,7 +361,7 @@ class ReplayExperience:
         write_json(folder / "experience.json", {"steps": self.steps, "updates_due": self.updates_due})
 
     def load(self, folder: Path) -> None:
-        """Become what `save` wrote."""
+        """Restore what `save` wrote."""
         load_replay(folder, self.replay)
         counters = read_json(folder / "experience.json")
         # older states have other names for them

@@ -1,4 +1,4 @@
-"""Rollouts: learning only from what was just lived, with returns that look many steps ahead."""
+"""Rollouts: learning from the newest transitions only, with returns that look many steps ahead."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def q_lambda(
         discount: (T, N) gamma, 0 where the episode terminated.
         value: (T, N) expectation of the best action in the true next observation.
         ended: (T, N) the episode ended there, terminated or truncated.
-        lam: weight of what came over what was expected.
+        lam: weight of the sampled return over the expectation.
     """
     returns = np.empty_like(reward)
     following = value[-1]  # G of the next step
@@ -47,9 +47,9 @@ def q_lambda(
 
 
 class Rollout:
-    """T steps of N environments, turned into returns and learnt from in shuffled minibatches, then forgotten."""
+    """T steps of N environments, turned into returns, learnt from in shuffled minibatches, then discarded."""
 
-    noun = "rollout"
+    label = "rollout"
 
     def __init__(
         self,
@@ -115,18 +115,18 @@ class Rollout:
         size = returns.size
         obs = torch.from_numpy(self.obs.reshape(size, *self.obs.shape[2:])).to(self.device)
         action = torch.from_numpy(self.action.reshape(size)).to(self.device)
-        goal = torch.from_numpy(returns.reshape(size)).to(self.device)
+        td_target = torch.from_numpy(returns.reshape(size)).to(self.device)
         # the return is whole: nothing is left to bootstrap, so no next observation is looked at
-        nothing, even = torch.zeros_like(goal), torch.ones_like(goal)
+        nothing, even = torch.zeros_like(td_target), torch.ones_like(td_target)
         for _ in range(self.config.epochs):
             order = torch.from_numpy(self.rng.permutation(size)).to(self.device)
             for chosen in order.chunk(self.config.minibatches):
                 frames = obs[chosen]
                 count = len(chosen)
-                yield Batch(frames, action[chosen], goal[chosen], nothing[:count], frames, even[:count])
+                yield Batch(frames, action[chosen], td_target[chosen], nothing[:count], frames, even[:count])
 
     def updated(self, batch: Batch, priority: Tensor) -> None:
-        """Do nothing: everything is learnt from equally often."""
+        """Do nothing: there are no priorities."""
 
     def save(self, folder: Path) -> None:
         """Write the unfinished rollout."""
@@ -134,7 +134,7 @@ class Rollout:
         save_arrays(folder / "rollout.safetensors", {**named, "filled": np.array([self.filled])})
 
     def load(self, folder: Path) -> None:
-        """Become what `save` wrote."""
+        """Restore what `save` wrote."""
         named = load_arrays(folder / "rollout.safetensors")
         for name in SAVED:
             getattr(self, name)[:] = named[name]

@@ -1,4 +1,4 @@
-"""The run folder: everything that one training leaves behind, readable while it is still being written."""
+"""The run folder: everything that one training writes, readable while it is still being written."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ LIBRARIES = ("torch", "numpy", "numba", "gymnasium", "ale-py")
 class RunFolder:
     """One run: ``config.json``, ``metrics.csv``, ``eval.csv``, ``events.csv`` and TensorBoard's ``events.*``.
 
-    And folders: ``agent/`` plays, ``milestones/`` are earlier ones, ``state/`` goes on, ``live/`` is for who looks on.
+    And folders: ``agent/`` is all that playing needs, ``milestones/`` earlier agents, ``state/`` what resuming needs
+    besides, ``live/`` is for attached windows.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,12 +87,12 @@ class RunFolder:
 
     @property
     def state(self) -> Path:
-        """The folder of all that going on needs besides."""
+        """The folder of all that resuming needs besides."""
         return self.path / "state"
 
     @property
     def live(self) -> Path:
-        """The folder through which others look on; see `learning.live`."""
+        """The folder that attached windows use; see `learning.live`."""
         return self.path / "live"
 
     def milestone(self, percent: int) -> Path:
@@ -101,13 +102,13 @@ class RunFolder:
     def milestones_ahead(self, total: int, agent_steps: int) -> list[tuple[float, Path]]:
         """Return at how many agent steps which milestones are still to be written, the next one first.
 
-        One that was missed (by a run of a time without them) is not made up for: it would be another agent.
+        A missed one is not made up for: it would be another agent.
         """
         ahead = [(total * percent / 100, self.milestone(percent)) for percent in MILESTONES]
         return [(steps, folder) for steps, folder in ahead if steps >= agent_steps and not folder.exists()]
 
     def log_event(self, row: Mapping[str, str | float]) -> None:
-        """Append one row to ``events.csv``: what a person changed while the run trained, or what was refused."""
+        """Append one row to ``events.csv``: what an attached window changed, or a rejected request."""
         _append(self.path / "events.csv", EVENT_COLUMNS, [row])
 
     def log(self, row: Mapping[str, float | int | None]) -> None:
@@ -136,7 +137,7 @@ class RunFolder:
         _append(self.path / "eval.csv", EVAL_COLUMNS, [{**common, **result._asdict()} for result in results])
 
     def close(self) -> None:
-        """Let TensorBoard's file be complete."""
+        """Flush and close TensorBoard's file."""
         if self._board is not None:
             self._board.close()
             self._board = None
@@ -190,7 +191,7 @@ def _append(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]
 
 
 def provenance(device: str, threads: int) -> dict[str, Any]:
-    """Return what a score needs to be believed: commit, library versions, hardware."""
+    """Return the provenance of a score: commit, library versions, hardware."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "commit": _commit(),

@@ -1,4 +1,4 @@
-"""Learning from a stream: each step once, when it comes, and then it is forgotten."""
+"""Learning from a stream: each transition once, as it arrives, and never again."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Running(nn.Module):
         self.register_buffer("variance", torch.ones(shape))  # of a sample; 1 until there are two
 
     def observe(self, new: Tensor) -> None:
-        """Take one more value, of the shape given."""
+        """Update with one value, of the shape given."""
         count = int(self.count.add_(1))
         change = new - self.mean
         self.mean.add_(change, alpha=1 / count)
@@ -55,7 +55,7 @@ class Running(nn.Module):
 
 
 class RewardScale(nn.Module):
-    """Standard deviation of the discounted return so far, over the whole life; rewards are divided by it.
+    """Standard deviation of the discounted return so far, over the whole run; rewards are divided by it.
 
     As in the authors' code, the reward that ends an episode is the first of the next return.
     """
@@ -71,7 +71,7 @@ class RewardScale(nn.Module):
         self.register_buffer("value", torch.ones(()))
 
     def observe(self, reward: Tensor, ends: bool) -> None:
-        """Take one more reward, (), and whether it ended its episode."""
+        """Update with one reward, (), and whether it ended its episode."""
         self.total.mul_(0.0 if ends else self.gamma).add_(reward)
         self.returns.observe(self.total)
         torch.sqrt(self.returns.variance + TINY, out=self.value)
@@ -110,7 +110,7 @@ class StreamNetwork(nn.Module):
         initialise_sparse(self, generator)
 
     def observe(self, obs: Tensor) -> None:
-        """Let the statistics know one more observation, (...)."""
+        """Update the statistics with an observation, (...)."""
         self.observations.observe((obs[-1] if self.frames else obs).float())
 
     def forward(self, obs: Tensor) -> QOutput:
@@ -164,9 +164,9 @@ def initialise_sparse(network: nn.Module, generator: torch.Generator) -> None:
 
 
 class Stream:
-    """The last step, learnt from once, before the next one is taken; there is one environment."""
+    """The last transition, learnt from once, before the next one is taken; there is one environment."""
 
-    noun = "last step"
+    label = "last step"
 
     def __init__(
         self,
@@ -224,7 +224,7 @@ class Stream:
         )
 
     def updated(self, batch: Batch, priority: Tensor) -> None:
-        """Do nothing: there will be no second time."""
+        """Do nothing: no transition is used twice."""
 
     def add(self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]) -> None:
         """Take one step."""
@@ -239,7 +239,7 @@ class Stream:
         save_arrays(folder / "stream.safetensors", {name: getattr(self, name) for name in SAVED})
 
     def load(self, folder: Path) -> None:
-        """Become what `save` wrote."""
+        """Restore what `save` wrote."""
         named = load_arrays(folder / "stream.safetensors")
         for name in SAVED:
             getattr(self, name)[:] = named[name]
@@ -251,13 +251,13 @@ SAVED = ("present", "obs", "action", "reward", "discount", "next_obs", "held", "
 class ObGD(torch.optim.Optimizer):
     """Overshooting-bounded gradient descent. Elsayed, Vasan and Mahmood 2024, arXiv:2410.14606, algorithm 3.
 
-    A trace z remembers the gradients of the steps before, fading; an error e then moves everything that led to it,
+    A trace z is a decaying sum of past gradients; a TD error e then moves everything that led to it,
     w -= step * e * z. The step is the largest, up to ``lr``, at which kappa * step * max(|e|, 1) * |z|_1 <= 1: for a
     function that is linear enough the error then shrinks, but does not change its sign.
 
     The traces lie where autograd adds gradients, in each parameter's ``grad``, and all of them lie in one vector, as
-    do the parameters: a step is three operations, however many layers there are. So a learner calls `fade`, goes
-    backward from the error, and calls `move`.
+    do the parameters: a step is three operations, however many layers there are. So a learner calls `decay`, then
+    backward from the error, then `move`.
 
     Args:
         parameters: of the network; they become views of one vector.
@@ -278,12 +278,12 @@ class ObGD(torch.optim.Optimizer):
         self.flat = flat
         self.state[flat]["trace"] = self.trace
 
-    def fade(self) -> None:
-        """Let the traces fade by one time step; the gradient of a backward pass then adds to them."""
+    def decay(self) -> None:
+        """Decay the traces by one time step; the gradient of a backward pass then adds to them."""
         self.trace.mul_(self.param_groups[0]["decay"])
 
-    def forget(self) -> None:
-        """Let the traces begin anew: what was done so far did not lead to what follows."""
+    def reset_traces(self) -> None:
+        """Set the traces to zero: past actions did not lead to what follows."""
         self.trace.zero_()
 
     @torch.no_grad()
@@ -295,11 +295,11 @@ class ObGD(torch.optim.Optimizer):
         self.flat.add_(self.trace, alpha=-error * group["lr"] / max(bound, 1.0))
 
     def zero_grad(self, set_to_none: bool = False) -> None:
-        """Forget; the gradients stay where they are."""
-        self.forget()
+        """Set the traces to zero; the gradients stay in place."""
+        self.reset_traces()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over saved traces, in place: the parameters' gradients go on being parts of them."""
+        """Load saved traces, in place: the parameters' gradients remain views of them."""
         super().load_state_dict(state_dict)
         self.state[self.flat]["trace"] = self.trace.copy_(self.state[self.flat]["trace"])
 
@@ -338,11 +338,11 @@ class StreamLearner(Learner):
         network.rewards.observe(batch.reward[0], batch.ends)
         loss = self.recipe.loss(network, network, batch, self.config)
         error = loss.per_sample.squeeze(0) / network.rewards.value
-        optimizer.fade()
+        optimizer.decay()
         error.backward()  # type: ignore[no-untyped-call]
         optimizer.param_groups[0]["lr"] = learning_rate
         optimizer.move(error.item())
         if batch.ends or batch.explored:
-            optimizer.forget()
+            optimizer.reset_traces()
         self.updates += 1
         return Update(squared(loss.priority).mean(), loss.q_values.mean(), loss.priority)

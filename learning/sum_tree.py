@@ -1,4 +1,4 @@
-"""SumTree: what surprised more is drawn more often. Schaul et al. 2015, arXiv:1511.05952, proportional variant."""
+"""A sum tree of priorities, for prioritized replay. Schaul et al. 2015, arXiv:1511.05952, proportional variant."""
 
 # numba's decorator has no types: kernels are typed by hand and checked by their tests
 # mypy: allow-untyped-decorators
@@ -72,11 +72,11 @@ def sum_up(tree):  # type: ignore[no-untyped-def]
 
 
 class SumTree:
-    """How often each record is drawn: in proportion to its power, priority ** exponent; 0 is never drawn.
+    """Samples records in proportion to their power, priority ** exponent; 0 is never sampled.
 
     The powers are the leaves of a binary tree whose nodes are the sum of the two below them, so that a
     draw and a change take log2(records) steps. Nodes are always summed up again, never changed by a
-    difference: rounding does not pile up, and a tree made anew from its leaves is the same bit for bit.
+    difference: rounding does not pile up, and a tree rebuilt from its leaves is the same bit for bit.
 
     New records get the largest power so far, that each is soon drawn once; the first ones 1.
 
@@ -109,7 +109,7 @@ class SumTree:
         self._count += put_all(self._tree, index, 0.0)
 
     def update(self, index: NDArray[np.int64], priority: NDArray[Any]) -> None:
-        """Hear how surprising records were, (B,) each, negative counts as 0.
+        """Set the priorities of records, (B,) each; negative ones count as 0.
 
         Records that can't be drawn stay so; what is not a finite number changes nothing.
         """
@@ -138,7 +138,7 @@ class SumTree:
         return weights.astype(np.float32)
 
     def load(self, powers: NDArray[np.float64], largest: float) -> None:
-        """Become the priorities that had these ``powers``, (records,), and ``largest``."""
+        """Restore the tree that had these ``powers``, (records,), and ``largest``."""
         self.powers[:] = powers
         sum_up(self._tree)
         self.largest, self._count = largest, int(np.count_nonzero(self.powers))

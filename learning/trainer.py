@@ -1,4 +1,4 @@
-"""The trainer: the way of one transition, from acting to learning, and what is left on disk."""
+"""The trainer: one run, from acting to learning to what is written to disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOGS_PER_RUN = 200
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained, and how it is judged on the way."""
+    """What is to be trained, and how it is evaluated on the way."""
 
     env_id: str
     recipe: Recipe
@@ -58,7 +58,7 @@ class Trainer:
     """One training run, from its plan or from its saved state to the last evaluation."""
 
     def __init__(self, plan: Plan, run: RunFolder | None) -> None:
-        """``run`` None: nothing is written; only `begin` and `step` may be called, for a rehearsal."""
+        """``run`` None: nothing is written; only `begin` and `step` may be called, for timing."""
         self.plan, self._run_folder = plan, run
         config = plan.config
         self.rules = plan.protocol
@@ -87,7 +87,7 @@ class Trainer:
         self.recent: deque[tuple[float, int]] = deque(maxlen=100)
         self.stop_requested = False
         self.requests = ControlRequests(config)  # from windows attached to this run
-        self.announce: Callable[[str], None] = lambda line: None  # told what became of each request
+        self.announce: Callable[[str], None] = lambda line: None  # called with the outcome of each request
 
     @property
     def run_folder(self) -> RunFolder:
@@ -101,7 +101,7 @@ class Trainer:
         """Train to the end or until ``stop_requested``; return whether the end was reached.
 
         Raises:
-            UserError: the loss is no longer a number, or another process trains this very run.
+            UserError: the loss is NaN or infinite, or another process trains this run.
         """
         live = self.run_folder.live
         with live_session(live, lambda folder: self.save_agent(folder, durable=False)) as publisher:
@@ -124,7 +124,7 @@ class Trainer:
         return finished
 
     def _train(self, watcher: Watcher, publisher: WeightPublisher) -> None:
-        """Step, log, evaluate and listen until the end or ``stop_requested``."""
+        """Step, log, evaluate and apply requests until the end or ``stop_requested``."""
         total, num_envs = self.plan.config.total_timesteps, self.plan.config.num_envs
         logged_at, logged_steps = time.perf_counter(), self.agent_steps
         log_every, eval_every = max(total // LOGS_PER_RUN, num_envs), total / self.plan.evaluations
@@ -148,7 +148,7 @@ class Trainer:
                 self._apply_requests()
 
     def _keep(self, milestones: list[tuple[float, Path]]) -> None:
-        """Write and strike off the milestones that are reached."""
+        """Write the milestones that are reached, and remove them from the list."""
         while milestones and self.agent_steps >= milestones[0][0]:
             self._check_losses()
             self.save_agent(milestones.pop(0)[1])
@@ -192,7 +192,7 @@ class Trainer:
 
     @property
     def _so_far(self) -> dict[str, Any]:
-        """Where the run is, as every row of its files says it; frames are the emulator's."""
+        """The run's position, as in every row of its files; frames are the emulator's."""
         frames = self.agent_steps * self.rules.frames_per_step
         return {"agent_steps": self.agent_steps, "frames": frames, "wall_s": round(self.wall_s, 2)}
 
@@ -230,7 +230,7 @@ class Trainer:
         watcher.progress(row)
 
     def _evaluate(self, watcher: Watcher, episodes: int) -> None:
-        """Judge the present network on environments of its own, then save it."""
+        """Evaluate the present network on environments of its own, then save it."""
         self._check_losses()
         self.update_log.clear()
         epsilon = self.policy.default_epsilon
@@ -250,7 +250,7 @@ class Trainer:
         )
 
     def save_state(self) -> None:
-        """Write ``state/``, with which `load_state` goes on exactly where this run is now."""
+        """Write ``state/``, from which `load_state` resumes exactly."""
         counters = {
             "agent_steps": self.agent_steps,
             "updates": self.learner.updates,
@@ -263,7 +263,7 @@ class Trainer:
         checkpoint.save_state(self.run_folder.state, self.learner, self.experience, counters)
 
     def load_state(self) -> None:
-        """Go on from ``state/``."""
+        """Resume from ``state/``."""
         folder = self.run_folder.state
         with checkpoint.saved_counters(folder) as counters:
             checkpoint.load_learner(folder, self.learner, counters["updates"])

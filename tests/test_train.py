@@ -140,11 +140,11 @@ def test_a_budget_is_kept(tmp_path: Path) -> None:
         (["ALE/Pong-v5", "--replay-ratio", "4"], "--replay-ratio"),  # PQN has no replay
         (["--encoder", "nature"], "a convolutional --encoder needs frames"),
         (["--budget", "20"], "--budget 20 is not a time; write 90s, 20m or 1h30m"),
-        (["--agent", "qr_dqn", "--num-atoms", "5"], "--num-atoms means nothing without --head categorical or"),
+        (["--agent", "qr_dqn", "--num-atoms", "5"], "--num-atoms has no effect without --head categorical or"),
         (["--agent", "c51", "--v-min", "3", "--v-max", "2"], "--v-min 3 is not below --v-max 2"),
         (["--agent", "dqn", "--n-step", "0"], "--n-step 0 is out of range; allowed: 1 to 100"),
         (["--prioritized", "--priority-exponent", "-1"], "--priority-exponent -1.0 is out of range; allowed: 0 to 10"),
-        (["--priority-exponent", "0.5"], "--priority-exponent means nothing without --prioritized; which is off"),
+        (["--priority-exponent", "0.5"], "--priority-exponent has no effect without --prioritized; which is off"),
         (["--agent", "rainbow", "--head", "c51"], "invalid choice 'c51' for argument '--head'. Expected one of"),
         (["--agent", "dqn", "--noisey"], "unknown option '--noisey'; did you mean --noisy"),
         (["--frame-size", "10"], "--frame-size 10 is out of range; allowed: 20 to 210"),
@@ -212,7 +212,7 @@ def test_the_window_is_another_process_and_may_fail(tmp_path: Path, monkeypatch:
         time.sleep(0.05)
     (line,) = lines
     assert line.startswith("no window: there is no screen here; ")
-    assert line.endswith("; training goes on")
+    assert line.endswith("; training continues")
     run.episodes.close()
 
 

@@ -6,19 +6,19 @@ import os
 
 import pytest
 
-from common.quiet import hushed
+from common.quiet import silenced_stderr
 
 
 def test_only_what_is_written_meanwhile_is_lost(capfd: pytest.CaptureFixture[str]) -> None:
     os.write(2, b"before ")
-    with hushed():
+    with silenced_stderr():
         os.write(2, b"meanwhile ")
     os.write(2, b"after")
     assert capfd.readouterr().err == "before after"
 
 
 def test_an_error_comes_through(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(OSError, match="no device"), hushed():
+    with pytest.raises(OSError, match="no device"), silenced_stderr():
         raise OSError("no device")
     os.write(2, b"after")
     assert capfd.readouterr().err == "after"

@@ -46,7 +46,7 @@ def drop(key: str) -> Callable[[bytes], bytes]:
         (MANIFEST, lambda data: b"\xff\xfe", "not readable as JSON"),
         (MANIFEST, drop("sha256"), "lacks sha256"),
         (MANIFEST, lambda data: b"[]", "damaged, it lacks"),
-        (MANIFEST, edit("format", 99), "format 99 is not known; this version reads 1"),
+        (MANIFEST, edit("format", 99), "format 99 is unknown; this version reads 1"),
         (MANIFEST, edit("agent", "dqm"), "unknown agent 'dqm'; did you mean dqn"),
         (
             MANIFEST,
@@ -58,7 +58,7 @@ def drop(key: str) -> Callable[[bytes], bytes]:
             edit("observation", {"shape": [5], "dtype": "float32"}),
             r"does not fit manifest\.json: scale\.factor is \(4,\), not \(5,\)",
         ),
-        (MANIFEST, edit("config", {"wings": 2}), "settings that this version does not know: wings"),
+        (MANIFEST, edit("config", {"wings": 2}), "settings unknown to this version: wings"),
     ],
 )
 def test_damage_is_named(agent: Path, file: str, damage: Callable[[bytes], bytes], message: str) -> None:

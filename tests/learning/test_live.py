@@ -233,7 +233,7 @@ def test_one_process_at_a_time_trains_a_run(tmp_path: Path) -> None:
     other = psutil.Process(os.getppid())
     write_json(run.run_folder.live / lock.FILE, [[other.pid, other.create_time()]])
     assert live.trains_now(run.run_folder.live)
-    with pytest.raises(UserError, match=f"process {other.pid} is at work there"):
+    with pytest.raises(UserError, match=f"process {other.pid} is using it"):
         run.run(Onlooker())
     write_json(run.run_folder.live / lock.FILE, [[other.pid, other.create_time() - 100]])  # another's, long dead
     assert not live.trains_now(run.run_folder.live)
@@ -268,14 +268,14 @@ def requests() -> ControlRequests:
         ('{"name": "epsilo", "value": 0.5}', "unknown request 'epsilo'; did you mean epsilon"),
     ],
 )
-def test_what_can_not_be_had_is_refused_with_the_reason(line: str, reason: str, tmp_path: Path) -> None:
+def test_what_can_not_be_had_is_rejected_with_the_reason(line: str, reason: str, tmp_path: Path) -> None:
     wanted = requests()
     path = tmp_path / live.REQUESTS
     path.write_text(line + "\n")
     (event,) = wanted.read(path)
     assert reason in event.refused
     assert event.row["value"] == ""
-    assert str(event).startswith("a request of the window was refused: ")
+    assert str(event).startswith("a request of the window was rejected: ")
     assert wanted.in_force == {}
     assert wanted.read(path) == []
 
@@ -288,16 +288,16 @@ def test_of_several_requests_the_last_one_counts_and_null_gives_control_back(tmp
     live.append_request(folder, "learning_rate", 0.01, source="test")
     epsilon, rate = wanted.read(path)
     assert (epsilon.name, epsilon.value, rate.source) == ("epsilon", 0.3, "test")
-    assert str(epsilon) == "epsilon is 0.3 from now on (the window's request)"
+    assert str(epsilon) == "epsilon is now 0.3 (set by the window)"
     assert wanted.overrides == {"epsilon": 0.3, "learning_rate": 0.01}
     live.append_request(folder, "learning", False)
-    assert str(wanted.read(path)[0]) == "learning stops (the window's request)"
+    assert str(wanted.read(path)[0]) == "learning stopped by the window"
     assert wanted.overrides["learning_rate"] == 0.0
     for name in ("epsilon", "learning"):
         live.append_request(folder, name, None)
     assert [str(event) for event in wanted.read(path)] == [
-        "epsilon follows its schedule again (the window's request)",
-        "learning goes on (the window's request)",
+        "epsilon follows its schedule again (set by the window)",
+        "learning resumed by the window",
     ]
     assert wanted.overrides == {"learning_rate": 0.01}
 
@@ -357,7 +357,7 @@ def test_requests_in_force_survive_a_stop_bit_for_bit(tmp_path: Path) -> None:
         ("200", "learning_rate", "schedule"),
     ]
     assert "epsilon 7 is out of range" in events[2]["refused"]
-    assert lines[0] == "epsilon is 0.9 from now on (the window's request) at 100 agent steps"
+    assert lines[0] == "epsilon is now 0.9 (set by the window) at 100 agent steps"
     assert Tail(whole.run_folder.path / "events.csv").rows()[0]["value"] == "0.9"
     assert not (resumed.run_folder.live / live.REQUESTS).exists()  # nothing is left to resume
 

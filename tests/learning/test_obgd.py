@@ -20,7 +20,7 @@ class Sum(nn.Module):
 
 
 def obgd_step(function: Sum, optimizer: ObGD, goal: float, x: list[float]) -> float:
-    optimizer.fade()
+    optimizer.decay()
     error = function.error(goal, x)
     error.backward()  # type: ignore[no-untyped-call]
     optimizer.move(error.item())
@@ -57,7 +57,7 @@ def test_a_forgotten_trace_leaves_the_last_gradient_alone() -> None:
     function = Sum()
     optimizer = ObGD(function.parameters(), lr=1.0, decay=0.5, kappa=2.0)
     obgd_step(function, optimizer, 0.0, [1.0, -2.0])
-    optimizer.forget()
+    optimizer.reset_traces()
     obgd_step(function, optimizer, 0.0, [0.0, 3.0])
     assert optimizer.trace.tolist() == [0.0, -3.0, -1.0]
 

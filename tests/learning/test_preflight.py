@@ -52,5 +52,5 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    with pytest.raises(UserError, match="--device cuda is not there; this machine has cpu"):
+    with pytest.raises(UserError, match="--device cuda is not available; this machine has cpu"):
         preflight(plan(CARTPOLE), "cuda")

@@ -56,7 +56,7 @@ def test_the_trace_is_forgotten_after_the_step_that_ends_it(flag: str) -> None:
         one.update(before, 1.0)
         assert one.optimizer.trace.abs().sum() > 0
         if not past:
-            one.optimizer.forget()
+            one.optimizer.reset_traces()
         weights = one.optimizer.flat.clone()
         one.update(now, 1.0)
         assert not one.optimizer.trace.any()
@@ -75,7 +75,7 @@ def test_the_trace_fades_by_gamma_and_lambda() -> None:
     q = one.online
     after = one.optimizer.trace.clone()
     one.optimizer.flat.copy_(weights)
-    one.optimizer.forget()
+    one.optimizer.reset_traces()
     (-q(now.obs).q_values[0, now.action] / q.rewards.value).backward()
     torch.testing.assert_close(after, before / 8 + one.optimizer.trace)
 
@@ -229,9 +229,9 @@ def test_nine_weights_in_ten_of_each_unit_begin_at_zero(space: spaces.Box) -> No
     ("changes", "message"),
     [
         ({"num_envs": 2}, r"--num-envs 2 is out of range; allowed: 1 to 1"),
-        ({"dueling": True}, r"--dueling means nothing to stream_q"),
-        ({"optimizer": "rmsprop"}, r"--optimizer means nothing to stream_q"),
-        ({"encoder": "impala"}, r"--encoder impala is not known to stream_q"),
+        ({"dueling": True}, r"--dueling has no effect on stream_q"),
+        ({"optimizer": "rmsprop"}, r"--optimizer has no effect on stream_q"),
+        ({"encoder": "impala"}, r"--encoder impala is not available for stream_q"),
     ],
 )
 def test_settings_without_meaning_are_refused(changes: dict[str, Any], message: str) -> None:
