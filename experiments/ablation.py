@@ -1,4 +1,4 @@
-"""What each part of a recipe is worth: its runs without the part beside its whole runs, seed by seed."""
+"""What each part of a recipe is worth: runs without the part against runs of the full recipe, seed by seed."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ CSV_COLUMNS = ("variant", *EPISODE_COLUMNS, *RUN_COLUMNS)
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
-    """A variant as it was asked for."""
+class VariantRuns:
+    """A variant and its runs."""
 
     name: str
     changes: str
-    """What it is trained with in place of the part, as typed; "" for the whole recipe."""
+    """The options that replace the part, as typed; "" for the full recipe."""
     runs: Mapping[int, Path | None]
-    """The finished run of each seed; None where it is missing."""
+    """The finished run of each seed; None if it is missing."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class VariantScore:
     """A variant and its scores."""
 
     name: str
     changes: str
-    whole: bool
-    """Whether this is the whole recipe."""
+    is_full: bool
+    """Whether this is the full recipe."""
     scores: dict[int, float]
     """By seed: the mean over the episodes of the run's final evaluation."""
     score: Interval | None
     """The mean over seeds; None without a finished run."""
     difference: Interval | None
-    """To the whole recipe, the mean over the seeds that both have; None where there are none."""
+    """To the full recipe, the mean over the seeds that both have; None if there are none."""
     agent_steps: int | None
     frames: int | None
     wall_s: float | None
@@ -66,41 +66,36 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
-    """The whole recipe, then what lost most without its part, first; and what must be said beside the numbers."""
+    """The full recipe, then the variants, the largest loss first; and the remarks that belong to the numbers."""
 
     title: str
     about: str
     metric: str
-    lines: list[Line]
+    variants: list[VariantScore]
     remarks: list[str]
     rows: list[dict[str, Any]]
-    """One an episode of the final evaluations, with `CSV_COLUMNS`."""
-
-    @property
-    def left_out(self) -> list[Line]:
-        """The variants that lack a part."""
-        return [line for line in self.lines if not line.whole]
+    """One per episode of the final evaluations, with `CSV_COLUMNS`."""
 
 
-def gather(env_id: str, agent: str, preset: str, asked: Sequence[Asked]) -> Ablation:
-    """Return the ablation of the runs that there are; the first of ``asked`` is the whole recipe."""
-    runs = {one.name: _read(one.runs) for one in asked}
-    whole = {seed: mean_score(run) for seed, run in runs[asked[0].name].items()}
-    lines = [_line(one, runs[one.name], whole, number == 0) for number, one in enumerate(asked)]
-    lines[1:] = sorted(lines[1:], key=_lost)
+def collect(env_id: str, agent: str, preset: str, variants: Sequence[VariantRuns]) -> Ablation:
+    """Return the ablation of the finished runs; the first of ``variants`` is the full recipe."""
+    runs = {one.name: _read(one.runs) for one in variants}
+    full = {seed: mean_score(run) for seed, run in runs[variants[0].name].items()}
+    scored = [_score(one, runs[one.name], full, number == 0) for number, one in enumerate(variants)]
+    scored[1:] = sorted(scored[1:], key=_largest_loss_first)
     every = [run for by_seed in runs.values() for run in by_seed.values()]
     return Ablation(
         title=f"{agent} in {env_id}: what each part is worth",
-        about=_about(preset, every, max(len(one.runs) for one in asked)),
+        about=_about(preset, every, max(len(one.runs) for one in variants)),
         metric=metric(env_id).name,
-        lines=lines,
-        remarks=_remarks(asked, lines, every),
-        rows=[row for one in asked for run in runs[one.name].values() for row in _rows(one.name, run)],
+        variants=scored,
+        remarks=_remarks(variants, scored, every),
+        rows=[row for one in variants for run in runs[one.name].values() for row in _rows(one.name, run)],
     )
 
 
 def as_csv(one: Ablation) -> str:
-    """Return one line an episode of the final evaluations."""
+    """Return one line per episode of the final evaluations."""
     file = io.StringIO()
     writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
@@ -113,16 +108,16 @@ def _read(paths: Mapping[int, Path | None]) -> dict[int, Run]:
     return {seed: run for seed, run in read.items() if run is not None}
 
 
-def _line(one: Asked, runs: Mapping[int, Run], whole: Mapping[int, float], first: bool) -> Line:
+def _score(one: VariantRuns, runs: Mapping[int, Run], full: Mapping[int, float], is_full: bool) -> VariantScore:
     scores = {seed: mean_score(run) for seed, run in runs.items()}
     seconds = [taken for run in runs.values() if (taken := wall_seconds(run.path)) is not None]
-    # By seed: both start from the same seed's network and episodes. What they have in common is soon little, but
-    # differences of pairs are right however much it is.
-    pairs = [] if first else [scores[seed] - whole[seed] for seed in scores if seed in whole]
-    return Line(
+    # Paired by seed: both start from the same network and episodes. The correlation soon fades, but paired
+    # differences are valid whatever it is.
+    pairs = [] if is_full else [scores[seed] - full[seed] for seed in scores if seed in full]
+    return VariantScore(
         name=one.name,
         changes=one.changes,
-        whole=first,
+        is_full=is_full,
         scores=scores,
         score=bootstrap_interval(list(scores.values())) if scores else None,
         difference=bootstrap_interval(pairs) if pairs else None,
@@ -133,14 +128,14 @@ def _line(one: Asked, runs: Mapping[int, Run], whole: Mapping[int, float], first
 
 
 def mean_score(run: Run) -> float:
-    """Return the mean over the episodes of a run's final evaluation, by what its environment is judged by."""
-    judged = metric(run.env_id)
-    return statistics.fmean(one.episode_return / (one.episode_length if judged.per_step else 1) for one in run.episodes)
+    """Return the mean over the episodes of a run's final evaluation, in its environment's metric."""
+    per_step = metric(run.env_id).per_step
+    return statistics.fmean(one.episode_return / (one.episode_length if per_step else 1) for one in run.episodes)
 
 
-def _lost(line: Line) -> tuple[bool, float, str]:
-    """Sort by the difference, then what has none."""
-    return (line.difference is None, line.difference.mean if line.difference else 0.0, line.name)
+def _largest_loss_first(one: VariantScore) -> tuple[bool, float, str]:
+    """Return the sort key: by the difference; variants without one come last."""
+    return (one.difference is None, one.difference.mean if one.difference else 0.0, one.name)
 
 
 def _about(preset: str, runs: Sequence[Run], seeds: int) -> str:
@@ -150,10 +145,10 @@ def _about(preset: str, runs: Sequence[Run], seeds: int) -> str:
     trained += [f"= {_range(frames, 'frames')}"] if frames != steps else []
     episodes = sorted({len(run.episodes) for run in runs})
     protocols = sorted({run.episodes[0].protocol for run in runs})
-    judged = [f"final evaluation of {_range(episodes, 'episodes')}"] if episodes else []
-    judged += [f"protocol {', '.join(protocols)}"] if protocols else []
+    evaluation = [f"final evaluation of {_range(episodes, 'episodes')}"] if episodes else []
+    evaluation += [f"protocol {', '.join(protocols)}"] if protocols else []
     counted = f"{seeds} seeds" if seeds > 1 else "one seed"
-    return ", ".join(filter(None, [f"preset {preset}", " ".join(trained), counted, *judged]))
+    return ", ".join(filter(None, [f"preset {preset}", " ".join(trained), counted, *evaluation]))
 
 
 def _range(values: Sequence[int], noun: str) -> str:
@@ -161,54 +156,56 @@ def _range(values: Sequence[int], noun: str) -> str:
     return f"{numbers} {noun}" if values != [1] else f"1 {noun.removesuffix('s')}"
 
 
-def _remarks(asked: Sequence[Asked], lines: Sequence[Line], runs: Sequence[Run]) -> list[str]:
+def _remarks(variants: Sequence[VariantRuns], scored: Sequence[VariantScore], runs: Sequence[Run]) -> list[str]:
     """Return what the numbers don't show."""
-    remarks = _missing(asked, lines)
-    alone = [line.name for line in lines if len(line.scores) == 1]
-    if alone:
-        whose = "" if len(alone) == len(lines) else f" of {', '.join(alone)}"
+    remarks = _missing(variants, scored)
+    single = [one.name for one in scored if len(one.scores) == 1]
+    if single:
+        which = "" if len(single) == len(scored) else f" of {', '.join(single)}"
         remarks.append(
-            f"One seed{whose}: another seed may end elsewhere, so no part can be called useful or useless from it."
+            f"One seed{which}: another seed may score very differently, so this does not show whether a part helps."
             f" Train more: --seeds {FEW_SEEDS}."
         )
-    if any(line.score and line.score.ci95 for line in lines):
+    if any(one.score and one.score.ci95 for one in scored):
         remarks.append(
-            "95 % intervals: a bootstrap over the seeds' means; of the difference, over its values seed by seed."
+            "95 % intervals: a bootstrap over the seeds' means; for the difference, over its values seed by seed."
         )
-    if any(line.difference and line.difference.ci95 for line in lines):
-        remarks.append("A difference whose interval holds 0 may be chance: the part's worth is not shown here.")
-    if any(line.score and line.score.ci95 and line.score.ci95[0] == line.score.ci95[1] for line in lines):
+    if any(one.difference and one.difference.ci95 for one in scored):
+        remarks.append("A difference whose interval contains 0 may be chance: it does not show what the part is worth.")
+    if any(one.score and one.score.ci95 and one.score.ci95[0] == one.score.ci95[1] for one in scored):
         remarks.append(
-            "Where all seeds score the same (often a task's highest score) the interval has no width: that hides what"
-            " the parts are worth. A harder task or a shorter training shows more."
+            "Where all seeds score the same (often a task's highest score) the interval has no width, and what the"
+            " parts are worth is hidden. A harder task or a shorter training shows more."
         )
-    if any(1 < len(line.scores) < FEW_SEEDS for line in lines):
+    if any(1 < len(one.scores) < FEW_SEEDS for one in scored):
         remarks.append(f"Fewer than {FEW_SEEDS} seeds: the true intervals are wider than those shown.")
-    remarks.append("No setting was tuned again for a recipe that lacks a part: the rest was chosen with it.")
+    remarks.append("No setting was tuned again for the recipe without a part: all were chosen for the full recipe.")
     if len({run.agent_steps for run in runs}) > 1:
         remarks.append("Runs were NOT trained for the same number of agent steps.")
     commits = sorted({str(row) for run in runs if (row := _config(run).get("commit"))})
     if len(commits) > 1:
-        remarks.append(f"Runs come from different commits ({', '.join(commits)}): the code may have changed between.")
+        remarks.append(
+            f"Runs come from different commits ({', '.join(commits)}): the code may have changed in between."
+        )
     return remarks
 
 
-def _missing(asked: Sequence[Asked], lines: Sequence[Line]) -> list[str]:
-    """Say which runs there are not, and what follows."""
+def _missing(variants: Sequence[VariantRuns], scored: Sequence[VariantScore]) -> list[str]:
+    """Return which runs are missing, and what follows."""
     missing = []
-    for one in asked:
+    for one in variants:
         seeds = [str(seed) for seed, path in one.runs.items() if path is None]
         missing += [f"{one.name} (seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)})"] if seeds else []
     remarks = [f"MISSING, not trained to the end: {'; '.join(missing)}."] if missing else []
-    if not lines[0].scores:
+    if not scored[0].scores:
         remarks.append("There is no finished run of the full recipe, so there are no differences.")
     elif missing:
-        remarks.append("A difference is over the seeds that the variant and the full recipe both have.")
+        remarks.append("Each difference is over the seeds that both the variant and the full recipe have.")
     return remarks
 
 
 def _rows(variant: str, run: Run) -> list[dict[str, Any]]:
-    """Return the final evaluation's rows as they are in eval.csv, with the run's preset, commit and hardware."""
+    """Return the final evaluation's rows of eval.csv, with the run's preset, commit and hardware."""
     about, seconds = _config(run), wall_seconds(run.path)
     described = {
         "variant": variant,
@@ -223,7 +220,9 @@ def _rows(variant: str, run: Run) -> list[dict[str, Any]]:
     }
     with (run.path / EVAL_FILE).open(encoding="utf-8", newline="") as file:
         written = {row["episode"]: row for row in csv.DictReader(file) if row["agent_steps"] == str(run.agent_steps)}
-    return [{**row, **described} for row in written.values()]  # a resumed run may repeat an episode: the last counts
+    return [
+        {**row, **described} for row in written.values()
+    ]  # a resumed run may repeat an episode: the last one counts
 
 
 def _pairs(values: Any) -> str:

@@ -1,4 +1,4 @@
-"""The folder of an ablation: which of its runs are finished, which can go on, and with what it was begun."""
+"""The folder of an ablation: which of its runs are finished, which can be resumed, and the settings of them all."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from scores.runs import CONFIG_FILE, METRICS_FILE, read_run
 State = Literal["finished", "stopped", "broken", "none"]
 FORMAT = 1
 SETTINGS_FILE = "ablation.json"
-SAVED = Path("state") / "counters.json"  # written last of all when a run stops, so the rest is whole
+SAVED = Path("state") / "counters.json"  # the last file that a stopping run writes: the others are complete
 BROKEN = "broken"
 
 
 @dataclasses.dataclass(frozen=True)
-class Slot:
-    """The place of one variant's run with one seed."""
+class PlannedRun:
+    """One variant with one seed: where its run is, and how far it is."""
 
     folder: Path
-    """Of the variant's runs: what `train.py` was given as its runs folder."""
+    """The variant's runs folder, ``--runs-dir`` of `train.py`."""
     seed: int
 
     @property
@@ -36,48 +36,48 @@ class Slot:
         return self.folder / f"seed{self.seed}.log"
 
     def find(self) -> tuple[State, Path | None]:
-        """Return how far this run is, and its folder if it has one; the best one if it has several."""
+        """Return the state of this run, and its run folder if there is one; of several the furthest."""
         folders = self._folders()
-        kinds: tuple[tuple[State, Callable[[Path], bool]], ...] = (("finished", finished), ("stopped", stopped))
-        for state, is_so in kinds:
+        states: tuple[tuple[State, Callable[[Path], bool]], ...] = (("finished", finished), ("stopped", stopped))
+        for state, holds in states:
             for path in folders:
-                if is_so(path):
+                if holds(path):
                     return state, path
         return ("broken", folders[-1]) if folders else ("none", None)
 
-    def result(self) -> Path | None:
-        """Return the finished run, None where there is none."""
+    def finished_folder(self) -> Path | None:
+        """Return the run folder of the finished run, None before it is finished."""
         state, path = self.find()
         return path if state == "finished" else None
 
     def progress(self, total: int) -> tuple[int, int]:
-        """Return the agent steps of the newest run, made and to be made; ``total`` as long as there is none."""
+        """Return the agent steps of the newest run, done and total; ``total`` is used before it has a config."""
         folders = self._folders()
         return (steps(folders[-1]), total_steps(folders[-1]) or total) if folders else (0, total)
 
-    def clear(self, broken: Path) -> None:
-        """Move runs that can't go on out of the way, to below ``broken``.
+    def move_broken(self, destination: Path) -> None:
+        """Move run folders that cannot be resumed below ``destination``, so that the seed starts again.
 
-        A run that was killed has no state to go on from, so its seed starts anew. What it leaves may still be of use
-        (its curves, the agent of its last evaluation, what it said before it died) and is small, so it is kept; but
-        not half a saved state, which nobody can use and which may be gigabytes.
+        A run that was killed has no state to resume from. The rest of its folder is small and may still be useful
+        (learning curves, the agent of its last evaluation, its log), so it is kept; a half-written state is useless
+        and may be gigabytes, so it is deleted.
         """
         for path in self._folders():
             if not finished(path) and not stopped(path):
-                goal = broken / self.folder.name / path.name
-                goal.parent.mkdir(parents=True, exist_ok=True)
+                moved = destination / self.folder.name / path.name
+                moved.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(path / "state", ignore_errors=True)
-                shutil.move(path, goal)
+                shutil.move(path, moved)
                 if self.log.exists():
-                    shutil.move(self.log, goal / self.log.name)
+                    shutil.move(self.log, moved / self.log.name)
 
     def _folders(self) -> list[Path]:
-        # <env>__<agent>__<seed>__<time>: by name, since a run killed at once has no config.json
+        # <env>__<agent>__<seed>__<time>: found by name, since a run that was killed at once has no config.json
         return sorted(path for path in self.folder.glob(f"*__{self.seed}__*") if path.is_dir())
 
 
 def finished(run: Path) -> bool:
-    """Return whether a run was trained to its end and all episodes of its last evaluation are written."""
+    """Return whether a run was trained to its end and every episode of its final evaluation is written."""
     about = _about(run)
     try:
         total, episodes = int(about["config"]["total_timesteps"]), int(about["eval_episodes"])
@@ -88,18 +88,18 @@ def finished(run: Path) -> bool:
 
 
 def stopped(run: Path) -> bool:
-    """Return whether a run was stopped in a way that it can go on from."""
+    """Return whether a run was stopped with its state saved, so that it can be resumed."""
     return (run / SAVED).exists() and not finished(run)
 
 
 def total_steps(run: Path) -> int | None:
-    """Return the agent steps that a run is to make, None where that is not known."""
+    """Return the total agent steps of a run, None if unknown."""
     settings = _about(run).get("config")
     return settings.get("total_timesteps") if isinstance(settings, dict) else None
 
 
 def steps(run: Path) -> int:
-    """Return the agent steps that a run's metrics have reached."""
+    """Return the last agent step in a run's metrics, 0 before the first."""
     most = 0
     with contextlib.suppress(OSError), (run / METRICS_FILE).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -109,7 +109,7 @@ def steps(run: Path) -> int:
 
 
 def wall_seconds(run: Path) -> float | None:
-    """Return the seconds that a run took, its evaluations included; None where that is not known."""
+    """Return the wall-clock seconds that a run took, evaluations included; None if unknown."""
     seconds = None
     with contextlib.suppress(OSError), (run / METRICS_FILE).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -118,20 +118,20 @@ def wall_seconds(run: Path) -> float | None:
     return seconds
 
 
-def begin(out: Path, settings: Mapping[str, Any]) -> None:
-    """Write with what an ablation is begun, or check that it is gone on with as it was begun.
+def record_settings(out: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings of a new ablation, or check that they are those that it was started with.
 
     Args:
         out: the folder.
-        settings: by the name of their option, as JSON's types; a setting that only one version knows is passed over.
+        settings: JSON values by the name of their option; a setting that only one version knows is ignored.
 
     Raises:
-        UserError: something else is in the folder, or a setting differs: the line names it.
+        UserError: the folder is not an ablation's, or a setting differs: the message names it.
     """
     path = out / SETTINGS_FILE
     if not path.exists():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UserError(f"--out {out}: holds something else; an ablation needs a folder of its own")
+            raise UserError(f"--out {out}: not empty and not an ablation; choose a new or empty folder")
         try:
             write_json(path, {"format": FORMAT, "settings": dict(settings)})
         except OSError as error:
@@ -144,12 +144,12 @@ def begin(out: Path, settings: Mapping[str, Any]) -> None:
     for name, value in settings.items():
         if name in before and before[name] != value:
             raise UserError(
-                f"{out} was begun with {_typed(name, before[name])}, not with {_typed(name, value)};"
-                " say the same again, or choose another --out"
+                f"{out} was started with {_option(name, before[name])}, not with {_option(name, value)};"
+                " use the same settings, or choose another --out"
             )
 
 
-def _typed(name: str, value: Any) -> str:
+def _option(name: str, value: Any) -> str:
     if name == "env_id":
         return str(value)
     if isinstance(value, bool):
@@ -158,7 +158,7 @@ def _typed(name: str, value: Any) -> str:
 
 
 def _about(run: Path) -> dict[str, Any]:
-    """Return a run's ``config.json``, nothing where it can't be read."""
+    """Return a run's ``config.json``, empty if it can't be read."""
     try:
         about = read_json(run / CONFIG_FILE)
     except UserError:

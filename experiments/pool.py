@@ -1,4 +1,4 @@
-"""Several long commands, a few at a time: watched, stopped politely, each with a log of its own."""
+"""Several long commands, a few at a time, each with its own log; SIGINT and SIGTERM are passed on to them."""
 
 from __future__ import annotations
 
@@ -21,149 +21,151 @@ POLL_SECONDS = 0.2
 
 @dataclass
 class Task:
-    """A command, and how to tell how far it is."""
+    """A command, and how to measure its progress."""
 
     name: str
     command: list[str]
     log: Path
-    """What it writes is appended here."""
+    """The command's output is appended here."""
     progress: Callable[[], tuple[float, float]]
-    """Returns the units of work done and those that there are; may be slow."""
+    """Returns the units of work done and their total number; may be slow."""
     done: float = field(init=False)
     total: float = field(init=False)
-    """Both as they were when last looked at."""
-    began_at: float = 0.0
+    """Both as of the last `refresh`."""
+    done_before: float = 0.0
     """Units done before the command started."""
-    started: float = 0.0
-    """When the command started, on the monotonic clock."""
-    ended: float | None = None
-    """When it ended."""
-    code: int | None = None
-    """Its exit status; None before it has ended."""
+    started_at: float = 0.0
+    """Start of the command on the monotonic clock, in seconds."""
+    ended_at: float | None = None
+    """Its end on the same clock; None before."""
+    exit_code: int | None = None
+    """None before the command has ended."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self.look()
+        self.refresh()
 
-    def look(self) -> None:
-        """See how far it is."""
+    def refresh(self) -> None:
+        """Measure the progress."""
         self.done, self.total = self.progress()
 
     @property
-    def share(self) -> float:
-        """How much of it is done, 0 to 1."""
+    def fraction(self) -> float:
+        """The fraction of the work that is done, 0 to 1."""
         return min(self.done / self.total, 1.0) if self.total > 0 else 0.0
 
     @property
     def seconds(self) -> float:
-        """That the command has been running for."""
-        return (time.monotonic() if self.ended is None else self.ended) - self.started
+        """Running time of the command, up to now or to its end."""
+        return (time.monotonic() if self.ended_at is None else self.ended_at) - self.started_at
 
-    def left(self) -> float | None:
-        """Return the seconds that are left at the speed so far, None before there is one."""
-        gained = self.done - self.began_at
+    def seconds_left(self) -> float | None:
+        """Return the estimated remaining time at the mean speed so far, None before there is any progress."""
+        gained = self.done - self.done_before
         return self.seconds * max(self.total - self.done, 0) / gained if gained > 0 else None
 
 
-class Watcher(Protocol):
-    """Whoever looks on."""
+class Observer(Protocol):
+    """Is notified of what the pool does."""
 
-    def began(self, task: Task) -> None:
-        """See a command start."""
+    def started(self, task: Task) -> None:
+        """Handle the start of a command."""
 
-    def working(self, tasks: Sequence[Task]) -> None:
-        """See the commands that run now; called often."""
+    def running(self, tasks: Sequence[Task]) -> None:
+        """Handle the commands that run now; called often."""
 
     def ended(self, task: Task) -> None:
-        """See a command end, by itself or because it was asked to."""
+        """Handle the end of a command, by itself or after a stop request."""
 
     def stopping(self, tasks: Sequence[Task]) -> None:
-        """See the commands that run now being asked to stop."""
+        """Handle the first stop request; ``tasks`` are the commands that still run."""
 
 
 class Pool:
-    """Runs tasks, at most ``jobs`` at a time, in their order."""
+    """Runs tasks in order, at most ``jobs`` at a time."""
 
-    def __init__(self, jobs: int, watcher: Watcher, claim: Callable[[list[int]], None] = lambda pids: None) -> None:
-        """``claim`` is told the ids of all processes that run now, whenever they change."""
-        self.jobs, self.watcher, self.claim = jobs, watcher, claim
-        self.running: list[Task] = []
-        self.asked = 0  # times that a person has asked to stop
-        self.told = 0  # times that the commands have been told
+    def __init__(
+        self, jobs: int, observer: Observer, set_children: Callable[[list[int]], None] = lambda pids: None
+    ) -> None:
+        """``set_children`` is called with the ids of all running processes whenever they change."""
+        self.jobs, self.observer, self.set_children = jobs, observer, set_children
+        self.tasks_running: list[Task] = []
+        self.stop_requests = 0  # SIGINT or SIGTERM received
+        self.requests_passed_on = 0
 
     def run(self, tasks: Sequence[Task]) -> bool:
-        """Run all tasks; return whether none was stopped or left out because a person asked to stop.
+        """Run all tasks; return False if a stop request ended or skipped any of them.
 
-        Ctrl-C (or a polite kill) is passed on to the commands, which may take their time to save their work; a
-        second one is passed on too. A task that fails stops no other.
+        SIGINT (Ctrl-C) and SIGTERM are passed on to the commands as SIGINT, and the pool waits while they save their
+        work; a second signal is passed on too. A task that fails does not stop the others.
         """
         waiting = list(tasks)
         with self._signals():
             try:
-                while self.running or (waiting and not self.asked):
-                    while waiting and len(self.running) < self.jobs and not self.asked:
+                while self.tasks_running or (waiting and not self.stop_requests):
+                    while waiting and len(self.tasks_running) < self.jobs and not self.stop_requests:
                         self._start(waiting.pop(0))
                     time.sleep(POLL_SECONDS)
-                    self._look()
-                    if self.asked > self.told:
-                        self._stop()
+                    self._poll()
+                    if self.stop_requests > self.requests_passed_on:
+                        self._pass_on_request()
             except BaseException:
-                self._ask()  # nobody would look after them
+                self._interrupt()  # leave no orphan behind
                 raise
-        return not self.asked
+        return not self.stop_requests
 
     def _start(self, task: Task) -> None:
-        task.began_at, task.started = task.done, time.monotonic()
+        task.done_before, task.started_at = task.done, time.monotonic()
         try:
             with task.log.open("ab") as log:
-                # In a session of its own: a terminal's Ctrl-C would reach it too, and with ours it would be two.
+                # In its own session: otherwise it would receive a terminal's Ctrl-C twice, directly and from us.
                 task.process = subprocess.Popen(
                     task.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
                 )
         except OSError as error:
-            raise UserError(f"{task.log}: can't be written, or {task.command[0]} not run ({error.strerror})") from None
-        self.running.append(task)
-        self._claim()
-        self.watcher.began(task)
+            raise UserError(f"can't write {task.log} or can't run {task.command[0]} ({error.strerror})") from None
+        self.tasks_running.append(task)
+        self._report_children()
+        self.observer.started(task)
 
-    def _look(self) -> None:
-        """See who has ended."""
-        for task in list(self.running):
+    def _poll(self) -> None:
+        """Collect the commands that have ended."""
+        for task in list(self.tasks_running):
             assert task.process is not None
-            task.code = task.process.poll()
-            if task.code is not None:
-                task.ended = time.monotonic()
-                task.look()
-                self.running.remove(task)
-                self._claim()
-                self.watcher.ended(task)
-        self.watcher.working(self.running)
+            task.exit_code = task.process.poll()
+            if task.exit_code is not None:
+                task.ended_at = time.monotonic()
+                task.refresh()
+                self.tasks_running.remove(task)
+                self._report_children()
+                self.observer.ended(task)
+        self.observer.running(self.tasks_running)
 
-    def _stop(self) -> None:
-        self.told += 1
-        if self.told == 1 and self.running:
-            self.watcher.stopping(self.running)
-        self._ask()
+    def _pass_on_request(self) -> None:
+        self.requests_passed_on += 1
+        if self.requests_passed_on == 1 and self.tasks_running:
+            self.observer.stopping(self.tasks_running)
+        self._interrupt()
 
-    def _ask(self) -> None:
-        for task in self.running:
-            if task.process is not None and sys.platform != "win32":  # there the console's Ctrl-C reaches all
+    def _interrupt(self) -> None:
+        for task in self.tasks_running:
+            if task.process is not None and sys.platform != "win32":  # on Windows the terminal's Ctrl-C reaches all
                 task.process.send_signal(signal.SIGINT)
 
-    def _claim(self) -> None:
-        self.claim([task.process.pid for task in self.running if task.process is not None])
+    def _report_children(self) -> None:
+        self.set_children([task.process.pid for task in self.tasks_running if task.process is not None])
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        def ask() -> None:
-            self.asked += 1
+        def request_stop() -> None:
+            self.stop_requests += 1
 
-        with on_signal(ask):
+        with on_signal(request_stop):
             yield
 
 
 def last_line(log: Path, most: int = 20_000) -> str:
-    """Return the last line of a log that says something, read from its last bytes; "" where there is none."""
+    """Return the last line of a log that is not blank, read from its last ``most`` bytes; "" if there is none."""
     try:
         with log.open("rb") as file:
             lines = _tail(file, most).decode(errors="replace").splitlines()

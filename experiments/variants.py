@@ -1,4 +1,4 @@
-"""What a recipe is made of, and how it is trained without each of its parts: the plan of an ablation."""
+"""The parts of an agent's recipe, and the command lines that train it without each of them."""
 
 from __future__ import annotations
 
@@ -18,64 +18,66 @@ FULL = "full"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to train the recipe: whole, or without a part."""
+    """One way to train the recipe: in full, or without a part."""
 
     name: str
     """"full", or "without PART"."""
     changes: tuple[str, ...]
-    """What it is trained with in place of the part, as typed; nothing for the whole recipe."""
+    """The options that replace the part, as typed; empty for the full recipe."""
     words: tuple[str, ...]
-    """The whole command line of `train.py`, but for seed and runs folder."""
+    """The command line of `train.py`, except seed and runs folder."""
 
     @property
     def folder(self) -> str:
-        """The name of the folder of its runs."""
+        """Name of the folder that holds its runs."""
         return self.name.replace(" ", "_")
 
 
 def parts(config: LearnerConfig) -> list[str]:
-    """Return the settings of all ideas that are on, and that mean something beside the other settings."""
+    """Return the settings of all ideas that are on and have an effect beside the other settings."""
     return [
         idea.setting
         for idea in IDEAS.values()
-        if getattr(config, idea.setting, idea.off) != idea.off and _matters(config, idea.setting)
+        if getattr(config, idea.setting, idea.off) != idea.off and _has_effect(config, idea.setting)
     ]
 
 
-def chosen_parts(agent: str, preset: str, config: LearnerConfig, env_id: str, wanted: str | None) -> list[str]:
+def selected_parts(agent: str, preset: str, config: LearnerConfig, env_id: str, names: str | None) -> list[str]:
     """Return the parts to leave out, one at a time.
 
     Args:
-        agent: whose settings these are.
-        preset: the preset that they come from.
+        agent: the name of the agent.
+        preset: the preset that the settings come from.
         config: the resolved settings.
-        env_id: where will be trained: what other agents have there is named in an error.
-        wanted: names with commas between them; None: all.
+        env_id: the environment; an error lists the agents that have parts there.
+        names: comma-separated names; None: all parts.
 
     Raises:
-        UserError: the agent has no parts, or not the part that is wanted.
+        UserError: the agent has no parts, or does not have one of the names.
     """
-    there = parts(config)
-    if not there:
+    available = parts(config)
+    if not available:
         raise UserError(
-            f"{agent} has no parts that could be left out (preset {preset}); agents that have some:"
-            f" {', '.join(with_parts(env_id))}"
+            f"{agent} has no parts that can be left out (preset {preset}); agents that have some:"
+            f" {', '.join(agents_with_parts(env_id))}"
         )
-    if wanted is None:
-        return there
-    names = [name.strip().replace("-", "_") for name in wanted.split(",") if name.strip()]
-    if not names:
-        raise UserError(f"--parts '{wanted}': names are needed, with commas between them: {', '.join(there)}")
-    for name in names:
-        if name in IDEAS and name not in there:
-            raise UserError(f"--parts {name}: {agent} does not have it (preset {preset}); it has {', '.join(there)}")
+    if names is None:
+        return available
+    selected = [name.strip().replace("-", "_") for name in names.split(",") if name.strip()]
+    if not selected:
+        raise UserError(f"--parts '{names}': expected comma-separated names from {', '.join(available)}")
+    for name in selected:
+        if name in IDEAS and name not in available:
+            raise UserError(
+                f"--parts {name}: {agent} does not have it (preset {preset}); it has {', '.join(available)}"
+            )
         if name not in IDEAS:
-            raise unknown("part", name, there)
-    return [name for name in there if name in names]
+            raise unknown("part", name, available)
+    return [name for name in available if name in selected]
 
 
-def with_parts(env_id: str) -> list[str]:
-    """Return the agents that have a part to leave out, with the preset that they would get on a CPU."""
+def agents_with_parts(env_id: str) -> list[str]:
+    """Return the agents that have a part to leave out, with the preset that is chosen on a CPU."""
     found = []
     for agent in AGENTS.values():
         _, preset = choose(agent.name, "auto", env_id, "cpu")
@@ -87,32 +89,32 @@ def with_parts(env_id: str) -> list[str]:
 def variants(
     base: Sequence[str], config: LearnerConfig, given: Iterable[str], left_out: Iterable[str]
 ) -> list[Variant]:
-    """Return the whole recipe, then the recipe without each of its parts.
+    """Return the full recipe, then the recipe without each of its parts.
 
     Args:
-        base: the command line of `train.py`, but for the agent's own settings.
+        base: the command line of `train.py`, without the agent's own settings.
         config: the resolved settings.
         given: names of the agent's settings that were given on the command line.
         left_out: parts.
 
     Raises:
-        UserError: what is left makes no sense without one of the parts.
+        UserError: the settings are incompatible without one of the parts.
     """
     names = list(given)
-    whole = typed({name: getattr(config, name) for name in names})
-    found = [Variant(FULL, (), (*base, *whole))]
+    full = arguments({name: getattr(config, name) for name in names})
+    found = [Variant(FULL, (), (*base, *full))]
     for part in left_out:
         without: dict[str, Any] = {part: IDEAS[part].off}
-        lacking = replace(config, **without)
-        validate(lacking)
-        # what belongs to the part goes with it: train.py refuses options that mean nothing
-        kept = {name: getattr(config, name) for name in names if name != part and _matters(lacking, name)}
-        changes = typed(without)
-        found.append(Variant(f"without {part}", tuple(changes), (*base, *typed(kept), *changes)))
+        reduced = replace(config, **without)
+        validate(reduced)
+        # options of the part are left out with it: train.py rejects options without effect
+        kept = {name: getattr(config, name) for name in names if name != part and _has_effect(reduced, name)}
+        changes = arguments(without)
+        found.append(Variant(f"without {part}", tuple(changes), (*base, *arguments(kept), *changes)))
     return found
 
 
-def typed(settings: Mapping[str, Any]) -> list[str]:
+def arguments(settings: Mapping[str, Any]) -> list[str]:
     """Return settings as the words of a command line: ``["--n-step", "3", "--no-double"]``."""
     line: list[str] = []
     for name, value in settings.items():
@@ -123,8 +125,8 @@ def typed(settings: Mapping[str, Any]) -> list[str]:
     return line
 
 
-def _matters(config: LearnerConfig, name: str) -> bool:
-    """Return whether a setting means something beside the others."""
+def _has_effect(config: LearnerConfig, name: str) -> bool:
+    """Return whether a setting has an effect beside the others."""
     try:
         check_given(config, [name])
     except UserError:

@@ -1,4 +1,4 @@
-"""ablate.py: with a trainer that only pretends, and once for real."""
+"""ablate.py: with a fake trainer, and once with the real one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import ablate
-import train
 from common.errors import UserError
-from tests.experiments.test_pool import posix, press_when
+from experiments import ablation_plan, command_line
+from tests.experiments.test_pool import posix, signal_when
 
 ROOT = Path(__file__).resolve().parent.parent
 FAKE = """
@@ -47,10 +47,10 @@ if what == "die":
     (state / "replay.bin").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 if what == "wait" and not resumed:
-    asked = []
-    signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    received = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     Path(os.environ["FAKE_CALLS"]).with_name("waiting").write_text("")
-    while not asked:
+    while not received:
         time.sleep(0.02)
     state.mkdir()
     (state / "counters.json").write_text("{}")
@@ -68,7 +68,7 @@ WORDS = ["CartPole-v1", "--agent", "rainbow", "--parts", "double,noisy", "--tota
 
 
 class Fake:
-    """A trainer that pretends, and what it was asked to do."""
+    """A fake trainer, and the command lines that it was called with."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls_file, self.out, self.monkeypatch = folder / "calls", folder / "out", monkeypatch
@@ -79,7 +79,7 @@ class Fake:
         monkeypatch.setenv("FAKE_CALLS", str(self.calls_file))
 
     def __call__(self, *words: str, **what: str) -> int:
-        """Run ablate.py; ``what`` a variant's run does other than finish: without_noisy__2="fail"."""
+        """Run ablate.py; ``what`` names the runs that do not simply finish: without_noisy__2="fail"."""
         self.calls_file.unlink(missing_ok=True)
         self.monkeypatch.setenv("FAKE", json.dumps({key.replace("__", "/"): one for key, one in what.items()}))
         return ablate.main([*WORDS, "--out", str(self.out), *words], trainer=self.command)
@@ -100,7 +100,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     return Fake(tmp_path, monkeypatch)
 
 
-def test_trains_every_variant_with_every_seed_then_nothing_more(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_variant_is_trained_with_every_seed_and_only_once(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     assert fake("--seeds", "2", "--jobs", "2", "--eval-episodes", "2", "--noisy-sigma", "0.3") == 0
     same = ["CartPole-v1", "--agent", "rainbow", "--preset", "control", "--eval-episodes", "2", "--threads", "1"]
     same += ["--total-timesteps", "600"]
@@ -109,25 +109,25 @@ def test_trains_every_variant_with_every_seed_then_nothing_more(fake: Fake, caps
         for variant, own in (
             ("full", ["--noisy-sigma", "0.3"]),
             ("without_double", ["--noisy-sigma", "0.3", "--no-double"]),
-            ("without_noisy", ["--no-noisy"]),  # how noisy does not matter any more
+            ("without_noisy", ["--no-noisy"]),  # its noise scale has no effect any more
         ):
             expected.append([*same, *own, "--seed", seed, "--runs-dir", str(fake.out / variant)])
     assert sorted(fake.calls) == sorted(expected)
-    said = capsys.readouterr().out
-    assert "in full, and without double, without noisy" in said
-    assert "[6 of 6]" in said
-    assert "full, seed 1: mean score 100.00" in said
-    assert "\x1b" not in said
+    printed = capsys.readouterr().out
+    assert "in full, and without double, without noisy" in printed
+    assert "[6 of 6]" in printed
+    assert "full, seed 1: mean score 100.00" in printed
+    assert "\x1b" not in printed
     assert len(fake.rows()) == 6 * 2
     table = (fake.out / "ablation.md").read_text()
     assert "| without noisy | `--no-noisy` | 140.0 | 90.0 to 190.0 | -10.0 | -10.0 to -10.0 | 2 | 600 | 5 s |" in table
     assert (fake.out / "ablation.png").read_bytes().startswith(b"\x89PNG")
     assert fake("--seeds", "2", "--eval-episodes", "2", "--noisy-sigma", "0.3") == 0
     assert fake.calls == []
-    assert "6 of them are finished already" in capsys.readouterr().out
+    assert "6 of them are already finished" in capsys.readouterr().out
 
 
-def test_more_seeds_and_parts_later_keep_what_is_there(fake: Fake) -> None:
+def test_seeds_and_parts_added_later_keep_the_finished_runs(fake: Fake) -> None:
     assert fake("--seeds", "1", "--parts", "double") == 0
     assert len(fake.calls) == 2
     assert fake("--seeds", "2") == 0
@@ -138,24 +138,24 @@ def test_more_seeds_and_parts_later_keep_what_is_there(fake: Fake) -> None:
     assert (fake.out / "other.svg").exists()
 
 
-def test_one_seed_shows_nothing_and_says_so(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_seed_is_reported_as_too_few(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     fake("--seeds", "1")
-    assert "One seed: another seed may end elsewhere" in capsys.readouterr().out
+    assert "One seed: another seed may score very differently" in capsys.readouterr().out
 
 
-def test_a_failure_is_told_and_the_others_go_on(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_reported_and_the_other_runs_continue(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     assert fake("--seeds", "2", without_double__1="fail") == 1
     assert len(fake.calls) == 6
-    said = capsys.readouterr().out
-    assert "without double, seed 1: FAILED (error: the loss became nan); see" in said
-    assert "MISSING, not trained to the end: without double (seed 1)." in said
+    printed = capsys.readouterr().out
+    assert "without double, seed 1: FAILED (error: the loss became nan); see" in printed
+    assert "MISSING, not trained to the end: without double (seed 1)." in printed
     assert len(fake.rows()) == 5 * 2
     assert fake("--seeds", "2") == 0  # tried again
     assert [call[-3:] for call in fake.calls] == [["1", "--runs-dir", str(fake.out / "without_double")]]
 
 
 @posix
-def test_a_run_that_was_killed_starts_anew_and_is_kept_aside(fake: Fake) -> None:
+def test_a_killed_run_starts_again_and_its_folder_is_kept_aside(fake: Fake) -> None:
     assert fake("--seeds", "1", full__1="die") == 1
     (dead,) = (fake.out / "full").glob("*__1__*")
     assert fake("--seeds", "1") == 0
@@ -169,27 +169,27 @@ def test_a_run_that_was_killed_starts_anew_and_is_kept_aside(fake: Fake) -> None
 
 
 @posix
-def test_ctrl_c_lets_the_runs_save_and_the_same_words_go_on(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
-    press_when(fake.waiting.exists)
+def test_ctrl_c_lets_the_runs_save_and_the_same_command_resumes(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    signal_when(fake.waiting.exists)
     assert fake("--seeds", "1", without_double__1="wait") == 130
-    assert len(fake.calls) == 2  # the third never began
-    said = capsys.readouterr().out
-    assert "stopping: 1 at work" in said
-    assert f"  python ablate.py {' '.join(WORDS)} --out {fake.out} --seeds 1\n" in said
+    assert len(fake.calls) == 2  # the third never started
+    printed = capsys.readouterr().out
+    assert "stopping: waiting for 1 run to save" in printed
+    assert f"  python ablate.py {' '.join(WORDS)} --out {fake.out} --seeds 1\n" in printed
     (stopped,) = (fake.out / "without_double").glob("*__1__*")
     assert fake("--seeds", "1") == 0
     assert fake.calls[0] == ["--resume", str(stopped)]
     assert len(fake.calls) == 2
-    assert "goes on" in capsys.readouterr().out
+    assert "resumes" in capsys.readouterr().out
 
 
-def test_other_settings_in_the_same_folder_are_refused(fake: Fake) -> None:
+def test_other_settings_in_the_same_folder_are_rejected(fake: Fake) -> None:
     assert fake("--seeds", "1") == 0
     for words, fault in (
-        (["--gamma", "0.5"], "begun with --gamma 0.98, not with --gamma 0.5"),
-        (["--preset", "default"], "begun with --preset control, not with --preset default"),
-        (["--eval-episodes", "3"], "begun with --eval-episodes 100, not with --eval-episodes 3"),
-        (["--agent", "c51"], "begun with --agent rainbow, not with --agent c51"),
+        (["--gamma", "0.5"], "started with --gamma 0.98, not with --gamma 0.5"),
+        (["--preset", "default"], "started with --preset control, not with --preset default"),
+        (["--eval-episodes", "3"], "started with --eval-episodes 100, not with --eval-episodes 3"),
+        (["--agent", "c51"], "started with --agent rainbow, not with --agent c51"),
     ):
         with pytest.raises(UserError) as error:
             fake(*words, *(["--parts", "head"] if "c51" in words else []))
@@ -200,17 +200,20 @@ def test_other_settings_in_the_same_folder_are_refused(fake: Fake) -> None:
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        (["--agent", "dqn"], "dqn has no parts that could be left out"),
+        (["--agent", "dqn"], "dqn has no parts that can be left out"),
         (["CartPole-v1", "--agent", "rainbow", "--parts", "dubble"], "unknown part 'dubble'; did you mean double?"),
         (["CartPole-v1", "--agent", "rainbov"], "unknown agent 'rainbov'; did you mean rainbow"),
         (["CartPole-v2000", "--agent", "rainbow"], "CartPole-v2000"),
         (["CartPole-v1", "--agent", "rainbow", "--totl-timesteps", "5"], "did you mean --total-timesteps"),
         (["CartPole-v1", "--agent", "rainbow", "--part", "double"], "unknown option '--part'; did you mean --parts"),
         (["CartPole-v1", "--agent", "rainbow", "--gamma", "1.5"], "--gamma 1.5 is out of range"),
-        (["CartPole-v1", "--agent", "rainbow", "--loss", "mse"], "--loss means nothing without --head expected"),
-        (["CartPole-v1", "--agent", "rainbow", "--seed", "3"], "--seed is not for an ablation; seeds 1 to N"),
-        (["CartPole-v1", "--agent", "rainbow", "--runs-dir", "x"], "--runs-dir is not for an ablation; --out"),
-        (["--resume", "x"], "started again with the same words, stopped runs go on"),
+        (["CartPole-v1", "--agent", "rainbow", "--loss", "mse"], "--loss has no effect without --head expected"),
+        (["CartPole-v1", "--agent", "rainbow", "--seed", "3"], "--seed is not allowed in an ablation; seeds 1 to N"),
+        (
+            ["CartPole-v1", "--agent", "rainbow", "--runs-dir", "x"],
+            "--runs-dir is not allowed in an ablation; use --out",
+        ),
+        (["--resume", "x"], "run the same command again to resume stopped runs"),
         (["CartPole-v1", "--agent", "rainbow", "--seeds", "0"], "--seeds 0 is out of range"),
         (["CartPole-v1", "--agent", "rainbow", "--seeds"], "--seeds"),
         (["CartPole-v1", "--agent", "rainbow", "--jobs=0"], "--jobs 0 is out of range"),
@@ -218,7 +221,7 @@ def test_other_settings_in_the_same_folder_are_refused(fake: Fake) -> None:
         (["CartPole-v1", "Acrobot-v1", "--agent", "rainbow"], "unexpected argument 'Acrobot-v1'"),
     ],
 )
-def test_mistakes_are_one_line_and_nothing_is_made(words: list[str], fault: str, fake: Fake) -> None:
+def test_errors_are_one_line_and_no_folder_is_made(words: list[str], fault: str, fake: Fake) -> None:
     with pytest.raises(UserError) as error:
         ablate.main([*words, "--out", str(fake.out)], trainer=fake.command)
     assert fault in str(error.value)
@@ -227,20 +230,22 @@ def test_mistakes_are_one_line_and_nothing_is_made(words: list[str], fault: str,
     assert not fake.out.exists()
 
 
-def test_where_it_goes_by_default() -> None:
-    plan = ablate.planned(["ALE/Pong-v5", "--agent", "rainbow", "--device", "cpu"])
+def test_default_folder_and_chart() -> None:
+    plan = ablation_plan.read_command_line(["ALE/Pong-v5", "--agent", "rainbow", "--device", "cpu"])
     assert plan.out == Path("ablations/ALE-Pong-v5__rainbow")
     assert plan.plot == plan.out / "ablation.png"
     assert (plan.preset, plan.seeds) == ("cpu", 3)
 
 
 @pytest.mark.parametrize("agent", ["rainbow", "btr", "pqn"])
-def test_train_understands_every_variant(agent: str) -> None:
-    """And trains what the plan says: the same settings but for the part."""
+def test_train_accepts_every_variant_with_the_settings_of_the_plan(agent: str) -> None:
+    """All settings are those of the full recipe, except the part."""
     more = ["--epochs", "3"] if agent == "pqn" else ["--noisy-sigma", "0.3", "--priority-exponent", "0.3"]
-    plan = ablate.planned(["CartPole-v1", "--agent", agent, "--hidden", "8", "9", "--evaluations", "7", *more])
+    plan = ablation_plan.read_command_line(
+        ["CartPole-v1", "--agent", agent, "--hidden", "8", "9", "--evaluations", "7", *more]
+    )
     for one in plan.variants:
-        options, config = train.read_command_line(one.words)
+        options, config = command_line.read_command_line(one.words)
         assert (options.agent, options.preset, options.evaluations) == (agent, "control", 7)
         changed = {
             field.name
@@ -248,11 +253,11 @@ def test_train_understands_every_variant(agent: str) -> None:
             if getattr(config, field.name) != getattr(plan.config, field.name)
         }
         part = one.name.removeprefix("without ")
-        belongs = {"noisy": {"noisy_sigma"}, "prioritized": {"priority_exponent"}}.get(part, set())
-        assert changed - belongs == (set() if one.name == "full" else {part})
+        own = {"noisy": {"noisy_sigma"}, "prioritized": {"priority_exponent"}}.get(part, set())
+        assert changed - own == (set() if one.name == "full" else {part})
 
 
-def test_for_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_the_real_trainer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
         "CartPole-v1",
         "--agent",
@@ -280,7 +285,7 @@ def test_for_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "--out",
         str(tmp_path / "out"),
     ]
-    environment = {**os.environ, "MPLBACKEND": "TkAgg"}  # a backend that needs a screen: it must not be used
+    environment = {**os.environ, "MPLBACKEND": "TkAgg"}  # needs a screen, so it must not be used
     command = [sys.executable, str(ROOT / "ablate.py"), *words]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -296,7 +301,7 @@ def test_for_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(rows[0].values())
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/*")}
     (out / "ablation.md").unlink()
-    assert ablate.main(words, trainer=["nothing must be trained"]) == 0
-    assert "2 of them are finished already" in capsys.readouterr().out
+    assert ablate.main(words, trainer=["must not be called"]) == 0
+    assert "2 of them are already finished" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/*")} == before
     assert (out / "ablation.md").exists()

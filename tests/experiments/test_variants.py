@@ -1,4 +1,4 @@
-"""What a recipe is made of, written down by hand."""
+"""The parts of every recipe, listed by hand, and the command lines without them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from agents import AGENTS
 from agents.family import IDEAS
 from common.errors import UserError
-from experiments.variants import chosen_parts, parts, typed, variants, with_parts
+from experiments.variants import agents_with_parts, arguments, parts, selected_parts, variants
 
 RAINBOW = ["double", "dueling", "prioritized", "n_step", "noisy", "head"]
 WATERWORLD = "tidepool/Waterworld-v1"
@@ -33,14 +33,14 @@ def settings(agent: str, preset: str, **changes: Any) -> Any:
         ("rainbow", "paper", RAINBOW),
         ("btr", "control", ["dueling", "prioritized", "n_step", "noisy", "munchausen", "head"]),
         ("btr", "paper", ["dueling", "prioritized", "n_step", "noisy", "munchausen", "head", "spectral_norm"]),
-        ("pqn", "control", ["layer_norm"]),  # its settings know only some of the ideas
+        ("pqn", "control", ["layer_norm"]),  # its config has only some of the ideas
     ],
 )
 def test_parts(agent: str, preset: str, expected: list[str]) -> None:
     assert parts(settings(agent, preset)) == expected
 
 
-def test_what_means_nothing_is_no_part() -> None:
+def test_a_setting_without_effect_is_no_part() -> None:
     assert "spectral_norm" not in parts(settings("btr", "paper", encoder="nature"))
 
 
@@ -67,8 +67,8 @@ def test_variants_of_rainbow() -> None:
     assert found[4].folder == "without_n_step"
 
 
-def test_options_go_to_every_variant_that_they_mean_something_in() -> None:
-    """5-step returns, 101 atoms, noise and priorities by hand: each is left out with the part that it belongs to."""
+def test_options_go_to_every_variant_in_which_they_have_an_effect() -> None:
+    """5-step returns, 101 atoms, noise and priorities: each option is left out with the part that it belongs to."""
     given = {
         "hidden": (32, 64),
         "n_step": 5,
@@ -92,8 +92,8 @@ def test_options_go_to_every_variant_that_they_mean_something_in() -> None:
     ]
 
 
-def test_settings_as_typed() -> None:
-    assert typed({"double": False, "noisy": True, "hidden": (), "gamma": 1e-05}) == [
+def test_settings_as_arguments() -> None:
+    assert arguments({"double": False, "noisy": True, "hidden": (), "gamma": 1e-05}) == [
         "--no-double",
         "--noisy",
         "--hidden",
@@ -104,28 +104,28 @@ def test_settings_as_typed() -> None:
 
 def test_some_parts_only() -> None:
     config = settings("rainbow", "control")
-    assert chosen_parts("rainbow", "control", config, "CartPole-v1", None) == RAINBOW
-    assert chosen_parts("rainbow", "control", config, "CartPole-v1", "noisy, n-step") == ["n_step", "noisy"]
+    assert selected_parts("rainbow", "control", config, "CartPole-v1", None) == RAINBOW
+    assert selected_parts("rainbow", "control", config, "CartPole-v1", "noisy, n-step") == ["n_step", "noisy"]
 
 
 @pytest.mark.parametrize(
-    ("agent", "wanted", "fault"),
+    ("agent", "names", "fault"),
     [
-        ("dqn", None, "dqn has no parts that could be left out (preset default); agents that have some: double_dqn, "),
+        ("dqn", None, "dqn has no parts that can be left out (preset default); agents that have some: double_dqn, "),
         ("dqn", "double", "dqn has no parts"),
         ("rainbow", "dubble", "unknown part 'dubble'; did you mean double?"),
         ("iqn", "double", "--parts double: iqn does not have it (preset default); it has head"),
-        ("rainbow", " ,", "names are needed, with commas between them: double, dueling"),
+        ("rainbow", " ,", "expected comma-separated names from double, dueling"),
     ],
 )
-def test_parts_that_are_not_there(agent: str, wanted: str | None, fault: str) -> None:
+def test_unknown_parts_are_rejected(agent: str, names: str | None, fault: str) -> None:
     with pytest.raises(UserError) as error:
-        chosen_parts(agent, "default", settings(agent, "default"), WATERWORLD, wanted)
+        selected_parts(agent, "default", settings(agent, "default"), WATERWORLD, names)
     assert fault in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_agents_with_parts() -> None:
-    found = with_parts(WATERWORLD)
+    found = agents_with_parts(WATERWORLD)
     assert "dqn" not in found
     assert {"rainbow", "pqn", "c51"} <= set(found)

@@ -12,7 +12,6 @@ import pytest
 from common.errors import UserError
 from common.files import DATA
 from scores.atari import normalization
-from scores.atari import published as atari_tables
 from scores.atari.published import AGENTS_FILE, CURVES_FILE, SCORES_FILE, SOURCES_FILE, load
 
 
