@@ -2,7 +2,7 @@
 
 This is Q-learning without replay and without target network: many environments give fresh experience,
 Peng's Q(lambda) returns look far ahead, and layer normalisation keeps the values from running away. The
-network regresses its expectation of each action taken onto the return, a few times, and forgets.
+network moves its expectation of each action taken towards the return, a few times, and discards the data.
 
 Deviations from the paper: LayerNorm has one scale and shift a channel in convolutions and is taken over
 channels, height and width (as CleanRL does; purejaxql normalises the channels of each pixel).

@@ -33,7 +33,7 @@ TEAL: Color = (0, 150, 150)
 ORANGE: Color = (200, 84, 0)  # a second player: the window's colour of people, which no eye takes for teal
 BLUE: Color = (150, 195, 225)  # what mattered: light, so that the ray on top of it can be seen
 
-WALL, APPLE, POISON, GUEST = 0, 1, 2, 3
+WALL, APPLE, POISON, SECOND_PLAYER = 0, 1, 2, 3
 UP = math.pi  # directions are radians, (sin, cos), and y grows downwards
 DIRECTIONS = 64  # that sprites are kept for
 STILL = 0.1  # pixels per tick below which a swimmer's direction is noise
@@ -198,7 +198,7 @@ def _draw_second_player(surface: pygame.Surface, second_player: Mapping[str, Any
     else:
         across, down = (float(value) for value in second_player["vel"])
         direction = math.atan2(across, down) if math.hypot(across, down) > STILL else UP
-    _stamp(surface, _disc(ORANGE, radius * scale, GUEST, round(direction / math.tau * DIRECTIONS) % DIRECTIONS), x, y)
+    _stamp(surface, _disc(ORANGE, radius * scale, SECOND_PLAYER, round(direction / math.tau * DIRECTIONS) % DIRECTIONS), x, y)
 
 
 def _body_color(state: Mapping[str, Any]) -> Color:
@@ -231,7 +231,7 @@ def _disc(color: Color, radius: float, kind: int = 0, direction: int = 0) -> pyg
         _draw_leaf(surface, middle, big)
     elif kind == POISON:
         _draw_cross(surface, middle, big, color)
-    elif kind == GUEST:
+    elif kind == SECOND_PLAYER:
         _draw_arrow(surface, middle, big, direction * math.tau / DIRECTIONS)
     return pygame.transform.smoothscale(surface, (side, side))
 

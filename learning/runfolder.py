@@ -214,8 +214,10 @@ def _installed(name: str) -> bool:
 
 
 def _commit() -> str | None:
-    """Return the project's commit, with ``+`` when files differ from it; None outside a checkout."""
+    """Return the project's commit, with ``+`` when files differ from it; None outside a checkout of its own."""
     try:
+        if Path(_git("rev-parse", "--show-toplevel")).resolve() != ROOT:
+            return None  # its files lie inside another repository, whose commits say nothing about them
         head = _git("rev-parse", "--short=12", "HEAD")
         return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):

@@ -3,43 +3,111 @@
 from __future__ import annotations
 
 import ast
-import re
+import subprocess
+import sys
 import tomllib
+from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from agents import AGENTS
-from agents.catalogue import file_of, readme_table
+import pytest
+
+from benchmarks import reading_path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = [
-    path
-    for folder in ("agents", "common", "envs", "learning", "scores", "viewer")
-    for path in (ROOT / folder).rglob("*.py")
-]
+PACKAGES = ("agents", "common", "envs", "experiments", "learning", "scores", "viewer")
+SCRIPTS = sorted(path for path in ROOT.glob("*.py") if path.name != "setup.py")
+SOURCES = [path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py")]
+
+# What no file of a package may import; scripts, tests and benchmarks may import anything.
+FORBIDDEN = {
+    "common": {"agents", "envs", "experiments", "learning", "scores", "viewer"},
+    "envs": {"agents", "experiments", "learning", "scores", "viewer", "torch"},
+    "scores": {"agents", "experiments", "learning", "viewer", "torch", "envs"},
+    "learning": {"agents", "experiments", "scores", "viewer", "pygame"},
+    "agents": {"experiments", "scores", "viewer", "pygame"},
+    "experiments": {"viewer", "pygame"},
+    "viewer": {"experiments"},
+}
+# Of rooms inside the viewer: from the bottom to the top. A room imports those before it.
+ROOMS = ("drawing", "playing", "inspecting", "learning")
+
+
+def imports(path: Path) -> set[str]:
+    """Return the dotted names that a file imports, also inside functions and for type checking only."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 def imported(path: Path) -> set[str]:
     """Return the top-level packages that a file imports, anywhere in it."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.split(".")[0])
-    return names
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def module(path: Path) -> str:
+    """Return a file's dotted name."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def import_graph(paths: Sequence[Path]) -> dict[str, set[str]]:
+    """Return which of these files each of them imports."""
+    known = {module(path) for path in paths}
+    graph: dict[str, set[str]] = {}
+    for path in paths:
+        candidates = {name if name in known else name.rpartition(".")[0] for name in imports(path)}
+        graph[module(path)] = (candidates & known) - {module(path)}
+    return graph
 
 
 def test_dependencies_point_one_way() -> None:
-    forbidden = {
-        "common": {"agents", "envs", "learning", "scores", "viewer"},
-        "envs": {"agents", "learning", "scores", "viewer", "torch"},
-        "scores": {"agents", "learning", "viewer", "torch", "envs"},
-        "learning": {"agents", "scores", "viewer", "pygame"},
-        "agents": {"scores", "viewer", "pygame"},
-    }
     for path in SOURCES:
         package = path.relative_to(ROOT).parts[0]
-        assert not imported(path) & forbidden.get(package, set()), path
+        assert not imported(path) & (FORBIDDEN[package] | {script.stem for script in SCRIPTS}), path
+
+
+def test_no_import_leads_back_to_its_own_file() -> None:
+    graph = import_graph([*SOURCES, *SCRIPTS])
+    assert len(graph) > 150
+    assert graph["learning.trainer"] >= {"learning.learner", "learning.episodes", "learning.checkpoint"}
+    tuple(TopologicalSorter(graph).static_order())  # `CycleError` names the circle
+
+
+def test_a_circle_would_be_found(tmp_path: Path) -> None:
+    with pytest.raises(CycleError):
+        tuple(TopologicalSorter({"a": {"b"}, "b": {"c"}, "c": {"a"}}).static_order())
+    hidden = tmp_path / "hidden.py"
+    hidden.write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a.b\ndef f():\n    from c import d\n"
+    )
+    assert imports(hidden) == {"typing.TYPE_CHECKING", "a.b", "c.d"}
+
+
+def test_rooms_of_the_viewer_are_stacked() -> None:
+    for path in (ROOT / "viewer").rglob("*.py"):
+        room = path.relative_to(ROOT).parts[1]
+        if room in ROOMS:
+            above = {
+                f"viewer.{name}" for name in (*ROOMS[ROOMS.index(room) + 1 :], "panels", "video", "screen", "window")
+            }
+            used = {".".join(name.split(".")[:2]) for name in imports(path)}
+            assert not used & above, path
+
+
+def test_one_training_step_executes_at_most_ten_files() -> None:
+    for env_id in reading_path.ENVIRONMENTS:
+        functions = reading_path.executed("dqn", env_id)
+        assert {"learning/trainer.py", "learning/losses.py", "learning/replay.py"} <= {one.file for one in functions}
+        assert len({one.file for one in functions}) <= 10
+
+
+def test_scripts_are_thin() -> None:
+    for name in ("train.py", "play.py", "compare.py", "ablate.py"):
+        assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= 80, name
 
 
 def test_no_pickle() -> None:
@@ -51,24 +119,25 @@ def test_every_package_is_installed() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {".".join(path.parent.relative_to(ROOT).parts) for path in SOURCES if path.name == "__init__.py"}
     assert folders == set(settings["packages"])
-    assert {path.stem for path in ROOT.glob("*.py")} == set(settings["py-modules"])
+    assert {path.stem for path in SCRIPTS} == set(settings["py-modules"])
 
 
-def test_the_readme_names_every_agent_and_its_commands() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    # written by `python -m agents.catalogue`
-    assert readme_table() in text
-    assert all((ROOT / file_of(recipe)).is_file() for recipe in AGENTS.values())
-    for command in (
-        "pip install -e . && python train.py",
-        "python play.py",
-        "python compare.py",
-        "pip install -e '.[dev]' && pytest",
-    ):
-        assert command in text
-
-
-def test_links_in_the_readme_lead_somewhere() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-        assert (ROOT / target).exists(), target
+def test_a_wheel_is_rejected_in_one_line(tmp_path: Path) -> None:
+    words = [
+        sys.executable,
+        str(ROOT / "setup.py"),
+        "-q",
+        "egg_info",
+        "-e",
+        str(tmp_path),
+        "bdist_wheel",
+        "-d",
+        str(tmp_path),
+    ]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr.strip().splitlines()[-1].startswith("error: Tidepool is an application")
+    assert "pip install -e ." in done.stderr
+    assert not list(tmp_path.glob("*.whl"))
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    assert "Private :: Do Not Upload" in classifiers

@@ -232,14 +232,14 @@ def test_what_is_certain_is_backed_up_as_one_expectation(head: str, double: bool
             v_max=20,
             num_quantiles=8,
         )
-        judged = delta_network(name, target, config)(transitions().next_obs)
-        chooser = delta_network(name, online if double else target, config)(transitions().next_obs).q_values
-        policy = soft(chooser, 1.0) if munchausen else greedy(chooser)
+        next_q = delta_network(name, target, config)(transitions().next_obs)
+        selecting = delta_network(name, online if double else target, config)(transitions().next_obs).q_values
+        policy = soft(selecting, 1.0) if munchausen else greedy(selecting)
         batch = transitions()
-        goal = HEADS[name].td_target(judged, policy, batch.reward, batch.discount, config)
+        td_target = HEADS[name].td_target(next_q, policy, batch.reward, batch.discount, config)
         if name == "categorical":
-            goal = goal @ torch.linspace(-20, 20, 401)
-        means.append(goal if name == "expected" else goal.mean(1) if goal.dim() > 1 else goal)
+            td_target = td_target @ torch.linspace(-20, 20, 401)
+        means.append(td_target if name == "expected" else td_target.mean(1) if td_target.dim() > 1 else td_target)
     close(means[1], means[0], atol=2e-4)
 
 

@@ -74,7 +74,7 @@ def test_pqn_regresses_on_whole_returns() -> None:
 
 
 def test_double_td_loss_by_hand() -> None:
-    """Double: the online net chooses action 2 in state 1, the target net judges it 7: 0.5 + 6.3 - 2 = 4.8."""
+    """Double: the online net selects action 2 in state 1, the target net evaluates it as 7: 0.5 + 6.3 - 2 = 4.8."""
     loss = td_loss(network(ONLINE), network(TARGET), batch(), DOUBLE)
     torch.testing.assert_close(loss.priority, torch.tensor([4.8, 7.0]))
 

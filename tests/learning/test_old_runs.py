@@ -1,0 +1,69 @@
+"""A run stopped before names changed resumes: `tests/fixtures/stopped_run`, stopped at 1,000 of 2,048 agent steps.
+
+Its settings, weights, counters and replay have the names of that time, and a request was in force (epsilon 0.25).
+``stopped_run_finished.safetensors`` is what that version itself made of it afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from agents import load_policy
+from common.files import PRETRAINED
+from experiments.training import resume
+from learning.live import Watcher
+from tests.learning.helpers import Onlooker
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(FIXTURES / "stopped_run", tmp_path / "run"))
+
+
+def test_a_run_stopped_before_names_changed_ends_as_it_would_have(run: Path) -> None:
+    watcher: Watcher = Onlooker()
+    trainer = resume(run, Console(quiet=True))
+    assert trainer.agent_steps == 1_000
+    assert trainer.agent.overrides == {"epsilon": 0.25}
+    assert trainer.run(watcher)
+    old, new = (
+        load_file(FIXTURES / "stopped_run_finished.safetensors"),
+        load_file(run / "agent" / "network.safetensors"),
+    )
+    assert set(old) - set(new) == {name for name in old if name.startswith("head.")} != set()
+    for name, value in old.items():
+        now = new[name.replace("head.", "output.", 1) if name.startswith("head.") else name]
+        torch.testing.assert_close(now, value, rtol=1e-4, atol=1e-5)  # bit for bit on the same kind of processor
+    assert not (run / "state").exists()
+
+
+def test_its_agent_plays_the_same_under_new_names(run: Path) -> None:
+    old = load_file(run / "agent" / "network.safetensors")
+    policy = load_policy(run)
+    state = policy.network.state_dict()  # type: ignore[attr-defined]
+    assert {name.replace("head.", "output.", 1) for name in old} == set(state)
+    for name, value in old.items():
+        assert torch.equal(state[name.replace("head.", "output.", 1)], value)
+    q_values = policy.q_values(np.zeros((1, 152), np.float32))
+    assert q_values is not None
+    assert np.isfinite(q_values).all()
+
+
+@pytest.mark.parametrize("name", ["pong", "breakout"])
+def test_the_encoder_of_2013_is_read_by_its_old_name(name: str) -> None:
+    manifest = json.loads((PRETRAINED / name / "agent" / "manifest.json").read_text())
+    assert manifest["config"]["encoder"] == "workshop"
+    policy = load_policy(PRETRAINED / name)
+    q_values = policy.q_values(np.zeros((1, 4, 84, 84), np.uint8))
+    assert q_values is not None
+    assert np.isfinite(q_values).all()
