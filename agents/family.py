@@ -109,9 +109,9 @@ def member(
         network=network,
         loss=td_loss,
         presets={
-            "default": Preset("a world in minutes, on two CPU cores", "worlds", plain),
+            "default": Preset("Tidepool's worlds in minutes, on two CPU cores", "worlds", plain),
             "long": Preset("four times the network, six times the steps", "worlds", {**LONG, **switches}),
-            "control": Preset("CartPole and its like in a minute, on two CPU cores", "control", control),
+            "control": Preset("CartPole and other small control tasks in a minute, on two CPU cores", "control", control),
             **(own if published else {}),
             **(presets or {}),
             "cpu": Preset("small frames and a small network, for CPUs", "atari", {**CPU, **switches}),

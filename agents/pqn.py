@@ -104,8 +104,8 @@ RECIPE = Recipe(
     paper="Gallici et al. 2024, arXiv:2407.04811",
     config=PQNConfig,
     presets={
-        "default": Preset("the worlds, on a CPU", suits="worlds", settings={}),
-        "control": Preset("CartPole and its like, on a CPU", suits="control", settings=CONTROL),
+        "default": Preset("Tidepool's worlds, on a CPU", suits="worlds", settings={}),
+        "control": Preset("CartPole and other small control tasks, on a CPU", suits="control", settings=CONTROL),
         "paper": Preset("PQN as published, for a GPU (200 million frames)", suits="atari", settings=PAPER),
         "cpu": Preset(
             "the small network of 2013, no replay, no sticky actions: what learns fastest on two CPU cores",

@@ -114,8 +114,8 @@ RECIPE = Recipe(
     paper="Elsayed et al. 2024, arXiv:2410.14606",
     config=StreamConfig,
     presets={
-        "default": Preset("the worlds, on a CPU", suits="worlds", settings={}),
-        "control": Preset("CartPole and its like, on a CPU", suits="control", settings=CONTROL),
+        "default": Preset("Tidepool's worlds, on a CPU", suits="worlds", settings={}),
+        "control": Preset("CartPole and other small control tasks, on a CPU", suits="control", settings=CONTROL),
         "paper": Preset("as published (40 million frames)", suits="atari", settings=PAPER),
     },
     network=network,
