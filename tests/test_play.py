@@ -32,7 +32,7 @@ SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER")
 
 
 def command(*words: str, cwd: Path, screen: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run play.py in another folder, without a screen or with SDL's blind one."""
+    """Run play.py in another folder, without a screen or with SDL's dummy driver."""
     environment = {name: value for name, value in os.environ.items() if name not in SCREENS}
     if screen is not None:
         environment["SDL_VIDEODRIVER"] = screen
@@ -79,7 +79,7 @@ def test_a_picture_without_a_screen(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a screen")
-def test_no_screen_says_what_to_do(tmp_path: Path) -> None:
+def test_without_a_screen_the_message_names_the_alternative(tmp_path: Path) -> None:
     assert re.search(r"no screen.*--record film\.mp4", one_line_error(command("--agent-file", WATER, cwd=tmp_path)))
 
 
@@ -134,7 +134,7 @@ def test_without_a_name_the_newest_run_with_an_agent_plays(tmp_path: Path) -> No
     assert players.find_agent(None, tmp_path / "runs") == newest
 
 
-def test_without_any_run_the_agent_that_ships_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_run_the_pretrained_agent_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = run_folder(tmp_path / "pretrained", "waterworld")
     monkeypatch.setattr(players, "DEFAULT_AGENT", shipped)
     assert players.find_agent(None, Path("runs")) == shipped
@@ -155,7 +155,7 @@ def test_the_other_options_reach_the_session(capsys: pytest.CaptureFixture[str])
     assert "karpathy_pretrained in tidepool/Waterworld-v1, seed 9, epsilon 1" in capsys.readouterr().out
 
 
-def test_a_seed_by_chance_is_said_and_gives_the_same_film_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_random_seed_is_printed_and_reproduces_the_film(capsys: pytest.CaptureFixture[str]) -> None:
     play.main(["--agent-file", WATER, "--record", "a.png"])
     seed = re.search(r"seed (\d+)", capsys.readouterr().out)
     assert seed is not None
@@ -190,7 +190,7 @@ def test_a_seed_by_chance_is_said_and_gives_the_same_film_again(capsys: pytest.C
         (["--film", "runs/x", "--record", "a.png"], "runs/x: no such run"),
     ],
 )
-def test_bad_input_is_refused(words: list[str], message: str) -> None:
+def test_bad_input_is_rejected(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         play.main(words)
     assert not Path("a.png").exists()
@@ -210,10 +210,12 @@ def test_attached_before_the_first_weights_the_window_waits(tmp_path: Path, caps
     folder = run_folder(tmp_path / "runs", "CartPole-v1__dqn__1__20261123-101530")
     shutil.rmtree(folder / "agent")
     assert play.main(["--attach", str(folder), "--steps", "3", "--speed", "50"]) == 0
-    assert "waiting for the first weights: none yet" in capsys.readouterr().out
+    assert "waiting for the run's first weights" in capsys.readouterr().out
 
 
-def test_a_film_of_a_training_lands_in_the_runs_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_film_of_a_training_run_is_written_into_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = run_folder(tmp_path / "runs", "CartPole-v1__dqn__1__20261123-101530")
     shutil.copytree(folder / "agent", folder / "milestones" / "0")
     assert play.main(["--film", "newest", "--record", "a.gif", "--seed", "3"]) == 0
@@ -228,13 +230,13 @@ def test_a_film_of_a_training_lands_in_the_runs_folder(tmp_path: Path, capsys: p
     assert play.main(["--film", folder.name, "--steps", "2", "--overwrite"]) == 0
 
 
-def test_a_person_is_scored_and_recorded(
+def test_a_human_is_scored_and_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from viewer import window
 
     def run_fast(self: window.Window) -> None:
-        """Let the game run through without waiting; the person holds the left arrow."""
+        """Play the game without waiting, with the left arrow held."""
         scored_play = self.view.scored_play
         assert scored_play is not None
         while len(scored_play.finished) < scored_play.episodes:
@@ -257,13 +259,13 @@ def test_a_person_is_scored_and_recorded(
     assert "python compare.py" in out
 
 
-def test_a_broken_off_episode_is_not_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unfinished_episode_is_not_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert play.main(["--human", "--steps", "1"]) == 0  # the window closes in the middle of the first episode
     assert read_humans(tmp_path / "runs") == ([], [])
     assert "none was recorded" in capsys.readouterr().out
 
 
-def test_both_demos_networks_play_where_they_were_made() -> None:
+def test_the_networks_of_both_demos_play_in_their_environments() -> None:
     for name, env_id in ((WATER, "tidepool/Waterworld-v0"), (WHEELS, "tidepool/RLDemo-v0")):
         options = Options(seed=1)
         policy = players.load(players.find_agent(Path(name), Path("runs")))
@@ -278,10 +280,10 @@ def test_both_demos_networks_play_where_they_were_made() -> None:
         assert session.score.episode_return > 0
 
 
-# where is played, and by whom
+# environments and agents
 
 
-def test_an_environment_stands_where_a_run_could(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_environment_in_place_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert play.main(["CartPole-v1", "--record", "a.png", "--steps", "3"]) == 0
     out = capsys.readouterr().out
     assert (
@@ -295,7 +297,7 @@ def test_an_environment_stands_where_a_run_could(tmp_path: Path, capsys: pytest.
         assert "dqn in CartPole-v1" in capsys.readouterr().out
 
 
-def test_of_the_runs_in_an_environment_the_newest_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_run_in_an_environment_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs, shipped = tmp_path / "runs", tmp_path / "pretrained"
     monkeypatch.setattr(players, "PRETRAINED", shipped)
     assert players.trained_in("CartPole-v1", runs) is None
@@ -333,7 +335,7 @@ def atari_agent(monkeypatch: pytest.MonkeyPatch) -> AtariAgent:
     return agent
 
 
-def test_an_atari_agent_gets_its_frames_and_its_rules(
+def test_an_atari_agent_has_its_own_frames_and_rules(
     atari_agent: AtariAgent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert play.main(["--agent-file", WATER, "--record", "a.png", "--steps", "3", "--seed", "2"]) == 0
@@ -342,20 +344,20 @@ def test_an_atari_agent_gets_its_frames_and_its_rules(
         assert image.size[1] > 700  # the larger layout
 
 
-def test_rules_follow_the_agent_only_where_they_can(atari_agent: AtariAgent) -> None:
+def test_an_agents_rules_apply_in_other_atari_games_only(atari_agent: AtariAgent) -> None:
     agent: Any = atari_agent
     for env_id in ("ALE/Pong-v5", "ALE/Carnival-v5"):  # another game with the same joystick
         rules = players.rules_for(env_id, agent)
         assert (rules.protocol, rules.label, rules.env_options["frame_size"]) == ("mnih2015", "mnih2015", 42)
         assert (rules.env_options["sticky"], rules.env_options["frame_cap"]) == (0.0, 18_000)
     assert players.rules_for("CartPole-v1", agent) == players.Rules("CartPole-v1", "gymnasium-default", {})
-    alone = players.rules_for("ALE/Pong-v5", None)
-    assert (alone.protocol, alone.env_options["sticky"]) == ("machado2018", 0.25)
+    default = players.rules_for("ALE/Pong-v5", None)
+    assert (default.protocol, default.env_options["sticky"]) == ("machado2018", 0.25)
     assert players.rules_for("tidepool/Waterworld-v1", None).label == ""
 
 
 @pytest.mark.parametrize(("words", "protocol"), [(["--agent-file", WATER], "mnih2015"), ([], "machado2018")])
-def test_a_persons_atari_row_has_the_protocol_that_was_played(
+def test_a_human_atari_score_has_the_protocol_that_was_played(
     atari_agent: AtariAgent,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -387,7 +389,7 @@ def test_a_persons_atari_row_has_the_protocol_that_was_played(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--human", "--versus"], "--human is scored alone and --versus is a race; give one of them"),
         (["--human", "--learn", "dqn"], "--human is scored without an agent; leave --learn out"),
@@ -399,21 +401,21 @@ def test_a_persons_atari_row_has_the_protocol_that_was_played(
         (["--versus", "--env-id", "Acrobot-v1"], "no agent has been trained in Acrobot-v1 yet; train one"),
     ],
 )
-def test_what_does_not_go_together_is_said(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_incompatible_options_are_rejected(words: list[str], message: str) -> None:
     with pytest.raises(UserError) as caught:
         play.main([*words, *([] if "--record" in words else ["--steps", "1"])])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_race_in_the_window_ends_after_its_episodes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_versus_ends_after_its_episodes(capsys: pytest.CaptureFixture[str]) -> None:
     assert play.main([WATER, "--versus", "--episodes", "1", "--speed", "50", "--seed", "4"]) == 0
     out = capsys.readouterr().out
     assert "you against karpathy_pretrained in tidepool/Waterworld-v0, seed 4" in out
     assert re.search(r"episode 1: you -?\d+, the agent \d+", out)
 
 
-def test_a_race_in_a_game() -> None:
+def test_versus_in_an_atari_game() -> None:
     pytest.importorskip("ale_py")
     assert play.main(["pong", "--versus", "--steps", "5", "--speed", "10"]) == 0
 
@@ -425,7 +427,7 @@ def test_a_new_agent_learns_in_the_window_and_in_a_film(capsys: pytest.CaptureFi
     assert "d3qn in tidepool/Waterworld-v1" in capsys.readouterr().out
 
 
-def test_panels_are_shown_as_asked_for_and_not_remembered(tmp_path: Path) -> None:
+def test_the_option_panels_sets_the_panels_and_is_not_saved(tmp_path: Path) -> None:
     for panels in ("none", "actions, score", "all"):
         words = ["--agent-file", WATER, "--record", f"{panels}.png", "--steps", "2", "--seed", "1", "--panels", panels]
         assert play.main(words) == 0
@@ -434,7 +436,7 @@ def test_panels_are_shown_as_asked_for_and_not_remembered(tmp_path: Path) -> Non
     assert not settings.path().exists()
 
 
-def test_the_window_remembers_its_panels_and_a_film_shows_the_same(tmp_path: Path) -> None:
+def test_the_window_saves_its_panels_and_a_film_shows_the_same(tmp_path: Path) -> None:
     settings.path().parent.mkdir(parents=True, exist_ok=True)
     settings.path().write_text(json.dumps({"hidden": ["actions", "score"]}))
     assert play.main(["--agent-file", WATER, "--steps", "2"]) == 0

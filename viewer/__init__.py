@@ -1,1 +1,1 @@
-"""What a person sees: the window, its panels, films of it, and the ledger of human scores."""
+"""The window, its panels, films of it, and the human scores."""

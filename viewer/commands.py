@@ -1,7 +1,7 @@
-"""Everything that a person can tell the window, in one table: its keys, what the help says, what it does.
+"""All commands of the window in one table: keys, help text, action.
 
 Keys are named as pygame names them, or by the character that they type. The action keys of the environment are not
-here (`viewer.playing.keys`). No pygame.
+here but in `viewer.playing.keys`. No pygame.
 """
 
 from __future__ import annotations
@@ -18,50 +18,50 @@ from viewer.playing.clock import SPEEDS
 from viewer.playing.session import Session
 from viewer.view import View
 
-PANEL_KEYS = tuple(f"f{number}" for number in (*range(1, 11), 12))  # F11 is the whole screen, as everywhere
+PANEL_KEYS = tuple(f"f{number}" for number in (*range(1, 11), 12))  # F11 is full screen, as everywhere
 PAGE_SECONDS = 1.0  # of play that PageUp and PageDown go
 
 
 @dataclass(frozen=True)
 class Command:
-    """One thing that can be done."""
+    """One command."""
 
     name: str
     keys: tuple[str, ...]
     cap: str
-    """On the key's cap."""
+    """The label of its key cap."""
     about: str
-    """In the help."""
+    """What it does, in the help; empty: it is not listed."""
     run: Callable[[View], None]
     when: Callable[[View], bool] = lambda view: True
     short: str = ""
-    """In the line below the world; empty: only in the help."""
+    """What it does, in the line below the world; empty: it is not shown there."""
 
 
-# ------------------------------------------------------------------ when
+# ------------------------------------------------------------------ conditions
 
 
-def alone(view: View) -> bool:
-    """Return whether time is the person's to rule: no scored episode runs."""
+def unscored(view: View) -> bool:
+    """Return whether no scored episode runs, so that speed and time may be changed."""
     return view.scored_play is None
 
 
-def single(view: View) -> bool:
-    """Return whether one agent plays in one world, unscored."""
+def single_world(view: View) -> bool:
+    """Return whether there is one world, unscored."""
     return view.scored_play is None and view.versus is None
 
 
-def welcoming(view: View) -> bool:
+def can_join(view: View) -> bool:
     """Return whether a second player can join the agent's world."""
-    return single(view) and view.session.policy is not None and hasattr(view.session.env.unwrapped, "join")
+    return single_world(view) and view.session.policy is not None and hasattr(view.session.env.unwrapped, "join")
 
 
 def space_is_free(view: View) -> bool:
-    """Return whether the space bar is no action's key."""
+    """Return whether the space bar is not the key of an action."""
     return "space" not in view.human_control.keys.known
 
 
-# ------------------------------------------------------------------ what
+# ------------------------------------------------------------------ actions
 
 
 def toggle_help(view: View) -> None:
@@ -76,7 +76,7 @@ def leave(view: View) -> None:
 
 
 def enter(view: View) -> None:
-    """Hand back to the agent; after a scored episode, go on."""
+    """Hand control back to the agent; after a scored episode, continue."""
     if view.scored_play is not None:
         view.scored_play.confirm()
     else:
@@ -84,7 +84,7 @@ def enter(view: View) -> None:
 
 
 def pause(view: View) -> None:
-    """Stop time, or let it go on, from the present wherever one looked."""
+    """Pause, or resume from the present, wherever the cursor was."""
     if view.scored_play is not None:
         view.scored_play.toggle_pause()
         return
@@ -94,12 +94,12 @@ def pause(view: View) -> None:
 
 
 def restart(view: View) -> None:
-    """Begin the episode again."""
+    """Restart the episode."""
     (view.scored_play or view.game).restart()
 
 
 def forward(view: View) -> None:
-    """Stop time and look one step further; at the present, make one."""
+    """Pause and look one step further on; at the present, make a step."""
     view.game.paused = True
     if view.session.timeline.live:
         view.game.step()
@@ -108,18 +108,18 @@ def forward(view: View) -> None:
 
 
 def back(view: View) -> None:
-    """Stop time and look one step back."""
+    """Pause and look one step back."""
     look(view, view.session.timeline.cursor - 1)
 
 
 def page(view: View, sign: int) -> None:
-    """Look a second of play further back or on."""
+    """Pause and look a second of play further back or on."""
     steps = max(1, round(PAGE_SECONDS / view.session.tick_seconds))
     look(view, view.session.timeline.cursor + sign * steps)
 
 
 def look(view: View, number: int) -> None:
-    """Stop time and look at a moment of the timeline, in both worlds if there are two."""
+    """Pause and look at a moment of the timeline, in both worlds if there are two."""
     view.game.paused = True
     ago = view.session.timeline.last - number
     for session in sessions(view):
@@ -148,7 +148,7 @@ def slower(view: View) -> None:
 
 
 def unlimited(view: View) -> None:
-    """Play as fast as the machine can, and back at normal speed."""
+    """Play as fast as the machine can, or at normal speed again."""
     view.game.speed = 1.0 if math.isinf(view.game.speed) else SPEEDS[-1]
 
 
@@ -159,37 +159,37 @@ def agent_view(view: View) -> None:
 
 def second_player(view: View) -> None:
     """Join the agent's world, or leave it."""
-    view.say(view.human_control.toggle_second_player())
+    view.show_notice(view.human_control.toggle_second_player())
 
 
 def mute(view: View) -> None:
     """Turn the game's sound off, or on again."""
     view.muted = not view.muted
-    view.say("sound off" if view.muted else "sound on" if view.game.speed == 1.0 else "sound on, at speed 1")
+    view.show_notice("sound off" if view.muted else "sound on" if view.game.speed == 1.0 else "sound on, at speed 1")
 
 
 def film(view: View) -> None:
-    """Start a film or end it; the window, which has the picture, does it."""
-    view.film_asked = True
+    """Start or stop a film; the window, which has the picture, does it."""
+    view.film_requested = True
 
 
-def quieter(view: View) -> None:
-    """Fewer random actions."""
+def less_random(view: View) -> None:
+    """Lower epsilon."""
     controls.nudge_epsilon(view, -1)
 
 
-def louder(view: View) -> None:
-    """More random actions."""
+def more_random(view: View) -> None:
+    """Raise epsilon."""
     controls.nudge_epsilon(view, +1)
 
 
 def all_panels(view: View) -> None:
-    """Show every panel; if they are all there, put all away."""
+    """Show all panels; if all are shown, hide them."""
     view.hidden = set() if view.hidden else set(PANEL_TITLES)
 
 
 def toggle_panel(view: View, name: str) -> None:
-    """Put a panel away, or show it again."""
+    """Hide a panel, or show it again."""
     view.hidden ^= {name}
 
 
@@ -202,21 +202,27 @@ def _panel_commands() -> tuple[Command, ...]:
 
 
 TIME = (
-    Command("pause", ("space",), "space", "pause and go on (P too)", pause, space_is_free, "pause"),
-    Command("pause P", ("p", "pause"), "P", "pause and go on", pause, lambda view: not space_is_free(view), "pause"),
+    Command("pause", ("space",), "space", "pause, resume (P too)", pause, space_is_free, "pause"),
+    Command("pause P", ("p", "pause"), "P", "pause, resume", pause, lambda view: not space_is_free(view), "pause"),
     Command("pause too", ("p", "pause"), "P", "", pause, space_is_free),
-    Command("forward", ("n", ".", "[.]"), "N  .", "one step on", forward, alone, "step"),
-    Command("back", ("b", ","), "B  ,", "one step back (for four minutes)", back, alone, "back"),
-    Command("page back", ("page up",), "PgUp", "a second back", lambda view: page(view, -1), alone),
-    Command("page on", ("page down",), "PgDn", "a second on", lambda view: page(view, +1), alone),
-    Command("oldest", ("home",), "Home", "the oldest moment", lambda view: look(view, 0), alone),
-    Command("present", ("end",), "End", "the present", to_live, alone),
-    Command("faster", ("+", "=", "[+]"), f"+  {MINUS}", "faster, slower", faster, alone, "speed"),
-    Command("slower", ("-", "[-]"), MINUS, "", slower, alone),
-    Command("unlimited", ("u",), "U", "as fast as the machine can", unlimited, alone),
-    Command("restart", ("r",), "R", "the same episode again", restart, alone, "restart"),
+    Command("forward", ("n", ".", "[.]"), "N  .", "one step on", forward, unscored, "step"),
+    Command("back", ("b", ","), "B  ,", "one step back (up to four minutes)", back, unscored, "back"),
+    Command("page back", ("page up",), "PgUp", "a second back", lambda view: page(view, -1), unscored),
+    Command("page on", ("page down",), "PgDn", "a second on", lambda view: page(view, +1), unscored),
+    Command("oldest", ("home",), "Home", "the oldest moment", lambda view: look(view, 0), unscored),
+    Command("present", ("end",), "End", "the present", to_live, unscored),
+    Command("faster", ("+", "=", "[+]"), f"+  {MINUS}", "faster, slower", faster, unscored, "speed"),
+    Command("slower", ("-", "[-]"), MINUS, "", slower, unscored),
+    Command("unlimited", ("u",), "U", "as fast as the machine can", unlimited, unscored),
+    Command("restart", ("r",), "R", "restart the episode", restart, unscored, "restart"),
     Command(
-        "afresh", ("r",), "R", "break off and start a fresh episode", restart, lambda view: not alone(view), "restart"
+        "new episode",
+        ("r",),
+        "R",
+        "abandon the episode, start another",
+        restart,
+        lambda view: not unscored(view),
+        "restart",
     ),
 )
 AGENT = (
@@ -230,39 +236,39 @@ AGENT = (
         "hand back",
     ),
     Command("confirm", ("return", "enter"), "Enter", "", enter, lambda view: view.human_control.locked),
-    Command("learn", ("l",), "L", "let the agent learn here, or stop it", controls.toggle_learning, single, "learn"),
-    Command("less random", ("[", "("), "[  ]", "fewer, more random actions", quieter, single),
-    Command("more random", ("]", ")"), "]", "", louder, single),
-    Command("agent", ("o",), "O", "another trained agent", controls.next_agent, controls.can_change),
-    Command("forget", ("x",), "X", "let the agent forget what it learnt", controls.reinitialise, controls.can_change),
-    Command("save", ("s",), "S", "save what it learnt here", controls.save, controls.learns),
+    Command("learn", ("l",), "L", "start or stop learning", controls.toggle_learning, single_world, "learn"),
+    Command("less random", ("[", "("), "[  ]", "fewer, more random actions", less_random, single_world),
+    Command("more random", ("]", ")"), "]", "", more_random, single_world),
+    Command("agent", ("o",), "O", "load another trained agent", controls.next_agent, controls.can_change),
+    Command("reinitialise", ("x",), "X", "reinitialise the agent", controls.reinitialise, controls.can_change),
+    Command("save", ("s",), "S", "save the agent that learnt here", controls.save, controls.has_online_learner),
 )
 WINDOW = (
-    Command("second player", ("g",), "G", "join the agent's world, or leave it", second_player, welcoming),
+    Command("second player", ("g",), "G", "join the agent's world, or leave it", second_player, can_join),
     Command(
         "agent view",
         ("v",),
         "V",
-        "only what the agent sees",
+        "show only what the agent sees",
         agent_view,
         lambda view: hasattr(view.session.env.unwrapped, "eyes"),
     ),
-    Command("sound", ("m",), "M", "sound off, or on", mute, lambda view: view.muted is not None),
-    Command("panels", ("a",), "A", "all panels, or none", all_panels),
-    Command("film", ("f",), "F", "start a film of this window, or end it", film, alone, "film"),
+    Command("sound", ("m",), "M", "sound on, off", mute, lambda view: view.muted is not None),
+    Command("panels", ("a",), "A", "show all panels, or none", all_panels),
+    Command("film", ("f",), "F", "start or stop filming this window", film, unscored, "film"),
     Command("help", ("h", "?"), "H", "this help", toggle_help, short="help"),
     Command("quit", ("escape", "q"), "Esc  Q", "quit", leave, short="quit"),
 )
 
 
 def commands(view: View) -> list[Command]:
-    """Return what can be done now."""
+    """Return the commands that are possible now."""
     return [command for command in (*AGENT, *TIME, *WINDOW, *_panel_commands()) if command.when(view)]
 
 
 def find(view: View, key: str, text: str) -> Command | None:
-    """Return what a key means now, by its name or by the character that it typed; None: nothing."""
-    found = commands(view)
-    return next((one for one in found if key in one.keys), None) or next(
-        (one for one in found if text and text in one.keys), None
+    """Return a key's command now, by its name or by the character that it typed; None: it has none."""
+    possible = commands(view)
+    return next((one for one in possible if key in one.keys), None) or next(
+        (one for one in possible if text and text in one.keys), None
     )

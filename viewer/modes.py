@@ -193,27 +193,28 @@ def film_training(options: Options, stack: ExitStack) -> int:
 
     assert options.film is not None
     run = find_run(options.film, options.runs_dir)
-    found, missing = film.takes(run)
+    found, missing = film.find_milestones(run)
     path = options.record or film.default_path(run)
     if options.record is None:
         check_film(path, options)
-    agents = [players.load(take.folder) for take in found]
+    agents = [players.load(milestone.folder) for milestone in found]
     rules = players.rules_for(agents[-1].env_id or envs.DEFAULT_ENV, agents[-1])
     options = replace(options, seed=seed_of(options))
     sessions = [open_session(options, agent, rules) for agent in agents]
     for session in sessions:
         stack.callback(session.env.close)
-    print(f"{', '.join(take.title for take in found)} of {run}, seed {options.seed}, epsilon {sessions[0].epsilon:g}")
+    titles = ", ".join(milestone.title for milestone in found)
+    print(f"{titles} of {run}, seed {options.seed}, epsilon {sessions[0].epsilon:g}")
     if missing:
         print(f"without {', '.join(missing)}: the run has not got there yet, or is older than films are")
     frames_per_step = envs.protocol(rules.env_id, rules.protocol).frames_per_step
-    reel = film.Reel(found, sessions, rules.env_id, rules.label, frames_per_step)
+    shown = film.SideBySide(found, sessions, rules.env_id, rules.label, frames_per_step)
     try:
-        frames = film.make(reel, path, steps=options.steps, fps=options.fps)
+        frames = film.make(shown, path, steps=options.steps, fps=options.fps)
     except KeyboardInterrupt:
         print(f"stopped; {path} is complete up to there")
         return 130
-    print(f"{path}: {frames:,} frames, {_size(path)}; {reel.returns_text()}")
+    print(f"{path}: {frames:,} frames, {_size(path)}; {shown.returns_text()}")
     return 0
 
 

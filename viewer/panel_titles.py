@@ -1,4 +1,4 @@
-"""What each panel is called: its name in the settings and as an option's value, and its title in the help, in order."""
+"""The name of each panel in settings and options, and its title in the help, in order."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ PANEL_TITLES = {
     "seen": "What the network sees (games)",
     "learning": "Learning",
     "score": "Score",
-    "returns": "Returns that may come (distributions)",
+    "returns": "Distributions of the return",
     "step": "This step explained",
     "senses": "Inputs and activations",
-    "neurons": "What neurons look for",
-    "truth": "Truth meter: expected and come",
+    "neurons": "What neurons respond to",
+    "truth": "Truth meter: expected and actual",
     "rewards": "Reward per step, smoothed",
 }

@@ -13,26 +13,26 @@ from viewer.panels import PANELS, View, overlays, timeline_bar, world
 from viewer.panels.base import Drag, Panel
 
 GAP, MARGIN, TOP = 12.0, 24.0, 76.0
-GRIP = 4.0  # logical pixels around the timeline that belong to it
+GRIP = 4.0  # logical pixels around the timeline where a click counts
 SPLIT = 0.78  # the size of each of two worlds, as a share of one
 BAR, BELOW, FOOTER = 18.0, 176.0, 30.0  # heights of the timeline, of the panels below it, of the line of keys
-SIZE = (1112, 646)  # of the smallest window there is
+SIZE = (1112, 646)  # of the smallest window
 
 
-class Room(NamedTuple):
-    """What a kind of world needs: the world's size, and the width of a column of panels."""
+class Dimensions(NamedTuple):
+    """The size of the world's picture, and the width of a column of panels, logical pixels."""
 
     world: tuple[float, float]
     column: float
 
 
-WORLDS = Room((700, 500), 340)
-# Larger: the screen is 4:3, five whole pixels a pixel wide; the column has the network's frames and 18 actions.
-FRAMES = Room((800, 600), 428)
+WORLDS = Dimensions((700, 500), 340)
+# Larger: an Atari screen is 4:3, each of its pixels five whole ones wide; the column holds frames and 18 actions.
+FRAMES = Dimensions((800, 600), 428)
 
 
 class Layout(NamedTuple):
-    """Where everything lies, in logical pixels; ``size`` is even, as video wants it."""
+    """Where everything lies, in logical pixels; ``size`` is even, as video encoders need it."""
 
     size: tuple[int, int]
     world: Area
@@ -48,18 +48,18 @@ class Layout(NamedTuple):
 
 def layout(view: View) -> Layout:
     """Return the layout for what is played and shown."""
-    room = WORLDS if view.session.stack() is None else FRAMES
-    wide, high = room.world
+    dimensions = WORLDS if view.session.stack() is None else FRAMES
+    wide, high = dimensions.world
     top = TOP
     if view.versus is not None:
-        wide, high, top = 2 * wide * SPLIT + GAP, high * SPLIT, TOP + world.WHOSE
+        wide, high, top = 2 * wide * SPLIT + GAP, high * SPLIT, TOP + world.NAME_HEIGHT
     place = Area(MARGIN, top, wide, high)
     bar = Area(MARGIN, place.bottom + GAP, wide, BAR)
     shown = [panel for panel in PANELS if panel.name not in view.hidden and panel.height(view) > 0]
     below = [panel for panel in shown if panel.place == "below"]
     bottom = bar.bottom + (GAP + BELOW if below else 0.0)
     placed = _share(below, Area(MARGIN, bottom - BELOW, wide, BELOW))
-    first = Area(place.right + GAP * 2, MARGIN, room.column, bottom - MARGIN)
+    first = Area(place.right + GAP * 2, MARGIN, dimensions.column, bottom - MARGIN)
     sides, right = _flow([panel for panel in shown if panel.place == "side"], first, view)
     size = (2 * round((right + MARGIN) / 2), 2 * round((bottom + GAP / 2 + FOOTER + GAP / 2) / 2))
     footer = Area(MARGIN, bottom + GAP / 2, size[0] - 2 * MARGIN, FOOTER)
@@ -93,7 +93,7 @@ def _flow(panels: Sequence[Panel], first: Area, view: View) -> tuple[list[tuple[
 
 
 def _stack(panels: Sequence[Panel], whole: Area, view: View) -> list[tuple[Panel, Area]]:
-    """Return panels one below the other; what is left over goes to those that stretch."""
+    """Return panels one below the other; spare height goes to those that stretch."""
     heights = [panel.height(view) for panel in panels]
     stretching = sum(panel.stretches for panel in panels)
     spare = max(whole.h - sum(heights) - GAP * (len(panels) - 1), 0.0)
@@ -106,7 +106,7 @@ def _stack(panels: Sequence[Panel], whole: Area, view: View) -> list[tuple[Panel
 
 
 def draw(surface: pygame.Surface, fonts: Fonts, view: View, places: Layout | None = None) -> None:
-    """Draw all that ``view`` holds on a surface of any size; ``places`` are its `layout`, where it is known."""
+    """Draw all that ``view`` shows on a surface of any size; ``places`` is its `layout`, if already known."""
     surface.fill(Theme.background)
     places = places or layout(view)
     canvas = Canvas(surface, fonts, places.size)
@@ -122,7 +122,7 @@ def draw(surface: pygame.Surface, fonts: Fonts, view: View, places: Layout | Non
 
 
 def press(view: View, places: Layout, x: float, y: float) -> Drag | None:
-    """Let what lies at a logical point be clicked; return what follows the mouse from there, if anything."""
+    """Click what lies at a logical point; return what follows the mouse from there, if anything."""
     if contains(places.bar.inset(-GRIP), x, y):
         return timeline_bar.press(view, places.bar, x, y)
     for panel, area in places.panels:
@@ -132,7 +132,7 @@ def press(view: View, places: Layout, x: float, y: float) -> Drag | None:
 
 
 def place_of(view: View, name: str) -> tuple[Panel, Area] | None:
-    """Return a panel and where it is; None where it is not shown."""
+    """Return a panel and where it is; None if it is not shown."""
     return next(((panel, area) for panel, area in layout(view).panels if panel.name == name), None)
 
 
@@ -142,5 +142,5 @@ def _draw_header(canvas: Canvas, area: Area, view: View) -> None:
     width = canvas.text(area.x, 40, name, 24, bold=True)
     about = (f"{view.protocol} · " if view.protocol else "") + f"episode {score.episode + 1} · seed {score.seed}"
     canvas.text(area.right, 43, about, 12.5, Theme.soft, align=1, width=max(area.w - width - 20, 50))
-    if view.session.frozen:
+    if view.session.stalled:
         overlays.draw_hint(canvas, area, view)

@@ -1,4 +1,4 @@
-"""What the window remembers from one day to the next: panels put away, the agent's view, its size."""
+"""The window's settings, kept between sessions: hidden panels, the agent's view, its size."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from common.files import read_json, write_json
 if TYPE_CHECKING:
     from viewer.view import View
 
-FOLDER = "TIDEPOOL_CONFIG_DIR"  # of the environment: another place, for tests and for several settings
+FOLDER_VARIABLE = "TIDEPOOL_CONFIG_DIR"  # environment variable: another folder, for tests and for several settings
 FILE = "window.json"
-MOST = 16_384  # pixels of a window's side that can be true
+MAX_SIDE = 16_384  # pixels of a window's side; more is taken for damage
 
 
 @dataclasses.dataclass(frozen=True)
 class WindowSettings:
-    """What is remembered; a person who was never here has this."""
+    """What is saved, with the defaults of a first start."""
 
     hidden: tuple[str, ...] = ("neurons",)
-    """Names of panels that were put away."""
+    """Names of hidden panels."""
     agent_view: bool = False
     size: tuple[int, int] | None = None
-    """Of the window, pixels; None: as large as what it shows."""
+    """Width and height of the window, pixels; None: as large as what it shows."""
 
 
 def path() -> Path:
-    """Return where it is kept."""
-    given = os.environ.get(FOLDER)
+    """Return the settings file."""
+    given = os.environ.get(FOLDER_VARIABLE)
     return (Path(given) if given else user_config_path("tidepool", appauthor=False)) / FILE
 
 
 def load() -> WindowSettings:
-    """Return what is remembered; what can't be read is forgotten, piece by piece."""
+    """Return the saved settings; each one that can't be read has its default."""
     try:
         found = read_json(path())
     except UserError:
@@ -51,7 +51,9 @@ def load() -> WindowSettings:
     return WindowSettings(
         hidden=tuple(hidden) if _are(hidden, str) else WindowSettings.hidden,
         agent_view=found.get("agent_view") is True,
-        size=(size[0], size[1]) if _are(size, int) and len(size) == 2 and all(100 <= s <= MOST for s in size) else None,
+        size=(size[0], size[1])
+        if _are(size, int) and len(size) == 2 and all(100 <= s <= MAX_SIDE for s in size)
+        else None,
     )
 
 
@@ -60,7 +62,7 @@ def _are(values: Any, kind: type) -> bool:
 
 
 def save(view: View, size: tuple[int, int] | None) -> None:
-    """Remember how the window was left; where nothing can be written, nothing is remembered."""
+    """Save how the window was left, if the file can be written."""
     try:
         path().parent.mkdir(parents=True, exist_ok=True)
         write_json(path(), {"hidden": sorted(view.hidden), "agent_view": view.agent_view, "size": size})
@@ -69,7 +71,7 @@ def save(view: View, size: tuple[int, int] | None) -> None:
 
 
 def restore(view: View, known: Iterable[str]) -> WindowSettings:
-    """Let a view be as the window was left; panels that no longer exist are forgotten."""
+    """Set a view as the window was left; panels that no longer exist are ignored."""
     found = load()
     view.hidden, view.agent_view = set(found.hidden) & set(known), found.agent_view
     return found

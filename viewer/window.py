@@ -1,4 +1,4 @@
-"""The window: a plain loop that drains the events, lets time pass, draws and flips."""
+"""The window: a plain loop that handles events, advances time, draws and flips."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pygame
 
 from common.errors import UserError
-from common.quiet import hushed
+from common.quiet import silenced_stderr
 from viewer import commands, screen
 from viewer.drawing.canvas import Canvas, Fonts
 from viewer.panels import View
@@ -20,8 +20,8 @@ from viewer.playing.speaker import Speaker
 from viewer.video.recorder import Recorder, new_film
 
 FRAMES_PER_SECOND = 60
-LONGEST_FRAME = 0.25  # seconds of play a frame makes up for; a window that was dragged does not race after
-STEP_BUDGET = 0.012  # seconds of stepping a frame: the window stays alive at speeds that the machine can't reach
+LONGEST_FRAME = 0.25  # seconds of play that a frame catches up with at most, e.g. after the window was dragged
+STEP_BUDGET = 0.012  # seconds of stepping a frame: the window stays responsive at speeds that the machine can't reach
 BLIND_DRIVERS = ("dummy", "offscreen")
 NO_SCREEN = "there is no screen here; write a film instead: python play.py --record film.mp4 (or .gif, .png)"
 
@@ -37,27 +37,27 @@ NAMES = {
     **{getattr(pygame, f"K_KP{digit}"): str(digit) for digit in range(10)},
 }
 FULL_SCREEN = pygame.K_F11
-COMFORTABLE = 1080  # lines of a desktop on which the window has the size that it was drawn in
+COMFORTABLE = 1080  # lines of a desktop on which a logical pixel of the window is a real one
 
 
 def open_display(size: tuple[int, int] = screen.SIZE, pixels: tuple[int, int] | None = None) -> pygame.Surface:
-    """Open the window, of the ``pixels`` that a person chose or fit for what is drawn in ``size``; return its surface.
+    """Open the window, ``pixels`` large or fitted to the logical ``size``; return its surface.
 
     Raises:
-        UserError: there is no screen. SDL falls back to a driver that shows nothing without a word;
-            that counts as none, unless ``SDL_VIDEODRIVER`` asks for it.
+        UserError: there is no screen. SDL silently falls back to a driver that shows nothing;
+            that counts as no screen, unless ``SDL_VIDEODRIVER`` names it.
     """
     asked = os.environ.get("SDL_VIDEODRIVER") or os.environ.get("SDL_VIDEO_DRIVER")
     if not asked and sys.platform.startswith("linux"):
-        # SDL might find a console to draw on; who wants that says so
+        # SDL might find a text console to draw on; SDL_VIDEODRIVER has to name it
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise UserError(NO_SCREEN)
     os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # real pixels, else Windows blurs them
     if sys.platform.startswith("linux"):
-        # Else each frame becomes a texture first: without a graphics card that takes 9 ms, and 1 ms straight away.
+        # else each frame becomes a texture first: 9 ms without a graphics card, instead of 1 ms
         os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
     try:
-        with hushed():
+        with silenced_stderr():
             pygame.display.init()
         if pygame.display.get_driver().lower() in BLIND_DRIVERS and not asked:
             pygame.display.quit()
@@ -75,10 +75,10 @@ _handlers: list[Any] = []  # C keeps only their addresses
 
 
 def _leave_when_x_dies() -> None:
-    """End with one line, not Xlib's, when the X server goes away: Xlib ends the process whatever we do."""
+    """Exit with one line, not Xlib's, when the X server goes away: Xlib ends the process whatever we do."""
 
     def leave(display: int) -> int:
-        os.write(2, b"error: the screen went away\n")
+        os.write(2, b"error: the connection to the screen was lost\n")
         os._exit(2)
 
     try:
@@ -90,7 +90,7 @@ def _leave_when_x_dies() -> None:
 
 
 def fitting(size: tuple[int, int]) -> tuple[int, int]:
-    """Return the size to open with: as drawn, larger on a desktop of many lines, and within nine tenths of any."""
+    """Return the size to open with: ``size``, larger on a desktop of many lines, at most nine tenths of the desktop."""
     desktops = pygame.display.get_desktop_sizes()
     if not desktops:
         return size
@@ -100,7 +100,7 @@ def fitting(size: tuple[int, int]) -> tuple[int, int]:
 
 
 class Window:
-    """Shows a view until somebody closes it, the steps are done, or the scored play is over."""
+    """Shows a view until it is closed, the steps are done, or the scored play is over."""
 
     def __init__(
         self,
@@ -111,14 +111,14 @@ class Window:
         size: tuple[int, int] | None = None,
         speaker: Speaker | None = None,
     ) -> None:
-        """Open the display, of a ``size`` in pixels or as large as what it shows.
+        """Open the display, ``size`` pixels large or as large as what it shows.
 
-        ``max_steps`` and ``max_episodes`` close the window by themselves. ``speaker`` lets the game be heard.
+        After ``max_steps`` or ``max_episodes`` the window closes itself. ``speaker`` plays the game's sound.
         """
         self.view = view
         self.max_steps, self.max_episodes, self.speaker = max_steps, max_episodes, speaker
         self.recorder = Recorder()
-        self.chosen = size  # by the person; None: the window is as large as what it shows
+        self.chosen = size  # by the user; None: the window is as large as what it shows
         self._drawn_for = screen.layout(view).size
         open_display(self._drawn_for, size)
         self._own_size = pygame.display.get_window_size()
@@ -132,12 +132,12 @@ class Window:
         return self.view.open
 
     def run(self) -> None:
-        """Run the loop until the window is closed, by whomever; a film that is being made is completed."""
+        """Run the loop until the window is closed; a film in progress is completed."""
         try:
             while self.view.open:
                 self.frame(min(self.clock.tick(FRAMES_PER_SECOND) / 1000.0, LONGEST_FRAME))
         except pygame.error as error:
-            # the screen went away under us: nothing is left to show, and nothing else is lost
+            # the screen was disconnected: nothing is left to show, and nothing else is lost
             if pygame.display.get_init() and pygame.display.get_surface() is not None:
                 raise UserError(f"the window failed: {error}") from None
         finally:
@@ -148,8 +148,8 @@ class Window:
         """Do everything of one frame: events, ``seconds`` of play, picture."""
         for event in pygame.event.get():
             self.handle(event)
-        if self.view.film_asked:
-            self.view.film_asked = False
+        if self.view.film_requested:
+            self.view.film_requested = False
             self._toggle_film()
         self.play(seconds)
         self.view.tick(seconds)
@@ -162,17 +162,17 @@ class Window:
             places = self._fit()
             surface = pygame.display.get_surface() or surface
             screen.draw(surface, self.fonts, self.view, places)
-            self._shoot(surface, seconds)
+            self._capture(surface, seconds)
             pygame.display.flip()
 
     @property
     def audible(self) -> bool:
-        """Return whether the game is heard: at another speed it would be noise."""
+        """Return whether the game's sound is played: at another speed it would be noise."""
         game = self.view.game
         return not (self.view.muted or self.view.help or game.paused) and game.speed == 1.0
 
     def play(self, seconds: float) -> None:
-        """Let time pass for the hands and the session; see whether it is time to close."""
+        """Let time pass for the human control and the session, and close the window when all is done."""
         view, session, game = self.view, self.view.session, self.view.game
         left = None if self.max_steps is None else self.max_steps - game.total_steps
         last = self.max_episodes is not None and len(game.results) >= self.max_episodes
@@ -191,7 +191,7 @@ class Window:
     # ------------------------------------------------------------------ events
 
     def handle(self, event: pygame.event.Event) -> None:
-        """Do what one event asks for."""
+        """Handle one event."""
         if event.type == pygame.QUIT:
             self.view.open = False
         elif event.type == pygame.WINDOWFOCUSLOST:
@@ -222,7 +222,7 @@ class Window:
             view.human_control.press(NAMES[key])
 
     def _mouse(self, event: pygame.event.Event) -> None:
-        """Let the left button click and drag, in logical pixels."""
+        """Handle clicks and drags of the left button, in logical pixels."""
         surface = pygame.display.get_surface()
         if surface is None:
             return
@@ -242,7 +242,7 @@ class Window:
     # ------------------------------------------------------------------ size and film
 
     def _fit(self) -> screen.Layout:
-        """Let the window be as large as what it shows, unless somebody chose a size; return the layout."""
+        """Make the window as large as what it shows, unless the user chose a size; return the layout."""
         places = screen.layout(self.view)
         drawn_for = places.size
         if drawn_for == self._drawn_for:
@@ -256,30 +256,30 @@ class Window:
     def _toggle_film(self) -> None:
         view = self.view
         if self.recorder.path is not None:
-            self._cut()
+            self._stop_film()
             return
         surface = pygame.display.get_surface()
         try:
             path = new_film(view.runs_dir, view.env_id)
             self.recorder.start(path, surface.get_size() if surface else self._drawn_for)
         except UserError as error:
-            view.say(str(error))
+            view.show_notice(str(error))
             return
         view.filming = str(path)
 
-    def _cut(self) -> None:
-        """End the film and say where it is."""
+    def _stop_film(self) -> None:
+        """Complete the film and show where it is."""
         view, self.view.filming = self.view, ""
         try:
             path = self.recorder.stop()
         except UserError as error:
-            view.say(str(error))
+            view.show_notice(str(error))
             return
-        view.say(f"{path}: {self.recorder.frames} frames", seconds=5.0)
+        view.show_notice(f"{path}: {self.recorder.frames} frames", seconds=5.0)
 
-    def _shoot(self, surface: pygame.Surface, seconds: float) -> None:
+    def _capture(self, surface: pygame.Surface, seconds: float) -> None:
         try:
-            self.recorder.shoot(surface, seconds)
+            self.recorder.capture(surface, seconds)
         except UserError as error:
-            self._cut()
-            self.view.say(str(error))
+            self._stop_film()
+            self.view.show_notice(str(error))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from envs.drawing import picture
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Clumsy, Known, drawn, key, session_in, view_of
-from tests.viewer.panels.test_senses import said
+from tests.viewer.panels.test_senses import drawn_texts
 from viewer import commands, screen, settings
 from viewer.drawing.canvas import Area, Theme
 from viewer.drawing.widgets import Slider
@@ -27,7 +27,7 @@ from viewer.playing.session import AGENT, HUMAN
 from viewer.playing.versus import Versus
 from viewer.window import Window
 
-__all__ = ["said"]
+__all__ = ["drawn_texts"]
 
 
 @pytest.fixture
@@ -72,15 +72,15 @@ def play(window: Window, steps: int) -> None:
 # the table
 
 
-def test_no_key_has_two_meanings_and_every_command_is_told() -> None:
+def test_no_key_has_two_commands_and_the_help_lists_every_command() -> None:
     for view in (view_of(session_in(policy=Known(Q4))), view_of(session_in(), locked=True)):
         for scored_play in (None, ScoredPlay(view.session, 1, lambda score: None)):
             view.scored_play = scored_play
             keys = [key for command in commands.commands(view) for key in command.keys]
             assert sorted(keys) == sorted(set(keys))
-            told = " ".join(cap for cap, _ in overlays.help_rows(view))
+            listed = " ".join(cap for cap, _ in overlays.help_rows(view))
             for command in (one for one in commands.commands(view) if one.about):
-                assert command.cap.split()[0] in told, command.name
+                assert command.cap.split()[0] in listed, command.name
 
 
 def test_every_panel_has_a_function_key() -> None:
@@ -101,7 +101,7 @@ def test_a_scored_episode_can_not_be_looked_back_in_or_sped_up() -> None:
     view.scored_play = ScoredPlay(view.session, 1, lambda score: None)
     names = {command.name for command in commands.commands(view)}
     assert not names & {"back", "forward", "faster", "slower", "unlimited", "learn", "second_player", "page back"}
-    assert {"pause", "afresh", "help", "quit", "agent view"} <= names
+    assert {"pause", "new episode", "help", "quit", "agent view"} <= names
 
 
 def test_the_help_fits_into_the_smallest_window() -> None:
@@ -110,31 +110,31 @@ def test_the_help_fits_into_the_smallest_window() -> None:
         view.hidden = {panel.name for panel in PANELS}
         corners = picture(drawn(view))[[4, 4, -4, -4], [4, -4, 4, -4]]
         view.help = True
-        veiled = picture(drawn(view))
-        assert (veiled[[4, 4, -4, -4], [4, -4, 4, -4]] < corners).all()  # the card leaves the veil around it in sight
-        cards = np.argwhere((veiled == Theme.card).all(-1))
+        darkened = picture(drawn(view))
+        assert (darkened[[4, 4, -4, -4], [4, -4, 4, -4]] < corners).all()  # the window is visible around the card
+        cards = np.argwhere((darkened == Theme.card).all(-1))
         (top, left), (bottom, right) = cards.min(0), cards.max(0)
         assert top > 0
         assert left > 0
-        assert bottom < len(veiled) - 1
-        assert right < veiled.shape[1] - 1
+        assert bottom < len(darkened) - 1
+        assert right < darkened.shape[1] - 1
 
 
 @pytest.mark.parametrize("env_id", [V1, RLDEMO, CARTPOLE, "ALE/Pong-v5", "ALE/Breakout-v5", "ALE/Seaquest-v5"])
-def test_no_line_of_the_help_is_cut_off(said: list[str], env_id: str) -> None:
+def test_no_line_of_the_help_is_cut_off(drawn_texts: list[str], env_id: str) -> None:
     session = session_in(env_id)
     view = view_of(session_in(env_id, Known(range(session.num_actions))), env_id)
     view.muted, view.help = False, True
-    drawn(view)  # what lies below the help may have a line that is cut off
-    start = said.index("Keys")
-    assert "the whole screen, or a window" in said[start:]
-    assert [line for line in said[start:] if line.endswith("\N{HORIZONTAL ELLIPSIS}")] == []
+    drawn(view)  # the window below the help may have a line that is cut off
+    start = drawn_texts.index("Keys")
+    assert "full screen on, off" in drawn_texts[start:]
+    assert [line for line in drawn_texts[start:] if line.endswith("\N{HORIZONTAL ELLIPSIS}")] == []
 
 
 # looking back
 
 
-def test_back_and_forward_through_what_was(window: Window) -> None:
+def test_steps_back_and_forward(window: Window) -> None:
     play(window, 40)
     timeline = window.view.session.timeline
     past = timeline[timeline.last - 2].obs
@@ -152,7 +152,7 @@ def test_back_and_forward_through_what_was(window: Window) -> None:
     assert window.view.session.score.steps == 41
 
 
-def test_time_stands_still_while_one_looks_back_and_goes_on_from_the_present(window: Window) -> None:
+def test_looking_back_pauses_and_play_resumes_from_the_present(window: Window) -> None:
     play(window, 10)
     press(window, "b")
     window.frame(0.2)
@@ -176,7 +176,7 @@ def test_pages_and_both_ends(window: Window) -> None:
     assert timeline.live
 
 
-def test_the_world_and_the_bars_are_those_of_the_moment_looked_at(window: Window) -> None:
+def test_world_and_bars_show_the_moment_looked_at(window: Window) -> None:
     view = window.view
     before = picture(drawn(view))
     play(window, 60)
@@ -202,7 +202,7 @@ def test_the_timeline_is_clicked_and_dragged(window: Window) -> None:
     assert timeline.live
 
 
-def test_the_bar_tells_who_played_and_where_an_episode_began() -> None:
+def test_the_bar_shows_who_played_and_where_an_episode_started() -> None:
     session = session_in(policy=Known(Q4))
     for _ in range(5):
         session.step()
@@ -212,14 +212,14 @@ def test_the_bar_tells_who_played_and_where_an_episode_began() -> None:
     session.next_episode()
     session.step()
     kinds = timeline_bar.kinds_of(session.timeline).tolist()
-    agent, human, begun = timeline_bar.AGENT, timeline_bar.HUMAN, timeline_bar.BREAK
-    assert kinds == [agent] * 5 + [human, agent, begun, agent]  # what ended the first episode was nobody's
+    agent, human, start = timeline_bar.AGENT, timeline_bar.HUMAN, timeline_bar.BREAK
+    assert kinds == [agent] * 5 + [human, agent, start, agent]  # the last moment of an episode has no action
 
 
 # speed
 
 
-def test_unlimited_speed_keeps_the_window_alive(window: Window) -> None:
+def test_unlimited_speed_keeps_the_window_responsive(window: Window) -> None:
     press(window, "u")
     assert math.isinf(window.view.session.speed)
     steps = []
@@ -236,7 +236,7 @@ def test_unlimited_speed_keeps_the_window_alive(window: Window) -> None:
 # the agent's view, a second player
 
 
-def test_the_agents_view_leaves_out_what_it_does_not_see(window: Window) -> None:
+def test_the_agents_view_hides_what_it_does_not_see(window: Window) -> None:
     whole = picture(drawn(window.view))
     press(window, "v")
     assert window.view.agent_view
@@ -244,7 +244,7 @@ def test_the_agents_view_leaves_out_what_it_does_not_see(window: Window) -> None
     assert commands.find(view_of(session_in(CARTPOLE, Known((0.0, 1.0))), CARTPOLE), "v", "v") is None
 
 
-def test_a_second_player_steers_its_own_body_and_the_agent_goes_on(window: Window) -> None:
+def test_a_second_player_has_its_own_body_and_the_agent_continues(window: Window) -> None:
     session = window.view.session
     world: Any = session.env.unwrapped
     press(window, "g")
@@ -267,10 +267,10 @@ def test_a_second_player_steers_its_own_body_and_the_agent_goes_on(window: Windo
     assert session.control == HUMAN
 
 
-# panels, size, memory
+# panels, size, settings
 
 
-def test_panels_go_and_the_window_becomes_smaller_unless_a_size_was_chosen(window: Window) -> None:
+def test_hidden_panels_make_the_window_smaller_unless_a_size_was_chosen(window: Window) -> None:
     wide = pygame.display.get_window_size()
     press(window, "a")
     assert len(window.view.hidden) == len(PANELS)
@@ -287,7 +287,7 @@ def test_panels_go_and_the_window_becomes_smaller_unless_a_size_was_chosen(windo
     assert window.chosen == (700, 500)
 
 
-def test_what_was_left_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_are_saved_and_restored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path / "not" / "there yet"))
     view = view_of(session_in(policy=Known(Q4)))
     known = [panel.name for panel in PANELS]
@@ -303,20 +303,20 @@ def test_what_was_left_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 @pytest.mark.parametrize(
     "text", ["", "[]", "nonsense", '{"hidden": 3, "size": "x"}', '{"size": [1, 2]}', '{"size": [true, 5]}']
 )
-def test_a_damaged_memory_is_no_memory(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_damaged_settings_file_gives_the_defaults(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path))
     (tmp_path / "window.json").write_text(text)
     assert settings.load() == settings.WindowSettings()
 
 
-def test_where_nothing_can_be_written_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_that_can_not_be_written_are_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path / "file"))
     settings.save(view_of(session_in(policy=Known(Q4))), None)  # no error
     assert settings.load() == settings.WindowSettings()
 
 
-def test_panels_of_another_version_are_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_panels_of_another_version_are_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path))
     (tmp_path / "window.json").write_text(json.dumps({"hidden": ["score", "crystal ball"]}))
     view = view_of(session_in(policy=Known(Q4)))
@@ -345,7 +345,7 @@ def test_a_film_of_the_window_in_real_time(window: Window, monkeypatch: pytest.M
     assert seconds == pytest.approx(12 * 0.06 + 0.06, abs=0.13)
 
 
-def test_a_window_closed_in_the_middle_leaves_a_whole_film(window: Window) -> None:
+def test_closing_the_window_completes_the_film(window: Window) -> None:
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
     press(window, "f")
     path = Path(window.view.filming)
@@ -355,10 +355,10 @@ def test_a_window_closed_in_the_middle_leaves_a_whole_film(window: Window) -> No
     window.run()
     count, _ = imageio_ffmpeg.count_frames_and_secs(str(path))
     assert count in (10, 11, 12)
-    assert list(path.parent.iterdir()) == [path]  # nothing half-made is left
+    assert list(path.parent.iterdir()) == [path]  # no temporary file is left
 
 
-def test_a_film_goes_on_when_the_window_changes_its_size(window: Window) -> None:
+def test_a_film_continues_when_the_window_changes_its_size(window: Window) -> None:
     pytest.importorskip("imageio_ffmpeg")
     press(window, "f")
     window.frame(0.05)
@@ -368,7 +368,7 @@ def test_a_film_goes_on_when_the_window_changes_its_size(window: Window) -> None
     assert "frames" in window.view.notice
 
 
-def test_a_film_that_can_not_be_written_is_said_at_once(window: Window, tmp_path: Path) -> None:
+def test_a_film_that_can_not_be_written_is_reported_at_once(window: Window, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     window.view.runs_dir = tmp_path / "file"
     press(window, "f")
@@ -389,7 +389,7 @@ def versus_view() -> View:
     return view
 
 
-def test_two_worlds_are_side_by_side_and_the_keys_move_only_the_persons(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_worlds_are_side_by_side_and_the_keys_move_only_the_humans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     view = versus_view()
     versus = view.versus
@@ -424,7 +424,7 @@ def test_two_worlds_are_side_by_side_and_the_keys_move_only_the_persons(monkeypa
 
 
 @pytest.mark.parametrize("slider", [Slider(0.0, 1.0), Slider(1e-6, 1e-2, logarithmic=True), Slider(-3.0, 5.0)])
-def test_a_slider_gives_back_what_it_shows(slider: Slider) -> None:
+def test_a_sliders_place_and_value_are_inverse(slider: Slider) -> None:
     track = Area(100, 10, 200, 5)
     for place in (0.0, 0.25, 0.5, 1.0):
         value = slider.value_at(track, 100 + 200 * place)
@@ -457,10 +457,10 @@ def test_the_epsilon_slider_is_dragged(window: Window) -> None:
     assert window.view.session.epsilon == 1.0
 
 
-def test_a_notice_goes_after_a_while(window: Window) -> None:
-    window.view.say("well")
+def test_a_notice_disappears_after_a_while(window: Window) -> None:
+    window.view.show_notice("a notice")
     window.frame(0.2)
-    assert window.view.notice == "well"
+    assert window.view.notice == "a notice"
     for _ in range(20):
         window.frame(0.2)
     assert window.view.notice == ""

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 60.0  # seconds, on a machine with other things to do
+TIMEOUT = 60.0  # seconds, also on a busy machine
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("Xvfb") and shutil.which("xdotool")), reason="needs Xvfb and xdotool (Debian's xvfb and xdotool)"
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def display() -> Iterator[str]:
-    """Start a virtual screen on the first number that is free."""
+    """Start a virtual screen on the first free display number."""
     reading, writing = os.pipe()
     server = subprocess.Popen(
         ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1920x1080x24", "-nolisten", "tcp"],
@@ -34,15 +34,15 @@ def display() -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     os.close(writing)
-    with os.fdopen(reading) as told:
-        number = told.readline().strip()
+    with os.fdopen(reading) as pipe:
+        number = pipe.readline().strip()
     yield f":{number}"
     server.terminate()
     server.wait()
 
 
-class Played:
-    """play.py in a process of its own, seen through the lines that `tests.viewer.watched` writes."""
+class PlayProcess:
+    """play.py in a process of its own, observed through the lines that `tests.viewer.watched` writes."""
 
     def __init__(self, display: str, folder: Path, *words: str) -> None:
         self.env = {**os.environ, "DISPLAY": display, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -64,8 +64,8 @@ class Played:
             self._lines.put(line)
 
     def until(self, true: Callable[[dict[str, Any]], bool], what: str = "") -> None:
-        """Wait until the window is as it should be."""
-        end = time.monotonic() + PATIENCE
+        """Wait until the state of the window satisfies a condition."""
+        end = time.monotonic() + TIMEOUT
         while not (self.now and true(self.now)):
             try:
                 line = self._lines.get(timeout=0.1)
@@ -91,30 +91,30 @@ class Played:
         self.tool("mousemove", str(left + x), str(top + y))
 
     def resize(self, width: int, height: int) -> None:
-        said = subprocess.run(
+        output = subprocess.run(
             ["xdotool", "getmouselocation", "--shell"], env=self.env, check=True, capture_output=True, text=True
         )
-        window = dict(line.split("=") for line in said.stdout.split())["WINDOW"]  # below the mouse
+        window = dict(line.split("=") for line in output.stdout.split())["WINDOW"]  # below the mouse
         self.tool("windowsize", window, str(width), str(height))
 
     def end(self) -> int:
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
 
 @pytest.fixture
-def played(display: str, tmp_path: Path) -> Iterator[Played]:
-    shown = Played(display, tmp_path, str(ROOT / "pretrained" / "waterworld"), "--seed", "3")
+def played(display: str, tmp_path: Path) -> Iterator[PlayProcess]:
+    shown = PlayProcess(display, tmp_path, str(ROOT / "pretrained" / "waterworld"), "--seed", "3")
     yield shown
     if shown.process.poll() is None:
         shown.process.kill()
         shown.process.wait()
 
 
-def test_a_whole_visit(played: Played, tmp_path: Path) -> None:
+def test_all_of_the_window(played: PlayProcess, tmp_path: Path) -> None:
     played.until(lambda now: now["steps"] > 1, "it plays by itself")
     assert played.now["control"] == "agent"
     played.move(100, 300)  # without a window manager the focus follows the mouse
-    put_away = played.now["hidden"]
+    hidden = played.now["hidden"]
 
     played.tool("keydown", "Right")
     played.until(lambda now: now["control"] == "human", "taken over")
@@ -139,9 +139,9 @@ def test_a_whole_visit(played: Played, tmp_path: Path) -> None:
 
     wide = played.now["size"]
     played.key("F2")
-    played.until(lambda now: now["hidden"] == sorted(["actions", *put_away]), "a panel put away")
+    played.until(lambda now: now["hidden"] == sorted(["actions", *hidden]), "a panel hidden")
     played.key("F2")
-    played.until(lambda now: now["hidden"] == put_away, "and shown again")
+    played.until(lambda now: now["hidden"] == hidden, "and shown again")
     played.until(lambda now: now["size"] == wide, "as large as before")
     played.resize(900, 620)
     played.until(lambda now: now["size"] == [900, 620], "resized")
@@ -157,7 +157,7 @@ def test_a_whole_visit(played: Played, tmp_path: Path) -> None:
     played.until(lambda now: bool(now["filming"]), "filming")
     film = tmp_path / played.now["filming"]
     played.key("space")
-    played.until(lambda now: not now["paused"], "going on")
+    played.until(lambda now: not now["paused"], "resumed")
     steps = played.now["steps"]
     played.until(lambda now: now["steps"] > steps + 2, "playing")
     played.key("q")  # in the middle of the film
@@ -165,22 +165,22 @@ def test_a_whole_visit(played: Played, tmp_path: Path) -> None:
     assert film.stat().st_size > 10_000
     assert [path.name for path in film.parent.iterdir()] == [film.name]
     left = json.loads((tmp_path / "config" / "window.json").read_text())
-    assert left == {"hidden": put_away, "agent_view": False, "size": [900, 620]}
+    assert left == {"hidden": hidden, "agent_view": False, "size": [900, 620]}
 
 
-def test_learning_in_the_window(played: Played) -> None:
+def test_learning_in_the_window(played: PlayProcess) -> None:
     played.move(100, 300)
     played.key("l")
     played.until(lambda now: now["learning"], "it learns")
     steps = played.now["steps"]
     played.until(lambda now: now["steps"] > steps + 3, "and plays")
     played.key("l")
-    played.until(lambda now: not now["learning"], "it learns no more")
+    played.until(lambda now: not now["learning"], "learning stopped")
     played.key("Escape")
     assert played.end() == 0
 
 
-def test_a_screen_that_goes_away(tmp_path: Path) -> None:
+def test_a_lost_screen(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     server = subprocess.Popen(
         ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x720x24"],
@@ -188,12 +188,12 @@ def test_a_screen_that_goes_away(tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     os.close(writing)
-    with os.fdopen(reading) as told:
-        number = told.readline().strip()
-    shown = Played(f":{number}", tmp_path, str(ROOT / "pretrained" / "waterworld"))
+    with os.fdopen(reading) as pipe:
+        number = pipe.readline().strip()
+    shown = PlayProcess(f":{number}", tmp_path, str(ROOT / "pretrained" / "waterworld"))
     shown.until(lambda now: now["steps"] > 1, "it plays")
     server.kill()
     server.wait()
     assert shown.end() == 2
     assert shown.process.stderr is not None
-    assert shown.process.stderr.read().strip().splitlines()[-1] == "error: the screen went away"
+    assert shown.process.stderr.read().strip().splitlines()[-1] == "error: the connection to the screen was lost"

@@ -52,7 +52,7 @@ def bars(view: View) -> list[tuple[int, tuple[int, int, int]]]:
     return found
 
 
-def test_bars_are_as_long_as_the_q_values_and_the_best_is_strong() -> None:
+def test_bars_are_as_long_as_the_q_values_and_the_best_is_dark() -> None:
     lengths, colors = zip(*bars(view_of(session_in(policy=Known((1.0, 4.0, 2.0, 3.0))))), strict=True)
     full = lengths[1]
     assert full > 140
@@ -70,7 +70,7 @@ def test_negative_bars_grow_to_the_left_of_zero() -> None:
     assert left.right == pytest.approx(right.x)
 
 
-def test_a_q_value_that_is_not_a_number_is_no_bar() -> None:
+def test_a_q_value_of_nan_has_no_bar() -> None:
     assert bars(view_of(session_in(policy=Known((np.nan, 1.0, 0.0, np.inf)))))[0][0] == 0
 
 
@@ -84,7 +84,7 @@ def test_the_action_of_the_human_is_marked() -> None:
     assert color_at(drawn(view), *spot) == Theme.human_pale
 
 
-def test_who_is_in_control_is_seen_in_card_and_frame() -> None:
+def test_card_and_frame_show_who_is_in_control() -> None:
     view = view_of(session_in(policy=Known(Q4)))
     card, frame = (
         (screen.layout(view).panels[0][1].x + 5, screen.layout(view).panels[0][1].y + 40),
@@ -123,7 +123,7 @@ def apart(a: Area, b: Area) -> bool:
 
 
 @pytest.mark.parametrize("hidden", [set(), {"truth", "rewards"}, {panel.name for panel in PANELS}])
-def test_nothing_overlaps_and_all_is_within_the_window(hidden: set[str]) -> None:
+def test_nothing_overlaps_and_everything_is_within_the_window(hidden: set[str]) -> None:
     for policy, env_id in ((Known(Q4), V1), (Known(range(5)), RLDEMO), (Mute(Q4), V1), (None, CARTPOLE)):
         view = view_of(session_in(env_id, policy), env_id)
         view.hidden = hidden
@@ -137,7 +137,7 @@ def test_nothing_overlaps_and_all_is_within_the_window(hidden: set[str]) -> None
         }
 
 
-def test_eighteen_actions_have_room() -> None:
+def test_eighteen_actions_fit() -> None:
     session = session_in(policy=Known(Q4))
     session.num_actions, session.action_names = 18, tuple(f"action {number}" for number in range(18))
     session.policy = Known(range(18))
@@ -161,15 +161,15 @@ def test_everything_can_be_drawn() -> None:
     assert pygame.image.tobytes(drawn(view), "RGB") != pygame.image.tobytes(plain, "RGB")
     view.help, view.session.paused = False, True
     assert pygame.image.tobytes(drawn(view), "RGB") != pygame.image.tobytes(plain, "RGB")
-    alone = view_of(session_in(), locked=True)
-    alone.scored_play = ScoredPlay(alone.session, 2, lambda score: None)
+    scored = view_of(session_in(), locked=True)
+    scored.scored_play = ScoredPlay(scored.session, 2, lambda score: None)
     for phase in (READY, PLAYING, SUMMARY):
-        while alone.scored_play.phase != phase:
-            alone.scored_play.advance(0.25)
-        drawn(alone)
-        alone.help = True
-        drawn(alone, 0.3)
-        alone.help = False
+        while scored.scored_play.phase != phase:
+            scored.scored_play.advance(0.25)
+        drawn(scored)
+        scored.help = True
+        drawn(scored, 0.3)
+        scored.help = False
 
 
 # the keys
@@ -202,7 +202,7 @@ def test_speed_keys(window: Window) -> None:
     assert window.view.session.speed == 2.0
 
 
-def test_arrows_take_over_and_enter_hands_back(window: Window) -> None:
+def test_arrows_take_over_and_enter_hands_control_back(window: Window) -> None:
     session = window.view.session
     pygame.event.post(key(pygame.KEYDOWN, pygame.K_UP))
     window.frame(0.031)
@@ -216,7 +216,7 @@ def test_arrows_take_over_and_enter_hands_back(window: Window) -> None:
     assert (session.history[-1].action, session.history[-1].by_human) == (1, False)
 
 
-def test_control_goes_back_by_itself(window: Window) -> None:
+def test_control_returns_by_itself(window: Window) -> None:
     press(window, pygame.K_LEFT)
     assert window.view.session.control == HUMAN
     for _ in range(9):
@@ -239,7 +239,7 @@ def test_restart_and_help(window: Window) -> None:
     press(window, pygame.K_h)
     assert window.view.help
     window.frame(0.25)
-    assert session.score.steps == 0  # time stands still behind the help
+    assert session.score.steps == 0  # the game is paused behind the help
     press(window, pygame.K_q)  # any key closes it
     assert window.open
     assert not window.view.help
@@ -265,7 +265,7 @@ def test_a_resized_window_draws_at_its_new_size(window: Window) -> None:
     assert color_at(surface, 2, 2) == Theme.background  # above the layout, which keeps its shape
 
 
-def test_steps_and_episodes_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_and_episodes_close_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     session = session_in(policy=Known(Q4), speed=50.0)
     Window(view_of(session), max_steps=60).run()
@@ -275,7 +275,7 @@ def test_steps_and_episodes_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(session.results) == 2
 
 
-def test_a_window_that_goes_away_ends_the_loop(window: Window) -> None:
+def test_a_lost_window_ends_the_loop(window: Window) -> None:
     window.frame(0.0)
     pygame.display.quit()
     window.run()  # no error
@@ -308,10 +308,10 @@ def test_a_scored_episode_from_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> 
     ("desktop", "size", "scale"),
     [
         ((1920, 1080), (1464, 836), 1.0),
-        ((1366, 768), (1464, 836), 0.9 * 768 / 836),  # a laptop's: as much as fits
-        ((3840, 2160), (1464, 836), 2.0),  # of many small pixels: as large to the eye
+        ((1366, 768), (1464, 836), 0.9 * 768 / 836),  # a laptop: as large as fits
+        ((3840, 2160), (1464, 836), 2.0),  # small pixels: the same apparent size
         ((2560, 1440), (1464, 836), 4 / 3),
-        ((1080, 1920), (1464, 836), 0.9 * 1080 / 1464),  # upright
+        ((1080, 1920), (1464, 836), 0.9 * 1080 / 1464),  # portrait
     ],
 )
 def test_the_window_fits_the_desktop(
@@ -323,17 +323,17 @@ def test_the_window_fits_the_desktop(
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="elsewhere there is always a screen")
 @pytest.mark.parametrize("display", [None, ":6789"])
-def test_no_screen_is_said(monkeypatch: pytest.MonkeyPatch, display: str | None) -> None:
+def test_no_screen_is_reported(monkeypatch: pytest.MonkeyPatch, display: str | None) -> None:
     for name in ("SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     if display:
-        monkeypatch.setenv("DISPLAY", display)  # where nobody listens
+        monkeypatch.setenv("DISPLAY", display)  # no server listens there
     with pytest.raises(UserError, match=r"no screen.*--record film\.mp4"):
         open_display()
     assert pygame.display.get_surface() is None
 
 
-def test_chance_has_no_best_action() -> None:
+def test_a_player_without_q_values_has_no_best_action() -> None:
     session = session_in(policy=Mute(Q4))
     panel = ControlPanel()
     assert panel._below(view_of(session)) == "mute"

@@ -1,4 +1,4 @@
-"""StochasticLayer in logical pixels: a layout of one size, sharp at every size of the window."""
+"""Drawing in logical pixels: one layout, sharp at every size of the window."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 import pygame
 
 Color = tuple[int, int, int]
-MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"  # as printed, not as typed
+MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"  # typographic signs
 
 
 class Theme:
-    """The window's colours; blue and orange, which nearly every eye can tell apart."""
+    """The window's colours: blue for the agent and orange for you, which nearly everybody can tell apart."""
 
     background: Color = (238, 241, 244)
     card: Color = (255, 255, 255)
@@ -56,7 +56,7 @@ class Area(NamedTuple):
 
 
 def font_file(bold: bool) -> str | None:
-    """Return a font that every installation has: DejaVu Sans comes with matplotlib. None: pygame's own."""
+    """Return the file of DejaVu Sans, which comes with matplotlib; None if it is missing: then pygame's own is used."""
     spec = importlib.util.find_spec("matplotlib")
     if spec is None or spec.origin is None:
         return None
@@ -66,10 +66,10 @@ def font_file(bold: bool) -> str | None:
 
 
 class Fonts:
-    """Fonts and drawn lines of text, kept because most of a frame's text was in the last frame too."""
+    """Fonts and a cache of drawn lines of text: most of a frame's text was in the last frame too."""
 
     def __init__(self, keep: int = 600) -> None:
-        """Keep the last ``keep`` pieces of text."""
+        """Cache the last ``keep`` lines of text."""
         pygame.font.init()
         self._fonts: dict[tuple[int, bool], pygame.font.Font] = {}
         self._texts: OrderedDict[tuple[str, int, bool, Color], pygame.Surface] = OrderedDict()
@@ -83,7 +83,7 @@ class Fonts:
         return self._fonts[key]
 
     def text(self, text: str, pixels: int, bold: bool, color: Color) -> pygame.Surface:
-        """Return the text drawn in one line on nothing."""
+        """Return the text drawn in one line, on a transparent background."""
         key = (text, pixels, bold, color)
         if key in self._texts:
             self._texts.move_to_end(key)
@@ -95,12 +95,12 @@ class Fonts:
         return surface
 
 
-FINE = 8  # points a pixel, along one side, of which a disc's edge is made
+FINE = 8  # samples per pixel and axis for the smooth edge of a disc
 
 
 @functools.lru_cache(maxsize=256)
 def _disc(color: Color, radius: int) -> pygame.Surface:
-    """Return a disc with a smooth edge on nothing, 2 radius pixels wide; its quarters are the corners of boxes."""
+    """Return a disc with a smooth edge, 2 radius pixels wide; its quarters are the corners of boxes."""
     inside = (np.arange(2 * radius * FINE) + 0.5) / FINE - radius
     covered = (inside[:, None] ** 2 + inside**2 <= radius**2).reshape(2 * radius, FINE, 2 * radius, FINE)
     disc = pygame.Surface((2 * radius, 2 * radius), pygame.SRCALPHA)
@@ -135,7 +135,7 @@ class Canvas:
         return (x - self.origin[0]) / self.scale, (y - self.origin[1]) / self.scale
 
     def window(self, area: Area) -> pygame.Surface:
-        """Return the part of the surface below an area, to draw on in real pixels."""
+        """Return the part of the surface in an area, to draw on in real pixels."""
         return self.surface.subsurface(self.pixels(area).clip(self.surface.get_rect()))
 
     def rect(self, area: Area, color: Color) -> None:
@@ -170,17 +170,17 @@ class Canvas:
                 self.surface.blit(disc, (x, y), (left, top, corner, corner))
 
     def card(self, area: Area, border: Color = Theme.border, radius: float = 8, fill: Color = Theme.card) -> None:
-        """Draw a card: round corners and a hairline around."""
+        """Draw a card: round corners and a thin border."""
         box, corner, hair = self.pixels(area), round(radius * self.scale), max(1, round(self.scale))
         self._round_box(box, border, corner)
         self._round_box(box.inflate(-2 * hair, -2 * hair), fill, corner - hair)
 
-    def veil(self, area: Area) -> None:
-        """Darken an area so that something can stand before it."""
+    def darken(self, area: Area) -> None:
+        """Darken an area, so that something drawn over it stands out."""
         box = self.pixels(area).clip(self.surface.get_rect())
-        veil = pygame.Surface(box.size, pygame.SRCALPHA)
-        veil.fill(Theme.dim)
-        self.surface.blit(veil, box)
+        shade = pygame.Surface(box.size, pygame.SRCALPHA)
+        shade.fill(Theme.dim)
+        self.surface.blit(shade, box)
 
     def text(
         self,

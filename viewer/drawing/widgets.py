@@ -1,7 +1,7 @@
-"""Sliders and buttons, drawn in the window's logical pixels; what they stand for lies elsewhere.
+"""Sliders and buttons, drawn in the window's logical pixels; the values belong to the caller.
 
-Not pygame_gui's (looked at in 0.6.14): its elements have sizes in real pixels, and would have to be made anew each time
-that the window or a panel changes its size.
+Not pygame_gui's (as of 0.6.14): its elements have sizes in real pixels, and would have to be recreated each time
+the window or a panel changes its size.
 """
 
 from __future__ import annotations
@@ -12,38 +12,38 @@ from dataclasses import dataclass
 from viewer.drawing.canvas import Area, Canvas, Theme
 
 KNOB = 7.0
-GRIP = 12.0  # logical pixels above and below the track that can be grabbed
+GRIP = 12.0  # logical pixels above and below the track where it can be grabbed
 
 
 @dataclass(frozen=True)
 class Slider:
-    """A range of numbers along a track; ``logarithmic`` for sizes such as a learning rate's."""
+    """A range of numbers along a track; ``logarithmic`` for quantities such as a learning rate."""
 
     low: float
     high: float
     logarithmic: bool = False
 
     def place(self, value: float) -> float:
-        """Return where a value lies on the track, 0 to 1."""
+        """Return the position of a value on the track, 0 to 1."""
         low, high, value = (self._scaled(number) for number in (self.low, self.high, max(value, self.low)))
         return min(max((value - low) / (high - low), 0.0), 1.0)
 
     def value(self, place: float) -> float:
-        """Return the value at a place, which is moved into the track."""
+        """Return the value at a position, which is clipped to 0 to 1."""
         place = min(max(place, 0.0), 1.0)
         low, high = self._scaled(self.low), self._scaled(self.high)
-        found = low + place * (high - low)
-        return math.exp(found) if self.logarithmic else found
+        value = low + place * (high - low)
+        return math.exp(value) if self.logarithmic else value
 
     def value_at(self, track: Area, x: float) -> float:
-        """Return the value below a logical x."""
+        """Return the value at a logical x."""
         return self.value((x - track.x) / track.w)
 
     def _scaled(self, value: float) -> float:
         return math.log(value) if self.logarithmic else value
 
     def draw(self, canvas: Canvas, track: Area, value: float, *, strong: bool = True) -> None:
-        """Draw the track (a few pixels high) and the knob; pale where it does not matter now."""
+        """Draw the track (a few pixels high) and the knob; pale if not ``strong``."""
         color = Theme.agent if strong else Theme.edge
         x = track.x + self.place(value) * track.w
         canvas.rounded(track, Theme.track, track.h / 2)
@@ -55,7 +55,7 @@ class Slider:
 
 
 def grabs(track: Area, x: float, y: float) -> bool:
-    """Return whether a point is near enough to a track to take hold of its knob."""
+    """Return whether a point is near enough to a track to grab its knob."""
     return track.x - KNOB <= x <= track.right + KNOB and track.y - GRIP <= y <= track.bottom + GRIP
 
 

@@ -1,4 +1,4 @@
-"""The panels, in the order in which they are placed. A new one: its file, and a line here."""
+"""The panels, in the order in which they are placed. A new one needs a file, a line here, and one in `panel_titles`."""
 
 from __future__ import annotations
 

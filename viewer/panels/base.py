@@ -1,4 +1,4 @@
-"""What a panel is."""
+"""The base class of the panels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Drag = Callable[[float, float], None]
 
 
 class Panel:
-    """Draws one thing about the session into its area.
+    """Draws one aspect of the session into its area.
 
-    The panels of the registry are stacked from the top, in as many columns as they need; what is left over in a
+    The panels of the registry are stacked from the top, in as many columns as they need; spare height in a
     column goes to those that stretch. Panels below the world share its width.
     """
 
@@ -27,13 +27,13 @@ class Panel:
     stretches: ClassVar[bool] = False
 
     def height(self, view: View) -> float:
-        """Return the logical height that the panel wants; 0: there is nothing to show here. Below: 0 or not."""
+        """Return the logical height of the panel; 0: there is nothing to show. Below the world only 0 matters."""
         raise NotImplementedError
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Draw into ``area`` and nowhere else."""
+        """Draw into ``area``, and nowhere else."""
         raise NotImplementedError
 
     def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
-        """Do what a click at a point of ``area`` asks for; return what follows the mouse from there, if anything."""
+        """Handle a click at a point of ``area``; return what follows the mouse from there, if anything."""
         return None

@@ -14,7 +14,7 @@ from viewer.view import View
 
 
 class ControlPanel(Panel):
-    """One coloured card: blue while the agent plays, orange while a person does."""
+    """One coloured card: blue while the agent plays, orange while you do."""
 
     name: ClassVar[str] = "control"
     title: ClassVar[str] = PANEL_TITLES["control"]
@@ -24,7 +24,7 @@ class ControlPanel(Panel):
         return 84.0
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Draw who plays, how control goes back, and the speed."""
+        """Draw who plays, how to return control, and the speed."""
         human = view.session.control == HUMAN
         color = Theme.human if human else Theme.agent
         title = "You play" if human else "The agent plays"
@@ -53,8 +53,8 @@ class ControlPanel(Panel):
         session = view.session
         if view.versus is not None:
             lead = view.versus.scores.lead
-            told = f"you are {'ahead' if lead > 0 else 'behind'} by {abs(lead):g}" if lead else "even"
-            return f"{told} · {view.agent_name.replace('_', ' ')}"
+            standing = f"you are {'ahead' if lead > 0 else 'behind'} by {abs(lead):g}" if lead else "even"
+            return f"{standing} · {view.agent_name.replace('_', ' ')}"
         if session.control != HUMAN:
             name = view.agent_name.replace("_", " ")
             if session.epsilon > 0:
@@ -65,11 +65,11 @@ class ControlPanel(Panel):
         if view.human_control.locked:
             return "no agent is loaded"
         back = view.human_control.hands_back_in
-        return "Enter hands back" if back is None else f"agent goes on in {math.ceil(back)} s · Enter: now"
+        return "Enter: hand back" if back is None else f"agent resumes in {math.ceil(back)} s · Enter: now"
 
 
 def speed_text(speed: float) -> str:
-    """Return a speed as people write it, with fractions below 1; "max" without a limit."""
+    """Return a speed as text, with fractions below 1; "max" without a limit."""
     if math.isinf(speed):
         return "max"
     return {0.25: "¼", 0.5: "½"}.get(speed, f"{speed:g}") + TIMES

@@ -1,4 +1,4 @@
-"""What each action may bring: the distribution of returns of agents that learn one, a row an action."""
+"""The distribution of returns of each action, for agents that learn one."""
 
 from __future__ import annotations
 
@@ -14,116 +14,122 @@ from viewer.inspecting.explain import distribution_line
 from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
 from viewer.panels.pieces import wrapped
-from viewer.panels.plots import Scale, sheet, signed
+from viewer.panels.plots import Scale, render, signed
 from viewer.playing.axis import Axis
 from viewer.playing.keys import short, words
 from viewer.view import View
 
-if TYPE_CHECKING:  # a person plays without torch
+if TYPE_CHECKING:  # a human plays without torch
     from learning.insight import Distribution, Insight
 
 MARGIN, HEAD, AXIS, FOOT = 18.0, 56.0, 18.0, 10.0
-LINE, LINES, SMALL = 14.5, 3, 10.5  # the words below: height of a line, how many at most, size
+LINE, LINES, SMALL = 14.5, 3, 10.5  # the text below: height of a line, how many at most, size
 NAME, NUMBER = 88.0, 50.0  # widths
 ROWS, TALL = 150.0, 34.0  # height of all rows, and of one at most
-ALL, BEST = 9, 6  # of more actions than that, only so many are shown
-TAIL = 0.005  # share of all returns that may lie beyond each end of the axis
-MUCH = 0.7  # of its width, to which the axis must shrink before it does
-BINS, BLUR = 120, 0.02  # of the curve through equally likely returns; blurred by so much of the axis
+ALL, BEST = 9, 6  # up to ALL actions are all shown; of more, the BEST ones
+TAIL = 0.005  # probability that may lie beyond each end of the axis
+SHRINK = 0.7  # the axis shrinks only to less than this share of its width
+BINS, BLUR = 120, 0.02  # of the density of equally likely returns; standard deviation of the blur, share of the axis
 
 Array = NDArray[np.float64]
 
 
-class Calm:
-    """The axis of the returns shown lately."""
+class StableAxis:
+    """An axis for the returns shown lately that changes seldom."""
 
     def __init__(self) -> None:
-        self._lately = Axis()
+        self._recent = Axis()
         self.scale = Scale.around(0.0, 0.0)
 
-    def take(self, low: float, high: float) -> None:
-        """Hold one more range: wider at once where it must, narrower slowly, and only where much is gained."""
-        self._lately.widen(np.array([low, high]))
-        ends = self._lately.range
+    def include(self, low: float, high: float) -> None:
+        """Include one more range: widen at once if necessary, narrow slowly, and only by much."""
+        self._recent.widen(np.array([low, high]))
+        ends = self._recent.range
         wanted, now = Scale.around(*ends), self.scale
-        if ends[0] < now.low or ends[1] > now.high or wanted.high - wanted.low <= MUCH * (now.high - now.low):
+        if ends[0] < now.low or ends[1] > now.high or wanted.high - wanted.low <= SHRINK * (now.high - now.low):
             self.scale = wanted
 
 
 class DistributionPanel(Panel):
-    """A hill an action over a common axis of returns, with a tick at its mean, the expectation."""
+    """A density for each action over a common axis of returns, with a tick at its mean, the expectation."""
 
     name: ClassVar[str] = "returns"
     title: ClassVar[str] = PANEL_TITLES["returns"]
 
     def height(self, view: View) -> float:
-        """Return its height; 0 for networks that have expectations only."""
+        """Return its height; 0 for networks that output expectations only."""
         if not distribution_line(head_of(view)):
             return 0.0
         count = view.session.num_actions if view.session.num_actions <= ALL else BEST
         return HEAD + row_height(count) * count + AXIS + LINES * LINE + FOOT
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Draw the rows, the axis and the words, anew only when the network said something else."""
+        """Draw the rows, the axis and the text, again only when the network's output has changed."""
         head, box = head_of(view), canvas.pixels(area)
         if not distribution_line(head):
             return
-        said = view.inspector.insight()
-        told = () if said is None or said.distribution is None else said.distribution
-        key = (head, *(part.tobytes() for part in told), box.size)
-        picture = view.keep("returns", key, lambda: sheet(canvas, area, lambda on: self._draw(on, area, view, said)))
+        insight = view.inspector.insight()
+        distribution = () if insight is None or insight.distribution is None else insight.distribution
+        key = (head, *(part.tobytes() for part in distribution), box.size)
+
+        def make() -> pygame.Surface:
+            return render(canvas, area, lambda on: self._draw(on, area, view, insight))
+
+        picture = view.cached("returns", key, make)
         canvas.surface.blit(picture, box)
 
-    def _draw(self, canvas: Canvas, area: Area, view: View, said: Insight | None) -> None:
+    def _draw(self, canvas: Canvas, area: Area, view: View, insight: Insight | None) -> None:
         canvas.card(area)
         head, left, wide = head_of(view), area.x + MARGIN, area.w - 2 * MARGIN
         bins = head == "histogram"
         canvas.text(left, area.y + 22, "Bins of each action" if bins else "Returns of each action", 16, bold=True)
         count = view.session.num_actions
-        about = "how it spreads its expectation" if bins else "how likely each one is"
-        about = f"{about} · tick: the mean" if count <= ALL else f"the best {BEST} of {count} actions · tick: the mean"
+        about = "how the expectation is spread over them" if bins else "how likely each return is"
+        about = f"{about} · tick: mean" if count <= ALL else f"the best {BEST} of {count} actions · tick: mean"
         canvas.text(left, area.y + 43, about, 11, Theme.soft, width=wide)
-        if said is None or said.distribution is None:
-            canvas.text(left, area.y + HEAD + 12, "nothing can be read of this network", 11.5, Theme.soft, width=wide)
+        if insight is None or insight.distribution is None:
+            text = "this network's distributions can't be read"
+            canvas.text(left, area.y + HEAD + 12, text, 11.5, Theme.soft, width=wide)
         else:
-            self._draw_rows(canvas, area, view, said, said.distribution)
+            self._draw_rows(canvas, area, view, insight, insight.distribution)
         y = area.bottom - FOOT - LINES * LINE + LINE / 2
         font = canvas.fonts.font(max(6, round(SMALL * canvas.scale)), False)
         for number, line in enumerate(wrapped(font, distribution_line(head), wide * canvas.scale)):
             canvas.text(left, y + number * LINE, line, SMALL, Theme.soft, width=wide)
 
-    def _draw_rows(self, canvas: Canvas, area: Area, view: View, said: Insight, found: Distribution) -> None:
-        shown = chosen(said.q_values)
+    def _draw_rows(self, canvas: Canvas, area: Area, view: View, insight: Insight, found: Distribution) -> None:
+        q_values = insight.q_values
+        shown = shown_actions(q_values)
         finite = [k for k in shown if np.isfinite(found.returns[k]).all() and np.isfinite(found.probabilities[k]).all()]
         scale = self._scale(view, found, finite)
-        hills = {k: hill_of(found.returns[k], found.probabilities[k], scale) for k in finite}
-        top = max((float(hill.heights.max()) for hill in hills.values()), default=0.0) or 1.0
-        best = best_of(said.q_values)
+        densities = {k: density_of(found.returns[k], found.probabilities[k], scale) for k in finite}
+        top = max((float(density.heights.max()) for density in densities.values()), default=0.0) or 1.0
+        best = best_of(q_values)
         first = self.row_area(area, 0, len(shown))
         last = self.row_area(area, len(shown) - 1, len(shown))
         _draw_axis(canvas, self.zone(first), self.zone(last).bottom, scale)
         for place, action in enumerate(shown):
             row = self.row_area(area, place, len(shown))
             name = view.session.action_names[action]
-            label = words(name) if len(said.q_values) <= ALL else short(name)  # as the bars of the expectations do
-            _draw_words(canvas, row, label, float(said.q_values[action]), action == best)
+            label = words(name) if len(q_values) <= ALL else short(name)  # as beside the bars of the expectations
+            _draw_text(canvas, row, label, float(q_values[action]), action == best)
             zone = self.zone(row)
-            if action in hills:
-                _draw_hill(canvas, zone, hills[action], top, action == best)
+            if action in densities:
+                _draw_density(canvas, zone, densities[action], top, action == best)
             canvas.line((zone.x, zone.bottom), (zone.right, zone.bottom), Theme.edge)
-            mean = scale.place(float(said.q_values[action]))
-            if action in hills and 0.0 <= mean <= 1.0:
+            mean = scale.place(float(q_values[action]))
+            if action in densities and 0.0 <= mean <= 1.0:
                 x = zone.x + mean * zone.w
                 canvas.line((x, zone.y + zone.h * 0.35), (x, zone.bottom + 2), Theme.text, 2 if action == best else 1)
 
     def _scale(self, view: View, found: Distribution, actions: list[int]) -> Scale:
-        """Return the common axis of all rows, which is calm."""
-        calm = view.keep("returns' axis", view.session.policy, Calm)
+        """Return the common axis of all rows."""
+        axis = view.cached("returns' axis", view.session.policy, StableAxis)
         if actions:
             low, high = ends_of(found.returns[actions], found.probabilities[actions])
-            blurred = 2 * BLUR * (max(high, 0.0) - min(low, 0.0))  # what a hill is wider than its returns
-            calm.take(low - blurred if low < 0 else low, high + blurred if high > 0 else high)
-        return calm.scale
+            blurred = 2 * BLUR * (max(high, 0.0) - min(low, 0.0))  # the blur widens a density by that
+            axis.include(low - blurred if low < 0 else low, high + blurred if high > 0 else high)
+        return axis.scale
 
     def row_area(self, area: Area, place: int, rows: int) -> Area:
         """Return where a row is."""
@@ -136,7 +142,7 @@ class DistributionPanel(Panel):
 
 
 def head_of(view: View) -> str:
-    """Return what the numbers of the network that plays mean: a name of `learning.heads.HEADS`."""
+    """Return the kind of head of the network that plays: a name of `learning.heads.HEADS`."""
     training = view.session.training
     return "expected" if training is None else training.head
 
@@ -151,7 +157,7 @@ def best_of(q_values: Array) -> int:
     return -1 if np.isnan(q_values).all() else int(np.nanargmax(q_values))
 
 
-def chosen(q_values: Array) -> list[int]:
+def shown_actions(q_values: Array) -> list[int]:
     """Return the actions that are shown: all, or the best ones of many, in their order."""
     if len(q_values) <= ALL:
         return list(range(len(q_values)))
@@ -160,14 +166,14 @@ def chosen(q_values: Array) -> list[int]:
 
 
 def ends_of(returns: Array, probabilities: Array) -> Array:
-    """Return the ends (2,) between which nearly all returns (A, K) of the actions together lie."""
+    """Return the two ends, (2,), between which nearly all returns (A, K) of the actions lie."""
     order = np.argsort(returns, axis=None, kind="stable")
     share = np.cumsum(probabilities.ravel()[order])
     places = np.searchsorted(share, np.array([TAIL, 1.0 - TAIL]) * share[-1])
     return np.asarray(returns.ravel()[order][np.minimum(places, len(order) - 1)])
 
 
-class Hill(NamedTuple):
+class Density(NamedTuple):
     """How likely returns are: a density at places on the axis, 0 to 1, both (N,)."""
 
     places: Array
@@ -175,36 +181,36 @@ class Hill(NamedTuple):
     smooth: bool
 
 
-def hill_of(returns: Array, chances: Array, scale: Scale) -> Hill:
-    """Return one action's hill.
+def density_of(returns: Array, probabilities: Array, scale: Scale) -> Density:
+    """Return the density of one action's return.
 
-    Atoms at even distances are bars as they are. Equally likely returns are spread over bins and blurred.
+    Evenly spaced atoms become bars. Equally likely returns (quantiles) are spread over bins and blurred.
     """
     places = (returns - scale.low) / (scale.high - scale.low)
-    if not equally_likely(chances):
-        return Hill(places, chances / max(float(places[-1] - places[0]) / (len(places) - 1), 1e-9), False)
+    if not equally_likely(probabilities):
+        return Density(places, probabilities / max(float(places[-1] - places[0]) / (len(places) - 1), 1e-9), False)
     at = np.clip(places * BINS - 0.5, -1.0, float(BINS))
     below = np.floor(at).astype(int)
-    heights = np.zeros(BINS + 3)  # a bin before the first and two after the last take what lies beyond
-    np.add.at(heights, below + 1, chances * (1 - at + below))
-    np.add.at(heights, below + 2, chances * (at - below))
+    heights = np.zeros(BINS + 3)  # a bin before the first and two after the last hold what lies beyond
+    np.add.at(heights, below + 1, probabilities * (1 - at + below))
+    np.add.at(heights, below + 2, probabilities * (at - below))
     reach = np.arange(-BINS // 8, BINS // 8 + 1)
     blur = np.exp(-0.5 * (reach / (BLUR * BINS)) ** 2)
     heights = np.convolve(heights[1:-2], blur / blur.sum(), "same")
-    return Hill((np.arange(BINS) + 0.5) / BINS, heights * BINS, True)
+    return Density((np.arange(BINS) + 0.5) / BINS, heights * BINS, True)
 
 
-def equally_likely(chances: Array) -> bool:
-    """Return whether these are quantiles: returns of one weight, at uneven places."""
-    return bool(chances.max() - chances.min() < 1e-12)
+def equally_likely(probabilities: Array) -> bool:
+    """Return whether all probabilities are equal, as those of quantiles are."""
+    return bool(probabilities.max() - probabilities.min() < 1e-12)
 
 
-def _draw_hill(canvas: Canvas, zone: Area, hill: Hill, top: float, best: bool) -> None:
-    """Fill the hill from its base line up; the highest of all hills is as high as a row."""
+def _draw_density(canvas: Canvas, zone: Area, density: Density, top: float, best: bool) -> None:
+    """Fill a density from its base line up; the highest of all is as high as a row."""
     color = Theme.agent if best else Theme.agent_pale
-    half = (hill.places[1] - hill.places[0]) / 2 if len(hill.places) > 1 else 0.005
-    columns = list(zip(hill.places.tolist(), (hill.heights / top * zone.h).tolist(), strict=True))
-    if hill.smooth:
+    half = (density.places[1] - density.places[0]) / 2 if len(density.places) > 1 else 0.005
+    columns = list(zip(density.places.tolist(), (density.heights / top * zone.h).tolist(), strict=True))
+    if density.smooth:
         line = [canvas.point(zone.x + place * zone.w, zone.bottom - height) for place, height in columns]
         ends = [canvas.point(zone.right, zone.bottom), canvas.point(zone.x, zone.bottom)]
         pygame.draw.polygon(canvas.surface, color, [*line, *ends])
@@ -216,7 +222,7 @@ def _draw_hill(canvas: Canvas, zone: Area, hill: Hill, top: float, best: bool) -
             canvas.rect(Area(zone.x + left * zone.w, zone.bottom - height, (right - left) * zone.w, height), color)
 
 
-def _draw_words(canvas: Canvas, row: Area, label: str, expectation: float, best: bool) -> None:
+def _draw_text(canvas: Canvas, row: Area, label: str, expectation: float, best: bool) -> None:
     middle, size = row.y + row.h / 2, min(12.5, row.h * 0.72)
     canvas.text(row.x, middle, label, size, bold=best, width=NAME - 8)
     number = signed(expectation) if math.isfinite(expectation) else str(expectation)
@@ -224,7 +230,7 @@ def _draw_words(canvas: Canvas, row: Area, label: str, expectation: float, best:
 
 
 def _draw_axis(canvas: Canvas, zone: Area, bottom: float, scale: Scale) -> None:
-    """Draw a line down through all rows for each tick, and its number below."""
+    """Draw a vertical line through all rows for each tick, and its number below."""
     for tick in scale.ticks():
         x = zone.x + scale.place(tick) * zone.w
         canvas.line((x, zone.y), (x, bottom + 3), Theme.edge if abs(tick) < scale.step / 2 else Theme.track)

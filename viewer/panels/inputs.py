@@ -1,4 +1,4 @@
-"""The inputs of a network as bars: what each eye sees, and numbers of any other kind."""
+"""The inputs of a network as bars: what each eye sees, and any other numbers."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import pygame
 from envs.drawing import APPLE, GREY, POISON, WALL, WATERWORLD, look_of
 from envs.rldemo import EYE_OFFSETS, RLDemo
 from viewer.drawing.canvas import Area, Canvas, Color, Theme
-from viewer.inspecting.inputs import PASSED, SEEN, Inputs
+from viewer.inspecting.inputs import EYE_DISTANCES, EYE_VELOCITIES, Inputs
 from viewer.inspecting.inspector import Inspector
-from viewer.panels.pieces import Array, cell, put_cells, signed, tint
+from viewer.panels.pieces import Array, cell, draw_cells, signed, tint
 from viewer.view import View
 
-LABEL = 46.0  # width of what a lane's name stands in
-NEAR, COMPASS, LANE = 46.0, 11.0, 15.0
-OWN_GAP, OWN = 8.0, 20.0  # the own speed's width, and what lies before it
-ROW, FEW, MANY_HEIGHT = 16.0, 8, 46.0  # up to so many inputs have a row with a name each
+LABEL = 46.0  # width of a lane's name
+NEAR, COMPASS, LANE = 46.0, 11.0, 15.0  # heights: lane of distances, words for directions, other lanes
+OWN_GAP, OWN = 8.0, 20.0  # the gap before the own speed, and its width
+ROW, FEW, MANY_HEIGHT = 16.0, 8, 46.0  # up to FEW inputs have a row each, with a name
 NUMBER = 46.0
-DARK: Color = (70, 80, 92)  # of marks, on every colour of a bar
+DARK: Color = (70, 80, 92)  # of marks, visible on every colour of a bar
 
 _largest: WeakKeyDictionary[Inspector, Array] = WeakKeyDictionary()
 
 
 class Style(NamedTuple):
-    """What the bars of one environment look like."""
+    """How the bars of one environment look."""
 
     colors: tuple[Color, Color, Color]
     """Of walls, apples, poison."""
     bearings: tuple[tuple[float, str], ...]
-    """Where eyes look: the number of the eye, 0 the first, and the word for it."""
+    """Directions: the index of the eye, which may lie between two, and its word."""
 
 
 def style_of(view: View) -> Style:
@@ -54,7 +54,7 @@ def style_of(view: View) -> Style:
 
 
 def sizes_of(view: View, values: Array) -> Array:
-    """Return the size (D,) that fills a bar: of worlds the bound, of other inputs the largest that was seen so far."""
+    """Return the value (D,) that fills a bar: the bound in Waterworld and RLDemo, else the largest value so far."""
     space = view.session.env.observation_space
     low, high = np.asarray(getattr(space, "low", values)), np.asarray(getattr(space, "high", values))
     inputs = view.inspector.inputs()
@@ -69,7 +69,7 @@ def sizes_of(view: View, values: Array) -> Array:
 
 
 def inputs_height(inputs: Inputs) -> float:
-    """Return the height that `draw_inputs` likes."""
+    """Return the height that `draw_inputs` needs."""
     if not inputs.eyes:
         count = len(inputs.rest)
         return ROW * count if count <= FEW else MANY_HEIGHT
@@ -78,20 +78,20 @@ def inputs_height(inputs: Inputs) -> float:
 
 def _lanes(inputs: Inputs) -> list[str]:
     """Return the names of the lanes below the eyes' distances."""
-    if _swims(inputs):
-        return [kind.removeprefix("its ") for kind in PASSED]
+    if _has_velocities(inputs):
+        return [kind.removeprefix("its ") for kind in EYE_VELOCITIES]
     past, others = _rest(inputs)
-    return ["1 ago"] * bool(past) + ["did"] * bool(others)
+    return ["1 ago"] * bool(past) + ["action"] * bool(others)
 
 
-def _swims(inputs: Inputs) -> bool:
-    """Return whether eyes see speeds; then the rest is the own one."""
-    return inputs.kinds[len(SEEN) :] == PASSED
+def _has_velocities(inputs: Inputs) -> bool:
+    """Return whether the eyes see velocities; then the rest is the agent's own."""
+    return inputs.kinds[len(EYE_DISTANCES) :] == EYE_VELOCITIES
 
 
 def _rest(inputs: Inputs) -> tuple[list[int], list[int]]:
-    """Return which of the rest were the eyes one step ago, and which are no eyes' (of the last step, if of steps)."""
-    ago = [place for place, name in enumerate(inputs.rest) if name.endswith(", 1 ago")]
+    """Return the indices of the eyes' values one step ago, and of what no eye saw (with a window: one step ago too)."""
+    ago = [place for place, name in enumerate(inputs.rest) if name.endswith(", 1 step ago")]
     past = [place for place in ago if inputs.rest[place].startswith("eye ")]
     others = [place for place in ago if place not in past]
     return past, others or ([] if ago else list(range(len(inputs.rest))))
@@ -103,29 +103,29 @@ def _rest(inputs: Inputs) -> tuple[list[int], list[int]]:
 def draw_inputs(
     canvas: Canvas, area: Area, inputs: Inputs, values: Array, sizes: Array, style: Style, *, names: bool = True
 ) -> None:
-    """Draw inputs (D,) into an area; what fills a bar is in ``sizes`` (D,). ``names``: with the lanes' names."""
+    """Draw inputs (D,) into an area; ``sizes`` (D,) are the values that fill a bar. ``names``: label the lanes."""
     draw_frame(canvas, area, inputs, style, names=names)
     draw_bars(canvas, area, inputs, values, sizes, style, names=names)
 
 
 class Lane(NamedTuple):
-    """A row of bars, one an eye or an action."""
+    """A row of bars, one for each eye or action."""
 
     name: str
     area: Area
     own: Area | None
-    """Where the own speed is, beside what the eyes see of others'."""
+    """Where the agent's own speed is, beside those that the eyes see."""
 
 
 def _lanes_in(area: Area, inputs: Inputs, names: bool) -> list[Lane]:
-    """Return the lanes from the top: how near things are, and what `_lanes` names below."""
-    told = _lanes(inputs)
+    """Return the lanes from the top: how near things are, then those that `_lanes` names."""
+    lower = _lanes(inputs)
     compass = COMPASS if names else 0.0
-    unit = (area.h - compass) / (NEAR + LANE * len(told))
-    left, own = area.x + (LABEL if names else 0.0), OWN_GAP + OWN if _swims(inputs) else 0.0
+    unit = (area.h - compass) / (NEAR + LANE * len(lower))
+    left, own = area.x + (LABEL if names else 0.0), OWN_GAP + OWN if _has_velocities(inputs) else 0.0
     width, y = area.right - left - own, area.y + NEAR * unit + compass
     lanes = [Lane("near", Area(left, area.y, width, NEAR * unit), None)]
-    for name in told:
+    for name in lower:
         place = Area(left, y, width, LANE * unit - 2)
         lanes.append(Lane(name, place, Area(area.right - OWN, y, OWN, place.h) if own else None))
         y += LANE * unit
@@ -133,7 +133,7 @@ def _lanes_in(area: Area, inputs: Inputs, names: bool) -> list[Lane]:
 
 
 def draw_frame(canvas: Canvas, area: Area, inputs: Inputs, style: Style, *, names: bool = True) -> None:
-    """Draw what stays the same while the inputs change: the lanes and their names."""
+    """Draw the parts that do not depend on the values: the lanes and their names."""
     if not inputs.eyes:
         rows = len(inputs.rest) if names and len(inputs.rest) <= FEW else 0
         if not rows:
@@ -164,22 +164,22 @@ def draw_bars(
     values = np.nan_to_num(np.asarray(values, np.float64), posinf=0.0, neginf=0.0)
     shares = np.clip(values / np.where(sizes > 0, sizes, 1.0), -1.0, 1.0)
     if not inputs.eyes:
-        draw = _draw_rows if names and len(values) <= FEW else _draw_swings
+        draw = _draw_rows if names and len(values) <= FEW else _draw_signed
         draw(canvas, area, shares, values)
         return
     past, others = _rest(inputs)
-    rest, swings = inputs.others(values), inputs.others(shares)
+    rest, rest_shares = inputs.others(values), inputs.others(shares)
     near, *lanes = _lanes_in(area, inputs, names)
-    draw_near(canvas, near.area, inputs.by_eye(values)[:, : len(SEEN)], style)
+    draw_near(canvas, near.area, inputs.by_eye(values)[:, : len(EYE_DISTANCES)], style)
     for number, lane in enumerate(lanes):
         if lane.name == "1 ago":
-            draw_near(canvas, lane.area, rest[past].reshape(inputs.eyes, len(SEEN)), style)
-        elif lane.name == "did":
-            _draw_done(canvas, lane.area, [inputs.rest[other] for other in others], swings[others])
+            draw_near(canvas, lane.area, rest[past].reshape(inputs.eyes, len(EYE_DISTANCES)), style)
+        elif lane.name == "action":
+            _draw_action(canvas, lane.area, [inputs.rest[other] for other in others], rest_shares[others])
         else:
-            _draw_swings(canvas, lane.area, inputs.by_eye(shares)[:, len(SEEN) + number])
+            _draw_signed(canvas, lane.area, inputs.by_eye(shares)[:, len(EYE_DISTANCES) + number])
         if lane.own is not None:
-            _draw_swings(canvas, lane.own, swings[others[number] : others[number] + 1])
+            _draw_signed(canvas, lane.own, rest_shares[others[number] : others[number] + 1])
 
 
 def _draw_bearings(canvas: Canvas, area: Area, eyes: int, style: Style) -> None:
@@ -190,19 +190,19 @@ def _draw_bearings(canvas: Canvas, area: Area, eyes: int, style: Style) -> None:
 
 
 def _column(box: pygame.Rect, place: int, count: int) -> tuple[int, int]:
-    """Return left edge and width of a bar, pixels; where there is room with a pixel of nothing behind it."""
+    """Return left edge and width of a bar, pixels; with a gap of a pixel after it if there is room."""
     left, right = box.left + place * box.w // count, box.left + (place + 1) * box.w // count
     return left, max(1, right - left - (right - left > 3))
 
 
 def draw_near(canvas: Canvas, area: Area, distances: Array, style: Style) -> None:
-    """Draw how near each eye (E, 3: wall, apple, poison; 1 is far) sees things: the nearer, the higher its bar."""
+    """Draw the distances of each eye (E, 3: wall, apple, poison; 1 is far): the nearer, the higher the bar."""
     box = canvas.pixels(area)
     highs = np.rint(np.clip(1.0 - distances, 0.0, 1.0) * box.h).astype(int)
     several = (highs > 0).sum(1) > 1
     for eye, kind in np.argwhere(highs > 0).tolist():
         high, low = int(highs[eye, kind]), 0
-        if several[eye]:  # made inputs may have that; the lower ones stand in front: the tips of all are seen
+        if several[eye]:  # only in synthetic inputs; the lower bars are in front, so that all tips are visible
             low = max((int(other) for other in highs[eye] if other < high), default=0)
         left, width = _column(box, eye, len(highs))
         canvas.surface.fill(style.colors[kind], (left, box.bottom - high, width, high - low))
@@ -212,7 +212,7 @@ def draw_near(canvas: Canvas, area: Area, distances: Array, style: Style) -> Non
 
 
 def draw_mark(surface: pygame.Surface, kind: int, x: float, y: float, radius: float) -> None:
-    """Mark a kind of thing, for those to whom red and green are one: a dot is an apple, a cross poison."""
+    """Mark a kind of thing for the colour-blind: a dot is an apple, a cross poison."""
     if kind == APPLE:
         pygame.draw.circle(surface, DARK, (x, y), radius)
     elif kind == POISON:
@@ -221,7 +221,7 @@ def draw_mark(surface: pygame.Surface, kind: int, x: float, y: float, radius: fl
 
 
 def draw_legend(canvas: Canvas, right: float, y: float, style: Style) -> None:
-    """Explain colours and marks in a line that ends at ``right``."""
+    """Draw the legend of colours and marks in a line that ends at ``right``."""
     for kind, word in ((WALL, "wall"), (POISON, "poison"), (APPLE, "apple")):
         right -= canvas.text(right, y, word, 10.5, Theme.soft, align=1) + 14
         box = canvas.pixels(Area(right, y - 5, 10, 10))
@@ -230,7 +230,7 @@ def draw_legend(canvas: Canvas, right: float, y: float, style: Style) -> None:
         right -= 9
 
 
-def _draw_swings(canvas: Canvas, area: Area, shares: Array, values: Array | None = None) -> None:
+def _draw_signed(canvas: Canvas, area: Area, shares: Array, values: Array | None = None) -> None:
     """Draw numbers (N,) from -1 to 1 as bars up and down from the middle."""
     box = canvas.pixels(area)
     middle, half = box.top + box.h // 2, max(box.h // 2, 1)
@@ -242,18 +242,18 @@ def _draw_swings(canvas: Canvas, area: Area, shares: Array, values: Array | None
         canvas.surface.fill(Theme.agent, (left, middle - high if high > 0 else middle + 1, width, abs(high)))
 
 
-def _draw_done(canvas: Canvas, area: Area, names: list[str], shares: Array) -> None:
-    """Draw a cell an action, filled where it was done, with its name."""
-    put_cells(canvas, area, tint(shares)[None])
+def _draw_action(canvas: Canvas, area: Area, names: list[str], shares: Array) -> None:
+    """Draw a cell for each action; that of the last action is filled and has its name."""
+    draw_cells(canvas, area, tint(shares)[None])
     for place, (name, share) in enumerate(zip(names, shares, strict=True)):
         if share > 0.5:
             room = cell(area, (1, len(names)), place)
-            word = name.removesuffix(", 1 ago")
+            word = name.removesuffix(", 1 step ago")
             canvas.text(room.x + room.w / 2, room.y + room.h / 2, word, 9.5, Theme.card, align=0.5, width=room.w - 2)
 
 
 def _draw_rows(canvas: Canvas, area: Area, shares: Array, values: Array) -> None:
-    """Draw a row an input: a bar from the middle to the left or right, and the number."""
+    """Draw a row for each input: a bar from the middle to the left or right, and the number."""
     for place, (value, share) in enumerate(zip(values.tolist(), shares.tolist(), strict=True)):
         zone = row_zone(area, place, len(values))
         middle = zone.x + zone.w / 2
@@ -264,7 +264,7 @@ def _draw_rows(canvas: Canvas, area: Area, shares: Array, values: Array) -> None
 
 
 def row_zone(area: Area, place: int, count: int) -> Area:
-    """Return where the bar of an input may lie, of so many that have rows."""
+    """Return the area of an input's bar, of ``count`` rows."""
     high = area.h / max(count, 1)
     left = area.x + 1.6 * LABEL
     return Area(left, area.y + place * high + 3, area.right - NUMBER - left, high - 6)

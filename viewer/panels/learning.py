@@ -1,4 +1,4 @@
-"""Who learns, how far it is, and the two sliders: the share of random actions and the learning rate."""
+"""The learner's progress, and two sliders: the share of random actions and the learning rate."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Place(NamedTuple):
 
 
 class LearningPanel(Panel):
-    """Age, experience and errors of whoever learns, in this window or in the run that is watched."""
+    """Steps, replay and errors of the agent that learns, in this window or in the attached run."""
 
     name: ClassVar[str] = "learning"
     title: ClassVar[str] = PANEL_TITLES["learning"]
 
     def height(self, view: View) -> float:
-        """Return less where nobody can learn; nothing in scored episodes."""
+        """Return its height: less where no agent can learn, 0 in scored episodes."""
         if view.scored_play is not None or view.session.policy is None:
             return 0.0
         return HEIGHT if self._facts(view) else HEIGHT_OF_PLAYERS
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Draw what is known of the learner, then the sliders and the button."""
+        """Draw the facts about the learner, then the sliders and the button."""
         canvas.card(area)
         canvas.text(area.x + MARGIN, area.y + 24, "Learning", 16, bold=True)
         if self.has_button(view):
@@ -52,7 +52,7 @@ class LearningPanel(Panel):
             canvas.text(x + 82, y, text, 11.5, width=(area.w - 2 * MARGIN) / 2 - 88)
             y += 20 if number % 2 else 0
         wide = area.w - 2 * MARGIN
-        canvas.text(area.x + MARGIN, self._line(area, view), self.told(view), 11.5, Theme.soft, width=wide)
+        canvas.text(area.x + MARGIN, self._line(area, view), self.status_line(view), 11.5, Theme.soft, width=wide)
         for place in self.sliders(area, view):
             self._draw_slider(canvas, area, view, place)
 
@@ -68,7 +68,7 @@ class LearningPanel(Panel):
         return Area(area.right - MARGIN - 92, area.y + 11, 92, 26)
 
     def sliders(self, area: Area, view: View) -> list[Place]:
-        """Return the sliders that are there, with their places."""
+        """Return the sliders and their places."""
         names = [(controls.EPSILON, EPSILON)]
         if controls.learning_rate(view) is not None:
             names.append((controls.LEARNING_RATE, LEARNING_RATE))
@@ -85,17 +85,17 @@ class LearningPanel(Panel):
         text = f"{value:.0%}" if place.name == controls.EPSILON and value >= 0.01 else f"{value:.2g}"
         canvas.text(area.right - MARGIN, y, text, 12, align=1)
 
-    def told(self, view: View) -> str:
+    def status_line(self, view: View) -> str:
         """Return one line on who learns from what."""
         if view.live is not None:
             status = view.live.status()
-            return status.refused or status.text
+            return status.rejected or status.text
         learner = controls.online_learner(view)
         if learner is None:
-            return "It only plays. L lets it learn from here on." if self.has_button(view) else "It only plays."
-        if learner.trouble:
-            return learner.trouble
-        return "It learns from every step, yours too." if learner.learning else "It has stopped learning. S saves it."
+            return "It only plays. L starts learning from here on." if self.has_button(view) else "It only plays."
+        if learner.stop_reason:
+            return learner.stop_reason
+        return "It learns from every step, also yours." if learner.learning else "It has stopped learning. S saves it."
 
     def _facts(self, view: View) -> list[tuple[str, str]]:
         if view.live is not None:
@@ -103,10 +103,10 @@ class LearningPanel(Panel):
         learner = controls.online_learner(view)
         if learner is None:
             return []
-        kept = "none kept" if learner.replay_size is None else f"{learner.replay_size:,}"
+        replay_size = "none" if learner.replay_size is None else f"{learner.replay_size:,}"
         return [
-            ("age, steps", f"{learner.age:,}"),
-            ("replay", kept),
+            ("steps learnt", f"{learner.steps_learnt:,}"),
+            ("replay", replay_size),
             ("updates", f"{learner.updates:,}"),
             ("TD error", _number(learner.td_error)),
             ("loss", _number(learner.loss)),
@@ -114,7 +114,7 @@ class LearningPanel(Panel):
         ]
 
     def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
-        """Start and stop learning by the button; move a slider."""
+        """Start or stop learning with the button; move a slider."""
         if self.has_button(view) and contains(self.button(area), x, y):
             controls.toggle_learning(view)
             return None
@@ -138,7 +138,7 @@ def _facts_of_run(view: View) -> list[tuple[str, str]]:
         return f"{metrics[name]:,.0f}" if name in metrics else "none yet"
 
     return [
-        ("age, steps", whole("agent_steps")),
+        ("agent steps", whole("agent_steps")),
         ("steps/s", whole("sps")),
         ("updates", whole("updates")),
         ("TD loss", _number(metrics.get("td_loss"))),

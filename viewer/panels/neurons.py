@@ -1,4 +1,4 @@
-"""What single neurons look for: weights, the states that excite one most, and an input made to excite it."""
+"""What single neurons respond to: weights, the states that excite one most, and an input optimised to excite it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from viewer.panels.base import Drag, Panel
 from viewer.panels.inputs import draw_inputs, inputs_height, style_of
 from viewer.panels.pieces import (
     Array,
-    Same,
+    Identity,
     cell,
     cell_at,
+    draw_cached,
+    draw_cells,
+    draw_image,
     outline,
     paragraph,
-    put_cells,
-    put_image,
-    put_piece,
     signed,
     tint,
 )
@@ -39,42 +39,42 @@ FILTER = 21.0  # side of the tile of frames' filters
 VECTOR = (8.0, 24.0, 60.0, 10.0)  # of other vectors: width of a weight, least and largest width of a tile, its height
 TILES, FRAMES_A_ROW, FRAME_ROWS = 70.0, 16, 2  # height of all tiles; of frames, filters in rows
 TITLE, THUMB_GAP, NUMBER, CAPTION, FOOT = 40.0, 8.0, 15.0, 16.0, 22.0
-MADE, MADE_OF_FRAMES = 66.0, 66.0  # height of the input that gradient ascent found
-SIGHT = 1.25  # what a thumbnail shows of a world to the left and right of the agent, in ranges of its eyes
+OPTIMISED, OPTIMISED_FRAMES = 66.0, 66.0  # height of the input that gradient ascent found
+SIGHT = 1.25  # half the width of a world that a thumbnail shows, in ranges of the eyes
 LECTURE = "like the two pictures of the cat neuron (Le et al. 2012)"
 
 
 class NeuronsPanel(Panel):
-    """First-layer weights as pictures; of one neuron the states that excite it most, and the input found by ascent.
+    """First-layer weights as pictures; for one neuron the states that excite it most, and the input found by ascent.
 
-    A click on a tile picks its neuron, one on a state looks back at it, and one on "again" searches once more.
+    A click on a tile picks its neuron, one on a state looks back at it, and one on "again" restarts the search.
     """
 
     name: ClassVar[str] = "neurons"
     title: ClassVar[str] = PANEL_TITLES["neurons"]
 
     def height(self, view: View) -> float:
-        """Return the height of weights, states and input; 0 where no network has a hidden layer."""
-        said = view.inspector.insight()
-        if said is None or not said.activations:
+        """Return the height of weights, states and input; 0 without a hidden layer."""
+        insight = view.inspector.insight()
+        if insight is None or not insight.activations:
             return 0.0
         frames = view.session.stack() is not None
         thumb = (92.0 if frames else 70.0) * self._shape(view)  # as wide as the columns are
-        made = MADE_OF_FRAMES if frames else MADE
-        return HEAD + self._tiles_height(view) + TITLE + thumb + NUMBER + CAPTION + made + FOOT
+        optimised = OPTIMISED_FRAMES if frames else OPTIMISED
+        return HEAD + self._tiles_height(view) + TITLE + thumb + NUMBER + CAPTION + optimised + FOOT
 
     def _tiles_height(self, view: View) -> float:
-        said = view.inspector.insight()
-        if view.session.stack() is None or said is None or not said.activations:
+        insight = view.inspector.insight()
+        if view.session.stack() is None or insight is None or not insight.activations:
             return TILES
-        return min(-(-len(said.activations[0][1]) // FRAMES_A_ROW), FRAME_ROWS) * (FILTER + 2 * TILE_GAP)
+        return min(-(-len(insight.activations[0][1]) // FRAMES_A_ROW), FRAME_ROWS) * (FILTER + 2 * TILE_GAP)
 
     def _shape(self, view: View) -> float:
         """Return a thumbnail's height for a width of 1."""
         return 5 / 7 if view.session.stack() is None else 3 / 4
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Let the searches go on, and draw what they have found so far."""
+        """Continue the searches, and draw what they have found so far."""
         searches = searches_of(view.inspector)
         if not searches.follow(view.inspector):
             return
@@ -83,7 +83,7 @@ class NeuronsPanel(Panel):
         looked_at = -1 if timeline.live else timeline.cursor
         marked = next((place for place, one in enumerate(searches.best) if one.number == looked_at), -1)
         key = (searches.version, marked, len(timeline) >= ENOUGH)
-        put_piece(canvas, area, view, "neurons", key, lambda own: self._draw(own, area, view, searches, marked))
+        draw_cached(canvas, area, view, "neurons", key, lambda own: self._draw(own, area, view, searches, marked))
 
     # ---------------------------------------------------------------------------------- places
 
@@ -97,7 +97,7 @@ class NeuronsPanel(Panel):
         return Area(room.x, room.y, room.w + TILE_GAP, rows * (high + TILE_GAP)), (rows, columns)
 
     def again_area(self, area: Area, view: View) -> Area:
-        """Return the place of the word that begins the searches again."""
+        """Return the place of the word that restarts the searches."""
         y = area.y + HEAD + self._tiles_height(view)
         return Area(area.right - MARGIN - 44, y + 4, 44, 18)
 
@@ -108,24 +108,24 @@ class NeuronsPanel(Panel):
         left = area.x + MARGIN
         return [Area(left + place * (wide + THUMB_GAP), y, wide, wide * self._shape(view)) for place in range(SHOWN)]
 
-    def made_area(self, area: Area, view: View) -> Area:
+    def optimised_area(self, area: Area, view: View) -> Area:
         """Return the place of the input that gradient ascent found."""
         y = self.thumbs(area, view)[0].bottom + NUMBER + CAPTION
         return Area(area.x + MARGIN, y, area.w - 2 * MARGIN, area.bottom - FOOT - y)
 
     def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
-        """Pick the neuron of a tile, look back at a state and stop there, or search again."""
+        """Pick the neuron of a tile, look back at a state and pause there, or search again."""
         searches = searches_of(view.inspector)
         if not searches.follow(view.inspector) or searches.layer is None:
             return None
         place, grid = self.tiles(area, searches.layer, view)
         unit = cell_at(place, grid, x, y)
         if unit is not None and unit < len(searches.layer.pictures):
-            from learning.insight import Neuron  # here: a person plays without torch
+            from learning.insight import Neuron  # here: a human plays without torch
 
             view.inspector.neuron = Neuron(searches.first, unit)
         elif contains(self.again_area(area, view), x, y):
-            searches.again()
+            searches.restart()
         for thumb, found in zip(self.thumbs(area, view), searches.best, strict=False):
             if contains(thumb, x, y) and found.number >= view.session.timeline.first:
                 view.game.paused = True
@@ -151,25 +151,25 @@ class NeuronsPanel(Panel):
             draw_tile(canvas, Area(left + used + 10, y - high / 2, wide, high), searches.layer, searches.neuron.unit)
         canvas.text(again.right, y, "again", 11, Theme.agent, align=1)
         if 0 < searches.share < 1:
-            canvas.text(again.x - 2, y, f"looking {searches.share:.0%}", 10.5, Theme.soft, align=1)
+            canvas.text(again.x - 2, y, f"searching {searches.share:.0%}", 10.5, Theme.soft, align=1)
         thumbs = self.thumbs(area, view)
         canvas.text(
-            left, thumbs[0].y - 9, "the states of the replay that excite it most", 10.5, Theme.soft, width=width
+            left, thumbs[0].y - 9, "the states of the timeline that excite it most", 10.5, Theme.soft, width=width
         )
         for place, thumb in enumerate(thumbs):
             canvas.rect(thumb, Theme.track)
             if place < len(searches.best):
-                self._draw_found(canvas, thumb, view, searches, place)
+                self._draw_state(canvas, thumb, view, searches, place)
                 outline(canvas, thumb, *((Theme.text, 2.0) if place == marked else (Theme.border, 1.0)))
-        self._draw_made(canvas, self.made_area(area, view), view, searches)
+        self._draw_optimised(canvas, self.optimised_area(area, view), view, searches)
         canvas.text(left, area.bottom - 12, LECTURE, 9.5, Theme.soft, width=width)
 
     def _draw_tiles(self, canvas: Canvas, area: Area, view: View, searches: Searches, layer: FirstLayer) -> None:
         place, grid = self.tiles(area, layer, view)
         shown, count = min(grid[0] * grid[1], len(layer.pictures)), len(layer.pictures)
         about = about_tiles(layer)
-        told = f"{shown} of {count}" if shown < count else f"all {count}"
-        used = canvas.text(area.right - MARGIN, area.y + 43, told, 10.5, Theme.soft, align=1)
+        share = f"{shown} of {count}" if shown < count else f"all {count}"
+        used = canvas.text(area.right - MARGIN, area.y + 43, share, 10.5, Theme.soft, align=1)
         canvas.text(area.x + MARGIN, area.y + 43, about, 10.5, Theme.soft, width=area.w - 2 * MARGIN - used - 10)
         room = Area(place.x, place.y, place.w - TILE_GAP, place.h)
 
@@ -182,15 +182,15 @@ class NeuronsPanel(Panel):
             for unit in range(shown):
                 draw_tile(own, tile(unit), layer, unit)
 
-        put_piece(canvas, room, view, "neurons tiles", Same(layer), draw)
+        draw_cached(canvas, room, view, "neurons tiles", Identity(layer), draw)
         neuron = searches.neuron
         if neuron is not None and neuron.layer == searches.first and neuron.unit < shown:
             outline(canvas, tile(neuron.unit))
 
-    def _draw_found(self, canvas: Canvas, place: Area, view: View, searches: Searches, number: int) -> None:
-        timeline, found, sizes = view.session.timeline, searches.best[number], sizes_of_made(searches)
+    def _draw_state(self, canvas: Canvas, place: Area, view: View, searches: Searches, number: int) -> None:
+        timeline, found, sizes = view.session.timeline, searches.best[number], input_sizes(searches)
         if found.number >= timeline.first:
-            put_piece(
+            draw_cached(
                 canvas,
                 place,
                 view,
@@ -200,36 +200,36 @@ class NeuronsPanel(Panel):
             )
         canvas.text(place.x + place.w / 2, place.bottom + 7, signed(found.excitation), 10, Theme.soft, align=0.5)
 
-    def _draw_made(self, canvas: Canvas, area: Area, view: View, searches: Searches) -> None:
+    def _draw_optimised(self, canvas: Canvas, area: Area, view: View, searches: Searches) -> None:
         if area.h < 8:
             return
         y = area.y - CAPTION / 2
         ascent = searches.ascent
         if ascent is None or not ascent.excitations:
             waits = len(view.session.timeline) < ENOUGH
-            told = f"the searches begin after {ENOUGH} steps" if waits else "looking for an input that excites it"
-            canvas.text(area.x, y, told, 10.5, Theme.soft)
+            text = f"the searches start after {ENOUGH} steps" if waits else "searching for an input that excites it"
+            canvas.text(area.x, y, text, 10.5, Theme.soft)
             return
         used = canvas.text(area.right, y, signed(ascent.best_excitation), 10.5, bold=True, align=1)
-        told = "an input made to excite it, by gradient ascent"
-        canvas.text(area.x, y, told, 10.5, Theme.soft, width=area.w - used - 8)
-        made, inputs = ascent.best, view.inspector.inputs()
+        text = "an input optimised to excite it, by gradient ascent"
+        canvas.text(area.x, y, text, 10.5, Theme.soft, width=area.w - used - 8)
+        optimised, inputs = ascent.best, view.inspector.inputs()
         if inputs is not None:
-            sizes = sizes_of_made(searches)
+            sizes = input_sizes(searches)
             high = min(area.h, inputs_height(inputs))
             draw_inputs(
-                canvas, Area(area.x, area.y, area.w, high), inputs, made, sizes, style_of(view), names=high > 40
+                canvas, Area(area.x, area.y, area.w, high), inputs, optimised, sizes, style_of(view), names=high > 40
             )
-        elif made.ndim == 3:
-            draw_frames(canvas, area, made)
-            left = area.x + len(made) * (area.h + 6.0) + 6.0
-            if len(made) > 1 and area.right - left > 60:
-                told = "the frames of one observation, the newest last"
-                paragraph(canvas, left, area.y, told, area.right - left, bottom=area.bottom)
+        elif optimised.ndim == 3:
+            draw_frames(canvas, area, optimised)
+            left = area.x + len(optimised) * (area.h + 6.0) + 6.0
+            if len(optimised) > 1 and area.right - left > 60:
+                text = "the frames of one observation, the newest last"
+                paragraph(canvas, left, area.y, text, area.right - left, bottom=area.bottom)
 
 
-def sizes_of_made(searches: Searches) -> Array:
-    """Return the size (D,) of an input that fills a bar: the largest that gradient ascent may come to."""
+def input_sizes(searches: Searches) -> Array:
+    """Return the value (D,) that fills a bar: the largest that gradient ascent may reach."""
     return np.maximum(np.abs(searches.low), np.abs(searches.high))
 
 
@@ -247,11 +247,11 @@ def tile_size(layer: FirstLayer) -> tuple[float, float]:
 def draw_tile(canvas: Canvas, area: Area, layer: FirstLayer, unit: int) -> None:
     """Draw a unit's weights: blue above zero, orange below."""
     if unit < len(layer.pictures):
-        put_cells(canvas, area, tint(tile_weights(layer, unit)), gaps=False)
+        draw_cells(canvas, area, tint(tile_weights(layer, unit)), gaps=False)
 
 
 def tile_weights(layer: FirstLayer, unit: int) -> Array:
-    """Return a unit's weights as its tile shows them, (rows, columns): of frames the newest, of eyes a row a kind."""
+    """Return a unit's weights as its tile shows them, (rows, columns): of the newest frame, or a row per thing seen."""
     picture = layer.pictures[unit]
     if picture.ndim == 3:
         return np.asarray(picture[-1])
@@ -259,18 +259,18 @@ def tile_weights(layer: FirstLayer, unit: int) -> Array:
 
 
 def about_tiles(layer: FirstLayer) -> str:
-    """Return in words what the tiles show."""
+    """Return what the tiles show, in words."""
     if layer.pictures.ndim == 4:
         return "weights of the first layer, for the newest frame"
     if layer.pictures.shape[1] == 1:
         return "weights of the first layer, by input"
-    return "weights of the first layer, a column an eye"
+    return "weights of the first layer, one column per eye"
 
 
 def draw_moment(canvas: Canvas, area: Area, view: View, moment: Moment, sizes: Array) -> None:
-    """Draw a moment of the history small: the world around the agent, the newest frame, or the inputs as bars.
+    """Draw a small picture of a moment: the world around the agent, the newest frame, or the inputs as bars.
 
-    ``sizes``, (D,), are of the inputs that fill a bar.
+    ``sizes``, (D,), are the values that fill a bar.
     """
     world: Any = view.session.env.unwrapped
     obs = moment.obs
@@ -286,7 +286,7 @@ def draw_moment(canvas: Canvas, area: Area, view: View, moment: Moment, sizes: A
 
 
 def _draw_around(canvas: Canvas, area: Area, world: Any, state: Any) -> None:
-    """Draw a world as far as the agent sees, the agent in the middle; grey beyond the world's end."""
+    """Draw the world as far as the agent sees, the agent in the middle; grey beyond the world's edge."""
     box = canvas.pixels(area)
     scale = box.w / (2 * SIGHT * world.eye_range)
     whole = pygame.Surface((round(world.size[0] * scale), round(world.size[1] * scale)), 0, canvas.surface)
@@ -305,4 +305,4 @@ def draw_frames(canvas: Canvas, area: Area, frames: Array) -> None:
     side = min(area.h, (area.w - (count - 1) * 6.0) / count)
     left = area.x + (area.w - side) / 2 if count == 1 else area.x
     for place, frame in enumerate(np.clip(frames, 0, 255).astype(np.uint8)):
-        put_image(canvas, Area(left + place * (side + 6.0), area.y, side, side), frame)
+        draw_image(canvas, Area(left + place * (side + 6.0), area.y, side, side), frame)

@@ -1,4 +1,4 @@
-"""What several panels draw with: pictures that are kept, tints, cells, text in several lines."""
+"""Drawing functions that several panels share: cached pictures, tints, cells, text in several lines."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from viewer.view import View
 Array = NDArray[np.float64]
 Picture = NDArray[np.uint8]
 
-NOTHING: Color = (240, 243, 246)  # the tint of zero
-GAP_FROM = 4  # pixels of a cell, from which on there is one of nothing between it and the next
+ZERO_TINT: Color = (240, 243, 246)  # the tint of zero
+GAP_FROM = 4  # pixels of a cell; from that size on there is a gap of one between cells
 
 
-class Same:
-    """A key of things by which of them it is, not by what they hold: arrays can't be compared, and need not be."""
+class Identity:
+    """A cache key that compares objects by identity: arrays have no equality, and need none here."""
 
     __slots__ = ("things",)
 
@@ -30,8 +30,8 @@ class Same:
         self.things = things
 
     def __eq__(self, other: object) -> bool:
-        """Return whether the other has the very same things."""
-        if not isinstance(other, Same) or len(other.things) != len(self.things):
+        """Return whether the other has the very same objects."""
+        if not isinstance(other, Identity) or len(other.things) != len(self.things):
             return False
         return all(mine is theirs for mine, theirs in zip(self.things, other.things, strict=True))
 
@@ -39,10 +39,10 @@ class Same:
         return hash(tuple(map(id, self.things)))
 
 
-def put_piece(canvas: Canvas, area: Area, view: View, name: str, key: object, draw: Callable[[Canvas], None]) -> None:
-    """Show what ``draw`` draws into ``area``; it is asked again only when ``key``, place or size is another.
+def draw_cached(canvas: Canvas, area: Area, view: View, name: str, key: object, draw: Callable[[Canvas], None]) -> None:
+    """Show what ``draw`` draws into ``area``; it is called again only when ``key``, place or size has changed.
 
-    It draws in the same logical pixels, on a surface of its own, so nothing of it can leave the area.
+    It draws in the same logical pixels on a surface of its own, and so never outside the area.
     """
     box = canvas.pixels(area)
     if box.w < 1 or box.h < 1:
@@ -50,31 +50,31 @@ def put_piece(canvas: Canvas, area: Area, view: View, name: str, key: object, dr
 
     def make() -> pygame.Surface:
         surface = pygame.Surface(box.size, 0, canvas.surface)
-        surface.fill(Theme.background)  # seen beside a card's round corners
+        surface.fill(Theme.background)  # visible outside a card's round corners
         own = Canvas(surface, canvas.fonts, (1, 1))
         own.scale, own.origin = canvas.scale, (canvas.origin[0] - box.x, canvas.origin[1] - box.y)
         draw(own)
         return surface
 
-    canvas.surface.blit(view.keep(name, (key, tuple(box), canvas.scale), make), box)
+    canvas.surface.blit(view.cached(name, (key, tuple(box), canvas.scale), make), box)
 
 
 def tint(values: Array) -> Picture:
-    """Return numbers (...) from -1 to 1 as colours (..., 3): orange, pale at 0, blue; NaN is as pale as 0."""
+    """Return numbers (...) from -1 to 1 as colours (..., 3): orange below 0, pale at 0, blue above; NaN counts as 0."""
     values = np.nan_to_num(np.clip(values, -1.0, 1.0))[..., None]
     ends = np.where(values < 0, np.array(Theme.human, float), np.array(Theme.agent, float))
-    return np.asarray(NOTHING + np.abs(values) * (ends - NOTHING)).round().astype(np.uint8)
+    return np.asarray(ZERO_TINT + np.abs(values) * (ends - ZERO_TINT)).round().astype(np.uint8)
 
 
 def scaled(values: Array) -> Array:
-    """Return numbers divided by the largest of them, whatever its sign; NaN counts as 0."""
+    """Return numbers divided by the largest absolute value; NaN counts as 0."""
     values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
     largest = float(np.abs(values).max(initial=0.0))
     return values / largest if largest > 0 else values
 
 
-def put_cells(canvas: Canvas, area: Area, colors: Picture, *, gaps: bool = True) -> None:
-    """Fill an area with cells of colours (rows, columns, 3), equal but for a pixel; `cell_at` finds them again."""
+def draw_cells(canvas: Canvas, area: Area, colors: Picture, *, gaps: bool = True) -> None:
+    """Fill an area with cells of colours (rows, columns, 3), equal to a pixel; `cell_at` inverts it."""
     box = canvas.pixels(area)
     if box.w < 1 or box.h < 1:
         return
@@ -86,8 +86,8 @@ def put_cells(canvas: Canvas, area: Area, colors: Picture, *, gaps: bool = True)
     canvas.surface.blit(to_surface(picture), box)
 
 
-def put_image(canvas: Canvas, area: Area, picture: Picture, *, smooth: bool = True) -> None:
-    """Fill an area with a picture (H, W, 3) or, grey, (H, W)."""
+def draw_image(canvas: Canvas, area: Area, picture: Picture, *, smooth: bool = True) -> None:
+    """Fill an area with a picture, (H, W, 3) or grey (H, W)."""
     box = canvas.pixels(area)
     grow = pygame.transform.smoothscale if smooth else pygame.transform.scale
     canvas.surface.blit(grow(to_surface(picture), box.size), box)
@@ -95,7 +95,7 @@ def put_image(canvas: Canvas, area: Area, picture: Picture, *, smooth: bool = Tr
 
 @lru_cache(maxsize=64)
 def grid_for(count: int, width: float, height: float) -> tuple[int, int]:
-    """Return (rows, columns) for so many squares that are to be as large as the room allows."""
+    """Return the (rows, columns) in which ``count`` squares are as large as the room allows."""
 
     def side(rows: int) -> float:
         return min(width / math.ceil(count / rows), height / rows)
@@ -128,7 +128,7 @@ def outline(canvas: Canvas, area: Area, color: Color = Theme.text, width: float 
 
 @lru_cache(maxsize=256)
 def wrapped(font: pygame.font.Font, text: str, room: float) -> tuple[str, ...]:
-    """Return a text in lines of at most ``room`` pixels; a longer word has its line, and is too long."""
+    """Return a text in lines of at most ``room`` pixels; a longer word is a line of its own, too long."""
     lines: list[str] = []
     for word in text.split():
         if lines and font.size(f"{lines[-1]} {word}")[0] <= room:
@@ -148,7 +148,7 @@ def paragraph(
     color: Color = Theme.soft,
     bottom: float = math.inf,
 ) -> float:
-    """Draw text in as many lines as it needs, those that end above ``bottom``; return the y after the last one.
+    """Draw text in as many lines as it needs and ``bottom`` allows; return the y below the last one.
 
     ``y`` is the top of the first line, not its middle.
     """
@@ -157,14 +157,14 @@ def paragraph(
     for line in wrapped(canvas.fonts.font(pixels, False), text, width * canvas.scale):
         if y + pitch > bottom:
             break
-        # measured already, but for a single long word
+        # already measured, except for a single long word
         canvas.text(x, y + pitch / 2, line, size, color, width=None if " " in line else width)
         y += pitch
     return y
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """Return a number with its sign, a true minus; what is none is called so."""
+    """Return a number with its sign, a typographic minus; also for NaN and infinity."""
     if not math.isfinite(value):
-        return "no number" if math.isnan(value) else ("+" if value > 0 else MINUS) + "\N{INFINITY}"
-    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)  # + 0.0: zero has no minus
+        return "NaN" if math.isnan(value) else ("+" if value > 0 else MINUS) + "\N{INFINITY}"
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)  # + 0.0: no minus before zero

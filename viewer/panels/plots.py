@@ -1,4 +1,4 @@
-"""What every plot in the window needs: round axes, smooth curves, a sheet that is drawn seldom."""
+"""What every plot in the window needs: axes with round numbers, smooth curves, rendering to a cached surface."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from viewer.drawing.canvas import MINUS, Area, Canvas, Color, Theme
 from viewer.playing.session import Session
 
-MOST_STEPS = 400.0  # without a new drawing, however fast time runs
-BAND = 4.0  # height of what marks a person's steps
+MAX_STEPS = 400.0  # between two drawings, however fast time runs
+BAND = 4.0  # height of the mark of a human's steps
 
 Array = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ class Scale(NamedTuple):
 
     @classmethod
     def around(cls, low: float, high: float, parts: int = 5) -> Scale:
-        """Return the axis that holds a range in about so many steps of 1, 2 or 5 times a power of ten."""
+        """Return the axis for a range, in about ``parts`` steps of 1, 2 or 5 times a power of ten."""
         if not high - low > 0:
             high = low + 1.0
         raw = (high - low) / parts
@@ -37,7 +37,7 @@ class Scale(NamedTuple):
         return cls(math.floor(low / step + 1e-6) * step, math.ceil(high / step - 1e-6) * step, step)
 
     def place(self, value: float) -> float:
-        """Return where a value lies, 0 at the low end and 1 at the high one."""
+        """Return the position of a value, 0 at the low end and 1 at the high one."""
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
@@ -53,8 +53,8 @@ class Scale(NamedTuple):
         return text.replace("e+0", "e").replace("e-0", "e-").replace("-", MINUS)
 
 
-def sheet(canvas: Canvas, area: Area, draw: Callable[[Canvas], None]) -> pygame.Surface:
-    """Return what ``draw`` draws into ``area``, as a surface of its own, to be kept; logical pixels stay the same."""
+def render(canvas: Canvas, area: Area, draw: Callable[[Canvas], None]) -> pygame.Surface:
+    """Return what ``draw`` draws into ``area`` as a surface of its own, to be cached; logical pixels stay the same."""
     box = canvas.pixels(area)
     surface = pygame.Surface((max(box.w, 1), max(box.h, 1)), 0, canvas.surface)
     surface.fill(Theme.background)
@@ -74,7 +74,7 @@ def draw_scale(canvas: Canvas, zone: Area, scale: Scale) -> None:
 
 
 def pixels_of(canvas: Canvas, xs: Array, ys: Array) -> NDArray[np.int64]:
-    """Return where logical points (M,) and (M,) lie on the surface, (M, 2); many at once are slow one by one."""
+    """Return where logical points, (M,) and (M,), lie on the surface, (M, 2)."""
     found = np.stack([xs, ys], 1) * canvas.scale + np.array(canvas.origin)
     return np.asarray(np.rint(found), np.int64)
 
@@ -89,18 +89,18 @@ def strong_curve(canvas: Canvas, xs: Array, ys: Array, color: Color) -> None:
 
 
 def signed(value: float) -> str:
-    """Return a number with its sign and as many digits as people read."""
+    """Return a number with its sign and about three digits."""
     size = abs(value)
     digits = 2 if size < 9.995 else 1 if size < 99.95 else 0
     return (f"{value:+.{digits}f}" if size < 1e5 else f"{value:+.1e}").replace("-", MINUS)
 
 
 def steps_between(session: Session, per_second: float) -> int:
-    """Return after how many steps a plot that is drawn anew so often at most is due; at any speed after some."""
-    return max(1, math.ceil(min(session.speed / session.tick_seconds / per_second, MOST_STEPS)))
+    """Return after how many steps a plot is due that is redrawn ``per_second`` times at most."""
+    return max(1, math.ceil(min(session.speed / session.tick_seconds / per_second, MAX_STEPS)))
 
 
 def runs(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return the begins and ends (exclusive) of what is marked in a row."""
+    """Return the start and end (exclusive) of each run of marked entries."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]

@@ -1,4 +1,4 @@
-"""The heart of the window: what the network expects to collect after each action."""
+"""The heart of the window: the return that the network expects after each action."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from viewer.view import View
 HEAD, FOOT = 64.0, 30.0
 ROW, SMALLEST_ROW, ROWS_HEIGHT, ROWS_HEIGHT_WITH_FRAMES = 36.0, 6.0, 202.0, 150.0
 NAME_WIDTH, NUMBER_WIDTH, MARGIN = 88.0, 58.0, 18.0
-CAP_HEIGHT = 21.0  # rows with less have the keys without their caps
-ONE_COLUMN = 9  # actions; more of them stand in two columns, their names shortened
+CAP_HEIGHT = 21.0  # lower rows show the keys without their caps
+ONE_COLUMN = 9  # actions; more stand in two columns, with short names
 NAME_WIDTH_OF_TWO, NUMBER_WIDTH_OF_TWO, GUTTER = 58.0, 44.0, 18.0
 
 
 class QBarsPanel(Panel):
-    """One bar an action, from zero to its expected discounted return; the best is strong, the others pale."""
+    """A bar for each action, from zero to its expected discounted return; the best is dark, the others pale."""
 
     name: ClassVar[str] = "actions"
     title: ClassVar[str] = PANEL_TITLES["actions"]
 
     def height(self, view: View) -> float:
-        """Return the height of all rows; many actions make them lower."""
+        """Return the height of all rows, which are lower if there are many actions."""
         return HEAD + self.row(view) * self.rows(view) + FOOT
 
     def columns(self, view: View) -> int:
@@ -47,17 +47,17 @@ class QBarsPanel(Panel):
         return max(min(ROW, room / self.rows(view)), SMALLEST_ROW)
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Draw the heading, a row an action and the axis."""
+        """Draw the heading, a row for each action, and the axis."""
         canvas.card(area)
         q = view.inspector.q_values()
         title = "Expected discounted return" if q is not None else "Actions"
         canvas.text(area.x + MARGIN, area.y + 24, title, 16, bold=True)
         if q is not None:
-            about = "what the network expects to collect, by action"
+            about = "what the network expects to collect after each action"
         elif view.session.policy is None:
-            about = "no network looks on: these are your keys"
+            about = "no agent plays: these are your keys"
         else:
-            about = "this player expects nothing: it has no Q values"
+            about = "this player has no Q values: it expects nothing"
         canvas.text(area.x + MARGIN, area.y + 46, about, 11.5, Theme.soft, width=area.w - 2 * MARGIN)
         for action in range(view.session.num_actions):
             self._draw_row(canvas, self.row_area(area, action, view), action, view, q)
@@ -81,12 +81,12 @@ class QBarsPanel(Panel):
         return NAME_WIDTH if self.columns(view) == 1 else NAME_WIDTH_OF_TWO
 
     def label(self, action: int, view: View) -> str:
-        """Return an action's name as its row has room for it."""
+        """Return an action's name, short if the row has little room."""
         name = view.session.action_names[action]
         return words(name) if self.columns(view) == 1 else short(name)
 
     def bar(self, zone: Area, value: float, axis: tuple[float, float]) -> Area:
-        """Return the bar of a value: from the axis's zero, its length proportional to the value."""
+        """Return the bar of a value: from the zero of the axis, its length proportional to the value."""
         low, high = axis
         if not math.isfinite(value) or high <= low:
             return Area(zone.x, zone.y, 0.0, zone.h)
@@ -94,7 +94,7 @@ class QBarsPanel(Panel):
         return Area(zone.x + (min(value, 0.0) - low) * unit, zone.y, abs(value) * unit, zone.h)
 
     def number(self, value: float, view: View) -> str:
-        """Return a Q value as its row has room for it."""
+        """Return a Q value as text, with as many digits as the row has room for."""
         if not math.isfinite(value):
             return str(value)
         digits = 2 if self.columns(view) == 1 or abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
@@ -103,18 +103,18 @@ class QBarsPanel(Panel):
     def _draw_row(self, canvas: Canvas, row: Area, action: int, view: View, q: NDArray[np.float64] | None) -> None:
         session = view.session
         best = None if q is None or np.isnan(q).all() else int(np.nanargmax(q))
-        by_hand = session.control == HUMAN and session.human_action == action
+        by_human = session.control == HUMAN and session.human_action == action
         middle, size = row.y + row.h / 2, min(13.0 if self.columns(view) == 1 else 12.0, row.h * 0.72)
-        if by_hand:
+        if by_human:
             canvas.rounded(Area(row.x - 8, row.y + 1, row.w + 16, row.h - 2), Theme.human_pale, 5)
             canvas.rect(Area(row.x - 8, row.y + 5, 3, row.h - 10), Theme.human)
-        strong = action == best or (q is None and by_hand)
+        strong = action == best or (q is None and by_human)
         canvas.text(row.x, middle, self.label(action, view), size, bold=strong, width=self._name_width(view) - 6)
         zone = self.bar_zone(row, view)
         if q is None:
             label = view.human_control.keys.labels.get(action)
             if label is not None and session.control == HUMAN:
-                color = Theme.human if by_hand else Theme.text
+                color = Theme.human if by_human else Theme.text
                 if row.h >= CAP_HEIGHT:
                     canvas.key(zone.x, middle, label, min(12.0, size), color)
                 else:
@@ -126,11 +126,11 @@ class QBarsPanel(Panel):
         number = self.number(float(q[action]), view)
         number_color = Theme.text if action == best else Theme.soft
         canvas.text(row.right, middle, number, size, number_color, bold=action == best, align=1)
-        if by_hand:
+        if by_human:
             canvas.text(zone.right - 4, middle, "you", min(10.5, size), Theme.human, bold=True, align=1)
 
     def _draw_axis(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Write the axis's ends and its zero below the bars, and draw the zero line through them."""
+        """Write the ends and the zero of the axis below the bars, and draw the zero line through them."""
         low, high = view.session.q_axis()
         if high <= low:
             return

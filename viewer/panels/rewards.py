@@ -1,4 +1,4 @@
-"""The smoothed reward of Karpathy's pages, and what the episodes brought."""
+"""The smoothed reward, as on Karpathy's pages, and the returns of the episodes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
 from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
-from viewer.panels.plots import BAND, Array, Scale, draw_scale, runs, sheet, steps_between, strong_curve
+from viewer.panels.plots import BAND, Array, Scale, draw_scale, render, runs, steps_between, strong_curve
 from viewer.panels.score import number_text
 from viewer.playing.session import Session
 from viewer.playing.timeline import Score, Timeline
@@ -19,25 +19,25 @@ from viewer.view import View
 
 HEIGHT = 180.0
 MARGIN, HEAD, FOOT, GUTTER = 18.0, 58.0, 14.0, 38.0
-STRIP, GAP = 30.0, 22.0  # height of the bars of episodes, and what is between them and the curve
-SMOOTH = 500  # steps that a mean is over
-EARLY = 100  # steps before there is a mean
-BAR, LEAST_BAR = 9.0, 3.0  # an episode's bar at most and at least, logical pixels with the space after it
-PER_SECOND = 4.0  # so often it is drawn anew while time runs
-MOST = 400  # drawings while all that is kept goes by
+STRIP, GAP = 30.0, 22.0  # height of the bars of episodes, and of the gap above them
+SMOOTH = 500  # steps of the running mean
+EARLY = 100  # steps before the first mean
+BAR, LEAST_BAR = 9.0, 3.0  # largest and least width of an episode's bar with its gap, logical pixels
+PER_SECOND = 4.0  # drawings per second while time runs
+DRAWINGS = 400  # at most, while the whole timeline passes
 
 
 class Curve(NamedTuple):
-    """The running mean of the reward, at each step that is kept, both (M,)."""
+    """The running mean of the reward at each step of the timeline, and whether a human acted; both (M,)."""
 
     mean: Array
     human: NDArray[np.bool_]
 
 
 def curve_of(timeline: Timeline, smooth: int = SMOOTH) -> Curve:
-    """Return the mean reward over the last steps up to each one; at first over those that there are, a few at least.
+    """Return the mean reward over the last ``smooth`` steps up to each one; at the start over fewer, `EARLY` at least.
 
-    Where the oldest are forgotten it begins with the first full mean.
+    Once the oldest steps have been dropped from the timeline, it starts with the first full mean.
     """
     done = [moment for moment in timeline if moment.action is not None]
     rewards = np.fromiter((moment.reward for moment in done), float, len(done))
@@ -52,7 +52,7 @@ def curve_of(timeline: Timeline, smooth: int = SMOOTH) -> Curve:
 
 
 class RewardsPanel(Panel):
-    """The mean reward a step over all that was played, orange where a person did, and a bar an episode."""
+    """The running mean of the reward, orange where a human acted, and a bar for each episode."""
 
     name: ClassVar[str] = "rewards"
     title: ClassVar[str] = PANEL_TITLES["rewards"]
@@ -63,7 +63,7 @@ class RewardsPanel(Panel):
         return HEIGHT
 
     def zone(self, area: Area, session: Session) -> Area:
-        """Return where the curve is; it leaves room for the episodes once there are any."""
+        """Return where the curve is, which leaves room for the episodes once there are any."""
         below = FOOT + (STRIP + GAP if session.results else 0.0)
         return Area(area.x + MARGIN + GUTTER, area.y + HEAD, area.w - 2 * MARGIN - GUTTER, area.h - HEAD - below)
 
@@ -72,11 +72,11 @@ class RewardsPanel(Panel):
         return Area(area.x + MARGIN + GUTTER, area.bottom - FOOT - STRIP, area.w - 2 * MARGIN - GUTTER, STRIP)
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Draw the newest mean, the curve and the episodes, some times a second."""
+        """Draw the newest mean, the curve and the episodes, a few times a second."""
         session, box = view.session, canvas.pixels(area)
-        step = 1 if session.paused else max(steps_between(session, PER_SECOND), len(session.timeline) // MOST)
+        step = 1 if session.paused else max(steps_between(session, PER_SECOND), len(session.timeline) // DRAWINGS)
         key = (session.total_steps // step, step, session.score.episode, session.finished, box.size)
-        picture = view.keep("rewards", key, lambda: sheet(canvas, area, lambda on: self._draw(on, area, session)))
+        picture = view.cached("rewards", key, lambda: render(canvas, area, lambda on: self._draw(on, area, session)))
         canvas.surface.blit(picture, box)
 
     def _draw(self, canvas: Canvas, area: Area, session: Session) -> None:
@@ -98,12 +98,12 @@ class RewardsPanel(Panel):
 
 
 def per_step(value: float) -> str:
-    """Return a reward per step as text, with two digits that say something."""
+    """Return a reward per step as text, with two significant digits."""
     return f"{value:+.2g}".replace("-", MINUS) if abs(value) >= 5e-5 else "0"
 
 
 def _draw_curve(canvas: Canvas, zone: Area, curve: Curve) -> None:
-    """Draw the mean, orange where a person acted."""
+    """Draw the mean, orange where a human acted."""
     mean, human = curve
     low, high = float(mean.min(initial=0.0)), float(mean.max(initial=0.0))
     scale = Scale.around(low, high, 2)
@@ -116,7 +116,7 @@ def _draw_curve(canvas: Canvas, zone: Area, curve: Curve) -> None:
     ys = zone.bottom - (mean - scale.low) / (scale.high - scale.low) * zone.h
     for marked, color in ((~human, Theme.agent), (human, Theme.human)):
         for start, end in runs(marked):
-            start = max(start - 1, 0)  # from where the other one stopped
+            start = max(start - 1, 0)  # joins the run before
             places = np.array([*range(start, end - 1, every), end - 1])
             strong_curve(canvas, xs[places], ys[places], color)
     for start, end in runs(human):
@@ -124,7 +124,7 @@ def _draw_curve(canvas: Canvas, zone: Area, curve: Curve) -> None:
 
 
 def _draw_episodes(canvas: Canvas, strip: Area, results: Sequence[Score]) -> None:
-    """Draw a bar an episode, the newest on the right, the share of a person's steps orange; and their mean."""
+    """Draw a bar for each episode, the newest on the right, orange by the share of human steps; and their mean."""
     shown = results[-int(strip.w / LEAST_BAR) :]
     returns = [score.episode_return for score in shown]
     mean = sum(returns) / len(returns)
@@ -145,7 +145,7 @@ def _draw_episodes(canvas: Canvas, strip: Area, results: Sequence[Score]) -> Non
 
 
 def episodes_text(count: int, mean: float) -> str:
-    """Return how many episodes the bars are, and what they brought on average."""
+    """Return the number of episodes shown, and their mean return."""
     if count == 1:
         return f"return of one episode: {number_text(mean)}"
     return f"return of {count:,} episodes, mean {mean:.1f}".replace("-", MINUS)

@@ -1,4 +1,4 @@
-"""What the episode has brought so far, and the ones before it."""
+"""The score of this episode so far, and of the ones before."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ MARGIN = 18.0
 
 
 class ScorePanel(Panel):
-    """The return, what was eaten, how far the episode is, how much of it was a person's, and the return's curve."""
+    """The return, what was eaten, the episode's progress, the share of human steps, and the curve of the return."""
 
     name: ClassVar[str] = "score"
     title: ClassVar[str] = PANEL_TITLES["score"]
     stretches: ClassVar[bool] = True
 
     def height(self, view: View) -> float:
-        """Return the least height."""
+        """Return its least height."""
         return 150.0 if view.session.horizon else 134.0  # without the bar of the episode's progress
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Draw the numbers from the top and the curve into what is left."""
+        """Draw the numbers from the top, and the curve into the rest."""
         canvas.card(area)
         session = view.session
         score = session.score
@@ -68,7 +68,7 @@ class ScorePanel(Panel):
         return facts
 
     def _past(self, session: Session) -> str:
-        """Return the mean of the episodes before."""
+        """Return the mean of the episodes before this one."""
         past = [result for result in session.results if result is not session.score]
         if not past:
             return ""
@@ -81,29 +81,29 @@ class ScorePanel(Panel):
         canvas.rounded(Area(area.x, area.y, area.w * done, area.h), Theme.soft, 2)
 
     def _draw_curve(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Draw the return over the episode's steps; anew when a pixel's worth of steps has been made."""
+        """Draw the return over the episode's steps, again after every pixel's worth of steps."""
         session, box = view.session, canvas.pixels(area)
         width = max(session.horizon or 0, len(session.history), 50)
         stride = max(1, width // max(box.w, 1))
         key = (session.score.episode, session.score.steps // stride, session.score.finished, box.size, canvas.scale)
-        canvas.surface.blit(view.keep("score", key, lambda: _curve(canvas, area, session, width)), box)
+        canvas.surface.blit(view.cached("score", key, lambda: _curve(canvas, area, session, width)), box)
 
 
 def _curve(canvas: Canvas, area: Area, session: Session, width: int) -> pygame.Surface:
-    """Return the curve on a card's colour, blue where the agent acted, orange where the person did.
+    """Return the curve on a card's colour, blue where the agent acted, orange where the human did.
 
     Args:
-        canvas: in whose scale it is drawn.
-        area: its place.
-        session: whose return it is.
+        canvas: for its scale.
+        area: the curve's place.
+        session: the session whose return is drawn.
         width: steps along the whole axis.
     """
     surface = pygame.Surface(canvas.pixels(area).size, depth=24)
     surface.fill(Theme.card)
     wide, high = surface.get_width() - 1, surface.get_height() - 1
     rewards = np.array([step.reward for step in session.history])
-    hands = np.array([step.by_human for step in session.history], bool)
-    # of a very long episode only the last steps are kept: the curve begins with what they found
+    by_human = np.array([step.by_human for step in session.history], bool)
+    # of a very long episode only the last steps are stored: the curve starts with the return before them
     start = session.score.episode_return - rewards.sum()
     totals = np.concatenate([[start], start + np.cumsum(rewards)])  # (T + 1,)
     low, high_value = min(0.0, totals.min()), max(0.0, totals.max())
@@ -111,23 +111,23 @@ def _curve(canvas: Canvas, area: Area, session: Session, width: int) -> pygame.S
     y = high - (totals - low) / max(high_value - low, 1.0) * high
     zero = round(high + low / max(high_value - low, 1.0) * high)
     pygame.draw.line(surface, Theme.border, (0, zero), (wide, zero))
-    turns = [0, *(np.flatnonzero(np.diff(hands)) + 1).tolist(), len(hands)]
+    turns = [0, *(np.flatnonzero(np.diff(by_human)) + 1).tolist(), len(by_human)]
     stride = max(1, len(totals) // 400)
     for first, last in itertools.pairwise(turns):
         shown = [*range(first, last, stride), last]
-        color = Theme.human if len(hands) and hands[first] else Theme.agent
+        color = Theme.human if len(by_human) and by_human[first] else Theme.agent
         if len(shown) > 1:
             pygame.draw.aalines(surface, color, False, list(zip(x[shown].tolist(), y[shown].tolist(), strict=True)))
     return surface
 
 
 def number_text(value: float) -> str:
-    """Return a return as people read it: whole where it is whole, with a true minus sign."""
+    """Return a score as text: without decimals if it is whole, with a typographic minus."""
     text = f"{value:.0f}" if abs(value - round(value)) < 1e-6 else f"{value:.1f}"
     return text.replace("-", MINUS)
 
 
 def steps_text(session: Session) -> str:
-    """Return how far the episode is: agent steps, and emulator frames where they differ."""
+    """Return the episode's progress: agent steps, and emulator frames where they differ."""
     steps = f"step {session.score.steps:,}" + (f" of {session.horizon:,}" if session.horizon else "")
     return steps if session.score.frames is None else f"{steps} · frame {session.score.frames:,}"

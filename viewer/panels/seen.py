@@ -1,4 +1,4 @@
-"""What the network sees: the frames of its observation, where it has frames."""
+"""What the network sees: the frames of its observation."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from viewer.panels.base import Panel
 from viewer.view import View
 
 MARGIN, GAP = 18.0, 8.0
-SIDE, MOST = 92.0, 4  # logical pixels of a frame; so many of them, the newest
+SIDE, MAX_FRAMES = 92.0, 4  # logical pixels of a frame's side; how many are shown at most
 HEAD, FOOT = 38.0, 24.0
 
 
 class SeenPanel(Panel):
-    """The newest frames in a row, grey and small as the network gets them; of numbers there is nothing to show."""
+    """The newest frames in a row, grey and small as the network gets them."""
 
     name: ClassVar[str] = "seen"
     title: ClassVar[str] = PANEL_TITLES["seen"]
 
     def height(self, view: View) -> float:
-        """Return the height of one row of frames; 0 where the network sees numbers."""
+        """Return the height of one row of frames; 0 if observations are not frames."""
         return 0.0 if view.session.stack() is None else HEAD + SIDE + FOOT
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
@@ -39,16 +39,16 @@ class SeenPanel(Panel):
         count, height, width = stack.shape
         about = f"{count} x {width} x {height} grey".replace("x", "\N{MULTIPLICATION SIGN}")
         canvas.text(area.right - MARGIN, area.y + 22, about, 11.5, Theme.soft, align=1)
-        for index, place in enumerate(self.places(area, min(count, MOST))):
-            self._draw_frame(canvas, place, view, stack, index + max(0, count - MOST))
+        for index, place in enumerate(self.places(area, min(count, MAX_FRAMES))):
+            self._draw_frame(canvas, place, view, stack, index + max(0, count - MAX_FRAMES))
 
     def stack(self, view: View) -> NDArray[np.uint8] | None:
-        """Return the frames of the moment looked at, oldest first, (F, H, W); None where the network sees numbers."""
+        """Return the frames of the moment looked at, oldest first, (F, H, W); None if observations are not frames."""
         stack = view.session.stack()
         return stack if stack is None or view.session.timeline.live else view.inspector.moment.obs
 
     def places(self, area: Area, count: int) -> list[Area]:
-        """Return the places of so many frames; the newest is the last, at the right edge."""
+        """Return the places of ``count`` frames; the newest is the last, at the right edge."""
         left = area.right - MARGIN - count * SIDE - (count - 1) * GAP
         return [Area(left + index * (SIDE + GAP), area.y + HEAD, SIDE, SIDE) for index in range(count)]
 
@@ -58,7 +58,7 @@ class SeenPanel(Panel):
         size = fit_whole((frame.shape[1], frame.shape[0]), box.size)
         canvas.rect(place, Theme.track)
         key = (view.session.timeline.cursor, view.session.version, size)
-        image = view.keep(f"seen {index}", key, lambda: enlarge(to_surface(frame), size))
+        image = view.cached(f"seen {index}", key, lambda: enlarge(to_surface(frame), size))
         canvas.surface.blit(image, image.get_rect(center=box.center))
         age = len(stack) - 1 - index
         label = f"{MINUS}{age}" + (" step" if age == 1 else " steps") if age else "now"

@@ -1,4 +1,4 @@
-"""What goes into the network, and what its layers make of it, as in Karpathy's demos."""
+"""The network's inputs and its layers' activations, as in Karpathy's demos."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from viewer.panels.base import Drag, Panel
 from viewer.panels.inputs import draw_bars, draw_frame, draw_legend, inputs_height, sizes_of, style_of
 from viewer.panels.pieces import (
     Array,
+    Identity,
     Picture,
-    Same,
     cell,
     cell_at,
+    draw_cached,
+    draw_cells,
     grid_for,
     outline,
-    put_cells,
-    put_piece,
     scaled,
     tint,
 )
 from viewer.view import View
 
 MARGIN, HEAD, FOOT = 18.0, 38.0, 10.0
-CAPTION, AFTER = 14.0, 5.0  # a layer's name above its strip, and what is free below
+CAPTION, AFTER = 14.0, 5.0  # heights of a layer's name above its strip, and of the gap below
 FEW_UNITS, LOW_STRIP, STRIP, MAPS_STRIP = 160, 14.0, 24.0, 36.0
 LEGEND = 16.0
 
@@ -46,18 +46,18 @@ class Strip(NamedTuple):
 
     @property
     def units(self) -> int:
-        """Return the number of neurons, of maps that of filters."""
+        """Return the number of neurons, or of feature maps."""
         return len(self.values)
 
 
 class SensesPanel(Panel):
-    """A bar an input, a cell a unit, a small picture a feature map; a click on one of these picks the neuron."""
+    """A bar for each input, a cell for each unit, a small picture for each feature map; a click picks the neuron."""
 
     name: ClassVar[str] = "senses"
     title: ClassVar[str] = PANEL_TITLES["senses"]
 
     def height(self, view: View) -> float:
-        """Return the height of the inputs and of all layers; without a network only eyes are worth showing."""
+        """Return the height of the inputs and all layers; without a network only eyes are shown."""
         layers = _layers(view)
         inputs = view.inspector.inputs()
         if not layers and (inputs is None or not inputs.eyes):
@@ -71,14 +71,15 @@ class SensesPanel(Panel):
         return (LEGEND if inputs.eyes else 0.0) + inputs_height(inputs) + 8.0
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Draw the inputs of this moment, and the layers as they were a tenth of a second ago at most."""
-        said, looking = view.inspector.insight(), view.inspector
+        """Draw the inputs of this moment, and the activations, which may be a tenth of a second old."""
+        inspector = view.inspector
+        insight = inspector.insight()
         tall = min(HEAD + self._inputs_height(view), area.h)
         top, rest = Area(area.x, area.y, area.w, tall), Area(area.x, area.y + tall, area.w, area.h - tall)
-        number = view.session.timeline.cursor if looking.inputs() is not None else -1
-        put_piece(canvas, top, view, "senses inputs", number, lambda own: self._draw_inputs(own, top, area, view))
-        key = (Same(said), looking.neuron)
-        put_piece(canvas, rest, view, "senses layers", key, lambda own: self._draw_layers(own, rest, area, view))
+        number = view.session.timeline.cursor if inspector.inputs() is not None else -1
+        draw_cached(canvas, top, view, "senses inputs", number, lambda own: self._draw_inputs(own, top, area, view))
+        key = (Identity(insight), inspector.neuron)
+        draw_cached(canvas, rest, view, "senses layers", key, lambda own: self._draw_layers(own, rest, area, view))
 
     def inputs_area(self, area: Area, view: View) -> Area:
         """Return where the bars of the inputs are."""
@@ -87,7 +88,7 @@ class SensesPanel(Panel):
         return Area(area.x + MARGIN, top, area.w - 2 * MARGIN, 0.0 if inputs is None else inputs_height(inputs))
 
     def strips(self, area: Area, view: View) -> list[Strip]:
-        """Return the layers from the input on, with their places."""
+        """Return the layers from the input on, and their places."""
         found, y, width = [], area.y + HEAD + self._inputs_height(view), area.w - 2 * MARGIN
         for layer, values in _layers(view):
             high = _strip(values)
@@ -106,7 +107,7 @@ class SensesPanel(Panel):
         for strip in self.strips(area, view):
             unit = cell_at(strip.area, strip.grid, x, y)
             if unit is not None and unit < strip.units:
-                from learning.insight import Neuron  # here: a person plays without torch
+                from learning.insight import Neuron  # here: a human plays without torch
 
                 view.inspector.neuron = Neuron(strip.layer, unit)
         return None
@@ -114,16 +115,16 @@ class SensesPanel(Panel):
     # ------------------------------------------------------------------------------- drawing
 
     def _draw_inputs(self, canvas: Canvas, top: Area, area: Area, view: View) -> None:
-        looking = view.inspector
-        inputs, style = looking.inputs(), style_of(view)
-        key = (style, looking.insight() is not None)
-        put_piece(canvas, top, view, "senses frame", key, lambda own: self._draw_frame(own, area, view))
+        inspector = view.inspector
+        inputs, style = inspector.inputs(), style_of(view)
+        key = (style, inspector.insight() is not None)
+        draw_cached(canvas, top, view, "senses frame", key, lambda own: self._draw_frame(own, area, view))
         if inputs is not None:
-            values = np.asarray(looking.moment.obs, np.float64)
+            values = np.asarray(inspector.moment.obs, np.float64)
             draw_bars(canvas, self.inputs_area(area, view), inputs, values, sizes_of(view, values), style)
 
     def _draw_frame(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Draw what stays: the upper part of the card, the title, what the bars are."""
+        """Draw the parts that do not depend on the values: the upper part of the card, the title, the legend."""
         canvas.card(area)
         inputs, layers, style = view.inspector.inputs(), view.inspector.insight() is not None, style_of(view)
         title = "Inputs and activations" if inputs and layers else "Activations" if layers else "What the eyes see"
@@ -137,22 +138,22 @@ class SensesPanel(Panel):
         draw_frame(canvas, place, inputs, style)
 
     def _draw_layers(self, canvas: Canvas, rest: Area, area: Area, view: View) -> None:
-        put_piece(canvas, rest, view, "senses below", "", lambda own: own.card(area))
+        draw_cached(canvas, rest, view, "senses below", "", lambda own: own.card(area))
         picked = view.inspector.neuron
         for strip in self.strips(area, view):
             if strip.area.bottom > area.bottom - 2:
-                break  # a network of more layers than the panel was given room for
+                break  # more layers than the panel has room for
             caption = strip.caption
             y = caption.y + caption.h / 2 - 1
             used = canvas.text(caption.x, y, strip.layer, 10.5, Theme.text)
-            told = active_text(strip.values)
-            canvas.text(caption.right, y, told, 10.5, Theme.soft, align=1, width=caption.w - used - 10)
+            active = active_text(strip.values)
+            canvas.text(caption.right, y, active, 10.5, Theme.soft, align=1, width=caption.w - used - 10)
             if strip.values.ndim == 3:
                 self._draw_maps(canvas, strip)
             else:
                 cells = np.full((strip.grid[0] * strip.grid[1], 3), Theme.card, np.uint8)
                 cells[: strip.units] = shades(strip.values)
-                put_cells(canvas, strip.area, cells.reshape(*strip.grid, 3))
+                draw_cells(canvas, strip.area, cells.reshape(*strip.grid, 3))
             if picked is not None and picked.layer == strip.layer and picked.unit < strip.units:
                 outline(canvas, cell(strip.area, strip.grid, picked.unit))
 
@@ -161,23 +162,23 @@ class SensesPanel(Panel):
         count, height, width = strip.values.shape
         pixels = canvas.pixels(cell(strip.area, strip.grid, 0))
         side = max(1, min(pixels.size) - max(1, round(1.5 * canvas.scale)))
-        # one under the other, so that all are made smaller or larger at once
-        tower = to_surface(shades(strip.values).reshape(count * height, width, 3))
-        tower = pygame.transform.smoothscale(tower, (side, side * count))
+        # stacked in one surface, so that all are scaled at once
+        column = to_surface(shades(strip.values).reshape(count * height, width, 3))
+        column = pygame.transform.smoothscale(column, (side, side * count))
         for unit in range(count):
             corner = canvas.pixels(cell(strip.area, strip.grid, unit)).topleft
-            canvas.surface.blit(tower, corner, (0, side * unit, side, side))
+            canvas.surface.blit(column, corner, (0, side * unit, side, side))
 
 
 def shades(values: Array) -> Picture:
-    """Return activations (...) as colours (..., 3), the largest the strongest; roots, so that weak ones are seen."""
+    """Return activations (...) as colours (..., 3), the largest the darkest; square roots make weak ones visible."""
     share = scaled(values)
     return tint(np.sign(share) * np.sqrt(np.abs(share)))
 
 
 def _layers(view: View) -> list[tuple[str, Array]]:
-    said = view.inspector.insight()
-    return [] if said is None else [(name, values) for name, values in said.activations if len(values)]
+    insight = view.inspector.insight()
+    return [] if insight is None else [(name, values) for name, values in insight.activations if len(values)]
 
 
 def _strip(values: Array) -> float:
@@ -190,10 +191,10 @@ def _height(values: Array) -> float:
 
 
 def active_text(values: Array) -> str:
-    """Return how many units (D,), or maps (C, H, W), say something: are above zero, a map somewhere."""
+    """Return how many units (D,), or maps (C, H, W), are active: above zero, a map anywhere."""
     above = values > 0
     if values.ndim == 3:
         return f"{int(above.any((1, 2)).sum())} of {len(values)} maps active"
-    # those of tanh are never silent
+    # tanh units are never inactive
     word = "active" if not (values < 0).any() else "above zero"
     return f"{int(above.sum())} of {len(values)} units {word}"

@@ -1,8 +1,10 @@
-"""The truth meter: what the network expected at each past step, against the discounted return that then came."""
+"""The truth meter: the return that the network expected at each past step, against the actual discounted return."""
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -13,7 +15,7 @@ from viewer.drawing.canvas import Area, Canvas, Color, Theme
 from viewer.drawing.widgets import contains
 from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Drag, Panel
-from viewer.panels.plots import BAND, Scale, draw_scale, pixels_of, runs, sheet, signed, steps_between, strong_curve
+from viewer.panels.plots import BAND, Scale, draw_scale, pixels_of, render, runs, signed, steps_between, strong_curve
 from viewer.playing.calibration import NEGLIGIBLE, Calibration, TruthMeter
 from viewer.playing.timeline import Moment, Timeline
 from viewer.view import View
@@ -21,15 +23,15 @@ from viewer.view import View
 HEIGHT = 180.0
 MARGIN, HEAD, FOOT, GUTTER = 18.0, 58.0, 14.0, 30.0  # the gutter holds the axis's numbers
 POINT = 1.5  # logical pixels from one point of the line to the next
-LONGEST = 3_000  # moments in the plot, however far an agent looks ahead
-WIDE = 520.0  # from here on there is room for longer words
-PER_SECOND = 8.0  # so often it is drawn anew while time runs
+LONGEST = 3_000  # moments in the plot at most, however large gamma is
+WIDE = 520.0  # from this width on there is room for longer words
+PER_SECOND = 8.0  # drawings per second while time runs
 
 Array = NDArray[np.float64]
 
 
 class Stretch(NamedTuple):
-    """The moments in the plot: from ``first`` on every ``stride``-th, so many."""
+    """The moments in the plot: ``points`` of them, every ``stride``-th from ``first`` on."""
 
     first: int
     stride: int
@@ -37,83 +39,83 @@ class Stretch(NamedTuple):
 
     @property
     def span(self) -> int:
-        """Return how many moments lie between the ends of the plot."""
+        """Return the number of moments between the ends of the plot."""
         return max((self.points - 1) * self.stride, 1)
 
     def kept(self, timeline: Timeline) -> range:
-        """Return the numbers of those which there are."""
+        """Return the numbers of those that exist."""
         oldest = -(-timeline.first // self.stride) * self.stride
         return range(max(self.first, oldest), min(self.first + self.span, timeline.last) + 1, self.stride)
 
     def x(self, zone: Area, number: int) -> float:
-        """Return where a moment is in the plot; one beside it is at its edge."""
+        """Return the x of a moment, clipped to the plot."""
         return zone.x + min(max((number - self.first) / self.span, 0.0), 1.0) * zone.w
 
     def number(self, zone: Area, x: float) -> int:
-        """Return the moment at a logical x, in the plot or beside it."""
+        """Return the number of the moment at a logical x, which may lie outside the plot."""
         return self.first + round((x - zone.x) / zone.w * self.span)
 
 
 def stretch_of(timeline: Timeline, width: float, gamma: float) -> Stretch:
-    """Return what a plot so many logical pixels wide shows: the newest moments, or the page with the cursor.
+    """Return what a plot of ``width`` logical pixels shows: the newest moments, or the page with the cursor.
 
-    It is twice as long as it takes until a return is known: else the newest half would be all that there is.
+    It is twice as long as it takes until a return is known: else all of it could still be unknown.
     """
     points = max(2, int(width / POINT))
     ahead = math.log(NEGLIGIBLE) / math.log(gamma) if 0 < gamma < 1 else math.inf if gamma >= 1 else 1.0
     stride = max(1, math.ceil(min(2 * ahead, LONGEST) / points))
     length = stride * points
-    end = -(-timeline.last // stride) * stride  # always the same moments of those that there are: nothing flickers
+    end = -(-timeline.last // stride) * stride  # always the same moments, so that nothing flickers
     end -= (end - timeline.cursor) // length * length
     return Stretch(max(end - length + stride, 0), stride, points)
 
 
 class Samples(NamedTuple):
-    """What the plot shows of some moments, all (M,); NaN where there is nothing."""
+    """What the plot shows of the moments, all (M,); NaN where there is nothing."""
 
     numbers: range
     expected: Array
-    came: Array
-    coming: Array
-    """What has come so far, where more is to come."""
+    actual: Array
+    so_far: Array
+    """The return so far, where it is not complete."""
     human: NDArray[np.bool_]
     rounds: NDArray[np.int64]
 
     @property
     def scale(self) -> Scale:
-        """Return the axis that holds it all, and zero."""
-        values = np.concatenate([self.expected, self.came, self.coming])
+        """Return the axis that holds all values, and zero."""
+        values = np.concatenate([self.expected, self.actual, self.so_far])
         values = values[np.isfinite(values)]
         return Scale.around(min(0.0, values.min(initial=0.0)), max(0.0, values.max(initial=0.0)))
 
 
 def samples_of(timeline: Timeline, truth: TruthMeter, stretch: Stretch) -> Samples:
-    """Return what was expected and what came."""
+    """Return the expected and the actual returns of the moments in the plot."""
     numbers = stretch.kept(timeline)
     moments = [timeline[number] for number in numbers]
-    coming = {pair.number: pair.came for pair in truth.open()}
+    so_far = {pair.number: pair.observed for pair in truth.open()}
     pairs = [truth.pair(number) for number in numbers]
-    expected = np.array([math.nan if (said := moment.expectation) is None else said for moment in moments], float)
+    expected = np.array([math.nan if (one := moment.expectation) is None else one for moment in moments], float)
     expected[~np.isfinite(expected)] = math.nan
     return Samples(
         numbers,
         expected,
         np.array([math.nan if pair is None else pair.realised for pair in pairs], float),
-        np.array([coming.get(number, math.nan) for number in numbers], float),
+        np.array([so_far.get(number, math.nan) for number in numbers], float),
         np.array([moment.by_human for moment in moments], bool),
         np.array([moment.round for moment in moments], int),
     )
 
 
 class TruthPanel(Panel):
-    """A line of what was expected, and dots of what came; a click looks at that moment."""
+    """A line of the expected and dots of the actual returns; a click looks at that moment."""
 
     name: ClassVar[str] = "truth"
     title: ClassVar[str] = PANEL_TITLES["truth"]
     place = "below"
 
     def height(self, view: View) -> float:
-        """Return its height; 0 where nobody but a person plays."""
+        """Return its height; 0 without an agent."""
         return 0.0 if view.session.policy is None else HEIGHT
 
     def zone(self, area: Area) -> Area:
@@ -127,25 +129,23 @@ class TruthPanel(Panel):
         looked_at = -1 if timeline.live else timeline.cursor
         box = canvas.pixels(area)
         if truth is None or why:
-            picture = view.keep("truth", (why, box.size), lambda: sheet(canvas, area, lambda on: _say(on, area, why)))
+            key: tuple[object, ...] = (why, box.size)
+            draw: Callable[[Canvas], None] = functools.partial(_draw_reason, area=area, why=why)
         else:
             stretch = stretch_of(timeline, self.zone(area).w, truth.gamma)
             every = 1 if session.paused else max(steps_between(session, PER_SECOND), stretch.stride)
             key = (truth, timeline.last // every, every, looked_at, session.finished, box.size)
-            meter = truth
-            picture = view.keep(
-                "truth", key, lambda: sheet(canvas, area, lambda on: self._draw(on, area, view, meter, stretch))
-            )
-        canvas.surface.blit(picture, box)
+            draw = functools.partial(self._draw, area=area, view=view, truth=truth, stretch=stretch)
+        canvas.surface.blit(view.cached("truth", key, lambda: render(canvas, area, draw)), box)
 
     def why_not(self, view: View) -> str:
         """Return why nothing can be compared; empty if it can."""
         if view.session.q_values() is None:
-            return "this player expects nothing: it has no Q values"
+            return "this player has no Q values: it expects nothing"
         return "the discount of this player is not known" if view.session.truth is None else ""
 
     def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
-        """Stop time and look at the moment below the mouse, and follow it; the plot's page stays meanwhile."""
+        """Pause and look at the moment below the mouse, and follow the mouse; the page of the plot stays."""
         zone, truth = self.zone(area), view.session.truth
         if truth is None or view.scored_play is not None or not contains(zone.inset(-6), x, y):
             return None
@@ -165,14 +165,14 @@ class TruthPanel(Panel):
         if timeline.live:
             _draw_legend(canvas, area, truth.calibration())
         else:
-            words = told(timeline.current, truth)
-            canvas.text(area.x + MARGIN, area.y + 43, words, 11.5, width=area.w - 2 * MARGIN)
+            text = moment_text(timeline.current, truth)
+            canvas.text(area.x + MARGIN, area.y + 43, text, 11.5, width=area.w - 2 * MARGIN)
         _draw_plot(canvas, zone, samples, stretch)
         x = stretch.x(zone, timeline.cursor)
         canvas.line((x, zone.y - 4), (x, zone.bottom + BAND), Theme.edge if timeline.live else Theme.text)
 
 
-def _say(canvas: Canvas, area: Area, why: str) -> None:
+def _draw_reason(canvas: Canvas, area: Area, why: str) -> None:
     canvas.card(area)
     canvas.text(area.x + MARGIN, area.y + 23, "Truth meter", 16, bold=True)
     canvas.text(area.x + MARGIN, area.y + 45, why, 11.5, Theme.soft, width=area.w - 2 * MARGIN)
@@ -180,24 +180,24 @@ def _say(canvas: Canvas, area: Area, why: str) -> None:
 
 def _draw_head(canvas: Canvas, area: Area, found: Calibration) -> None:
     wide = canvas.text(area.x + MARGIN, area.y + 23, "Truth meter", 16, bold=True)
-    words, room = verdict(found), area.w - 2 * MARGIN - wide - 12
+    text, room = verdict(found), area.w - 2 * MARGIN - wide - 12
     color = Theme.text if found.pairs else Theme.soft
-    canvas.text(area.right - MARGIN, area.y + 24, words, 12.5, color, align=1, bold=found.pairs > 0, width=room)
+    canvas.text(area.right - MARGIN, area.y + 24, text, 12.5, color, align=1, bold=found.pairs > 0, width=room)
 
 
 def _draw_legend(canvas: Canvas, area: Area, found: Calibration) -> None:
-    """Draw what line and dots are, and over how much the numbers are."""
+    """Draw the legend of line and dots, and the calibration error."""
     x, y, wide = area.x + MARGIN, area.y + 43, area.w >= WIDE
     canvas.line((x, y), (x + 14, y), Theme.agent, 2)
-    x += 19 + canvas.text(x + 19, y, "what it expected" if wide else "expected", 11, Theme.soft) + 12
+    x += 19 + canvas.text(x + 19, y, "expected return" if wide else "expected", 11, Theme.soft) + 12
     _draw_dots(canvas, x + np.array([0.0, 5.0, 10.0]), np.full(3, y), Theme.text)
-    x += 17 + canvas.text(x + 17, y, "discounted return that came" if wide else "came", 11, Theme.soft)
+    x += 17 + canvas.text(x + 17, y, "actual discounted return" if wide else "actual", 11, Theme.soft)
     if found.pairs and math.isfinite(found.error):
         room = area.right - MARGIN - x - 10
-        words = f"off by {found.error:.2f} in {found.pairs:,} steps"
+        text = f"error {found.error:.2f}, {found.pairs:,} steps"
         if wide:
-            words = f"calibration error {found.error:.2f} over {found.pairs:,} steps"
-        canvas.text(area.right - MARGIN, y, words, 11, Theme.soft, align=1, width=room)
+            text = f"calibration error {found.error:.2f} over {found.pairs:,} steps"
+        canvas.text(area.right - MARGIN, y, text, 11, Theme.soft, align=1, width=room)
 
 
 def _draw_dots(canvas: Canvas, xs: Array, ys: Array, color: Color) -> None:
@@ -222,32 +222,31 @@ def _draw_plot(canvas: Canvas, zone: Area, samples: Samples, stretch: Stretch) -
     for round_ in np.unique(samples.rounds):
         for start, end in runs(~np.isnan(ys) & (samples.rounds == round_)):
             strong_curve(canvas, xs[start:end], ys[start:end], Theme.agent)
-    # every second one: they shall be seen one by one
-    for values, color in ((samples.coming, Theme.edge), (samples.came, Theme.text)):
+    # every second one, so that the dots stay apart
+    for values, color in ((samples.so_far, Theme.edge), (samples.actual, Theme.text)):
         shown = ~np.isnan(values) & (numbers // stretch.stride % 2 == 0)
         ys = zone.bottom - (values[shown] - scale.low) / (scale.high - scale.low) * zone.h
         _draw_dots(canvas, xs[shown], ys, color)
 
 
 def verdict(found: Calibration) -> str:
-    """Return in words whether the network expects too much."""
+    """Return whether the network expects too much, in words."""
     if not found.pairs or not math.isfinite(found.bias):
         return "nothing to compare yet"
     if abs(found.bias) < 0.005:
-        return "expects what comes"
+        return "well calibrated"
     return f"expects {abs(found.bias):.2f} too {'much' if found.bias > 0 else 'little'}"
 
 
-def told(moment: Moment, truth: TruthMeter) -> str:
+def moment_text(moment: Moment, truth: TruthMeter) -> str:
     """Return what is known of the moment looked at."""
     if moment.action is None:
-        return "here nothing was done"
-    said = moment.expectation
-    expected = "nothing was expected" if said is None else f"expected {signed(said)}"
+        return "here: no action"
+    expected = "no expectation" if moment.expectation is None else f"expected {signed(moment.expectation)}"
     pair = truth.pair(moment.number)
     if pair is not None:
-        return f"here: {expected} · came {signed(pair.realised)}"
-    coming = next((pair.came for pair in truth.open() if pair.number == moment.number), None)
-    if coming is not None:
-        return f"here: {expected} · came so far {signed(coming)}"
-    return f"here: {expected} · not measured, {'you' if moment.by_human else 'chance'} acted"
+        return f"here: {expected} · actual {signed(pair.realised)}"
+    so_far = next((pair.observed for pair in truth.open() if pair.number == moment.number), None)
+    if so_far is not None:
+        return f"here: {expected} · so far {signed(so_far)}"
+    return f"here: {expected} · not measured: {'you acted' if moment.by_human else 'a random action'}"

@@ -1,4 +1,4 @@
-"""The world itself, now or at the moment looked back at: drawn from its state where it offers one, else its picture."""
+"""The world, now or at the moment looked at: drawn from its state if it has one, else its rendered picture."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ import envs
 from envs.drawing import draw_state, draw_world
 from viewer.drawing.canvas import Area, Canvas, Theme
 from viewer.drawing.pixels import enlarge, fit, to_surface
-from viewer.panels.explained import eyes_that_mattered
+from viewer.panels.explained import eye_saliency
 from viewer.panels.score import number_text
 from viewer.playing.session import HUMAN, Session
 from viewer.view import View
 
 FRAME, GAP = 3.0, 12.0
-WHOSE = 36.0  # height of what says whose world it is, where there are two
+NAME_HEIGHT = 36.0  # of the player's name above each of two worlds
 TELEVISION = (4.0, 3.0)
 
 
 def draw(canvas: Canvas, area: Area, view: View) -> None:
-    """Draw the world into ``area``; a frame says who plays. ``view.agent_view`` hides what the agent does not see."""
+    """Draw the world in a frame that shows who plays; ``view.agent_view`` hides what the agent does not see."""
     if view.versus is None:
         draw_session(canvas, area, view, view.session)
         return
     for session, place in zip(view.versus.both, halves(area), strict=True):
         draw_session(canvas, place, view, session)
-        _draw_whose(canvas, place, session)
+        _draw_name(canvas, place, session)
 
 
 def halves(area: Area) -> tuple[Area, Area]:
-    """Return the places of two worlds side by side: the agent's, the person's."""
+    """Return the places of two worlds side by side: the agent's, the human's."""
     wide = (area.w - GAP) / 2
     return Area(area.x, area.y, wide, area.h), Area(area.right - wide, area.y, wide, area.h)
 
 
-def _draw_whose(canvas: Canvas, area: Area, session: Session) -> None:
-    """Write whose world it is, and its return, above it: a game's own score stays in sight."""
+def _draw_name(canvas: Canvas, area: Area, session: Session) -> None:
+    """Write the player's name and return above its world, where they don't cover the game's own score."""
     human = session.policy is None
-    chip = Area(area.x - FRAME, area.y - WHOSE - FRAME, area.w + 2 * FRAME, WHOSE - 2)
+    chip = Area(area.x - FRAME, area.y - NAME_HEIGHT - FRAME, area.w + 2 * FRAME, NAME_HEIGHT - 2)
     canvas.rounded(chip, Theme.human if human else Theme.agent, 8)
     canvas.text(chip.x + 12, chip.y + 17, "you" if human else "the agent", 13, Theme.card, bold=True)
     number = number_text(session.score.episode_return)
@@ -51,23 +51,23 @@ def _draw_whose(canvas: Canvas, area: Area, session: Session) -> None:
 
 
 def draw_session(canvas: Canvas, area: Area, view: View, session: Session) -> None:
-    """Draw one world; the frame says who plays in it."""
+    """Draw one world; its frame shows who plays in it."""
     canvas.rect(area.inset(-FRAME), Theme.human if session.control == HUMAN else Theme.border)
     surface = canvas.window(area)
     if is_world(session):
         _draw_from_state(surface, view, session)
         return
     surface.fill(Theme.card)
-    if put_picture(surface, view, session):
+    if draw_picture(surface, view, session):
         return
     live = session.timeline.live
-    text = "this environment draws no picture" if live else "no picture of this moment was kept"
+    text = "this environment can't be rendered" if live else "no picture of this moment was stored"
     canvas.text(area.x + area.w / 2, area.y + area.h / 2, text, 15, Theme.soft, align=0.5)
 
 
 def _draw_from_state(surface: pygame.Surface, view: View, session: Session) -> None:
     world: Any = session.env.unwrapped
-    agent_view, mattered = view.agent_view, eyes_that_mattered(view) if session is view.session else None
+    agent_view, mattered = view.agent_view, eye_saliency(view) if session is view.session else None
     timeline = session.timeline
     state = None if timeline.live else timeline.current.state
     if state is None:
@@ -77,22 +77,22 @@ def _draw_from_state(surface: pygame.Surface, view: View, session: Session) -> N
 
 
 def is_world(session: Session) -> bool:
-    """Return whether the environment is one of ours, which are drawn from their state."""
+    """Return whether the environment is one of Tidepool's own, which are drawn from their state."""
     world: Any = session.env.unwrapped
     return all(hasattr(world, name) for name in ("get_state", "eyes", "walls"))
 
 
 def shape(picture: NDArray[np.uint8], env_id: str) -> tuple[float, float]:
-    """Return width and height of a picture as it should look, in any unit.
+    """Return the aspect ratio of a picture as width and height, in any unit.
 
-    A television shows an Atari's 160 x 210 (in a few games 160 x 250) pixels four wide and three high.
+    A television shows an Atari's 160 x 210 (in a few games 160 x 250) pixels as 4:3.
     """
     height, width = picture.shape[:2]
     return TELEVISION if envs.is_atari(env_id) else (width, height)
 
 
 def seen_picture(session: Session) -> tuple[object, NDArray[np.uint8] | None]:
-    """Return the environment's picture (H, W, 3) of the moment looked at, if there is one, and what tells it apart."""
+    """Return a key for the environment's picture of the moment looked at, and the picture (H, W, 3) if there is one."""
     timeline = session.timeline
     if timeline.live:
         return session.version, session.picture()
@@ -100,15 +100,15 @@ def seen_picture(session: Session) -> tuple[object, NDArray[np.uint8] | None]:
     return ("past", number), picture
 
 
-def put_picture(surface: pygame.Surface, view: View, session: Session) -> bool:
-    """Fit the environment's picture into the middle of a surface, its shape kept; return whether there is one."""
+def draw_picture(surface: pygame.Surface, view: View, session: Session) -> bool:
+    """Fit the environment's picture into the middle of a surface; return whether there is one."""
     key, picture = seen_picture(session)
     if picture is None:
         return False
     room = surface.get_rect()
     size = fit(shape(picture, view.env_id), room.size)
-    # small pictures (Atari) keep sharp pixels when they grow by much
+    # small pictures (Atari) keep sharp pixels when much enlarged
     grow = enlarge if size[1] >= 2 * picture.shape[0] else pygame.transform.smoothscale
-    image = view.keep(f"world {session.policy is None}", (key, size), lambda: grow(to_surface(picture), size))
+    image = view.cached(f"world {session.policy is None}", (key, size), lambda: grow(to_surface(picture), size))
     surface.blit(image, image.get_rect(center=room.center))
     return True

@@ -1,4 +1,4 @@
-"""A film of a whole training: a run's agents at 0, 1, 10 and 100 %, side by side in the same world."""
+"""A film of a whole training run: its agents at 0, 1, 10 and 100 %, side by side in the same world."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from viewer.video import record
 WIDEST, WIDEST_CARD, TALLEST = 1440, 480, 480  # logical pixels of the film, of a card, of a picture
 MARGIN, GAP, PAD = 24, 16, 12
 HEAD, TOP, BOTTOM = 68, 62, 66  # of the film; of a card above and below its picture
-FINISH_SECONDS = 1.0  # at the end the scores stand over the pictures
+FINISH_SECONDS = 1.0  # of scores over the pictures at the end
 
 
-class Take(NamedTuple):
+class Milestone(NamedTuple):
     """One of a run's agents."""
 
     title: str  # "10 %"
@@ -39,20 +39,20 @@ class Take(NamedTuple):
     folder: Path
 
 
-def takes(run: Path) -> tuple[list[Take], list[str]]:
-    """Return a run's agents, the youngest first, and the titles of those that are missing.
+def find_milestones(run: Path) -> tuple[list[Milestone], list[str]]:
+    """Return a run's agents, the earliest first, and the titles of those that are missing.
 
-    The last one is the run's newest; its title is 100 % when the run has been trained to its end.
+    The last one is the run's newest; its title is 100 % if the run has been trained to its end.
 
     Raises:
-        UserError: no run is there, a manifest is damaged, or there is no agent at all.
+        UserError: there is no run, a manifest is damaged, or there is no agent at all.
     """
     folder = RunFolder(run)
     found, missing, done = [], [], False
     for percent in MILESTONES:
         place = folder.milestone(percent)
         if (place / MANIFEST).is_file():
-            found.append(Take(f"{percent} %", read_manifest(place)["agent_steps"], place))
+            found.append(Milestone(f"{percent} %", read_manifest(place)["agent_steps"], place))
         else:
             missing.append(f"{percent} %")
     if (folder.agent / MANIFEST).is_file():
@@ -60,16 +60,16 @@ def takes(run: Path) -> tuple[list[Take], list[str]]:
         steps, total = manifest["agent_steps"], manifest["config"].get("total_timesteps", 0)
         done = steps >= total
         if done or not found or steps > found[-1].agent_steps:
-            found.append(Take("100 %" if done else _percent(steps / total), steps, folder.agent))
+            found.append(Milestone("100 %" if done else _percent(steps / total), steps, folder.agent))
     if not done:
         missing.append("100 %")
     if not found:
-        raise UserError(f"{run}: no agent here yet (a run keeps its first one before its first step)")
+        raise UserError(f"{run}: no agent here yet (a run saves its first one before its first step)")
     return found, missing
 
 
 def default_path(run: Path) -> Path:
-    """Return where a run's film goes: a gif where mp4 can't be written."""
+    """Return the default file of a run's film: mp4, or gif if mp4 can't be written."""
     kind = "gif" if importlib.util.find_spec("imageio_ffmpeg") is None else "mp4"
     return run / "videos" / f"training.{kind}"
 
@@ -80,48 +80,48 @@ def _percent(share: float) -> str:
 
 
 @dataclass(frozen=True)
-class Reel:
-    """All that the film shows: agents, each in an environment of its own that began with the same seed."""
+class SideBySide:
+    """All that the film shows: agents, each in its own environment, all with the same seed."""
 
-    takes: Sequence[Take]
+    milestones: Sequence[Milestone]
     sessions: Sequence[Session]
     env_id: str
-    protocol: str  # where there is a choice; else empty
+    protocol: str  # of Atari games; else empty
     frames_per_step: int = 1  # of the emulator
 
     def returns_text(self) -> str:
         """Return the scores in one line."""
-        pairs = zip(self.takes, self.sessions, strict=True)
-        return "returns: " + ", ".join(f"{take.title} {one.score.episode_return:g}" for take, one in pairs)
+        pairs = zip(self.milestones, self.sessions, strict=True)
+        return "returns: " + ", ".join(f"{one.title} {session.score.episode_return:g}" for one, session in pairs)
 
     def views(self) -> list[View]:
-        """Return what draws each world."""
+        """Return a view of each world."""
         return [View(one, HumanControl(one, keys_for(one.action_names)), self.env_id) for one in self.sessions]
 
 
-class Picture:
-    """Draws a reel, one card an agent."""
+class Renderer:
+    """Draws the agents side by side, each on a card."""
 
-    def __init__(self, reel: Reel) -> None:
-        self.reel, self.views = reel, reel.views()
-        count, shape = len(reel.takes), _shape(self.views[0])
+    def __init__(self, shown: SideBySide) -> None:
+        self.shown, self.views = shown, shown.views()
+        count, shape = len(shown.milestones), _shape(self.views[0])
         wide = min(WIDEST_CARD, (WIDEST - 2 * MARGIN - (count - 1) * GAP) / count)
         picture = (wide - 2 * PAD, min(TALLEST, (wide - 2 * PAD) * shape[1] / shape[0]))
         high = TOP + picture[1] + BOTTOM
         self.cards = [Area(MARGIN + number * (wide + GAP), HEAD, wide, high) for number in range(count)]
         self.places = [Area(card.x + PAD, card.y + TOP, *picture) for card in self.cards]
         width, height = self.cards[-1].right + MARGIN, HEAD + high + MARGIN
-        self.size = (2 * math.ceil(width / 2), 2 * math.ceil(height / 2))  # even, as video wants it
+        self.size = (2 * math.ceil(width / 2), 2 * math.ceil(height / 2))  # even, as video encoders need it
         self.surface, self.fonts = pygame.Surface(self.size, depth=24), Fonts()
 
     def draw(self, final: bool = False) -> record.Frame:
-        """Return the picture as it is now, (H, W, 3); ``final``: with the scores over the worlds."""
+        """Return the picture of this moment, (H, W, 3); ``final``: with the scores over the worlds."""
         self.surface.fill(Theme.background)
         canvas = Canvas(self.surface, self.fonts, self.size)
-        session, right = self.reel.sessions[0], self.size[0] - MARGIN
-        protocol = f"{self.reel.protocol} · " if self.reel.protocol else ""
+        session, right = self.shown.sessions[0], self.size[0] - MARGIN
+        protocol = f"{self.shown.protocol} · " if self.shown.protocol else ""
         about = f"{protocol}seed {session.score.seed} · {session.epsilon:.0%} random actions"
-        width = canvas.text(MARGIN, 36, self.reel.env_id.split("/")[-1], 24, bold=True)
+        width = canvas.text(MARGIN, 36, self.shown.env_id.split("/")[-1], 24, bold=True)
         canvas.text(right, 38, about, 12.5, Theme.soft, align=1, width=max(right - MARGIN - width - 20, 50))
         for number in range(len(self.cards)):
             self._draw_card(canvas, number, final)
@@ -129,69 +129,61 @@ class Picture:
 
     def _draw_card(self, canvas: Canvas, number: int, final: bool) -> None:
         card, place = self.cards[number], self.places[number]
-        take, score = self.reel.takes[number], self.reel.sessions[number].score
+        milestone, score = self.shown.milestones[number], self.shown.sessions[number].score
         canvas.card(card)
-        canvas.text(card.x + PAD, card.y + 22, take.title, 20, bold=True)
+        canvas.text(card.x + PAD, card.y + 22, milestone.title, 20, bold=True)
         canvas.text(card.right - PAD, card.y + 24, "of the training", 11.5, Theme.soft, align=1)
-        trained = steps_text(take.agent_steps, self.reel.frames_per_step)
+        trained = steps_text(milestone.agent_steps, self.shown.frames_per_step)
         canvas.text(card.x + PAD, card.y + 45, trained, 11.5, Theme.soft, width=card.w - 2 * PAD)
         world.draw(canvas, place, self.views[number])
         low = place.bottom + BOTTOM / 2
         canvas.text(card.x + PAD, low - 10, "return", 13, bold=True)
-        canvas.text(card.x + PAD, low + 10, episode_text(self.reel.sessions[number]), 11.5, Theme.soft)
+        canvas.text(card.x + PAD, low + 10, episode_text(self.shown.sessions[number]), 11.5, Theme.soft)
         canvas.text(card.right - PAD, low, number_text(score.episode_return), 26, Theme.agent, bold=True, align=1)
         if final:
-            canvas.veil(place)
-            middle = place.x + place.w / 2
-            canvas.text(
-                middle,
-                place.y + place.h / 2 - 8,
-                number_text(score.episode_return),
-                56,
-                Theme.card,
-                bold=True,
-                align=0.5,
-            )
+            canvas.darken(place)
+            middle, number_y = place.x + place.w / 2, place.y + place.h / 2 - 8
+            canvas.text(middle, number_y, number_text(score.episode_return), 56, Theme.card, bold=True, align=0.5)
             ended = "final return" if score.finished else "return so far"
             text = f"{ended}, {score.steps:,} steps"
             canvas.text(middle, place.y + place.h / 2 + 38, text, 13, Theme.card, align=0.5, width=place.w - 16)
 
 
 def _shape(view: View) -> tuple[float, float]:
-    """Return width and height of a world's picture, in any unit."""
+    """Return the aspect ratio of a world's picture as width and height, in any unit."""
     if world.is_world(view.session):
         return view.session.env.unwrapped.size  # type: ignore[attr-defined, no-any-return]
     picture = view.session.picture()
     return world.TELEVISION if picture is None else world.shape(picture, view.env_id)
 
 
-def make(reel: Reel, path: Path, *, steps: int | None = None, fps: float | None = None) -> int:
+def make(shown: SideBySide, path: Path, *, steps: int | None = None, fps: float | None = None) -> int:
     """Play one episode each, at most ``steps`` steps, and film them together; return the number of frames.
 
-    Who has finished stays as it was. At the end the scores stand over the worlds for a second.
+    A world that has finished stays as it was. At the end the scores stand over the worlds for a second.
 
     Raises:
         UserError: the file can't be written.
-        KeyboardInterrupt: it was ended early; the film is complete up to there.
+        KeyboardInterrupt: it was stopped early; the film is complete up to there.
     """
-    kind, sessions, picture = path.suffix.lower(), reel.sessions, Picture(reel)
+    kind, sessions, renderer = path.suffix.lower(), shown.sessions, Renderer(shown)
     steps = steps or record.DEFAULT_STEPS[kind]
     fps = fps or record.default_fps(kind, sessions[0].tick_seconds)
     frames = 0
     for session in sessions:
         session.auto_next = False
-    with record.stop_flag() as stop, record.film(path, kind, picture.size, fps) as add:
+    with record.stop_flag() as stop, record.film(path, kind, renderer.size, fps) as add:
         while True:
             over = stop.is_set() or all(one.finished or one.score.steps >= steps for one in sessions)
-            if kind != ".png" or over:  # a picture is the last one
-                add(picture.draw(final=over and kind == ".png"))
+            if kind != ".png" or over:  # a png is the last picture
+                add(renderer.draw(final=over and kind == ".png"))
                 frames += 1
             if over:
                 break
             for session in sessions:
                 session.advance(1.0 / fps, limit=steps - session.score.steps)
         if kind != ".png":
-            last = picture.draw(final=True)
+            last = renderer.draw(final=True)
             for _ in range(round(FINISH_SECONDS * fps)):
                 add(last)
                 frames += 1

@@ -1,4 +1,4 @@
-"""The writer of gifs: frame by frame, and only what changed."""
+"""Writing gifs frame by frame, each with only the part that changed."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from envs import drawing
 from viewer.drawing.canvas import Theme
 
 PALETTE = 255  # colours of a gif
-FAR, MOST_STRAYS = 20, 120  # levels of a channel; pixels
+MAX_DIFFERENCE, MAX_PIXELS = 20, 120  # levels of a channel; pixels that may differ by more before a new palette is made
 
 
 class Gif:
-    """An endless gif, written as it comes: each frame is only the part that changed.
+    """A looping gif, written frame by frame: each frame is only the part that changed.
 
-    Pillow's own ``save_all`` keeps every frame in memory until the end; its single-frame encoder
-    does not. Frames share the palette of the first, with the theme's colours, as long as it holds
-    theirs; once other colours come (the next screen of a game), each carries a palette with it.
+    Pillow's own ``save_all`` holds every frame in memory until the end; its single-frame encoder
+    does not. Frames share the palette of the first, which has the theme's colours, as long as it fits;
+    after other colours have appeared (the next screen of a game), each frame has a palette of its own.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
-        """Open the file; the first frame decides size and palette."""
+        """Open the file; the first frame sets size and palette."""
         self._file: BinaryIO = path.open("wb")
         self._hundredths = max(2, round(100 / fps))
         self._last: Image.Image | None = None
         self._palette: Image.Image | None = None
-        self._local = False  # the palette is no longer the one in the head
+        self._local = False  # the palette is no longer the one in the header
 
     def add(self, frame: NDArray[np.uint8]) -> None:
-        """Write what differs from the frame before."""
+        """Write what differs from the previous frame."""
         image = Image.fromarray(frame)
         if self._palette is None:
             self._palette = palette(image)
-            self._write_head(frame.shape[1], frame.shape[0])
+            self._write_header(frame.shape[1], frame.shape[0])
         box = (0, 0, *image.size)
         if self._last is not None:
             box = ImageChops.difference(image, self._last).getbbox() or (0, 0, 1, 1)
         part = image.crop(box)
         reduced = part.quantize(palette=self._palette, dither=Image.Dither.NONE)
-        if _strays(part, reduced):
+        if _differs(part, reduced):
             self._palette, self._local = palette(image), True
             reduced = part.quantize(palette=self._palette, dither=Image.Dither.NONE)
         written = GifImagePlugin.getdata(
@@ -53,7 +53,7 @@ class Gif:
             self._file.write(data)
         self._last = image
 
-    def _write_head(self, width: int, height: int) -> None:
+    def _write_header(self, width: int, height: int) -> None:
         assert self._palette is not None
         colors = (self._palette.getpalette() or [])[: 3 * 256]
         table = bytes(colors + [0] * (3 * 256 - len(colors)))
@@ -71,23 +71,23 @@ class Gif:
 def palette(image: Image.Image) -> Image.Image:
     """Return an image with the palette of a gif: the window's own colours exactly, then those of ``image``.
 
-    Pillow looks colours up by their upper six bits: neighbours of an own colour would take its place.
+    Pillow looks colours up by their upper six bits: similar colours would replace an own one, so they are left out.
     """
     own = [color for color in vars(Theme).values() if isinstance(color, tuple) and len(color) == 3]
     own += [drawing.WHITE, drawing.BLACK, drawing.RED, drawing.GREEN, drawing.GREY]
     flat = image.quantize(PALETTE - len(own), Image.Quantize.MEDIANCUT).getpalette() or []
     found = zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
-    others = [color for color in found if all(_apart(color, ours) > 12 for ours in own)]
+    others = [color for color in found if all(_distance(color, ours) > 12 for ours in own)]
     colors = Image.new("P", (1, 1))
     colors.putpalette([channel for color in [*own, *others][:PALETTE] for channel in color])
     return colors
 
 
-def _strays(image: Image.Image, reduced: Image.Image) -> bool:
-    """Return whether a palette has changed an area's colour, not only the edges of letters."""
-    off = np.abs(np.asarray(image, np.int16) - np.asarray(reduced.convert("RGB"), np.int16)).max(-1)
-    return bool(np.count_nonzero(off > FAR) > MOST_STRAYS)
+def _differs(image: Image.Image, reduced: Image.Image) -> bool:
+    """Return whether a palette has changed the colour of an area, not only of the edges of letters."""
+    difference = np.abs(np.asarray(image, np.int16) - np.asarray(reduced.convert("RGB"), np.int16)).max(-1)
+    return bool(np.count_nonzero(difference > MAX_DIFFERENCE) > MAX_PIXELS)
 
 
-def _apart(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+def _distance(one: tuple[int, ...], other: tuple[int, ...]) -> int:
     return max(abs(a - b) for a, b in zip(one, other, strict=True))

@@ -28,17 +28,17 @@ from viewer.video.gif import Gif
 Frame = NDArray[np.uint8]  # (H, W, 3)
 
 DEFAULT_STEPS = {".mp4": 1000, ".gif": 300, ".png": 60}
-# Frames a second. mp4: one a tick of 30 ms, or what `default_fps` makes of it. gif: its delays are
-# hundredths of a second, and browsers slow down what asks for less than 0.02 s.
+# Frames per second. mp4: one for each tick of 30 ms, or as `default_fps` computes. gif: its delays are
+# hundredths of a second, and browsers slow down gifs with delays below 0.02 s.
 DEFAULT_FPS = {".mp4": 1000 / 30, ".gif": 100 / 6, ".png": 1000 / 30}
 VIDEO_HINT = "writing mp4 needs imageio-ffmpeg: pip install -e '.[video]' (gif and png go without)"
 
 
-class Film(Protocol):
-    """Takes frames one by one; what was added stays readable whatever happens after ``close``."""
+class FilmWriter(Protocol):
+    """Writes frames one by one; after ``close`` the file is readable, with all frames added."""
 
     def add(self, frame: Frame) -> None:
-        """Write one frame (H, W, 3); all have the size of the first."""
+        """Write one frame (H, W, 3), of the same size as the first."""
         ...
 
     def close(self) -> None:
@@ -47,10 +47,10 @@ class Film(Protocol):
 
 
 class Mp4:
-    """H.264 through imageio-ffmpeg's own encoder; frames go down a pipe."""
+    """H.264 by imageio-ffmpeg's own encoder, which reads frames from a pipe."""
 
     def __init__(self, path: Path, size: tuple[int, int], fps: float) -> None:
-        """Start the encoder, so that whatever fails, fails before anything is played."""
+        """Start the encoder at once, so that it fails before anything is played."""
         try:
             self._writer: Generator[None, Any, None] = importlib.import_module("imageio_ffmpeg").write_frames(
                 str(path), size, fps=fps, codec="libx264", quality=8, macro_block_size=2
@@ -62,27 +62,27 @@ class Mp4:
             raise UserError(f"ffmpeg can't be started: {first_line(error)}") from None
 
     def add(self, frame: Frame) -> None:
-        """Hand one frame to the encoder."""
+        """Pass one frame to the encoder."""
         try:
             self._writer.send(np.ascontiguousarray(frame))
         except (OSError, StopIteration) as error:
             raise UserError(f"the film can't be written: {first_line(error)}") from None
 
     def close(self) -> None:
-        """Let the encoder write its index and end."""
+        """Let the encoder write its index and exit."""
         self._writer.close()
 
 
 class Png:
-    """One picture: the last frame it was given."""
+    """One picture: the last frame."""
 
     def __init__(self, path: Path) -> None:
-        """Remember where it goes."""
+        """Set the file."""
         self._path = path
         self._frame: Frame | None = None
 
     def add(self, frame: Frame) -> None:
-        """Keep the frame instead of the one before."""
+        """Replace the previous frame."""
         self._frame = frame
 
     def close(self) -> None:
@@ -99,11 +99,10 @@ def first_line(error: BaseException) -> str:
 
 
 def check(path: Path, overwrite: bool) -> str:
-    """Return the kind of file (its suffix) that ``--record`` asks for, all doubts cleared before playing.
+    """Return the kind of file (its suffix) that ``--record`` asks for, checked before anything is played.
 
     Raises:
-        UserError: an unknown kind, a file that exists, a folder that is missing or can't be written
-            to, no encoder.
+        UserError: an unknown kind, an existing file, a folder that can't be made or written to, or no encoder.
     """
     kind = path.suffix.lower()
     if kind not in DEFAULT_STEPS:
@@ -116,20 +115,21 @@ def check(path: Path, overwrite: bool) -> str:
         raise UserError(VIDEO_HINT)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = _beside(path)
-        beside.write_bytes(b"")
-        beside.unlink()
+        temporary = _temporary(path)
+        temporary.write_bytes(b"")
+        temporary.unlink()
     except OSError as error:
         raise UserError(f"--record {path}: can't be written ({error.strerror})") from None
     return kind
 
 
-def _beside(path: Path) -> Path:
+def _temporary(path: Path) -> Path:
+    """Return a temporary file in the same folder."""
     return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
 
 
-def open_film(path: Path, kind: str, size: tuple[int, int], fps: float) -> Film:
-    """Return the writer of that kind."""
+def open_film(path: Path, kind: str, size: tuple[int, int], fps: float) -> FilmWriter:
+    """Return the writer for that kind of file."""
     if kind == ".mp4":
         return Mp4(path, size, fps)
     return Gif(path, fps) if kind == ".gif" else Png(path)
@@ -137,13 +137,13 @@ def open_film(path: Path, kind: str, size: tuple[int, int], fps: float) -> Film:
 
 @contextmanager
 def film(path: Path, kind: str, size: tuple[int, int], fps: float) -> Iterator[Callable[[Frame], None]]:
-    """Open a film, give the function that adds a frame, and complete the film whatever happens inside.
+    """Open a film, yield the function that adds a frame, and complete the film whatever happens inside.
 
-    The file takes its name only when it is complete; without a single frame there is none.
+    The file gets its name when it is complete; without a frame there is no file.
     """
-    beside, frames = _beside(path), 0
+    temporary, frames = _temporary(path), 0
     try:
-        writer = open_film(beside, kind, size, fps)
+        writer = open_film(temporary, kind, size, fps)
 
         def add(frame: Frame) -> None:
             nonlocal frames
@@ -155,15 +155,15 @@ def film(path: Path, kind: str, size: tuple[int, int], fps: float) -> Iterator[C
         finally:
             writer.close()
             if frames:
-                os.replace(beside, path)
+                os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"--record {path}: can't be written ({error.strerror})") from None
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def default_fps(kind: str, tick_seconds: float) -> float:
-    """Return the frames a second of a film: for mp4 the multiple of the steps a second that comes nearest to usual."""
+    """Return the frames per second of a film: for mp4 the multiple of the steps per second nearest to the default."""
     usual, steps = DEFAULT_FPS[kind], 1.0 / tick_seconds
     if kind == ".gif" or steps > 2 * usual:
         return usual
@@ -182,11 +182,11 @@ def record(
     """Play ``steps`` steps, or ``episodes`` episodes if that is less, and film them; return the number of frames.
 
     Between two frames 1/fps seconds of play pass at the session's speed, so a film runs as fast as
-    the window does. Ctrl-C or a polite kill ends it early, complete up to there.
+    the window does. SIGINT or SIGTERM stops it early, complete up to there.
 
     Raises:
         UserError: the file can't be written.
-        KeyboardInterrupt: it was ended early; the film is complete by then.
+        KeyboardInterrupt: it was stopped early; the film is complete up to there.
     """
     kind = path.suffix.lower()
     session = view.session
@@ -202,7 +202,7 @@ def record(
                 add(drawing.picture(surface))
                 frames += 1
             else:
-                session.q_values()  # as every drawn frame does: the bars' axis follows them
+                session.q_values()  # as every drawn frame does: they move the axis of the bars
             if done or stop.is_set():
                 break
             session.advance(1.0 / fps, limit=steps - session.total_steps)
@@ -213,7 +213,7 @@ def record(
 
 @contextmanager
 def stop_flag() -> Iterator[threading.Event]:
-    """Turn Ctrl-C and a polite kill into a flag, so that no frame is cut in half; a second one ends at once."""
+    """Turn SIGINT and SIGTERM into a flag, so that no frame is cut in half; a second signal stops at once."""
     flag = threading.Event()
 
     def ask() -> None:
@@ -222,7 +222,7 @@ def stop_flag() -> Iterator[threading.Event]:
         flag.set()
 
     if threading.current_thread() is not threading.main_thread():
-        yield flag  # signals are not this thread's
+        yield flag  # only the main thread receives signals
         return
     with on_signal(ask):
         yield flag

@@ -1,4 +1,4 @@
-"""A film of the window while a person plays in it: exactly what the window shows, at a steady pace."""
+"""A film of the window in use: exactly what it shows, at a constant frame rate."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from envs import drawing
 from viewer.video import record
 
 FPS = 30
-# a window that hung for a while does not make the film stand still for as long
-MOST_AT_ONCE = 5
+MAX_REPEATS = 5  # of a frame: if the window hung, the film does not show it for as long
 
 
 class Recorder:
-    """Takes one picture of the window every thirtieth of a second of real time, from `start` to `stop`.
+    """Records a picture of the window every thirtieth of a second of real time, from `start` to `stop`.
 
-    The film is complete up to its last picture however the window is closed. If the window changes its size, what it
-    shows is fitted into the film's.
+    The film is complete up to its last picture however the window is closed. If the window's size changes, its picture
+    is fitted into the film's size.
     """
 
     def __init__(self) -> None:
@@ -30,7 +29,7 @@ class Recorder:
         self.frames = 0
 
     def start(self, path: Path, size: tuple[int, int]) -> None:
-        """Begin a film of pictures of a size, made even, as video wants it.
+        """Start a film of a ``size``, rounded to even numbers, as video encoders need it.
 
         Raises:
             UserError: the file can't be written, or there is no encoder for it.
@@ -41,11 +40,11 @@ class Recorder:
         self._add = self._stack.enter_context(record.film(path, kind, self._size, self._fps))
         self.path, self.frames, self._due = path, 0, 1.0
 
-    def shoot(self, surface: pygame.Surface, seconds: float) -> None:
-        """Take as many pictures as the time since the last call asks for.
+    def capture(self, surface: pygame.Surface, seconds: float) -> None:
+        """Add as many pictures as are due after ``seconds`` more.
 
         Raises:
-            UserError: the film can't be written any more; what there is stays.
+            UserError: the film can't be written any more; what was written stays.
         """
         if self.path is None:
             return
@@ -54,13 +53,13 @@ class Recorder:
             return
         shown = surface if surface.get_size() == self._size else self._fitted(surface)
         frame = drawing.picture(shown)
-        for _ in range(min(int(self._due), MOST_AT_ONCE)):
+        for _ in range(min(int(self._due), MAX_REPEATS)):
             self._add(frame)
             self.frames += 1
         self._due %= 1.0
 
     def _fitted(self, surface: pygame.Surface) -> pygame.Surface:
-        """Return the window's picture in the film's size, its shape kept."""
+        """Return the window's picture in the film's size, with its aspect ratio."""
         width, height = surface.get_size()
         scale = min(self._size[0] / width, self._size[1] / height)
         small = pygame.transform.smoothscale(surface, (int(width * scale), int(height * scale)))
@@ -69,14 +68,14 @@ class Recorder:
         return whole
 
     def stop(self) -> Path | None:
-        """Complete the film; return its file, None where none was made."""
+        """Complete the film; return its file, None if there is none."""
         path, self.path = self.path, None
         self._stack.close()
         return path
 
 
 def new_film(runs_dir: Path, env_id: str) -> Path:
-    """Return the file of a new film: mp4, or gif where no encoder is installed."""
+    """Return the file of a new film: mp4, or gif if no encoder is installed."""
     kind = "gif" if find_spec("imageio_ffmpeg") is None else "mp4"
     name = f"{env_id.split('/')[-1]}-{datetime.now():%Y%m%d-%H%M%S}"
     folder = runs_dir / "films"

@@ -32,7 +32,7 @@ def drawn(shown: Any, scale: float = 1.0) -> pygame.Surface:
 
 @pytest.mark.parametrize("scale", [1.0, 0.6, 2.0])
 @pytest.mark.parametrize(("env_id", "apple", "poison"), [(V1, RED, GREEN), (RLDEMO, GREEN, RED)])
-def test_items_have_their_demos_colours(env_id: str, apple: Any, poison: Any, scale: float) -> None:
+def test_items_have_the_colours_of_their_demo(env_id: str, apple: Any, poison: Any, scale: float) -> None:
     surface = drawn(world(env_id, [(350, 250, APPLE), (550, 130, POISON)], (50, 50)), scale)
     assert color_at(surface, 350 * scale, 250 * scale) == apple
     assert color_at(surface, 550 * scale, 130 * scale) == poison
@@ -72,8 +72,8 @@ def test_a_ray_that_sees_nothing_is_grey_and_ends_at_the_range() -> None:
     assert color_at(surface, 300, 300 + 123) == WHITE
 
 
-def test_rldemos_rays_are_black_and_turn_with_the_creature() -> None:
-    shown = world(RLDEMO, [], (350, 450), angle=math.pi / 2)  # looks right; eye 3 straight ahead
+def test_rldemos_rays_are_black_and_turn_with_the_agent() -> None:
+    shown = world(RLDEMO, [], (350, 450), angle=math.pi / 2)  # faces right; eye 3 straight ahead
     surface = drawn(shown)
     assert color_at(surface, 400, 450) == BLACK
     assert color_at(surface, 300, 450) == WHITE
@@ -103,7 +103,7 @@ def test_walls_are_black(env_id: str, points: list[tuple[int, int]]) -> None:
     assert color_at(surface, 100 if env_id == RLDEMO else 350, 250) == WHITE  # the boxes are open to the left
 
 
-def test_render_gives_the_same_picture_and_no_display() -> None:
+def test_render_returns_the_same_picture_and_opens_no_display() -> None:
     env = envs.make(V1, render_mode="rgb_array")
     env.reset(seed=5)
     rendered = np.asarray(env.render())

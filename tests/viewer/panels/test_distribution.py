@@ -21,10 +21,10 @@ from viewer.panels.distribution import (
     LINES,
     ROWS,
     DistributionPanel,
-    chosen,
+    density_of,
     ends_of,
-    hill_of,
     row_height,
+    shown_actions,
 )
 from viewer.panels.pieces import wrapped
 from viewer.panels.plots import Scale
@@ -34,30 +34,32 @@ PANEL = DistributionPanel()
 ATOMS = np.linspace(-4.0, 8.0, 25)  # half a unit apart
 
 
-class Foresees(Known):
-    """Has a distribution of returns of each action, the same everywhere."""
+class Distributional(Known):
+    """Has a distribution of returns for each action, the same everywhere."""
 
     def __init__(self, returns: NDArray[Any], probabilities: NDArray[Any], head: str = "categorical") -> None:
         super().__init__(((returns * probabilities).sum(1)).tolist())
-        self.said: Distribution | None = Distribution(np.asarray(returns, float), np.asarray(probabilities, float))
+        self.distribution: Distribution | None = Distribution(
+            np.asarray(returns, float), np.asarray(probabilities, float)
+        )
         self.training = Training(gamma=0.9, head=head)
 
     def reader(self) -> Any:
         return self
 
     def insight(self, obs: NDArray[Any]) -> Insight:
-        return Insight(self.q, self.said, [])
+        return Insight(self.q, self.distribution, [])
 
 
-def atoms(*weights: dict[float, float], head: str = "categorical") -> Foresees:
-    """Return who foresees returns with these probabilities, on atoms."""
-    chances = np.array([[weight.get(float(atom), 0.0) for atom in ATOMS] for weight in weights])
-    return Foresees(np.tile(ATOMS, (len(weights), 1)), chances, head)
+def atoms(*weights: dict[float, float], head: str = "categorical") -> Distributional:
+    """Return a policy with these probabilities of returns, on atoms."""
+    probabilities = np.array([[weight.get(float(atom), 0.0) for atom in ATOMS] for weight in weights])
+    return Distributional(np.tile(ATOMS, (len(weights), 1)), probabilities, head)
 
 
-def quantiles(*returns: Sequence[float] | NDArray[Any]) -> Foresees:
+def quantiles(*returns: Sequence[float] | NDArray[Any]) -> Distributional:
     each = np.array(returns, float)
-    return Foresees(each, np.full(each.shape, 1 / each.shape[1]), "quantile")
+    return Distributional(each, np.full(each.shape, 1 / each.shape[1]), "quantile")
 
 
 def view_with(policy: Known, actions: int = 4) -> View:
@@ -83,7 +85,7 @@ def drawn(view: View, scale: float = 1.0) -> pygame.Surface:
 
 
 def heights(view: View, surface: pygame.Surface, place: int, rows: int, color: tuple[int, int, int]) -> list[int]:
-    """Return how high a row's hill is at each pixel of its axis."""
+    """Return the height of a row's density at each pixel of its axis."""
     zone = PANEL.zone(PANEL.row_area(area_of(view), place, rows))
     box = pygame.Rect(round(zone.x), round(zone.y), round(zone.w), round(zone.h))
     pixels = pygame.surfarray.array3d(surface.subsurface(box))
@@ -96,7 +98,7 @@ THREE = ({0.0: 0.25, 2.0: 0.75}, {4.0: 1.0}, {1.0: 0.5, 1.5: 0.5}, {-2.0: 1.0}) 
 # atoms
 
 
-def test_bars_stand_at_the_atoms_as_high_as_they_are_likely() -> None:
+def test_bars_stand_at_the_atoms_as_high_as_their_probabilities() -> None:
     view = view_with(atoms(*THREE))
     surface = drawn(view)
     zone = PANEL.zone(PANEL.row_area(area_of(view), 0, 4))
@@ -113,7 +115,7 @@ def test_bars_stand_at_the_atoms_as_high_as_they_are_likely() -> None:
     assert at(3, -2.0, Theme.agent_pale) == pytest.approx(full, abs=2)
 
 
-def test_the_best_action_is_strong_and_the_others_pale() -> None:
+def test_the_best_action_is_dark_and_the_others_pale() -> None:
     view = view_with(atoms(*THREE))
     surface = drawn(view)
     strong = [sum(heights(view, surface, place, 4, Theme.agent)) for place in range(4)]
@@ -138,18 +140,18 @@ def test_the_tick_stands_at_the_expectation() -> None:
 # equally likely returns
 
 
-def test_quantiles_become_a_smooth_hill_of_weight_one() -> None:
+def test_quantiles_become_a_smooth_density_of_integral_one() -> None:
     rng = np.random.default_rng(0)
     scale = Scale(-4.0, 8.0, 2.0)
-    hill = hill_of(np.sort(rng.normal(2.0, 1.0, 200)), np.full(200, 1 / 200), scale)
-    assert hill.smooth
-    assert hill.heights.sum() * (hill.places[1] - hill.places[0]) == pytest.approx(1.0, abs=1e-6)
-    assert -4 + 12 * hill.places[hill.heights.argmax()] == pytest.approx(2.0, abs=0.6)
-    mean = (hill.places * hill.heights).sum() / hill.heights.sum()
+    density = density_of(np.sort(rng.normal(2.0, 1.0, 200)), np.full(200, 1 / 200), scale)
+    assert density.smooth
+    assert density.heights.sum() * (density.places[1] - density.places[0]) == pytest.approx(1.0, abs=1e-6)
+    assert -4 + 12 * density.places[density.heights.argmax()] == pytest.approx(2.0, abs=0.6)
+    mean = (density.places * density.heights).sum() / density.heights.sum()
     assert -4 + 12 * mean == pytest.approx(2.0, abs=0.2)
 
 
-def test_two_lumps_of_quantiles_are_two_hills() -> None:
+def test_two_clusters_of_quantiles_are_two_modes() -> None:
     view = view_with(quantiles(*([[0.0] * 16 + [3.0] * 16] * 4)))
     found = np.array(heights(view, drawn(view), 0, 4, Theme.agent))
     scale_high = 4.0  # in steps of one
@@ -158,23 +160,23 @@ def test_two_lumps_of_quantiles_are_two_hills() -> None:
 
 
 def test_returns_beyond_the_axis_are_left_out() -> None:
-    hill = hill_of(np.array([-1e9, 1.0, 1.0, 1e9]), np.full(4, 0.25), Scale(0.0, 2.0, 1.0))
-    assert hill.heights.sum() / len(hill.heights) == pytest.approx(0.5)
+    density = density_of(np.array([-1e9, 1.0, 1.0, 1e9]), np.full(4, 0.25), Scale(0.0, 2.0, 1.0))
+    assert density.heights.sum() / len(density.heights) == pytest.approx(0.5)
 
 
 # the axis
 
 
 def test_the_axis_leaves_out_the_rarest_returns() -> None:
-    chances = np.full((1, 1001), 0.0)
-    chances[0, 500], chances[0, 0], chances[0, 1000] = 0.994, 0.003, 0.003
+    probabilities = np.full((1, 1001), 0.0)
+    probabilities[0, 500], probabilities[0, 0], probabilities[0, 1000] = 0.994, 0.003, 0.003
     returns = np.linspace(-5.0, 5.0, 1001)[None]
-    assert ends_of(returns, chances).tolist() == [0.0, 0.0]
-    chances[0, 500], chances[0, 0], chances[0, 1000] = 0.98, 0.01, 0.01
-    assert ends_of(returns, chances).tolist() == [-5.0, 5.0]
+    assert ends_of(returns, probabilities).tolist() == [0.0, 0.0]
+    probabilities[0, 500], probabilities[0, 0], probabilities[0, 1000] = 0.98, 0.01, 0.01
+    assert ends_of(returns, probabilities).tolist() == [-5.0, 5.0]
 
 
-def test_the_axis_is_wide_at_once_and_narrow_slowly() -> None:
+def test_the_axis_widens_at_once_and_narrows_slowly() -> None:
     policy = quantiles(*([[0.1, 0.9]] * 4))
     view = view_with(policy)
 
@@ -185,12 +187,12 @@ def test_the_axis_is_wide_at_once_and_narrow_slowly() -> None:
         return PANEL._scale(view, found.distribution, [0, 1, 2, 3]).high
 
     assert axis() == 1.0
-    before = policy.said
-    policy.said = Distribution(np.array([[0.1, 90.0]] * 4), np.full((4, 2), 0.5))
-    view.inspector._answers.clear()
+    before = policy.distribution
+    policy.distribution = Distribution(np.array([[0.1, 90.0]] * 4), np.full((4, 2), 0.5))
+    view.inspector._cache.clear()
     assert axis() == 100.0
-    policy.said = before
-    view.inspector._answers.clear()
+    policy.distribution = before
+    view.inspector._cache.clear()
     after = [axis() for _ in range(300)]
     assert after[0] == 100.0
     assert after == sorted(after, reverse=True)
@@ -202,14 +204,14 @@ def test_the_axis_is_wide_at_once_and_narrow_slowly() -> None:
 
 def test_of_many_actions_only_the_best_are_shown() -> None:
     q = np.array([0.0, 5.0, 1.0, 4.0, 9.0, 2.0, 3.0, 8.0, 7.0, 6.0, -1.0])
-    assert chosen(q) == [1, 3, 4, 7, 8, 9]  # in their order
-    assert chosen(q[:9]) == list(range(9))
+    assert shown_actions(q) == [1, 3, 4, 7, 8, 9]  # in their order
+    assert shown_actions(q[:9]) == list(range(9))
     q[4] = np.nan
-    assert chosen(q) == [1, 3, 6, 7, 8, 9]
+    assert shown_actions(q) == [1, 3, 6, 7, 8, 9]
 
 
 @pytest.mark.parametrize("actions", [2, 4, 9, 18])
-def test_every_row_has_room(actions: int) -> None:
+def test_every_row_fits(actions: int) -> None:
     policy = atoms(*({0.0: 0.5, float(k) / 2: 0.5} for k in range(actions)))
     view = view_with(policy, actions)
     rows = 6 if actions == 18 else actions
@@ -222,10 +224,10 @@ def test_every_row_has_room(actions: int) -> None:
     assert last.bottom + AXIS + LINES * LINE + FOOT <= area_of(view).bottom + 0.01
 
 
-# the words
+# the text
 
 
-def test_the_words_are_in_three_lines_at_most_and_nothing_is_lost() -> None:
+def test_the_text_has_three_lines_at_most_and_nothing_is_cut_off() -> None:
     for scale in (0.7, 1.0, 1.5, 2.0):
         canvas = Canvas(pygame.Surface((round(364 * scale), round(300 * scale))), Fonts(), (364, 300))
         for head in ("categorical", "histogram", "quantile", "implicit_quantile"):
@@ -245,10 +247,10 @@ def test_a_histogram_is_not_called_returns() -> None:
     assert texts[0] != texts[1]
 
 
-# who has none
+# without distributions
 
 
-def test_plain_networks_scripts_and_people_have_no_panel() -> None:
+def test_plain_networks_scripts_and_humans_have_no_panel() -> None:
     assert PANEL.height(view_of(session_in())) == 0.0
     assert PANEL.height(view_of(session_in(policy=Mute(Q4)))) == 0.0
     assert PANEL.height(view_of(session_in(policy=Known(Q4)))) == 0.0
@@ -257,9 +259,9 @@ def test_plain_networks_scripts_and_people_have_no_panel() -> None:
     PANEL.draw(Canvas(pygame.Surface((400, 300)), Fonts(), (400, 300)), Area(12, 12, 340, 200), view)  # nothing
 
 
-def test_a_network_that_cannot_be_read_says_so() -> None:
+def test_a_network_that_cannot_be_read_has_a_message() -> None:
     policy = atoms(*THREE)
-    policy.said = None
+    policy.distribution = None
     view = view_with(policy)
     surface = drawn(view)
     assert not sum(heights(view, surface, 1, 4, Theme.agent))
@@ -268,42 +270,42 @@ def test_a_network_that_cannot_be_read_says_so() -> None:
     assert (pixels == Theme.soft).all(-1).any()
 
 
-def test_what_is_no_number_is_left_out() -> None:
+def test_nan_is_left_out() -> None:
     policy = atoms(*THREE)
-    assert policy.said is not None
-    policy.said.probabilities[0] = np.nan
+    assert policy.distribution is not None
+    policy.distribution.probabilities[0] = np.nan
     policy.q[0] = np.nan
     view = view_with(policy)
     surface = drawn(view)
     assert not sum(heights(view, surface, 0, 4, Theme.agent_pale))
     assert sum(heights(view, surface, 1, 4, Theme.agent))
-    policy.said.probabilities[:] = np.nan
+    policy.distribution.probabilities[:] = np.nan
     policy.q[:] = np.nan
     drawn(view_with(policy))
 
 
 def test_a_single_atom_and_equal_returns_are_drawn() -> None:
     drawn(view_with(quantiles(*([[2.0]] * 4))))
-    drawn(view_with(Foresees(np.full((4, 1), 3.0), np.ones((4, 1)))))
+    drawn(view_with(Distributional(np.full((4, 1), 3.0), np.ones((4, 1)))))
     drawn(view_with(quantiles(*([[0.0] * 8] * 4))))
 
 
-def test_the_same_words_of_the_network_are_not_drawn_twice() -> None:
+def test_the_same_output_of_the_network_is_not_drawn_twice() -> None:
     policy = atoms(*THREE)
     view = view_with(policy)
     drawn(view)
-    kept = view._kept["returns"][1]
+    cached = view._cache["returns"][1]
     view.session.step()
     drawn(view)
-    assert view._kept["returns"][1] is kept
-    policy.said = atoms(*THREE[::-1]).said
-    view.inspector._answers.clear()
+    assert view._cache["returns"][1] is cached
+    policy.distribution = atoms(*THREE[::-1]).distribution
+    view.inspector._cache.clear()
     drawn(view)
-    assert view._kept["returns"][1] is not kept
+    assert view._cache["returns"][1] is not cached
 
 
 @pytest.mark.parametrize("scale", [0.7, 1.0, 2.0])
-def test_nothing_leaves_the_card(scale: float) -> None:
+def test_nothing_is_drawn_outside_the_card(scale: float) -> None:
     policy = quantiles(*([[-99999.0, 0.0, 123456.0]] * 4))
     view = view_with(policy)
     view.session.action_names = ("a very long name of an action", "right", "up", "down")

@@ -1,4 +1,4 @@
-"""A step explained, from expectations and weights that are known."""
+"""A step explained, for known expectations and weights."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from envs.drawing import BLUE, picture
 from learning.policy import Munchausen, Training
 from tests.viewer.helpers import CARTPOLE, Q4, V1, Known, Mute, color_at, session_in, view_of
-from tests.viewer.panels.test_senses import Thinking, count, dense, fitting, painted, said, stays_inside
+from tests.viewer.panels.test_senses import Thinking, count, dense, drawn_texts, fitting, painted, stays_inside
 from viewer.drawing.canvas import MINUS, Area, Canvas, Fonts, Theme
 from viewer.panels import View
 from viewer.panels.explained import (
     INPUTS_HEAD,
     ExplainedPanel,
-    eyes_that_mattered,
+    eye_saliency,
     heated,
     pill_colors,
     share_zone,
@@ -29,13 +29,13 @@ from viewer.panels.explained import (
 )
 from viewer.panels.world import draw_session
 
-__all__ = ["said"]
+__all__ = ["drawn_texts"]
 PLACE = Area(12, 12, 340, 360)
 PANEL = ExplainedPanel()
 
 
-class Taught(Known):
-    """Expects the same everywhere, and tells how it learnt."""
+class Trained(Known):
+    """Expects the same everywhere, and has training settings."""
 
     def __init__(self, q: Any, training: Training | None) -> None:
         super().__init__(q)
@@ -44,23 +44,23 @@ class Taught(Known):
 
 def cartpole(training: Training, q: tuple[float, float] = (0.5, 2.0), steps: int = 1) -> View:
     """Return a view after some steps of reward 1 each."""
-    session = session_in(CARTPOLE, Taught(q, training))
+    session = session_in(CARTPOLE, Trained(q, training))
     for _ in range(steps):
         session.step()
     return view_of(session, CARTPOLE)
 
 
-def texts(view: View, said: list[str], area: Area = PLACE) -> list[str]:
+def texts(view: View, drawn_texts: list[str], area: Area = PLACE) -> list[str]:
     painted(PANEL, view, area)
-    return list(said)
+    return list(drawn_texts)
 
 
 # the sum
 
 
-def test_the_sum_has_every_term(said: list[str]) -> None:
+def test_the_sum_has_every_term(drawn_texts: list[str]) -> None:
     """Reward 1 and 0.9 x 2 are 2.8; 2 were expected."""
-    found = texts(cartpole(Training(0.9)), said)
+    found = texts(cartpole(Training(0.9)), drawn_texts)
     title, *rows = found
     assert title == "Step 0: 1 (the agent)"
     assert {"reward", "+1.00"} <= set(rows)
@@ -73,7 +73,7 @@ def test_the_sum_has_every_term(said: list[str]) -> None:
     assert "better than expected" in rows
     assert any("best action there, \N{LEFT SINGLE QUOTATION MARK}1" in row for row in rows)
     assert any("target network" in row for row in rows)
-    assert any("return that came since: +1.00" in row for row in rows)
+    assert any("actual return so far: +1.00" in row for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -85,100 +85,100 @@ def test_the_sum_has_every_term(said: list[str]) -> None:
     ],
 )
 def test_the_error_is_coloured_by_its_sign(
-    said: list[str], gamma: float, error: str, meaning: str, color: tuple[int, int, int]
+    drawn_texts: list[str], gamma: float, error: str, meaning: str, color: tuple[int, int, int]
 ) -> None:
     view = cartpole(Training(gamma))
     surface = painted(PANEL, view)
-    assert error in said
-    assert meaning in said
+    assert error in drawn_texts
+    assert meaning in drawn_texts
     pills = {Theme.agent, Theme.text, Theme.track}
     row = [color_at(surface, PLACE.x + 18 + 4, y) for y in range(60, 300)]
     assert {found for found in row if found in pills and row.count(found) > 12} == {color}
 
 
-def test_where_the_episode_ended_nothing_is_to_come(said: list[str]) -> None:
+def test_at_the_end_of_the_episode_there_is_no_next_value(drawn_texts: list[str]) -> None:
     view = cartpole(Training(0.9), steps=0)
     while not view.session.finished:
         view.session.step()
-    rows = texts(view, said)
-    assert "+ nothing that is to come" in rows
+    rows = texts(view, drawn_texts)
+    assert "+ no next value" in rows
     assert "the episode ended here" in rows
     assert rows[rows.index("= target") - 1] == "+1.00"  # the number is written before its label
 
 
-def test_munchausens_bonus_and_more_steps(said: list[str]) -> None:
+def test_munchausens_bonus_and_more_steps(drawn_texts: list[str]) -> None:
     """Log-probability of the better of 0.5 and 2 at temperature 1: -log(1 + exp(-1.5)) = -0.2014; half: -0.10."""
     training = Training(0.9, munchausen=Munchausen(0.5, 1.0, -1.0), n_step=3)
-    rows = texts(cartpole(training), said)
+    rows = texts(cartpole(training), drawn_texts)
     assert f"{MINUS}0.10" in rows
     assert any("soft policy" in row for row in rows)
-    assert "the learner sums 3 rewards; they are not all there" in rows
-    said.clear()
-    rows = texts(cartpole(dataclasses.replace(training, munchausen=None), steps=6), said)
+    assert "the learner sums 3 rewards; not all of them are known yet" in " ".join(rows)
+    drawn_texts.clear()
+    rows = texts(cartpole(dataclasses.replace(training, munchausen=None), steps=6), drawn_texts)
     view = cartpole(dataclasses.replace(training, munchausen=None), steps=6)
     view.session.timeline.back(4)
-    said.clear()
-    rows = texts(view, said)
+    drawn_texts.clear()
+    rows = texts(view, drawn_texts)
     # 1 + 0.9 + 0.81 + 0.729 x 2 = 4.168
     assert any("sums 3 rewards: target +4.17, TD error +2.17" in row for row in rows)
 
 
-def test_a_reward_that_was_cut_is_told(said: list[str]) -> None:
+def test_a_clipped_reward_is_explained(drawn_texts: list[str]) -> None:
     view = cartpole(Training(0.5, clip_rewards=True))
     view.session.timeline[0].reward = 4.0
-    rows = texts(view, said)
-    assert f"the game gave +4; learnt from as cut to [{MINUS}1, 1]" in rows
+    rows = texts(view, drawn_texts)
+    assert " ".join(rows).count(f"the game gave +4; the agent learns from rewards clipped to [{MINUS}1, 1]") == 1
     assert "+1.00" in rows
 
 
-def test_of_no_key_nothing_is_expected(said: list[str]) -> None:
-    session = session_in(policy=Taught(Q4, Training(0.5)))
+def test_no_key_has_no_expectation(drawn_texts: list[str]) -> None:
+    session = session_in(policy=Trained(Q4, Training(0.5)))
     session.take_over()
     session.step()
-    rows = texts(view_of(session), said)
+    rows = texts(view_of(session), drawn_texts)
     assert rows[0] == "Step 0: no key (you)"
-    assert "the network expects nothing of no key" in rows
+    assert "the network has no expectation for 'no key'" in rows
     assert not any("TD error" in row for row in rows)
-    assert any("return that came since" in row for row in rows)
+    assert any("actual return so far" in row for row in rows)
 
 
-def test_looking_back_explains_that_step(said: list[str]) -> None:
+def test_looking_back_explains_that_step(drawn_texts: list[str]) -> None:
     view = cartpole(Training(0.9), steps=5)
     view.session.timeline.to(2)
-    assert texts(view, said)[0] == "Step 2: 1 (the agent)"
+    assert texts(view, drawn_texts)[0] == "Step 2: 1 (the agent)"
 
 
-# why there is none
+# why there is no explanation
 
 
 @pytest.mark.parametrize(
     ("policy", "steps", "reason"),
     [
-        (Taught(Q4, Training(0.9)), 0, "No step was made yet."),
-        (Mute(Q4), 1, "This player expects nothing: it has no Q values."),
-        (Known(Q4), 1, "Nothing is known of how this network learnt, so there is no target to compare with."),
+        (Trained(Q4, Training(0.9)), 0, "No step has been made yet."),
+        (Mute(Q4), 1, "This player has no Q values: it expects nothing."),
+        (Known(Q4), 1, "It is not known how this network was trained, so there is no target to compare with."),
     ],
     ids=["no step", "no expectations", "no training"],
 )
-def test_the_reason_is_told_where_there_is_no_explanation(
-    said: list[str], policy: Known, steps: int, reason: str
+def test_the_reason_is_shown_where_there_is_no_explanation(
+    drawn_texts: list[str], policy: Known, steps: int, reason: str
 ) -> None:
     session = session_in(policy=policy)
     for _ in range(steps):
         session.step()
     view = view_of(session)
     assert why_not(view) == reason
-    title, *rows = texts(view, said)
+    title, *rows = texts(view, drawn_texts)
     assert title == "This step explained"
     assert " ".join(rows) == reason
 
 
 def test_without_an_agent_there_is_no_panel() -> None:
     assert PANEL.height(view_of(session_in(CARTPOLE), CARTPOLE)) == 0
-    mute, taught = (
-        PANEL.height(view_of(session_in(policy=policy))) for policy in (Mute(Q4), Taught(Q4, Training(0.9)))
+    mute, trained = (
+        PANEL.height(view_of(session_in(policy=policy))) for policy in (Mute(Q4), Trained(Q4, Training(0.9)))
     )
-    assert 0 < mute < taught
+    assert 0 < mute < trained
 
 
 def test_the_height_stays_from_step_to_step() -> None:
@@ -193,8 +193,8 @@ def test_the_height_stays_from_step_to_step() -> None:
 # what mattered
 
 
-def looking_at(weights: dict[int, float]) -> View:
-    """Return a Waterworld player whose best action depends on these inputs only, so strongly."""
+def view_of_weights(weights: dict[int, float]) -> View:
+    """Return a view of a Waterworld player whose best action depends on these inputs only, with these weights."""
     row = np.zeros((1, 152))
     for place, weight in weights.items():
         row[0, place] = weight
@@ -202,13 +202,13 @@ def looking_at(weights: dict[int, float]) -> View:
     return view_of(session_in(policy=policy))
 
 
-def test_the_strongest_inputs_have_bars(said: list[str]) -> None:
+def test_the_strongest_inputs_have_bars(drawn_texts: list[str]) -> None:
     """Weights 6, 3 and -1 are 60, 30 and 10 % of all."""
-    view = looking_at({4 * 5 + 1: 6.0, 150: 3.0, 9 * 5 + 2: -1.0})
+    view = view_of_weights({4 * 5 + 1: 6.0, 150: 3.0, 9 * 5 + 2: -1.0})
     surface = painted(PANEL, view)
-    named = [text for text in said if text in {"eye 5 apple", "own speed x", "eye 10 poison"}]
+    named = [text for text in drawn_texts if text in {"eye 5 apple", "own speed x", "eye 10 poison"}]
     assert named == ["eye 5 apple", "own speed x", "eye 10 poison"]
-    assert [text for text in said if text.endswith("%")][:3] == ["60%", "30%", "10%"]
+    assert [text for text in drawn_texts if text.endswith("%")][:3] == ["60%", "30%", "10%"]
     area = PANEL.inputs_area(PLACE, view)
     room = Area(area.x + 10, area.y + INPUTS_HEAD, area.w - 20, area.h - INPUTS_HEAD)
     zones = [share_zone(room, place) for place in range(3)]
@@ -217,28 +217,28 @@ def test_the_strongest_inputs_have_bars(said: list[str]) -> None:
     assert [length / lengths[0] for length in lengths] == pytest.approx([1.0, 0.5, 1 / 6], abs=0.03)
 
 
-def test_where_nothing_matters_that_is_said(said: list[str]) -> None:
-    assert "none does here" in texts(looking_at({}), said)
+def test_no_input_that_matters_has_a_message(drawn_texts: list[str]) -> None:
+    assert "none, here" in texts(view_of_weights({}), drawn_texts)
 
 
-def test_in_a_pause_the_rays_say_which_eyes_mattered(said: list[str]) -> None:
-    """Eye 5 by 6 + 2, eye 10 by 4, the own speed not at all; while time runs the world stays plain."""
-    view = looking_at({4 * 5 + 1: 6.0, 4 * 5 + 2: 2.0, 9 * 5 + 2: -4.0, 150: 3.0})
+def test_in_a_pause_the_rays_show_which_eyes_mattered(drawn_texts: list[str]) -> None:
+    """Eye 5 by 6 + 2, eye 10 by 4, the own speed is no eye; while time runs the world stays plain."""
+    view = view_of_weights({4 * 5 + 1: 6.0, 4 * 5 + 2: 2.0, 9 * 5 + 2: -4.0, 150: 3.0})
     session = view.session
-    assert eyes_that_mattered(view) is None
-    assert "for the best action" in texts(view, said)
+    assert eye_saliency(view) is None
+    assert "for the best action" in texts(view, drawn_texts)
     session.paused = True
-    found = eyes_that_mattered(view)
+    found = eye_saliency(view)
     assert found is not None
     assert {eye: share for eye, share in enumerate(found, 1) if share} == pytest.approx({5: 1.0, 10: 0.5})
-    said.clear()
-    assert "the broader the ray" in texts(view, said)
+    drawn_texts.clear()
+    assert "width of the rays" in texts(view, drawn_texts)
     view.hidden.add(PANEL.name)
-    assert eyes_that_mattered(view) is None
+    assert eye_saliency(view) is None
 
 
 def test_looking_back_shows_what_mattered_then() -> None:
-    view = looking_at({4 * 5 + 1: 6.0})
+    view = view_of_weights({4 * 5 + 1: 6.0})
     for _ in range(3):
         view.session.step()
     assert not (picture_of(view) == BLUE).all(-1).any()
@@ -246,18 +246,18 @@ def test_looking_back_shows_what_mattered_then() -> None:
     assert (picture_of(view) == BLUE).all(-1).any()
 
 
-def test_where_no_eye_mattered_no_ray_is_broad() -> None:
-    for view in (looking_at({150: 1.0}), cartpole(Training(0.9)), view_of(session_in(policy=Mute(Q4)))):
+def test_where_no_eye_mattered_no_ray_is_wide() -> None:
+    for view in (view_of_weights({150: 1.0}), cartpole(Training(0.9)), view_of(session_in(policy=Mute(Q4)))):
         view.session.paused = True
-        assert eyes_that_mattered(view) is None
+        assert eye_saliency(view) is None
 
 
 @pytest.mark.parametrize("size", [np.nan, np.inf])
-def test_what_is_no_number_makes_no_ray_broad(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
-    view = looking_at({4 * 5 + 1: 6.0})
+def test_a_saliency_that_is_not_finite_widens_no_ray(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
+    view = view_of_weights({4 * 5 + 1: 6.0})
     view.session.paused = True
     monkeypatch.setattr(view.inspector, "saliency", lambda: np.full(152, size))
-    assert eyes_that_mattered(view) is None
+    assert eye_saliency(view) is None
     assert not (picture_of(view) == BLUE).all(-1).any()
 
 
@@ -272,7 +272,7 @@ def heat(saliency: NDArray[np.float64], grey: int = 60) -> NDArray[np.int64]:
     return heated(np.full(saliency.shape, grey, np.uint8), saliency).astype(int)
 
 
-def test_heat_glows_orange_where_it_is_most_and_blue_where_it_is_some() -> None:
+def test_heat_is_orange_where_it_is_most_and_blue_where_it_is_some() -> None:
     saliency = np.zeros((24, 24))
     saliency[2:7, 2:7] = 1.0
     saliency[12:17, 12:17] = 0.4
@@ -283,17 +283,17 @@ def test_heat_glows_orange_where_it_is_most_and_blue_where_it_is_some() -> None:
     np.testing.assert_array_equal(heat(np.zeros((5, 5))), np.full((5, 5, 3), 60))
 
 
-def test_frames_have_a_picture(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+def test_frames_have_a_picture(monkeypatch: pytest.MonkeyPatch, drawn_texts: list[str]) -> None:
     view = cartpole(Training(0.9))
     moment = view.session.timeline.current
-    moment.seen = np.full((4, 84, 84), 60, np.uint8)
+    moment.stored_obs = np.full((4, 84, 84), 60, np.uint8)
     saliency = np.zeros((84, 84))
     saliency[60:80, 4:24] = 1.0
     monkeypatch.setattr(view.inspector, "saliency", lambda: saliency)
     monkeypatch.setattr(view.inspector, "inputs", lambda: None)
     area = fitting(PANEL, view)
     surface = painted(PANEL, view, area)
-    assert any(text.startswith("The newest frame") for text in said)
+    assert any(text.startswith("The newest frame") for text in drawn_texts)
     place = PANEL.inputs_area(area, view)
     side = place.h - INPUTS_HEAD
     left, top = place.x + 10, place.y + INPUTS_HEAD
@@ -305,13 +305,13 @@ def test_frames_have_a_picture(monkeypatch: pytest.MonkeyPatch, said: list[str])
 # in every state
 
 
-def test_numbers_that_are_none_are_said_to_be_none(said: list[str]) -> None:
-    view = view_of(session_in(policy=Taught((np.nan, 1.0, np.inf, 0.0), Training(0.9))))
+def test_numbers_that_are_not_finite_are_named(drawn_texts: list[str]) -> None:
+    view = view_of(session_in(policy=Trained((np.nan, 1.0, np.inf, 0.0), Training(0.9))))
     for _ in range(2):
         view.session.step()
-    rows = texts(view, said)
-    assert "no number" in rows
-    assert verdict(float("nan")) == verdict(float("inf")) == "no number"
+    rows = texts(view, drawn_texts)
+    assert "NaN" in rows
+    assert (verdict(float("nan")), verdict(float("inf"))) == ("NaN", "infinite")
     assert pill_colors(float("nan")) == pill_colors(float("inf")) == (Theme.track, Theme.text)
 
 
@@ -326,41 +326,42 @@ def test_numbers_that_are_none_are_said_to_be_none(said: list[str]) -> None:
         None,
     ],
 )
-def test_all_is_said_and_nothing_leaves_the_card(said: list[str], scale: float, training: Training | None) -> None:
-    view = looking_at({21: 6.0, 150: 3.0})
+def test_all_is_written_and_nothing_is_drawn_outside_the_card(
+    drawn_texts: list[str], scale: float, training: Training | None
+) -> None:
+    view = view_of_weights({21: 6.0, 150: 3.0})
     view.session.training = training
     for _ in range(4):
         view.session.step()
     area = fitting(PANEL, view)
     assert stays_inside(PANEL, view, area, scale)
     if training is not None and scale > 0.5:  # letters have at least 6 pixels
-        told = " ".join(said)
-        assert told.count("still to come") == 1  # the sum's last line
-    assert "eye 5 apple" in said
+        assert " ".join(drawn_texts).count("still to come") == 1  # the sum's last line
+    assert "eye 5 apple" in drawn_texts
     for height in (40.0, 150.0, 600.0):
         assert stays_inside(PANEL, view, Area(12, 12, 340, height), scale)
 
 
-def test_where_there_is_no_room_the_rest_of_the_sum_is_left_out(said: list[str]) -> None:
-    view = looking_at({21: 6.0})
+def test_without_room_the_rest_of_the_sum_is_left_out(drawn_texts: list[str]) -> None:
+    view = view_of_weights({21: 6.0})
     view.session.training = Training(0.9)
     view.session.step()
-    rows = texts(view, said, Area(12, 12, 340, 200))
+    rows = texts(view, drawn_texts, Area(12, 12, 340, 200))
     assert "reward" in rows
     assert "= target" not in rows
     assert "= TD error" not in rows
     assert "eye 5 apple" in rows
 
 
-def test_a_higher_card_has_more_inputs(said: list[str]) -> None:
-    view = looking_at({place * 5: 1.0 + place for place in range(12)})
-    low = [text for text in texts(view, said, fitting(PANEL, view)) if text.endswith("%")]
-    said.clear()
-    high = [text for text in texts(view, said, Area(12, 12, 340, 600)) if text.endswith("%")]
+def test_a_higher_card_has_more_inputs(drawn_texts: list[str]) -> None:
+    view = view_of_weights({place * 5: 1.0 + place for place in range(12)})
+    low = [text for text in texts(view, drawn_texts, fitting(PANEL, view)) if text.endswith("%")]
+    drawn_texts.clear()
+    high = [text for text in texts(view, drawn_texts, Area(12, 12, 340, 600)) if text.endswith("%")]
     assert (len(low), len(high)) == (4, 8)
 
 
-def test_it_is_drawn_anew_only_when_something_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_redrawn_only_when_something_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
     view = cartpole(Training(0.9), steps=3)
     view.session.paused = True
     before = painted(PANEL, view)
@@ -377,8 +378,8 @@ def test_signs_are_typeset() -> None:
     )
 
 
-def test_long_action_names_have_room() -> None:
-    view = view_of(session_in(V1, Taught(Q4, Training(0.9))))
+def test_long_action_names_fit() -> None:
+    view = view_of(session_in(V1, Trained(Q4, Training(0.9))))
     view.session.action_names = tuple(f"a very long name of an action, the number {n}" for n in range(4))
     view.session.step()
     assert stays_inside(PANEL, view, fitting(PANEL, view), 1.0)

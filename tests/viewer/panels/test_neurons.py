@@ -1,4 +1,4 @@
-"""What neurons look for: searches through histories that are known, and what is drawn of them."""
+"""What neurons respond to: searches through known histories, and their pictures."""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ from numpy.typing import NDArray
 from learning.insight import DenseNetwork, NetworkReader, Neuron
 from tests.learning.test_insight import FRAMES, policy_of
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, Known, Mute, color_at, session_in, view_of
-from tests.viewer.panels.test_senses import Thinking, count, dense, fitting, painted, said, stays_inside, thinking
+from tests.viewer.panels.test_senses import (
+    Thinking,
+    count,
+    dense,
+    drawn_texts,
+    fitting,
+    painted,
+    stays_inside,
+    thinking,
+)
 from viewer.drawing.canvas import Area, Theme
 from viewer.inspecting import neuron_search
 from viewer.inspecting.inspector import Inspector
 from viewer.inspecting.neuron_search import (
     ENOUGH,
-    NEWCOMERS,
+    NEW_MOMENTS,
     REFRESH,
     SECONDS,
     SHOWN,
@@ -33,17 +42,17 @@ from viewer.inspecting.neuron_search import (
 from viewer.inspecting.neurons import APART
 from viewer.panels import View
 from viewer.panels.neurons import TILE_GAP, NeuronsPanel
-from viewer.panels.pieces import NOTHING, cell
+from viewer.panels.pieces import ZERO_TINT, cell
 from viewer.playing import players
 from viewer.playing.session import Session
 
-__all__ = ["said"]
+__all__ = ["drawn_texts"]
 PANEL = NeuronsPanel()
 OWN_SPEED = 150  # Waterworld's input of the own speed to the right
 
 
 class Clock:
-    """Stands still unless it is told otherwise."""
+    """Stands still unless it is set."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -53,41 +62,41 @@ class Clock:
 
 
 class Slow(NetworkReader):
-    """Takes so long for every question about a neuron."""
+    """Takes ``seconds`` for every question about a neuron."""
 
     def __init__(self, policy: Thinking, clock: Clock, seconds: float) -> None:
         super().__init__(DenseNetwork(policy.layers))
-        self.clock, self.seconds, self.asked = clock, seconds, 0
+        self.clock, self.seconds, self.calls = clock, seconds, 0
 
     def excitation(self, obs: NDArray[Any], neuron: Neuron) -> NDArray[np.float64]:
         self.clock.now += self.seconds
-        self.asked += 1
+        self.calls += 1
         return super().excitation(obs, neuron)
 
     def excitation_gradient(self, obs: NDArray[Any], neuron: Neuron) -> tuple[float, NDArray[np.float64]]:
         self.clock.now += self.seconds
-        self.asked += 1
+        self.calls += 1
         return super().excitation_gradient(obs, neuron)
 
 
 class Readable(Thinking):
-    """Gives its own reader away."""
+    """Has a reader that can be replaced."""
 
-    kept: Any = None
+    own_reader: Any = None
 
     def reader(self) -> Any:
-        return self.kept or NetworkReader(DenseNetwork(self.layers))
+        return self.own_reader or NetworkReader(DenseNetwork(self.layers))
 
 
 def swimmer(sign: float = 1.0) -> Thinking:
-    """Return a player whose first unit looks at its own speed to the right, the second at that to the left."""
+    """Return a player whose first unit responds to its own speed to the right, the second to that to the left."""
     weight = np.zeros((2, 152))
     weight[0, OWN_SPEED], weight[1, OWN_SPEED] = sign, -sign
     return Readable(Q4, dense(weight, "relu"), dense(np.ones((4, 2))))
 
 
 def swum(policy: Known | None = None, steps: int = 200) -> View:
-    """Return a view of somebody who swims to the right, left and so on."""
+    """Return a view of a player that swims to the right, left and so on."""
     view = view_of(session_in(policy=policy or swimmer()))
     wander(view, steps)
     return view
@@ -107,7 +116,7 @@ def speeds(view: View) -> dict[int, float]:
 
 
 def searched(view: View, clock: Clock | None = None) -> Searches:
-    """Return searches that have come to their end: by the clock no time passes."""
+    """Return completed searches: the clock stands still."""
     searches = Searches(clock or Clock())
     assert searches.follow(view.inspector)
     searches.advance(view.session.timeline)
@@ -130,7 +139,7 @@ def test_the_most_exciting_moments_are_found() -> None:
     assert searches.share == 1.0
 
 
-def test_the_made_input_goes_to_the_bound() -> None:
+def test_the_optimised_input_goes_to_the_bound() -> None:
     searches = searched(swum())
     assert searches.ascent is not None
     assert searches.ascent.best[OWN_SPEED] == pytest.approx(1.0)
@@ -138,7 +147,7 @@ def test_the_made_input_goes_to_the_bound() -> None:
     assert (searches.low[OWN_SPEED], searches.high[OWN_SPEED]) == (-1.0, 1.0)
 
 
-def test_another_neuron_begins_anew() -> None:
+def test_another_neuron_restarts_the_searches() -> None:
     view = swum()
     searches = searched(view)
     before = searches.version
@@ -152,38 +161,38 @@ def test_another_neuron_begins_anew() -> None:
     assert searches.ascent.best[OWN_SPEED] == pytest.approx(-1.0)
 
 
-def test_a_neuron_that_this_network_has_not_is_the_first_one() -> None:
+def test_an_unknown_neuron_becomes_the_first_one() -> None:
     view = swum()
     for picked in (Neuron("hidden 9", 0), Neuron("hidden 1", 2)):
         view.inspector.neuron = picked
         assert searched(view).neuron == ("hidden 1", 0)
 
 
-def test_newcomers_are_looked_at_as_they_come() -> None:
+def test_new_moments_are_searched_as_they_come() -> None:
     view = swum()
     searches = searched(view)
-    wander(view, NEWCOMERS + 8)
+    wander(view, NEW_MOMENTS + 8)
     star = view.session.timeline.last - 20
     obs = np.array(view.session.timeline[star].obs)
     obs[OWN_SPEED] = 5.0
-    view.session.timeline[star].seen = obs
-    asked = searches.best
+    view.session.timeline[star].stored_obs = obs
+    before = searches.best
     assert searches.follow(view.inspector)
     searches.advance(view.session.timeline)
     assert searches.best[0].number == star
     assert searches.best[0].excitation == pytest.approx(5.0)
-    assert asked[0] in searches.best
-    assert searches.share == 1.0  # nothing began anew
+    assert before[0] in searches.best
+    assert searches.share == 1.0  # nothing was restarted
 
 
-def test_what_is_forgotten_is_not_shown() -> None:
+def test_dropped_moments_are_not_shown() -> None:
     view = swum()
     clock = Clock()
     searches = searched(view, clock)
     timeline = view.session.timeline
     timeline.capacity = 60
     clock.now += REFRESH
-    wander(view, NEWCOMERS)
+    wander(view, NEW_MOMENTS)
     for _ in range(3):
         searches.follow(view.inspector)
         searches.advance(timeline)
@@ -194,7 +203,7 @@ def test_what_is_forgotten_is_not_shown() -> None:
     assert searches.best[0].number == max(known, key=lambda number: known[number])
 
 
-def test_a_network_that_learns_is_searched_anew_but_not_all_the_time() -> None:
+def test_a_network_that_learns_is_searched_again_but_not_all_the_time() -> None:
     policy = swimmer()
     view, clock = swum(policy), Clock()
     searches = searched(view, clock)
@@ -206,7 +215,7 @@ def test_a_network_that_learns_is_searched_anew_but_not_all_the_time() -> None:
     assert searches.layer is layer
     clock.now += REFRESH
     searches.follow(view.inspector)
-    assert searches.best == found  # until the new ones are all known
+    assert searches.best == found  # until the new search is complete
     assert searches.layer is not layer
     assert searches.share < 1
     searches.advance(view.session.timeline)
@@ -214,15 +223,15 @@ def test_a_network_that_learns_is_searched_anew_but_not_all_the_time() -> None:
     assert searches.best[0].number == min(known, key=lambda number: known[number])
 
 
-def test_half_a_search_does_not_replace_a_whole_one() -> None:
+def test_an_incomplete_search_does_not_replace_a_complete_one() -> None:
     policy, clock = swimmer(), Clock()
     assert isinstance(policy, Readable)
     view = swum(policy)
-    policy.kept = Slow(policy, clock, 0.0)
+    policy.own_reader = Slow(policy, clock, 0.0)
     searches = searched(view, clock)
     found, ascent = searches.best, searches.ascent
-    searches.again()
-    policy.kept.seconds = 0.01
+    searches.restart()
+    policy.own_reader.seconds = 0.01
     shares = []
     for _ in range(2000):
         searches.follow(view.inspector)
@@ -240,11 +249,11 @@ def test_half_a_search_does_not_replace_a_whole_one() -> None:
 
 
 @pytest.mark.parametrize("cost", [0.0003, 0.005])
-def test_a_frame_is_not_held_up_for_long(cost: float) -> None:
-    """On average it takes its share; a question longer than that is followed by frames without any."""
+def test_a_frame_is_not_delayed_for_long(cost: float) -> None:
+    """On average it takes its share; a longer question is followed by frames without any."""
     policy, clock = swimmer(), Clock()
     assert isinstance(policy, Readable)
-    policy.kept = reader = Slow(policy, clock, cost)
+    policy.own_reader = reader = Slow(policy, clock, cost)
     view = swum(policy, 400)
     searches = Searches(clock)
     searches.follow(view.inspector)
@@ -256,30 +265,30 @@ def test_a_frame_is_not_held_up_for_long(cost: float) -> None:
         clock.now += 1 / 60
     assert max(spent) <= max(cost, SECONDS + cost) + 1e-9
     assert sum(spent) <= len(spent) * SECONDS + cost + 1e-9
-    assert sum(spent) == pytest.approx(reader.asked * cost)
+    assert sum(spent) == pytest.approx(reader.calls * cost)
     assert len(spent) > 5
 
 
-def test_few_observations_at_a_time_where_the_network_is_slow() -> None:
+def test_few_observations_at_a_time_for_a_slow_network() -> None:
     clock = Clock()
     policy = swimmer()
     reader = Slow(policy, clock, 0.0)
-    asked: list[int] = []
+    sizes: list[int] = []
 
     def excitation(obs: NDArray[Any], neuron: Neuron) -> NDArray[np.float64]:
-        asked.append(len(obs))
+        sizes.append(len(obs))
         clock.now += 0.001 * len(obs)
         return np.zeros(len(obs))
 
     reader.excitation = excitation  # type: ignore[method-assign]
-    search = neuron_search.Paced(reader, Neuron("hidden 1", 0), 200, lambda index: np.zeros(152))
+    search = neuron_search.TimedSearch(reader, Neuron("hidden 1", 0), 200, lambda index: np.zeros(152))
     while not search.advance(0.002, clock):
         pass
-    assert max(asked) <= 2
-    assert sum(asked) == 200
+    assert max(sizes) <= 2
+    assert sum(sizes) == 200
 
 
-def test_it_waits_until_there_is_something_to_look_at() -> None:
+def test_it_waits_for_enough_moments() -> None:
     view = swum(steps=ENOUGH - 2)
     searches = searched(view)
     assert (searches.best, searches.ascent, searches.share) == ([], None, 0.0)
@@ -290,12 +299,12 @@ def test_it_waits_until_there_is_something_to_look_at() -> None:
     assert searches.ascent is not None
 
 
-def test_what_is_no_number_is_not_found() -> None:
+def test_nan_and_infinity_are_not_found() -> None:
     assert strongest([Found(100, np.nan), Found(5, 1.0), Found(200, np.inf), Found(10, 2.0)], 0, 4) == [Found(10, 2.0)]
     assert strongest([Found(100, 3.0), Found(5, 9.0)], 50, 4) == [Found(100, 3.0)]
 
 
-def test_each_window_has_its_own() -> None:
+def test_each_window_has_its_own_searches() -> None:
     one, other = swum(steps=2), swum(steps=2)
     assert searches_of(one.inspector) is searches_of(one.inspector)
     assert searches_of(one.inspector) is not searches_of(other.inspector)
@@ -305,7 +314,7 @@ def test_each_window_has_its_own() -> None:
 
 
 def finished(view: View, width: float = 340.0) -> Area:
-    """Let the panel draw until its searches are done, and return its place."""
+    """Draw the panel until its searches are done, and return its place."""
     area = fitting(PANEL, view, width)
     for _ in range(3000):
         painted(PANEL, view, area)
@@ -329,42 +338,42 @@ def tile(view: View, area: Area, unit: int) -> Area:
     return Area(slot.x, slot.y, slot.w - TILE_GAP, slot.h - TILE_GAP)
 
 
-def test_tiles_have_a_column_an_eye_and_a_row_a_kind() -> None:
+def test_tiles_have_a_column_per_eye_and_a_row_per_kind() -> None:
     view = swum(weights(), 2)
     area = fitting(PANEL, view)
     surface = painted(PANEL, view, area)
     place = tile(view, area, 2)
     assert color_at(surface, place.x + 0.5, place.y + 1) == tuple(
-        (np.array(NOTHING) + (np.array(Theme.agent) - NOTHING) / 2).round()
+        (np.array(ZERO_TINT) + (np.array(Theme.agent) - ZERO_TINT) / 2).round()
     )
     assert color_at(surface, place.right - 1, place.y + place.h * 2.5 / 5) == Theme.human
-    assert color_at(surface, place.x + place.w / 2, place.y + place.h / 2) == NOTHING
+    assert color_at(surface, place.x + place.w / 2, place.y + place.h / 2) == ZERO_TINT
 
 
-@pytest.mark.parametrize(("units", "told"), [(3, "all 3"), (100, "30 of 100")])
-def test_how_many_of_them_is_told(said: list[str], units: int, told: str) -> None:
+@pytest.mark.parametrize(("units", "text"), [(3, "all 3"), (100, "30 of 100")])
+def test_the_number_of_tiles_is_written(drawn_texts: list[str], units: int, text: str) -> None:
     view = swum(weights(units), 2)
     painted(PANEL, view, fitting(PANEL, view))
-    assert told in said
+    assert text in drawn_texts
 
 
-def test_a_click_on_a_tile_picks_its_neuron(said: list[str]) -> None:
+def test_a_click_on_a_tile_picks_its_neuron(drawn_texts: list[str]) -> None:
     view = swum(weights(100), 2)
     area = fitting(PANEL, view)
     painted(PANEL, view, area)
-    assert "hidden 1, neuron 1" in said
+    assert "hidden 1, neuron 1" in drawn_texts
     for unit in (0, 7, 29):
         place = tile(view, area, unit)
         PANEL.press(view, area, place.x + place.w / 2, place.y + place.h / 2)
         assert view.inspector.neuron == Neuron("hidden 1", unit)
-    before = said.count("hidden 1, neuron 30")
+    before = drawn_texts.count("hidden 1, neuron 30")
     surface = painted(PANEL, view, area)
-    assert said.count("hidden 1, neuron 30") > before
+    assert drawn_texts.count("hidden 1, neuron 30") > before
     place = tile(view, area, 29)
     assert color_at(surface, place.x + place.w / 2, place.y - 1) == Theme.text
 
 
-def test_a_click_on_a_state_goes_back_to_it_and_stops_there() -> None:
+def test_a_click_on_a_state_goes_back_to_it_and_pauses() -> None:
     view = swum()
     area = finished(view)
     found = searches_of(view.inspector).best
@@ -378,24 +387,24 @@ def test_a_click_on_a_state_goes_back_to_it_and_stops_there() -> None:
         assert [color == Theme.text for color in frames] == [other == place for other in range(SHOWN)]
 
 
-def test_states_show_the_agent_in_their_middle(said: list[str]) -> None:
+def test_states_show_the_agent_in_the_middle(drawn_texts: list[str]) -> None:
     view = swum()
     area = finished(view)
     surface = painted(PANEL, view, area)
     best = searches_of(view.inspector).best
     for thumb, found in zip(PANEL.thumbs(area, view), best, strict=True):
         assert color_at(surface, thumb.x + thumb.w / 2, thumb.y + thumb.h / 2) == (0, 150, 150)
-        assert f"{found.excitation:+.2f}" in said
+        assert f"{found.excitation:+.2f}" in drawn_texts
 
 
-def test_states_of_other_inputs_are_bars_of_their_sizes() -> None:
+def test_states_of_other_inputs_are_bars() -> None:
     weight = np.zeros((1, 4))
     weight[0, 0] = 1.0
     view = view_of(session_in(CARTPOLE, Thinking((0.0, 1.0), dense(weight, "relu"), dense(np.ones((2, 1))))), CARTPOLE)
     for _ in range(60):
         view.session.step()
     star = view.session.timeline[20]
-    star.seen = np.array([2.4, 0.0, -0.418, 0.0], np.float32)  # half of the bound, and nearly all of it
+    star.stored_obs = np.array([2.4, 0.0, -0.418, 0.0], np.float32)  # half of the bound, and nearly all of it
     area = finished(view)
     surface = painted(PANEL, view, area)
     assert searches_of(view.inspector).best[0].number == 20
@@ -407,20 +416,20 @@ def test_states_of_other_inputs_are_bars_of_their_sizes() -> None:
     assert heights == [pytest.approx(thumb.h / 4, abs=2), 0, pytest.approx(thumb.h / 2, abs=2), 0]
 
 
-def test_the_made_input_is_drawn_as_bars(said: list[str]) -> None:
+def test_the_optimised_input_is_drawn_as_bars(drawn_texts: list[str]) -> None:
     view = swum()
     area = finished(view)
-    said.clear()
+    drawn_texts.clear()
     searches_of(view.inspector).version += 1  # all texts once more
     surface = painted(PANEL, view, area)
-    assert "+1.00" in said
-    made = PANEL.made_area(area, view)
-    own = Area(made.right - 20, made.y, 20, made.h)
-    assert count(surface, own, Theme.agent) > 20  # its own speed, as far as it goes
-    assert any("Le et al. 2012" in text for text in said)
+    assert "+1.00" in drawn_texts
+    optimised = PANEL.optimised_area(area, view)
+    own = Area(optimised.right - 20, optimised.y, 20, optimised.h)
+    assert count(surface, own, Theme.agent) > 20  # its own speed, at the bound
+    assert any("Le et al. 2012" in text for text in drawn_texts)
 
 
-def test_again_begins_again() -> None:
+def test_again_restarts_the_searches() -> None:
     view = swum()
     area = finished(view)
     again = PANEL.again_area(area, view)
@@ -434,10 +443,10 @@ def test_again_begins_again() -> None:
     assert searches.share == 1.0
 
 
-def test_before_there_is_a_history_that_is_said(said: list[str]) -> None:
+def test_without_a_history_there_is_a_message(drawn_texts: list[str]) -> None:
     view = swum(steps=3)
     painted(PANEL, view, fitting(PANEL, view))
-    assert f"the searches begin after {ENOUGH} steps" in said
+    assert f"the searches start after {ENOUGH} steps" in drawn_texts
 
 
 class Flicker(gymnasium.Env[Any, Any]):
@@ -458,15 +467,15 @@ class Flicker(gymnasium.Env[Any, Any]):
         return self.np_random.integers(0, 256, FRAMES.shape, dtype=np.uint8)
 
 
-def test_frames_have_filters_states_and_a_made_picture(said: list[str]) -> None:
+def test_frames_have_filters_states_and_an_optimised_picture(drawn_texts: list[str]) -> None:
     policy = policy_of("dqn", FRAMES)
     view = view_of(Session(Flicker(), policy), "Flicker")
     for _ in range(70):
         view.session.step()
     view.inspector.neuron = Neuron("convolution 1", 0)
     area = finished(view, 428.0)
-    assert "all 16" in said
-    assert "convolution 1, neuron 1" in said
+    assert "all 16" in drawn_texts
+    assert "convolution 1, neuron 1" in drawn_texts
     surface = painted(PANEL, view, area)
     searches = searches_of(view.inspector)
     reader = policy.reader()
@@ -480,8 +489,9 @@ def test_frames_have_filters_states_and_a_made_picture(said: list[str]) -> None:
     shades = pygame.surfarray.array3d(surface)[round(thumb.x) + 20 : round(thumb.right) - 20, round(thumb.y) + 20]
     assert len(np.unique(shades)) > 10
     assert (shades[:, 0] == shades[:, 1]).all()  # grey
-    made = PANEL.made_area(area, view)
-    assert len(np.unique(pygame.surfarray.array3d(surface)[round(made.x) : round(made.x) + 60, round(made.y) + 20])) > 3
+    place = PANEL.optimised_area(area, view)
+    row = pygame.surfarray.array3d(surface)[round(place.x) : round(place.x) + 60, round(place.y) + 20]
+    assert len(np.unique(row)) > 3
 
 
 def test_without_hidden_neurons_there_is_no_panel() -> None:
@@ -494,19 +504,19 @@ def test_without_hidden_neurons_there_is_no_panel() -> None:
         assert view.inspector.neuron is None
 
 
-def test_weights_that_are_no_numbers_are_pale() -> None:
+def test_weights_of_nan_are_pale() -> None:
     broken = np.full((3, 152), np.nan)
     view = swum(Thinking((0.0, 1.0, np.nan, 0.0), dense(broken, "relu"), dense(np.ones((4, 3)))), 60)
     area = fitting(PANEL, view)
     for _ in range(300):
         surface = painted(PANEL, view, area)
     place = tile(view, area, 1)
-    assert color_at(surface, place.x + 5, place.y + 5) == NOTHING
+    assert color_at(surface, place.x + 5, place.y + 5) == ZERO_TINT
     assert searches_of(view.inspector).best == []
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.7, 1.0, 1.5, 2.0])
-def test_nothing_leaves_the_card(scale: float) -> None:
+def test_nothing_is_drawn_outside_the_card(scale: float) -> None:
     cart = Thinking((0.0, 1.0), dense(np.ones((5, 4)), "relu"), dense(np.ones((2, 5))))
     for view in (
         swum(weights(100), 60),
@@ -523,19 +533,19 @@ def test_nothing_leaves_the_card(scale: float) -> None:
         assert stays_inside(PANEL, view, Area(12, 12, 340, 150), scale)
 
 
-def test_who_picked_none_is_shown_one_that_is_active() -> None:
-    policy: Any = players.load(players.SHIPPED)
+def test_before_one_is_picked_the_most_active_neuron_is_shown() -> None:
+    policy: Any = players.load(players.DEFAULT_AGENT)
     session = session_in(policy=policy)
     for _ in range(40):
         session.step()
-    looking = Inspector(session)
-    searches = searches_of(looking)
-    said = looking.insight()
-    assert said is not None
-    assert searches.follow(looking)
-    assert searches.neuron == Neuron("hidden 1", int(said.activations[0][1].argmax()))
+    inspector = Inspector(session)
+    searches = searches_of(inspector)
+    insight = inspector.insight()
+    assert insight is not None
+    assert searches.follow(inspector)
+    assert searches.neuron == Neuron("hidden 1", int(insight.activations[0][1].argmax()))
     first = searches.neuron
     for _ in range(30):
         session.step()
-    searches.follow(looking)
-    assert searches.neuron == first  # it does not wander
+    searches.follow(inspector)
+    assert searches.neuron == first  # it stays

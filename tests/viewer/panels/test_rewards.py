@@ -62,20 +62,20 @@ def test_the_mean_is_over_the_last_steps() -> None:
     rewards = [float(k % 7) for k in range(300)]
     mean, human = curve_of(timeline_of(rewards, range(250, 300)), smooth=120)
     assert len(mean) == len(human) == 300 - EARLY + 1
-    assert mean[0] == pytest.approx(sum(rewards[:EARLY]) / EARLY)  # over all that there were
+    assert mean[0] == pytest.approx(sum(rewards[:EARLY]) / EARLY)  # over all steps so far
     assert mean[-1] == pytest.approx(sum(rewards[-120:]) / 120)
     assert human.sum() == 50
     assert human[-50:].all()
 
 
-def test_where_the_oldest_are_forgotten_it_begins_with_a_full_mean() -> None:
+def test_once_old_steps_are_dropped_it_starts_with_a_full_mean() -> None:
     rewards = [float(k) for k in range(400)]
     mean, _ = curve_of(timeline_of(rewards, capacity=301), smooth=200)
     assert len(mean) == 101
     assert mean[0] == pytest.approx(sum(rewards[100:300]) / 200)
 
 
-def test_what_is_no_number_counts_as_no_reward() -> None:
+def test_nan_and_infinity_count_as_no_reward() -> None:
     mean, _ = curve_of(timeline_of([math.nan] * 50 + [math.inf] * 50 + [1.0] * 100))
     assert mean[-1] == pytest.approx(0.5)
 
@@ -90,7 +90,7 @@ def test_too_few_steps_have_no_mean() -> None:
 # the picture
 
 
-def test_the_curve_rises_with_the_mean_and_zero_is_in_sight() -> None:
+def test_the_curve_rises_with_the_mean_and_the_axis_has_zero() -> None:
     view = view_with([0.0] * 600 + [1.0] * 600)
     zone = PANEL.zone(AREA, view.session)
     surface = drawn(view)
@@ -108,7 +108,7 @@ def test_the_curve_rises_with_the_mean_and_zero_is_in_sight() -> None:
     assert height_at(0.96) == pytest.approx(1.0, abs=0.03)
 
 
-def test_a_persons_stretch_is_orange() -> None:
+def test_human_steps_are_orange() -> None:
     view = view_with([1.0] * 1100, range(600, 850))
     zone = PANEL.zone(AREA, view.session)
     surface = drawn(view)
@@ -134,7 +134,7 @@ def test_an_episode_is_a_bar_as_high_as_its_return() -> None:
     assert color_at(surface, strip.x + 3 * BAR + 3, strip.bottom - 4) == Theme.card
 
 
-def test_a_bar_is_orange_by_a_persons_share() -> None:
+def test_a_bar_is_orange_by_the_share_of_human_steps() -> None:
     view = view_with([0.0] * 200)
     view.session.results.append(Score(0, 0, 8.0, 100, human_steps=25))
     strip = PANEL.strip(AREA)
@@ -144,7 +144,7 @@ def test_a_bar_is_orange_by_a_persons_share() -> None:
     assert column.count(Theme.agent) == pytest.approx(strip.h * 3 / 4, abs=1.1)
 
 
-def test_returns_below_zero_hang_down() -> None:
+def test_negative_returns_are_below_the_zero_line() -> None:
     view = view_with([-1.0] * 200)
     view.session.results.extend([Score(0, 0, -21.0, 100), Score(1, 1, 21.0, 100)])
     strip = PANEL.strip(AREA)
@@ -155,7 +155,7 @@ def test_returns_below_zero_hang_down() -> None:
     assert color_at(surface, strip.x + BAR + 3, middle - 8) == Theme.agent
 
 
-def test_many_episodes_have_room() -> None:
+def test_many_episodes_fit() -> None:
     view = view_with([0.0] * 200)
     view.session.results.extend(Score(k, k, float(k % 5), 100) for k in range(1000))
     strip = PANEL.strip(AREA)
@@ -171,10 +171,10 @@ def test_episodes_leave_less_room_for_the_curve() -> None:
     assert PANEL.zone(AREA, session).bottom < PANEL.strip(AREA).y - 10 < before.bottom
 
 
-# the words
+# the text
 
 
-def test_numbers_in_words() -> None:
+def test_numbers_as_text() -> None:
     assert per_step(0.02345) == "+0.023"
     assert per_step(-1.0) == f"{MINUS}1"
     assert per_step(0.0) == "0"
@@ -209,7 +209,7 @@ def test_ticks_have_the_digits_that_they_need() -> None:
     assert Scale(0, 3e-5, 1e-5).label(2e-5) == f"2e{MINUS}5"
 
 
-def test_runs_of_what_is_marked() -> None:
+def test_runs_of_marked_entries() -> None:
     assert runs(np.array([1, 1, 0, 1], bool)) == [(0, 2), (3, 4)]
     assert runs(np.zeros(3, bool)) == runs(np.zeros(0, bool)) == []
 
@@ -217,7 +217,7 @@ def test_runs_of_what_is_marked() -> None:
 # how often
 
 
-def test_it_is_drawn_some_times_a_second_and_in_a_pause_exactly() -> None:
+def test_it_is_drawn_a_few_times_a_second_and_in_a_pause_after_every_step() -> None:
     session = session_in(policy=Known(Q4))
     assert steps_between(session, 4.0) == 9  # of 33 a second
     session.speed = 50.0
@@ -230,17 +230,17 @@ def test_it_is_drawn_some_times_a_second_and_in_a_pause_exactly() -> None:
     for _ in range(90):
         session.step()
         drawn(view)
-        pictures.add(id(view._kept["rewards"]))
+        pictures.add(id(view._cache["rewards"]))
     assert len(pictures) <= 12
     session.paused = True
     drawn(view)
-    kept = view._kept["rewards"][1]
+    cached = view._cache["rewards"][1]
     session.step()
     drawn(view)
-    assert view._kept["rewards"][1] is not kept
+    assert view._cache["rewards"][1] is not cached
 
 
-def test_finished_episodes_come_in() -> None:
+def test_finished_episodes_are_drawn() -> None:
     session = session_in(CARTPOLE, Known((0.0, 1.0)))
     view = view_of(session, CARTPOLE)
     while len(session.results) < 15:
@@ -250,7 +250,7 @@ def test_finished_episodes_come_in() -> None:
 
 
 @pytest.mark.parametrize("scale", [0.7, 1.0, 2.0])
-def test_nothing_leaves_the_card(scale: float) -> None:
+def test_nothing_is_drawn_outside_the_card(scale: float) -> None:
     view = view_with([123456.0] * 700 + [-99999.0] * 700, range(500, 900))
     view.session.results.extend(Score(k, k, -1234567.8, 100) for k in range(30))
     surface = drawn(view, AREA, scale)

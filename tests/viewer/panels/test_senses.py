@@ -1,4 +1,4 @@
-"""Inputs as bars and activations as cells, from observations and layers that are known."""
+"""Inputs as bars and activations as cells, for known observations and layers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from viewer.drawing.canvas import Area, Canvas, Color, Fonts, Theme
 from viewer.panels import View
 from viewer.panels.base import Panel
 from viewer.panels.inputs import inputs_height, row_zone, sizes_of
-from viewer.panels.pieces import NOTHING, Same, cell, cell_at, grid_for, scaled, signed, tint, wrapped
+from viewer.panels.pieces import ZERO_TINT, Identity, cell, cell_at, grid_for, scaled, signed, tint, wrapped
 from viewer.panels.senses import SensesPanel, active_text
 from viewer.playing.session import Session
 
 APPLE, POISON, GREY = (255, 150, 150), (150, 255, 150), (200, 200, 200)
-ALIEN = (255, 0, 255)  # that no panel draws
+UNUSED_COLOR = (255, 0, 255)  # no panel draws it
 PLACE = Area(12, 12, 340, 500)
 
 
 class Thinking(Known):
-    """Expects what it is told to, and has layers to look into."""
+    """Has given Q values and layers that can be inspected."""
 
     name = "thinking"
 
@@ -45,21 +45,21 @@ def dense(weight: Any, activation: str | None = None, bias: Any = None) -> Dense
 
 
 def thinking(units: int = 3, inputs: int = 152, actions: int = 4, **options: Any) -> Thinking:
-    """Return a player whose unit k says what its bias k is: 0, 1, 2, ..."""
+    """Return a player whose unit k has the activation k: 0, 1, 2, ..."""
     first = dense(np.zeros((units, inputs)), "relu", np.arange(units))
     return Thinking((*Q4, 0.0)[:actions], first, dense(np.ones((actions, units))), **options)
 
 
 def see(view: View, obs: Any) -> None:
-    """Let the present moment's observation be this one."""
-    view.session.timeline.current.seen = np.array(obs, np.float32)
+    """Set the observation of the present moment."""
+    view.session.timeline.current.stored_obs = np.array(obs, np.float32)
 
 
 def painted(panel: Panel, view: View, area: Area = PLACE, scale: float = 1.0) -> pygame.Surface:
-    """Return the panel drawn on a surface that nothing else is on."""
+    """Return the panel drawn on a surface of its own."""
     size = (area.right + 12, area.bottom + 12)
     surface = pygame.Surface((round(size[0] * scale), round(size[1] * scale)), depth=24)
-    surface.fill(ALIEN)
+    surface.fill(UNUSED_COLOR)
     panel.draw(Canvas(surface, Fonts(), size), area, view)
     return surface
 
@@ -69,26 +69,26 @@ def fitting(panel: Panel, view: View, width: float = 340.0) -> Area:
 
 
 def stays_inside(panel: Panel, view: View, area: Area, scale: float) -> bool:
-    """Return whether every pixel outside the area is as it was."""
+    """Return whether no pixel outside the area was drawn."""
     surface = painted(panel, view, area, scale)
-    surface.fill(ALIEN, Canvas(surface, Fonts(), (area.right + 12, area.bottom + 12)).pixels(area))
-    return bool((pygame.surfarray.array3d(surface) == ALIEN).all())
+    surface.fill(UNUSED_COLOR, Canvas(surface, Fonts(), (area.right + 12, area.bottom + 12)).pixels(area))
+    return bool((pygame.surfarray.array3d(surface) == UNUSED_COLOR).all())
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return every line of text as it is drawn, cut off if there was no room."""
+def drawn_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which every drawn line of text is added, as cut off as it was drawn."""
     found: list[str] = []
     draw = Canvas.text
 
-    def listen(self: Canvas, x: float, y: float, text: str, size: float = 13, *args: Any, **options: Any) -> float:
+    def record(self: Canvas, x: float, y: float, text: str, size: float = 13, *args: Any, **options: Any) -> float:
         width = options.get("width")
         pixels = max(6, round(size * self.scale))
         shown = text if width is None else self._fit(text, pixels, options.get("bold", False), width * self.scale)
         found.append(shown)
         return draw(self, x, y, text, size, *args, **options)
 
-    monkeypatch.setattr(Canvas, "text", listen)
+    monkeypatch.setattr(Canvas, "text", record)
     return found
 
 
@@ -100,7 +100,7 @@ def count(surface: pygame.Surface, area: Area, color: Color) -> int:
 
 
 def far(eyes: int = 30, speeds: bool = True) -> NDArray[np.float64]:
-    """Return what eyes say that see nothing: (eyes, 5 or 3)."""
+    """Return the inputs of eyes that see nothing: (eyes, 5 or 3)."""
     return np.tile([1.0, 1.0, 1.0, 0.0, 0.0] if speeds else [1.0, 1.0, 1.0], (eyes, 1))
 
 
@@ -130,13 +130,13 @@ def test_the_nearer_the_higher_in_the_colour_of_the_thing(kind: int, color: Colo
     near, _, _ = lanes(panel, view)
     seen = column_of(surface, near, 7)
     assert seen.count(color) == pytest.approx(0.75 * near.h, abs=1.5)
-    assert seen[-1] == color  # it stands on the ground
+    assert seen[-1] == color  # the bar starts at the bottom
     for other in (6, 8):
         assert set(column_of(surface, near, other)) == {Theme.track}
 
 
-def test_of_several_things_every_tip_is_seen() -> None:
-    """As in inputs that were made: apple at a quarter, poison at a half of the way."""
+def test_of_several_things_every_tip_is_visible() -> None:
+    """As in optimised inputs: apple at a quarter, poison at half of the range."""
     panel, view = SensesPanel(), view_of(session_in(policy=thinking()))
     eyes = far()
     eyes[3, 1], eyes[3, 2] = 0.25, 0.5
@@ -147,7 +147,7 @@ def test_of_several_things_every_tip_is_seen() -> None:
     assert seen.count(APPLE) == pytest.approx(0.25 * near.h, abs=1.5)
 
 
-def test_speeds_swing_up_and_down() -> None:
+def test_speeds_are_bars_up_and_down() -> None:
     panel, view = SensesPanel(), view_of(session_in(policy=thinking()))
     eyes = far()
     eyes[10, 3], eyes[10, 4] = 1.0, -1.0
@@ -168,7 +168,7 @@ def test_the_original_game_has_its_own_bounds_of_speed() -> None:
     assert (sizes[3], sizes[4], sizes[150]) == (2.5, 2.5, 19.0)
 
 
-def test_the_other_demo_has_its_colours_the_other_way_round() -> None:
+def test_rldemo_has_the_colours_the_other_way_round() -> None:
     panel, view = SensesPanel(), view_of(session_in(RLDEMO, thinking(3, 27, 5)), RLDEMO)
     eyes = far(9, speeds=False)
     eyes[0, 1], eyes[1, 2] = 0.0, 0.0
@@ -180,7 +180,7 @@ def test_the_other_demo_has_its_colours_the_other_way_round() -> None:
     assert color_at(surface, place.x + 46 + wide + 2, place.y + 20) == APPLE
 
 
-def test_what_was_done_before_is_named(said: list[str]) -> None:
+def test_the_last_action_is_named(drawn_texts: list[str]) -> None:
     env = envs.make(RLDEMO, temporal_window=1)
     view = view_of(Session(env, thinking(3, 59, 5), action_names=envs.action_names(env)), RLDEMO)
     obs = np.ones(59)
@@ -188,11 +188,11 @@ def test_what_was_done_before_is_named(said: list[str]) -> None:
     obs[56] = 27.0
     see(view, obs)
     painted(SensesPanel(), view)
-    assert "bear right" in said
-    assert {"straight", "bear left", "turn left"}.isdisjoint(said)
+    assert "bear right" in drawn_texts
+    assert {"straight", "bear left", "turn left"}.isdisjoint(drawn_texts)
 
 
-def test_other_inputs_are_measured_by_the_largest_that_was_seen() -> None:
+def test_other_inputs_are_scaled_by_the_largest_so_far() -> None:
     panel, view = SensesPanel(), view_of(session_in(CARTPOLE, thinking(3, 4, 2)), CARTPOLE)
     see(view, [2.0, -4.0, 0.0, 1.0])
     painted(panel, view)
@@ -221,19 +221,19 @@ def middle(area: Area) -> tuple[float, float]:
     return area.x + area.w / 2 - 0.5, area.y + area.h / 2 - 0.5
 
 
-def test_cells_grow_from_pale_to_blue_and_orange_below_zero() -> None:
+def test_cells_are_blue_above_zero_and_orange_below() -> None:
     first = dense(np.zeros((3, 152)), "tanh", [-50.0, 0.0, 50.0])
     panel, view = SensesPanel(), view_of(session_in(policy=Thinking(Q4, first, dense(np.ones((4, 3))))))
     surface, strip = painted(panel, view), strip_of(panel, view)
     cells = [color_at(surface, *middle(cell(strip.area, strip.grid, unit))) for unit in range(3)]
-    assert cells == [Theme.human, NOTHING, Theme.agent]
+    assert cells == [Theme.human, ZERO_TINT, Theme.agent]
 
 
-def test_active_units_are_counted(said: list[str]) -> None:
+def test_active_units_are_counted(drawn_texts: list[str]) -> None:
     view = view_of(session_in(policy=thinking(5)))
     painted(SensesPanel(), view)
-    assert "hidden 1" in said
-    assert "4 of 5 units active" in said
+    assert "hidden 1" in drawn_texts
+    assert "4 of 5 units active" in drawn_texts
     assert active_text(np.array([-1.0, 2.0, 0.0])) == "1 of 3 units above zero"
     maps = np.zeros((3, 2, 2))
     maps[1, 0, 1] = 0.5
@@ -251,7 +251,7 @@ def test_a_click_picks_the_neuron_below_it(units: int) -> None:
     assert view.inspector.neuron == Neuron("hidden 1", units - 1)
 
 
-def test_where_the_last_row_has_no_more_units_nothing_is_picked() -> None:
+def test_an_empty_cell_of_the_last_row_picks_nothing() -> None:
     panel, view = SensesPanel(), view_of(session_in(policy=thinking(101)))
     strip = strip_of(panel, view)
     assert strip.grid[0] * strip.grid[1] == 102
@@ -274,13 +274,13 @@ def test_maps_are_small_pictures_on_one_scale(monkeypatch: pytest.MonkeyPatch) -
     maps[2, :, 10:] = 4.0  # the right half
     maps[3] = 1.0
     view = view_of(session_in(policy=thinking()))
-    told = Insight(np.zeros(4), None, [("convolution 1", maps), ("hidden 1", np.ones(8))])
-    monkeypatch.setattr(view.inspector, "insight", lambda: told)
+    insight = Insight(np.zeros(4), None, [("convolution 1", maps), ("hidden 1", np.ones(8))])
+    monkeypatch.setattr(view.inspector, "insight", lambda: insight)
     panel = SensesPanel()
     surface, strip = painted(panel, view), strip_of(panel, view)
     place = cell(strip.area, strip.grid, 2)
     y = place.y + place.h / 2
-    assert color_at(surface, place.x + 0.2 * place.w, y) == NOTHING
+    assert color_at(surface, place.x + 0.2 * place.w, y) == ZERO_TINT
     assert color_at(surface, place.x + 0.8 * place.w, y) == Theme.agent
     half = tuple(tint(np.array([0.5]))[0])  # the root of a quarter
     assert color_at(surface, *middle(cell(strip.area, strip.grid, 3))) == half
@@ -289,10 +289,10 @@ def test_maps_are_small_pictures_on_one_scale(monkeypatch: pytest.MonkeyPatch) -
     assert panel.strips(PLACE, view)[1].area.y > strip.area.bottom
 
 
-# where there is little to show
+# special cases
 
 
-def test_without_a_network_only_eyes_are_shown(said: list[str]) -> None:
+def test_without_a_network_only_eyes_are_shown(drawn_texts: list[str]) -> None:
     panel = SensesPanel()
     assert panel.height(view_of(session_in(CARTPOLE), CARTPOLE)) == 0
     assert panel.height(view_of(session_in(CARTPOLE, Known((0.0, 1.0))), CARTPOLE)) == 0
@@ -300,12 +300,12 @@ def test_without_a_network_only_eyes_are_shown(said: list[str]) -> None:
     full = panel.height(view_of(session_in(policy=thinking())))
     assert 0 < panel.height(alone) == panel.height(mute) < full
     painted(panel, alone)
-    assert "What the eyes see" in said
+    assert "What the eyes see" in drawn_texts
     panel.press(alone, PLACE, 200.0, 200.0)
     assert alone.inspector.neuron is None
 
 
-def test_what_is_no_number_is_drawn_as_nothing() -> None:
+def test_nan_and_infinity_are_drawn_as_nothing() -> None:
     first = dense(np.zeros((3, 152)), "relu", [np.nan, 1.0, 0.0])
     view = view_of(session_in(policy=Thinking((np.nan, 1.0, np.inf, 0.0), first, dense(np.ones((4, 3))))))
     see(view, [np.nan] * 150 + [np.inf, -np.inf])
@@ -313,7 +313,7 @@ def test_what_is_no_number_is_drawn_as_nothing() -> None:
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.7, 1.0, 1.5, 2.0])
-def test_nothing_leaves_the_card(scale: float) -> None:
+def test_nothing_is_drawn_outside_the_card(scale: float) -> None:
     panel = SensesPanel()
     for view in (
         view_of(session_in(policy=thinking(300))),
@@ -325,7 +325,7 @@ def test_nothing_leaves_the_card(scale: float) -> None:
         assert stays_inside(panel, view, Area(12, 12, 340, 120), scale)
 
 
-def test_it_is_drawn_anew_only_when_something_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_redrawn_only_when_something_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
     panel, view = SensesPanel(), view_of(session_in(policy=thinking()))
     surface = painted(panel, view)
     view.session.step()
@@ -345,7 +345,7 @@ def test_it_is_drawn_anew_only_when_something_is_new(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("grid_of", [(1, 100.0, 10.0), (7, 100.0, 30.0), (256, 304.0, 24.0), (512, 392.0, 24.0)])
-def test_grids_hold_all_and_cells_are_found_again(grid_of: tuple[int, float, float]) -> None:
+def test_grids_hold_all_cells_and_a_point_finds_its_cell(grid_of: tuple[int, float, float]) -> None:
     number, width, height = grid_of
     rows, columns = grid_for(number, width, height)
     assert (rows - 1) * columns < number <= rows * columns
@@ -356,7 +356,7 @@ def test_grids_hold_all_and_cells_are_found_again(grid_of: tuple[int, float, flo
     assert cell_at(room, (rows, columns), 2.0, 6.0) is None
 
 
-def test_squares_are_as_large_as_they_can_be() -> None:
+def test_squares_are_as_large_as_possible() -> None:
     assert grid_for(16, 392.0, 30.0) == (1, 16)  # 24.5 each; two rows would have 15
     assert grid_for(32, 392.0, 36.0) == (2, 16)  # 18 each; one row would have 12
     assert grid_for(1, 10.0, 10.0) == (1, 1)
@@ -364,29 +364,29 @@ def test_squares_are_as_large_as_they_can_be() -> None:
 
 def test_tints_and_scales() -> None:
     assert tint(np.array([0.0, 1.0, -1.0, 7.0, np.nan])).tolist() == [
-        list(NOTHING),
+        list(ZERO_TINT),
         list(Theme.agent),
         list(Theme.human),
         list(Theme.agent),
-        list(NOTHING),
+        list(ZERO_TINT),
     ]
     np.testing.assert_array_equal(scaled(np.array([1.0, -4.0, np.nan])), [0.25, -1.0, 0.0])
     np.testing.assert_array_equal(scaled(np.zeros(2)), [0.0, 0.0])
 
 
-def test_numbers_are_printed_as_people_do() -> None:
+def test_numbers_are_typeset() -> None:
     assert [signed(x) for x in (1.0, -0.5, -0.001, np.nan, np.inf, -np.inf)] == [
         "+1.00",
         "\N{MINUS SIGN}0.50",
         "+0.00",
-        "no number",
+        "NaN",
         "+\N{INFINITY}",
         "\N{MINUS SIGN}\N{INFINITY}",
     ]
 
 
-def test_lines_are_broken_where_they_must(font: Callable[[], pygame.font.Font]) -> None:
-    text = "one network chose the action and another one judged what it is worth"
+def test_lines_are_broken_where_necessary(font: Callable[[], pygame.font.Font]) -> None:
+    text = "one network chose the action and another one evaluated what it is worth"
     lines = wrapped(font(), text, 120)
     assert " ".join(lines) == text
     assert len(lines) > 2
@@ -403,10 +403,10 @@ def font() -> Callable[[], pygame.font.Font]:
     return lambda: fonts.font(12, False)
 
 
-def test_a_key_is_the_thing_itself() -> None:
+def test_identity_compares_objects_not_values() -> None:
     one, other = np.zeros(2), np.zeros(2)
-    assert Same(one) == Same(one)
-    assert Same(one) != Same(other)
-    assert Same(one) != Same(one, one)
-    assert Same(None) == Same(None)
-    assert Same(one) != one
+    assert Identity(one) == Identity(one)
+    assert Identity(one) != Identity(other)
+    assert Identity(one) != Identity(one, one)
+    assert Identity(None) == Identity(None)
+    assert Identity(one) != one

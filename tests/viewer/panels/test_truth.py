@@ -14,7 +14,7 @@ from learning.policy import Training
 from tests.viewer.helpers import Q4, Clumsy, Known, Mute, color_at, session_in, view_of
 from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
 from viewer.panels.plots import BAND
-from viewer.panels.truth import TruthPanel, samples_of, stretch_of, told, verdict
+from viewer.panels.truth import TruthPanel, moment_text, samples_of, stretch_of, verdict
 from viewer.playing.calibration import Calibration
 from viewer.playing.session import Session
 from viewer.view import View
@@ -24,16 +24,16 @@ PANEL = TruthPanel()
 ZONE = PANEL.zone(AREA)
 
 
-class Taught(Known):
-    """Tells by which discount it expects."""
+class Trained(Known):
+    """Has a discount."""
 
     def __init__(self, q: Sequence[float] = Q4, gamma: float = 0.9) -> None:
         super().__init__(q)
         self.training = Training(gamma=gamma)
 
 
-class Giddy(Taught):
-    """Forgets at every third observation how to expect."""
+class SometimesNan(Trained):
+    """Expects NaN at every third observation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Giddy(Taught):
 
 
 def played(steps: int, policy: Known | None = None, **options: Any) -> Session:
-    session = session_in(policy=policy or Taught(), **options)
+    session = session_in(policy=policy or Trained(), **options)
     for _ in range(steps):
         session.step()
     return session
@@ -76,10 +76,10 @@ def rows(surface: pygame.Surface, color: tuple[int, int, int], zone: Area) -> li
     return [int(y) + box.y for y in np.nonzero((pixels == color).all(-1))[1]]
 
 
-# what is in sight
+# the moments in the plot
 
 
-def test_the_newest_moments_are_in_sight_and_else_the_page_with_the_cursor() -> None:
+def test_the_newest_moments_are_shown_or_else_the_page_with_the_cursor() -> None:
     timeline = played(1000).timeline
     stretch = stretch_of(timeline, 150.0, 0.9)  # a hundred points; a return is known after 44 steps
     assert (stretch.first, stretch.stride, stretch.points) == (901, 1, 100)
@@ -91,9 +91,9 @@ def test_the_newest_moments_are_in_sight_and_else_the_page_with_the_cursor() -> 
     assert stretch_of(timeline, 150.0, 0.9).first == 0
 
 
-def test_an_agent_that_looks_far_ahead_has_a_longer_plot() -> None:
+def test_a_larger_gamma_has_a_longer_plot() -> None:
     timeline = played(1000).timeline
-    stretch = stretch_of(timeline, 150.0, 0.99)  # known after 458 steps: 917 in sight
+    stretch = stretch_of(timeline, 150.0, 0.99)  # known after 458 steps: 917 shown
     assert (stretch.stride, stretch.points) == (10, 100)
     assert all(number % 10 == 0 for number in stretch.kept(timeline))
     assert stretch.kept(timeline)[-1] == 1000
@@ -102,8 +102,8 @@ def test_an_agent_that_looks_far_ahead_has_a_longer_plot() -> None:
 
 
 @pytest.mark.parametrize("gamma", [0.9, 0.99])
-def test_a_click_anywhere_leads_to_what_is_drawn_there(gamma: float) -> None:
-    view = view_of(played(1200, Taught(gamma=gamma)))
+def test_a_click_anywhere_leads_to_the_moment_drawn_there(gamma: float) -> None:
+    view = view_of(played(1200, Trained(gamma=gamma)))
     view.session.paused = True
     stretch = stretch_of(view.session.timeline, ZONE.w, gamma)
     for x in np.linspace(ZONE.x, ZONE.right - 1, 20):
@@ -117,17 +117,17 @@ def test_a_click_anywhere_leads_to_what_is_drawn_there(gamma: float) -> None:
 # what is drawn
 
 
-def test_the_line_is_at_the_expectation_and_the_dots_where_the_return_came() -> None:
-    session = played(300, Taught((0.0, 3.0, 0.0, 0.0)))
+def test_the_line_is_at_the_expectation_and_the_dots_at_the_actual_return() -> None:
+    session = played(300, Trained((0.0, 3.0, 0.0, 0.0)))
     truth = session.truth
     assert truth is not None
     stretch = stretch_of(session.timeline, ZONE.w, 0.9)
     samples = samples_of(session.timeline, truth, stretch)
     assert np.nanmax(np.abs(samples.expected - 3.0)) == 0.0
-    known = ~np.isnan(samples.came)
+    known = ~np.isnan(samples.actual)
     pairs = [truth.pair(number) for number in np.asarray(samples.numbers)[known]]
-    assert samples.came[known].tolist() == [pair.realised for pair in pairs if pair is not None]
-    assert set(np.asarray(samples.numbers)[~np.isnan(samples.coming)]) == {pair.number for pair in truth.open()}
+    assert samples.actual[known].tolist() == [pair.realised for pair in pairs if pair is not None]
+    assert set(np.asarray(samples.numbers)[~np.isnan(samples.so_far)]) == {pair.number for pair in truth.open()}
 
     surface = drawn(view_of(session))
     scale = samples.scale
@@ -135,20 +135,20 @@ def test_the_line_is_at_the_expectation_and_the_dots_where_the_return_came() -> 
     y = ZONE.bottom - scale.place(3.0) * ZONE.h
     assert max(rows(surface, Theme.agent, ZONE)) - y < 4
     assert y - min(rows(surface, Theme.agent, ZONE)) < 3
-    here = next(k for k in np.flatnonzero(known) if samples.numbers[k] % 2 == 0 and abs(samples.came[k] - 3.0) > 0.3)
-    x, y = stretch.x(ZONE, samples.numbers[here]), ZONE.bottom - scale.place(float(samples.came[here])) * ZONE.h
+    here = next(k for k in np.flatnonzero(known) if samples.numbers[k] % 2 == 0 and abs(samples.actual[k] - 3.0) > 0.3)
+    x, y = stretch.x(ZONE, samples.numbers[here]), ZONE.bottom - scale.place(float(samples.actual[here])) * ZONE.h
     assert color_at(surface, x - 0.5, y - 0.5) == Theme.text
 
 
-def test_what_is_not_known_yet_is_pale() -> None:
-    session = played(120, Taught(gamma=0.999))
+def test_returns_that_are_not_complete_are_pale() -> None:
+    session = played(120, Trained(gamma=0.999))
     assert not rows(drawn(view_of(session)), Theme.text, ZONE)
     assert rows(drawn(view_of(session)), Theme.edge, ZONE)
     session.restart()
     assert rows(drawn(view_of(session)), Theme.text, ZONE)
 
 
-def test_steps_by_a_person_have_an_orange_band() -> None:
+def test_human_steps_have_an_orange_band() -> None:
     session = played(60)
     assert not columns(drawn(view_of(session)), Theme.human, ZONE.bottom, ZONE.bottom + BAND)
     session.take_over()
@@ -178,7 +178,7 @@ def test_the_line_breaks_where_an_episode_ends() -> None:
     assert [(a, b) for a, b in pairwise(blue) if b - a > 1 and a < end < b] == [(179, 182)]
 
 
-def test_the_cursor_is_a_dark_line_and_the_moment_is_told() -> None:
+def test_the_cursor_is_a_dark_line_with_the_numbers_of_its_moment() -> None:
     session = played(200)
     view = view_of(session)
     live = drawn(view)
@@ -192,36 +192,36 @@ def test_the_cursor_is_a_dark_line_and_the_moment_is_told() -> None:
     assert truth is not None
     pair = truth.pair(150)
     assert pair is not None
-    assert told(session.timeline[150], truth).startswith("here: expected +2.00 · came ")
-    assert f"{abs(pair.realised):.2f}" in told(session.timeline[150], truth)
-    assert "so far" in told(session.timeline[199], truth)
-    assert told(session.timeline[200], truth) == "here nothing was done"
+    assert moment_text(session.timeline[150], truth).startswith("here: expected +2.00 · actual ")
+    assert f"{abs(pair.realised):.2f}" in moment_text(session.timeline[150], truth)
+    assert "so far" in moment_text(session.timeline[199], truth)
+    assert moment_text(session.timeline[200], truth) == "here: no action"
 
 
-def test_what_is_not_measured_says_who_acted() -> None:
+def test_what_is_not_measured_names_the_cause() -> None:
     session = played(5, Clumsy(Q4))
-    session.change_policy(Taught())
+    session.change_policy(Trained())
     session.take_over()
     session.human_action = 2
     session.step()
     assert session.truth is not None
-    assert told(session.timeline[5], session.truth) == "here: expected +1.00 · not measured, you acted"
+    assert moment_text(session.timeline[5], session.truth) == "here: expected +1.00 · not measured: you acted"
     session.human_action = None
     session.step()
-    assert told(session.timeline[6], session.truth) == "here: nothing was expected · not measured, you acted"
+    assert moment_text(session.timeline[6], session.truth) == "here: no expectation · not measured: you acted"
 
 
 def test_the_verdict_in_words() -> None:
     assert verdict(Calibration(10, 0.3, 0.123, 0.0)) == "expects 0.12 too much"
     assert verdict(Calibration(10, 0.3, -0.567, 0.0)) == "expects 0.57 too little"
-    assert verdict(Calibration(10, 0.3, 0.001, 0.0)) == "expects what comes"
+    assert verdict(Calibration(10, 0.3, 0.001, 0.0)) == "well calibrated"
     assert verdict(Calibration(0, math.nan, math.nan, math.nan)) == "nothing to compare yet"
 
 
 # clicks
 
 
-def test_a_drag_follows_the_mouse_and_stops_time() -> None:
+def test_a_drag_follows_the_mouse_and_pauses() -> None:
     view = view_of(played(500))
     stretch = stretch_of(view.session.timeline, ZONE.w, 0.9)
     drag = PANEL.press(view, AREA, ZONE.x + 100, ZONE.y + 10)
@@ -245,13 +245,13 @@ def test_clicks_beside_the_plot_do_nothing() -> None:
     assert PANEL.press(mute, AREA, ZONE.x + 50, ZONE.y + 20) is None
 
 
-# what is odd
+# special cases
 
 
-def test_without_a_meter_it_says_why() -> None:
-    assert PANEL.why_not(view_of(session_in(policy=Mute(Q4)))) == "this player expects nothing: it has no Q values"
+def test_without_a_meter_the_reason_is_shown() -> None:
+    assert PANEL.why_not(view_of(session_in(policy=Mute(Q4)))) == "this player has no Q values: it expects nothing"
     assert "discount" in PANEL.why_not(view_of(session_in(policy=Known(Q4))))
-    assert PANEL.why_not(view_of(session_in(policy=Taught()))) == ""
+    assert PANEL.why_not(view_of(session_in(policy=Trained()))) == ""
     surface = drawn(view_of(session_in(policy=Known(Q4))))
     assert columns(surface, Theme.soft, AREA.y + 38, AREA.y + 52)  # the line of text
     assert not columns(surface, Theme.track, ZONE.y, ZONE.bottom)  # and no axis
@@ -262,9 +262,11 @@ def test_there_is_no_panel_without_a_player() -> None:
     assert PANEL.height(view_of(session_in(policy=Mute(Q4)))) > 0
 
 
-@pytest.mark.parametrize("policy", [Taught(), Giddy(), Taught((math.nan,) * 3 + (1.0,)), Taught((math.inf, 0, 0, 0))])
+@pytest.mark.parametrize(
+    "policy", [Trained(), SometimesNan(), Trained((math.nan,) * 3 + (1.0,)), Trained((math.inf, 0, 0, 0))]
+)
 @pytest.mark.parametrize("steps", [0, 1, 2, 30])
-def test_it_draws_whatever_there_is(policy: Taught, steps: int) -> None:
+def test_it_draws_any_history(policy: Trained, steps: int) -> None:
     view = view_of(played(steps, policy))
     drawn(view)
     view.session.paused = True
@@ -272,19 +274,19 @@ def test_it_draws_whatever_there_is(policy: Taught, steps: int) -> None:
     drawn(view)
 
 
-def test_the_line_has_holes_where_no_number_was_said() -> None:
-    session = played(90, Giddy())
+def test_the_line_has_gaps_at_nan() -> None:
+    session = played(90, SometimesNan())
     assert session.truth is not None
     samples = samples_of(session.timeline, session.truth, stretch_of(session.timeline, ZONE.w, 0.9))
-    holes = np.isnan(samples.expected[:-1])
-    assert 10 < holes.sum() < 80
+    gaps = np.isnan(samples.expected[:-1])
+    assert 10 < gaps.sum() < 80
     assert np.isfinite([samples.scale.low, samples.scale.high]).all()
 
 
 @pytest.mark.parametrize("scale", [0.7, 1.0, 2.0])
 @pytest.mark.parametrize("width", [300.0, 344.0, 700.0])
-def test_nothing_leaves_the_card(scale: float, width: float) -> None:
-    session = played(400, Taught((0.0, 123456.0, 0.0, -99999.0)))
+def test_nothing_is_drawn_outside_the_card(scale: float, width: float) -> None:
+    session = played(400, Trained((0.0, 123456.0, 0.0, -99999.0)))
     view, area = view_of(session), Area(12, 12, width, 176)
     for cursor in (None, 200):
         if cursor is not None:
@@ -299,13 +301,13 @@ def test_nothing_leaves_the_card(scale: float, width: float) -> None:
         assert (right[:, round(30 * scale) : round(160 * scale)] == Theme.card).all()
 
 
-def test_the_picture_is_made_anew_only_when_something_came() -> None:
+def test_it_is_redrawn_only_after_new_steps() -> None:
     view = view_of(played(100))
     drawn(view)
-    kept = view._kept["truth"][1]
+    cached = view._cache["truth"][1]
     drawn(view)
-    assert view._kept["truth"][1] is kept
+    assert view._cache["truth"][1] is cached
     for _ in range(10):
         view.session.step()
     drawn(view)
-    assert view._kept["truth"][1] is not kept
+    assert view._cache["truth"][1] is not cached

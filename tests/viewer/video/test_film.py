@@ -1,4 +1,4 @@
-"""The film of a training: which agents, the same world for all, and the scores at the end."""
+"""The film of a training run: which agents, the same world for all, and the scores at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.learning.helpers import trainer
 from tests.viewer.helpers import CARTPOLE, RLDEMO, V1, Known, session_in
 from viewer.drawing.canvas import Theme
 from viewer.video import film, record
-from viewer.video.film import Picture, Reel, Take
+from viewer.video.film import Milestone, Renderer, SideBySide
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Iterator[Trainer]:
     made.episodes.close()
 
 
-def reel(count: int = 4, env_id: str = V1, seed: int = 3, **options: Any) -> Reel:
+def side_by_side(count: int = 4, env_id: str = V1, seed: int = 3, **options: Any) -> SideBySide:
     titles = ("0 %", "1 %", "10 %", "100 %")[-count:]
     steps = (0, 8_000, 80_000, 800_000)[-count:]
     actions = 2 if env_id == CARTPOLE else 5 if env_id == RLDEMO else 4
@@ -40,7 +40,7 @@ def reel(count: int = 4, env_id: str = V1, seed: int = 3, **options: Any) -> Ree
         session_in(env_id, Known(np.roll(np.arange(actions), number)), seed=seed, **options)  # type: ignore[arg-type]
         for number in range(count)
     ]
-    return Reel([Take(*one, Path()) for one in zip(titles, steps, strict=True)], sessions, env_id, "")
+    return SideBySide([Milestone(*one, Path()) for one in zip(titles, steps, strict=True)], sessions, env_id, "")
 
 
 def save(run: Trainer, agent_steps: int, folder: Path) -> None:
@@ -49,14 +49,14 @@ def save(run: Trainer, agent_steps: int, folder: Path) -> None:
 
 
 def titles(run: Trainer) -> tuple[list[tuple[str, int]], list[str]]:
-    found, missing = film.takes(run.run_folder.path)
-    return [(take.title, take.agent_steps) for take in found], missing
+    found, missing = film.find_milestones(run.run_folder.path)
+    return [(one.title, one.agent_steps) for one in found], missing
 
 
 # which agents
 
 
-def test_the_agents_of_a_run_as_it_grows(run: Trainer) -> None:
+def test_the_agents_of_a_run_as_it_trains(run: Trainer) -> None:
     folder = run.run_folder
     with pytest.raises(UserError, match="no agent here yet"):
         titles(run)
@@ -86,35 +86,35 @@ def test_an_older_run_has_its_last_agent_only(run: Trainer) -> None:
 # the picture
 
 
-def test_all_see_the_same_world_and_act_for_themselves() -> None:
-    shown = reel()
+def test_all_have_the_same_world_and_act_on_their_own() -> None:
+    shown = side_by_side()
     first, *others = shown.sessions
     assert all(np.array_equal(first.obs, other.obs) for other in others)
-    picture = Picture(shown)
-    pictures = worlds(picture)
+    renderer = Renderer(shown)
+    pictures = worlds(renderer)
     assert all(np.array_equal(pictures[0], other) for other in pictures)
     for session in shown.sessions:
         for _ in range(10):
             session.step()
     assert len({session.history[-1].action for session in shown.sessions}) == 4
-    pictures = worlds(picture)
+    pictures = worlds(renderer)
     assert not np.array_equal(pictures[0], pictures[1])
 
 
-def worlds(picture: Picture) -> list[Any]:
+def worlds(renderer: Renderer) -> list[Any]:
     """Return each world as it is drawn now."""
-    picture.draw()
-    return [pixels(picture.surface.subsurface(_box(place))) for place in picture.places]
+    renderer.draw()
+    return [pixels(renderer.surface.subsurface(_box(place))) for place in renderer.places]
 
 
 def _box(place: Any) -> tuple[int, int, int, int]:
-    """Return the pixels well within a place, whatever its fractions of pixels are."""
+    """Return the pixels well within a place, whatever its fractional part."""
     return round(place.x) + 2, round(place.y) + 2, int(place.w) - 4, int(place.h) - 4
 
 
 @pytest.mark.parametrize(("count", "env_id"), [(1, V1), (2, RLDEMO), (3, CARTPOLE), (4, V1)])
-def test_the_cards_lie_side_by_side_and_keep_the_worlds_shape(count: int, env_id: str) -> None:
-    shown = Picture(reel(count, env_id))
+def test_the_cards_lie_side_by_side_and_keep_the_aspect_ratio(count: int, env_id: str) -> None:
+    shown = Renderer(side_by_side(count, env_id))
     frame = shown.draw()
     width, height = shown.size
     assert frame.shape == (height, width, 3)
@@ -131,7 +131,7 @@ def test_the_cards_lie_side_by_side_and_keep_the_worlds_shape(count: int, env_id
 
 
 def test_the_scores_stand_over_the_worlds_at_the_end() -> None:
-    shown = Picture(reel())
+    shown = Renderer(side_by_side())
     plain, final = shown.draw().copy(), shown.draw(final=True)
     x, y, w, h = _box(shown.places[0])
     assert final[y : y + h, x : x + w].mean() < 0.7 * plain[y : y + h, x : x + w].mean()
@@ -142,8 +142,8 @@ def test_the_scores_stand_over_the_worlds_at_the_end() -> None:
 # the film
 
 
-def test_a_gif_of_all_with_the_scores_for_a_second(tmp_path: Path) -> None:
-    path, shown = tmp_path / "a.gif", reel(2)
+def test_a_gif_shows_all_and_then_the_scores_for_a_second(tmp_path: Path) -> None:
+    path, shown = tmp_path / "a.gif", side_by_side(2)
     frames = film.make(shown, path, steps=40)
     assert frames == 21 + 17  # the start, one each 60 ms, and a second
     assert [session.score.steps for session in shown.sessions] == [40, 40]
@@ -151,12 +151,12 @@ def test_a_gif_of_all_with_the_scores_for_a_second(tmp_path: Path) -> None:
         assert image.n_frames == frames  # type: ignore[attr-defined]
         image.seek(frames - 1)
         last = np.asarray(image.convert("RGB")).astype(int)
-    assert np.abs(last - Picture(shown).draw(final=True)).mean() < 1.0
+    assert np.abs(last - Renderer(shown).draw(final=True)).mean() < 1.0
 
 
-def test_who_has_finished_waits_for_the_others(tmp_path: Path) -> None:
-    """CartPole ends soon, and not for all at the same step; nobody begins anew."""
-    shown = reel(2, CARTPOLE)
+def test_finished_worlds_wait_for_the_others(tmp_path: Path) -> None:
+    """CartPole ends soon, and not for all at the same step; none restarts."""
+    shown = side_by_side(2, CARTPOLE)
     frames = film.make(shown, tmp_path / "a.gif", steps=500, fps=50)
     scores = [session.score for session in shown.sessions]
     assert all(score.finished and score.episode == 0 and score.steps < 500 for score in scores)
@@ -165,10 +165,10 @@ def test_who_has_finished_waits_for_the_others(tmp_path: Path) -> None:
 
 
 def test_a_png_is_the_end(tmp_path: Path) -> None:
-    shown = reel()
+    shown = side_by_side()
     assert film.make(shown, tmp_path / "a.png", steps=20) == 1
     with Image.open(tmp_path / "a.png") as image:
-        np.testing.assert_array_equal(np.asarray(image), Picture(shown).draw(final=True))
+        np.testing.assert_array_equal(np.asarray(image), Renderer(shown).draw(final=True))
 
 
 def test_stopped_early_the_film_is_complete_up_to_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_stopped_early_the_film_is_complete_up_to_there(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(record, "stop_flag", stopped)
     with pytest.raises(KeyboardInterrupt):
-        film.make(reel(1), tmp_path / "a.gif", steps=40)
+        film.make(side_by_side(1), tmp_path / "a.gif", steps=40)
     with Image.open(tmp_path / "a.gif") as image:
         assert image.n_frames == 1 + 17  # type: ignore[attr-defined]
 

@@ -36,7 +36,7 @@ def test_png_is_the_window_after_so_many_steps(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(image), picture(drawn(shown)))
 
 
-def test_gif_has_a_frame_for_its_share_of_time(tmp_path: Path) -> None:
+def test_gif_frames_have_the_right_rate(tmp_path: Path) -> None:
     path = tmp_path / "a.gif"
     shown = view()
     frames = record.record(shown, path, steps=40, size=SMALL)  # a frame each 60 ms, a tick each 30 ms
@@ -67,7 +67,7 @@ def test_gif_frames_hold_only_what_changed(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(read.convert("RGB")), moved)
 
 
-def test_a_gif_has_the_colours_of_later_screens_too(tmp_path: Path) -> None:
+def test_a_gif_also_has_the_colours_of_later_screens(tmp_path: Path) -> None:
     film = Gif(tmp_path / "b.gif", 20.0)
     frames = [np.zeros((50, 80, 3), np.uint8) for _ in range(3)]
     frames[1][10:40, 10:70] = (184, 70, 162)
@@ -114,7 +114,7 @@ def test_episodes_can_end_a_film(tmp_path: Path) -> None:
     assert session.total_steps == session.score.steps
 
 
-def test_a_kill_completes_the_film(tmp_path: Path) -> None:
+def test_sigterm_completes_the_film(tmp_path: Path) -> None:
     path = tmp_path / "a.gif"
     shown = view()
     step = shown.session.step
@@ -150,7 +150,7 @@ def test_an_error_in_the_middle_keeps_what_was_filmed(tmp_path: Path) -> None:
         assert film.n_frames == 4  # type: ignore[attr-defined]
 
 
-def test_no_frame_no_file_and_the_old_one_stays(tmp_path: Path) -> None:
+def test_without_a_frame_there_is_no_file_and_the_old_one_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.gif"
     path.write_bytes(b"old")
     with pytest.raises(RuntimeError), record.film(path, ".gif", SMALL, 20.0):
@@ -169,7 +169,7 @@ def test_no_frame_no_file_and_the_old_one_stays(tmp_path: Path) -> None:
         ("file/a.png", "can't be written"),
     ],
 )
-def test_bad_targets_are_refused_before_playing(tmp_path: Path, name: str, message: str) -> None:
+def test_bad_targets_are_rejected_before_playing(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "old.gif").write_bytes(b"old")
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
@@ -177,7 +177,7 @@ def test_bad_targets_are_refused_before_playing(tmp_path: Path, name: str, messa
         record.check(tmp_path / name, overwrite=False)
 
 
-def test_overwrite_is_allowed_when_asked_for(tmp_path: Path) -> None:
+def test_overwrite_replaces_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
     assert record.check(path, overwrite=True) == ".png"
@@ -186,7 +186,7 @@ def test_overwrite_is_allowed_when_asked_for(tmp_path: Path) -> None:
     assert Image.open(io.BytesIO(path.read_bytes())).size == screen.layout(view()).size
 
 
-def test_a_missing_encoder_is_said_before_playing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_encoder_is_reported_before_playing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "imageio_ffmpeg" else find(name))
     with pytest.raises(UserError, match=r"pip install -e '\.\[video\]'"):
