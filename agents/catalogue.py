@@ -1,7 +1,4 @@
-"""What there is: agents, switches, presets and environments, for `train.py --list` and for the README.
-
-python -m agents.catalogue        # prints the README's table
-"""
+"""What can be trained: agents, switches, presets and environments, for `train.py --list` and docs/generate.py."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ ENCODER_PAPERS = {
 
 
 def words(settings: dict[str, Any]) -> list[str]:
-    """Return settings as they are typed: ``--double``, ``--n-step 3``."""
+    """Return settings as options of the command line: ``--double``, ``--n-step 3``."""
     return [
         option_name(name if value is not False else f"no_{name}") + ("" if isinstance(value, bool) else f" {value}")
         for name, value in settings.items()
@@ -47,26 +44,16 @@ def file_of(recipe: Recipe) -> str:
     return f"agents/{recipe.name}.py"
 
 
-def readme_table() -> str:
-    """Return the README's table of agents, in Markdown."""
-    lines = ["| agent | paper | file | switches |", "|---|---|---|---|"]
-    for recipe in AGENTS.values():
-        file = file_of(recipe)
-        switches = ", ".join(f"`{word}`" for word in words(dict(recipe.switches))) or "none"
-        lines.append(f"| `{recipe.name}` | {recipe.paper} | [{file}]({file}) | {switches} |")
-    return "\n".join(lines)
-
-
 def table(title: str, *columns: str) -> Table:
-    """Return an empty table, in whose cells long words are broken rather than cut off."""
-    made = Table(title=title, title_justify="left")
+    """Return an empty table whose cells break long words instead of cutting them off."""
+    empty = Table(title=title, title_justify="left")
     for column in columns:
-        made.add_column(column, overflow="fold")
-    return made
+        empty.add_column(column, overflow="fold")
+    return empty
 
 
 def print_catalogue(console: Console) -> None:
-    """Print all that can be trained, where, and what can be switched."""
+    """Print all agents, switches, presets and environments."""
     agents = table("agents: --agent NAME", "agent", "paper", "switches", "presets")
     for recipe in AGENTS.values():
         agents.add_row(
@@ -86,8 +73,8 @@ def print_catalogue(console: Console) -> None:
             found.setdefault((name, preset.about), []).append(recipe.name)
     for (name, about), owners in sorted(found.items(), key=lambda item: item[0][0]):
         others = [agent for agent in AGENTS if agent not in owners]
-        few = f"all but {', '.join(others)}" if len(owners) > len(others) else ", ".join(owners)
-        presets.add_row(name, about, few)
+        shortest = f"all but {', '.join(others)}" if len(owners) > len(others) else ", ".join(owners)
+        presets.add_row(name, about, shortest)
     for one in (agents, switches, presets):
         console.print(one)
     worlds = ", ".join(envs.resolve(world) for world in EPISODE_STEPS)
@@ -95,6 +82,3 @@ def print_catalogue(console: Console) -> None:
     console.print(f"  {len(games())} Atari games, ALE/Pong-v5 and others: " + ", ".join(games()), highlight=False)
     console.print("  any other Gymnasium id with discrete actions, such as CartPole-v1", highlight=False)
 
-
-if __name__ == "__main__":
-    print(readme_table())
