@@ -1,9 +1,9 @@
-"""Measure the reference players in our worlds, beside what the original JavaScript measured.
+"""Measure the reference players in our environments, beside the scores measured in the original JavaScript.
 
     python benchmarks/reference_scores.py
 
-Random, Karpathy's two networks and the apple chaser play whole episodes with fixed seeds; a difference of more
-than about 3 standard errors from the original would mean that a world is not the original's.
+A random policy, Karpathy's two networks and the apple chaser play whole episodes with fixed seeds; a difference of
+more than about 3 standard errors would mean that an environment differs from the original.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from scores.stats import Interval, student_interval  # noqa: E402
 
 V0, V1, RLDEMO = "tidepool/Waterworld-v0", "tidepool/Waterworld-v1", "tidepool/RLDemo-v0"
 EPISODE_STEPS = 5000  # RLDemo's reference is one long run; ours come in episodes of this length
-# The greedy network sometimes stays at a wall for thousands of ticks, so one run says little and a few episodes
-# hide it. Measured here: 32 runs of 100,000 steps had a mean of 1.061, a spread of 0.023, and reached from 0.990
-# to 1.094 (with epsilon 0.05: 1.089, spread 0.003).
-LONG_RUN_SPREAD = {(RLDEMO, "karpathy_pretrained_greedy"): 0.023}
+# The greedy network sometimes stays at a wall for thousands of steps, so a single run is unreliable and a few
+# episodes hide it. Measured here: 32 runs of 100,000 steps had a mean of 1.061, a standard deviation of 0.023 and a
+# range of 0.990 to 1.094 (with epsilon 0.05: 1.089, standard deviation 0.003).
+LONG_RUN_DEVIATION = {(RLDEMO, "karpathy_pretrained_greedy"): 0.023}
 
 
 @dataclasses.dataclass(frozen=True)
 class Player:
-    """Who plays where, and the reference that it should reach."""
+    """A player, its environment, and the reference score that it should reach."""
 
     env_id: str
     reference: str
@@ -52,18 +52,18 @@ class Player:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How long to measure."""
+    """Number of episodes, and the seed."""
 
     waterworld_episodes: Annotated[int, Between(2, 100_000)] = 500
-    """Of 1000 steps, for each player of Waterworld."""
+    """Episodes of 1000 steps for each player of Waterworld."""
     rldemo_episodes: Annotated[int, Between(2, 10_000)] = 100
-    """Of 5000 steps, for each player of RLDemo."""
+    """Episodes of 5000 steps for each player of RLDemo."""
     seed: int = 7
-    """Of the worlds and of chance."""
+    """Seed of the environments and of random actions."""
 
 
 def players() -> list[Player]:
-    """Return every player that this project can rebuild and that has a reference."""
+    """Return every player that this project can run and that has a reference score."""
     water = karpathy.load(ROOT / "pretrained" / "reinforcejs_wateragent.json")
     wheels = karpathy.load(ROOT / "pretrained" / "convnetjs_rldemo_net.json")
     return [
@@ -89,19 +89,28 @@ def distance(player: Player, found: Interval) -> float:
     """Return how far the measured mean is from the reference, in standard errors of their difference."""
     reference = references.find(player.env_id, player.reference)
     error = found.standard_error or 0.0
-    other = reference.standard_error or LONG_RUN_SPREAD.get((player.env_id, player.reference))
-    if other is None:  # not published: what ours says a run of its length would have
+    reference_error = reference.standard_error or LONG_RUN_DEVIATION.get((player.env_id, player.reference))
+    if reference_error is None:  # not published: estimated from ours for a run of its length
         steps = reference.steps or EPISODE_STEPS
-        other = error * (found.size * EPISODE_STEPS / steps) ** 0.5
-    return float((found.mean - reference.mean) / (error**2 + other**2) ** 0.5)
+        reference_error = error * (found.size * EPISODE_STEPS / steps) ** 0.5
+    return float((found.mean - reference.mean) / (error**2 + reference_error**2) ** 0.5)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Play, and print the table."""
+    """Measure, and print the table."""
     options = cli.parse(Options, argv, prog="reference_scores.py", description=__doc__)
     torch.set_num_threads(1)
     table = Table(box=None, title_justify="left")
-    for column in ("environment", "player", "measured", "standard error", "episodes", "reference", "off by", "seconds"):
+    for column in (
+        "environment",
+        "player",
+        "measured",
+        "standard error",
+        "episodes",
+        "reference",
+        "difference",
+        "seconds",
+    ):
         table.add_column(column, justify="left" if column in ("environment", "player") else "right")
     for player in players():
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Sums up raw scores: one line an agent, its mean over seeds with a 95 % interval (Student's t over the seeds).
+"""Summarise raw scores: one line per agent, its mean over seeds with a 95 % interval (Student's t over the seeds).
 
 python benchmarks/results_table.py results/family.csv
 python benchmarks/results_table.py results/family.csv --plot docs/family.png
@@ -22,14 +22,14 @@ INK, OURS = "#20242a", "#2f6fb3"
 
 
 class Line(NamedTuple):
-    """An agent's runs with one preset, in one environment, over equally many steps."""
+    """An agent's runs with one preset, in one environment, of the same length."""
 
     env_id: str
     agent: str
     preset: str
     agent_steps: int
     seeds: dict[int, float]
-    """The mean over the episodes of the final evaluation."""
+    """By seed: the mean over the episodes of the final evaluation."""
     wall_s: float
     """Mean over the runs."""
 
@@ -40,7 +40,7 @@ class Line(NamedTuple):
 
 
 def lines(path: Path) -> list[Line]:
-    """Return what a file of raw scores says, the best first."""
+    """Return the lines of a file of raw scores, the best first."""
     runs: dict[tuple[str, str, str, int], dict[int, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
@@ -68,7 +68,7 @@ def markdown(found: list[Line]) -> str:
 
 
 def draw(found: list[Line], path: Path) -> None:
-    """Write a picture: a row an agent, its interval, and its seeds."""
+    """Write a chart: a row per agent, with its interval and its seeds."""
     figure = Figure(figsize=(9, 1.2 + 0.34 * len(found)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -98,15 +98,15 @@ def draw(found: list[Line], path: Path) -> None:
 
 
 def main() -> None:
-    """Print the table of a file, and draw it."""
+    """Print the table of a file, and draw its chart."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     parser.add_argument("--plot", type=Path)
-    words = parser.parse_args()
-    found = lines(words.results)
+    arguments = parser.parse_args()
+    found = lines(arguments.results)
     print(markdown(found))
-    if words.plot:
-        draw(found, words.plot)
+    if arguments.plot:
+        draw(found, arguments.plot)
 
 
 if __name__ == "__main__":

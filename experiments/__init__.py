@@ -1,1 +1,1 @@
-"""Many runs: what an ablation or a sweep trains, where it goes, and what comes of it."""
+"""Many runs: the plans of ablations and sweeps, their execution, and their results."""

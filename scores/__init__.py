@@ -1,19 +1,19 @@
-"""How good it is: reference scores, runs on disk, statistics, tables and charts.
+"""How good an agent is: reference scores, runs on disk, statistics, tables and charts.
 
-Knows nothing of agents, learning or torch; `train.py` and `compare.py` print what this package gathers.
+Does not import agents, learning or torch; `train.py` and `compare.py` print what this package returns.
 """
 
-from scores.atari.compare import AtariComparison, Wanted
+from scores.atari.compare import AtariComparison, AtariSelection
 from scores.atari.compare import compare as atari_comparison
-from scores.collect import comparison, comparisons, read, worlds
+from scores.collect import comparison, comparisons, environment_comparisons, read
 from scores.rows import Comparison, Row
 from scores.table import as_csv, as_json, as_markdown, as_text
 
 __all__ = [
     "AtariComparison",
+    "AtariSelection",
     "Comparison",
     "Row",
-    "Wanted",
     "as_csv",
     "as_json",
     "as_markdown",
@@ -21,6 +21,6 @@ __all__ = [
     "atari_comparison",
     "comparison",
     "comparisons",
+    "environment_comparisons",
     "read",
-    "worlds",
 ]

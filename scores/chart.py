@@ -1,4 +1,4 @@
-"""The comparison as a picture: one bar a row, best on top, drawn without a screen."""
+"""The comparison as a bar chart: one bar per row, best on top, drawn off-screen."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from matplotlib.patches import Patch
 
 from common.errors import UserError
 from common.files import write_bytes
-from scores.rows import Comparison
+from scores.rows import Comparison, Row
 from scores.table import decimals
 
 FORMATS = ("png", "pdf", "svg")
-# Kinds differ in colour and in hatching, and each bar says its kind: colour alone tells nothing.
+# Kinds differ in colour and in hatching, and each label names its kind: colour alone is not enough.
 STYLES = {
     "run": ("#4a90d9", ""),
     "pretrained": ("#9fd3c7", ".."),
     "human": ("#e8a33d", "xx"),
     "reference": ("#c9ced6", "//"),
 }
-MEANINGS = {"run": "this project's runs", "pretrained": "ships with it", "human": "people", "reference": "references"}
+LEGEND = {"run": "your runs", "pretrained": "pretrained agents", "human": "human players", "reference": "references"}
 
 
 def check_path(path: Path) -> None:
-    """Raise ``UserError`` unless ``path`` is a picture that can be written, before any work is done."""
+    """Raise ``UserError`` unless ``path`` can be written as a chart; called before any work is done."""
     if path.suffix.lower().lstrip(".") not in FORMATS:
         allowed = ", ".join("." + name for name in FORMATS)
         raise UserError(f"--plot {path}: the extension '{path.suffix}' is not known; allowed: {allowed}")
     if not path.parent.is_dir():
-        raise UserError(f"--plot {path}: there is no folder {path.parent}")
+        raise UserError(f"--plot {path}: no folder {path.parent}")
     if path.is_dir():
         raise UserError(f"--plot {path}: is a folder")
 
@@ -41,20 +41,20 @@ def check_path(path: Path) -> None:
 def height(comparisons: Sequence[Comparison]) -> float:
     """Return the inches that the panels need."""
     shown = [one for one in comparisons if one.rows]
-    # a bar 0.33, a panel's title and axis 0.95, the legend 0.5; so all bars are equally thick
+    # 0.33 for a bar, 0.95 for a panel's title and axis, 0.5 for the legend: so all bars are equally thick
     return max(0.33 * sum(len(one.rows) for one in shown) + 0.95 * len(shown) + 0.5, 2)
 
 
 def draw(comparisons: Sequence[Comparison]) -> Figure:
-    """Return the figure: one panel an environment, horizontal bars of means with their 95 % intervals."""
+    """Return the figure: one panel per environment, horizontal bars of means with their 95 % intervals."""
     figure = Figure(figsize=(11, height(comparisons)), layout="constrained")
-    FigureCanvasAgg(figure)  # Agg, whatever backend the machine prefers: no screen is needed
+    FigureCanvasAgg(figure)  # Agg needs no screen, whatever backend is configured
     draw_into(figure, comparisons)
     return figure
 
 
 def draw_into(figure: FigureBase, comparisons: Sequence[Comparison]) -> None:
-    """Draw what `draw` returns into a figure or a part of one."""
+    """Draw the panels into a figure or a part of one."""
     shown = [one for one in comparisons if one.rows]
     if not shown:
         figure.text(0.5, 0.5, "no scores", ha="center")
@@ -68,12 +68,12 @@ def draw_into(figure: FigureBase, comparisons: Sequence[Comparison]) -> None:
 
 
 def save(comparisons: Sequence[Comparison], path: Path) -> None:
-    """Write the picture in the format of ``path``'s extension; a ``UserError`` if that can't be done."""
+    """Write the chart in the format of ``path``'s extension; raise ``UserError`` if that fails."""
     write(draw(comparisons), path)
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of ``path``'s extension; a ``UserError`` if that can't be done."""
+    """Write a figure in the format of ``path``'s extension; raise ``UserError`` if that fails."""
     check_path(path)
     data = io.BytesIO()
     figure.savefig(data, format=path.suffix.lower().lstrip("."), dpi=150)
@@ -96,22 +96,22 @@ def _panel(axes: Axes, one: Comparison) -> None:
             error = [[row.mean - low], [high - row.mean]]
             axes.errorbar(row.mean, place, xerr=error, color="black", capsize=3.5, linewidth=1.3)
         axes.text(end + 0.012 * span, place, f"{row.mean:.{digits}f}", va="center", fontsize=9)
-    axes.set_yticks(places, [_label(one.env_id, row.name, row.kind, row.env_id) for row in one.rows], fontsize=9)
+    axes.set_yticks(places, [_label(row, one.env_id) for row in one.rows], fontsize=9)
     for label, row in zip(axes.get_yticklabels(), one.rows, strict=True):
         label.set_fontweight("normal" if row.kind == "reference" else "bold")
-    axes.set_ylim(len(places) - 0.5, -0.5)  # downwards: the rows come best first
+    axes.set_ylim(len(places) - 0.5, -0.5)  # downwards: the best row is first
     axes.set_xlim(min(lows) - (0.03 * span if min(lows) < 0 else 0), max(ends) + 0.1 * span)
     axes.axvline(0, color="#33383f", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(one.env_id, loc="left", fontweight="bold")
-    axes.set_xlabel(f"{one.metric} (bar: mean; line: 95 % interval where one is known)")
+    axes.set_xlabel(f"{one.metric} (bar: mean; line: 95 % interval, if known)")
 
 
-def _label(env_id: str, name: str, kind: str, measured_in: str) -> str:
-    where = "" if measured_in == env_id else f", {measured_in.removeprefix('tidepool/')}"
-    return f"{name} ({kind}{where})"
+def _label(row: Row, env_id: str) -> str:
+    where = "" if row.env_id == env_id else f", {row.env_id.removeprefix('tidepool/')}"
+    return f"{row.name} ({row.kind}{where})"
 
 
 def _patch(kind: str) -> Patch:
     color, hatch = STYLES[kind]
-    return Patch(facecolor=color, hatch=hatch, edgecolor="#33383f", label=MEANINGS[kind])
+    return Patch(facecolor=color, hatch=hatch, edgecolor="#33383f", label=LEGEND[kind])

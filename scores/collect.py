@@ -1,4 +1,4 @@
-"""The comparison of one environment: every run, human and reference as a row, and what must be said with it."""
+"""The comparison of one environment: every run, human and reference as a row, with the remarks that belong to it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from scores.rows import Comparison, Row
 from scores.runs import Episode, Run, read_humans, read_run, read_runs
 from scores.stats import bootstrap_interval, student_interval
 
-FEW_SEEDS = 5  # a bootstrap over fewer is too narrow to lean on
-NOT_SETTINGS = {"seed", "runs_dir", "device", "threads"}  # what may differ between the seeds of one setting
+FEW_SEEDS = 5  # the bootstrap interval of fewer seeds is too narrow
+NOT_SETTINGS = {"seed", "runs_dir", "device", "threads"}  # may differ between runs that are averaged
 
 
 def comparison(env_id: str, runs_dir: Path | str = "runs", pretrained_dir: Path | str | None = None) -> Comparison:
     """Return the comparison of one environment (its full id), e.g. to print after training.
 
-    Whatever could not be read stands among the remarks.
+    Warnings about files that could not be read are among the remarks.
     """
     (found,), warnings = comparisons(Path(runs_dir), Path(pretrained_dir) if pretrained_dir else None, env_id)
     return dataclasses.replace(found, remarks=[*found.remarks, *warnings])
@@ -34,104 +34,105 @@ def comparisons(
     env_id: str | None = None,
     folders: Sequence[Path] = (),
 ) -> tuple[list[Comparison], list[str]]:
-    """Return one comparison an environment, and one line for everything that could not be read.
+    """Return one comparison per environment, and one warning for everything that could not be read.
 
     Args:
         runs_dir: holds the run folders and ``humans.csv``; need not exist.
-        pretrained_dir: holds the agents that ship.
+        pretrained_dir: holds the pretrained agents.
         env_id: only this environment (its full id); None: all that have a score.
         folders: these runs instead of all under ``runs_dir``, and only their environments.
     """
-    found = read(runs_dir, pretrained_dir, folders)
-    return worlds(found, env_id, bool(folders)), found.warnings
+    data = read(runs_dir, pretrained_dir, folders)
+    return environment_comparisons(data, env_id, bool(folders)), data.warnings
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class ScoreData:
     """All scores on this machine."""
 
     runs: list[Run]
-    shipped: list[Run]
-    humans: list[Episode]
+    pretrained: list[Run]
+    humans: list[Episode]  # played by humans
     warnings: list[str]  # one line for everything that could not be read
 
 
-def read(runs_dir: Path, pretrained_dir: Path | None = None, folders: Sequence[Path] = ()) -> Found:
-    """Read runs, the agents that ship and the human ledger; arguments as those of `comparisons`."""
+def read(runs_dir: Path, pretrained_dir: Path | None = None, folders: Sequence[Path] = ()) -> ScoreData:
+    """Read the runs, the pretrained agents and the human scores; the arguments are those of `comparisons`."""
     warnings: list[str] = []
     runs: list[Run] = []
     if folders:
         for folder in dict.fromkeys(folders):
-            run, complaints = read_run(folder)
+            run, of_run = read_run(folder)
             runs += [run] if run else []
-            warnings += complaints
+            warnings += of_run
     else:
-        runs, complaints = read_runs(runs_dir)
-        warnings += complaints
-    shipped, complaints = read_runs(pretrained_dir, pretrained=True) if pretrained_dir else ([], [])
-    humans, more = read_humans(runs_dir)
-    return Found(runs, shipped, humans, warnings + complaints + more)
+        runs, warnings = read_runs(runs_dir)
+    pretrained, of_pretrained = read_runs(pretrained_dir, pretrained=True) if pretrained_dir else ([], [])
+    humans, of_humans = read_humans(runs_dir)
+    return ScoreData(runs, pretrained, humans, [*warnings, *of_pretrained, *of_humans])
 
 
-def worlds(found: Found, env_id: str | None = None, named: bool = False) -> list[Comparison]:
-    """Return one comparison an environment; Atari games, which have a table of their own, only by ``env_id``.
+def environment_comparisons(data: ScoreData, env_id: str | None = None, named: bool = False) -> list[Comparison]:
+    """Return one comparison per environment; Atari games, which have their own table, only if ``env_id`` is one.
 
     Args:
-        found: what there is.
-        env_id: only this environment; runs of others are said to be left out where they were ``named``.
-        named: a person named the runs; only their environments are wanted.
+        data: all scores.
+        env_id: only this environment; runs of others get a warning if they were ``named``.
+        named: the runs were named by the user; only their environments are shown.
     """
     if env_id:
-        wanted = [env_id]
+        selected = [env_id]
         if named:
-            found.warnings.extend(
-                f"{run.path}: is of {run.env_id}, not shown" for run in found.runs if run.env_id != env_id
+            data.warnings.extend(
+                f"{run.path}: a run of {run.env_id}, not shown" for run in data.runs if run.env_id != env_id
             )
-    elif named and found.runs:
-        wanted = sorted({run.env_id for run in found.runs}, reverse=True)
+    elif named and data.runs:
+        selected = sorted({run.env_id for run in data.runs}, reverse=True)
     else:
-        wanted = _environments({run.env_id for run in found.runs + found.shipped}, found.humans)
-    shown = [one for one in wanted if one == env_id or normalization.game_of(one) is None]
-    return [_compare(one, found.runs, found.shipped, found.humans) for one in shown]
+        selected = _environments({run.env_id for run in data.runs + data.pretrained}, data.humans)
+    shown = [one for one in selected if one == env_id or normalization.game_of(one) is None]
+    return [_compare(one, data) for one in shown]
 
 
 def _environments(trained: set[str], humans: list[Episode]) -> list[str]:
-    """Return the environments to show: those of runs, and those with other scores not shown beside them."""
+    """Return the environments to show: those of runs, and those whose other scores are not shown there."""
     shown = set(trained)
     others = {episode.env_id for episode in humans} | {reference.env_id for reference in references.load()}
-    for other in sorted(others, reverse=True):  # of two versions the newer, which is trained by default
+    for other in sorted(others, reverse=True):  # the newer version first: it is trained by default
         if other not in shown and SAME_GAME.get(other) not in shown:
             shown.add(other)
-    return sorted(shown, reverse=True)  # Waterworld, the heart, comes first
+    return sorted(shown, reverse=True)  # Waterworld comes first
 
 
-def _compare(env_id: str, runs: list[Run], shipped: list[Run], humans: list[Episode]) -> Comparison:
+def _compare(env_id: str, data: ScoreData) -> Comparison:
     metric = references.metric(env_id)
-    own = [run for run in runs if run.env_id == env_id]
+    own = [run for run in data.runs if run.env_id == env_id]
     rows = [_run_row(run, metric, own) for run in own] + _seed_rows(own, metric)
-    rows += [_run_row(run, metric, [run]) for run in shipped if run.env_id == env_id]
-    family = [env_id] + ([SAME_GAME[env_id]] if env_id in SAME_GAME else [])
-    rows += _human_rows([episode for episode in humans if episode.env_id in family], metric)
-    cited = {one.agent: one for member in reversed(family) for one in references.of_env(member)}  # its own win
+    rows += [_run_row(run, metric, [run]) for run in data.pretrained if run.env_id == env_id]
+    versions = [env_id] + ([SAME_GAME[env_id]] if env_id in SAME_GAME else [])
+    rows += _human_rows([episode for episode in data.humans if episode.env_id in versions], metric)
+    # by agent: a reference of this version replaces that of the other
+    cited = {one.agent: one for version in reversed(versions) for one in references.of_env(version)}
     rows += [_reference_row(reference) for reference in cited.values()]
     game = normalization.game_of(env_id)
     rows = atari_rows.complete(game, rows) if game else rows
     rows.sort(key=lambda row: (-row.mean, row.name))
-    beside = atari_rows.remarks(game, rows) if game else []
-    return Comparison(env_id, metric.name, rows, beside + _remarks(env_id, own, rows))
+    of_game = atari_rows.remarks(game, rows) if game else []
+    return Comparison(env_id, metric.name, rows, of_game + _remarks(env_id, own, rows))
 
 
 def _values(episodes: Iterable[Episode], metric: Metric) -> list[float]:
-    """Return what the metric says of each episode."""
+    """Return the metric of each episode."""
     return [one.episode_return / (one.episode_length if metric.per_step else 1) for one in episodes]
 
 
 def _run_row(run: Run, metric: Metric, siblings: list[Run]) -> Row:
     interval = student_interval(_values(run.episodes, metric))
-    name = run.path.name + " (ships)" if run.pretrained else _title(run)
-    if sum(_title(sibling) == name for sibling in siblings) > 1:  # the same seed twice: tell by the time
+    name = run.path.name if run.pretrained else _title(run)
+    if sum(_title(sibling) == name for sibling in siblings) > 1:  # the same seed twice: add the time
         name = f"{name} {run.path.name.rsplit('__', 1)[-1]}"
-    notes = [f"{_title(run)}, in {run.path}" if run.pretrained else str(run.path), *_odd_episodes(run.episodes, metric)]
+    path = f"{_title(run)}, in {run.path}" if run.pretrained else str(run.path)
+    notes = [path, *_unusual_lengths(run.episodes, metric)]
     return Row(
         name=name,
         kind="pretrained" if run.pretrained else "run",
@@ -148,11 +149,11 @@ def _run_row(run: Run, metric: Metric, siblings: list[Run]) -> Row:
 
 
 def _seed_rows(runs: list[Run], metric: Metric) -> list[Row]:
-    """Return one row for each agent that was trained with several seeds: the mean over its runs."""
+    """Return one row for each agent trained with several seeds: the mean over its runs."""
     groups: dict[tuple[str, str, str, float | None], dict[int, Run]] = defaultdict(dict)
     for run in runs:
         key = run.agent, run.preset, run.episodes[0].protocol, run.episodes[0].epsilon
-        groups[key][run.seed] = run  # a seed trained twice counts once, the newest: it is no new evidence
+        groups[key][run.seed] = run  # of a seed that was trained twice only the newest run counts
     rows = []
     for (_, _, protocol, epsilon), by_seed in groups.items():
         group = list(by_seed.values())
@@ -162,7 +163,7 @@ def _seed_rows(runs: list[Run], metric: Metric) -> list[Row]:
         interval = bootstrap_interval(means)
         note = f"seeds {', '.join(str(seed) for seed in sorted(by_seed))}; {interval.method}"
         if differing := differing_settings(group):
-            note += f"; NOT the same settings: {', '.join(differing)} differ"
+            note += f"; settings DIFFER between the runs: {', '.join(differing)}"
         rows.append(
             Row(
                 name=f"{group[0].title}, mean of {len(group)} seeds",
@@ -182,7 +183,7 @@ def _seed_rows(runs: list[Run], metric: Metric) -> list[Row]:
 
 
 def differing_settings(group: list[Run]) -> list[str]:
-    """Return the settings in which runs that are averaged differ."""
+    """Return the settings that are not the same in all runs of a group."""
     keys = {key for run in group for key in run.config} - NOT_SETTINGS
     differing = sorted(key for key in keys if any(run.config.get(key) != group[0].config.get(key) for run in group))
     trained = len({run.agent_steps for run in group}) > 1
@@ -190,13 +191,13 @@ def differing_settings(group: list[Run]) -> list[str]:
 
 
 def _human_rows(episodes: list[Episode], metric: Metric) -> list[Row]:
-    people: dict[tuple[str, str, str], list[Episode]] = defaultdict(list)
+    players: dict[tuple[str, str, str], list[Episode]] = defaultdict(list)
     for episode in episodes:
-        people[episode.player, episode.env_id, episode.protocol].append(episode)
+        players[episode.player, episode.env_id, episode.protocol].append(episode)
     rows = []
-    for (name, env_id, protocol), played in people.items():
+    for (name, env_id, protocol), played in players.items():
         interval = student_interval(_values(played, metric))
-        note = "; ".join(["recorded human", *_odd_episodes(played, metric)])
+        note = "; ".join(["human player", *_unusual_lengths(played, metric)])
         rows.append(Row(name, "human", env_id, interval.mean, interval.ci95, interval.size, None, None, protocol, note))
     return rows
 
@@ -216,10 +217,10 @@ def _reference_row(reference: Reference) -> Row:
     )
 
 
-def _odd_episodes(episodes: list[Episode], metric: Metric) -> list[str]:
-    """Say where episodes don't have the length that the metric is about."""
-    odd = sum(one.episode_length != metric.episode_length for one in episodes) if metric.episode_length else 0
-    return [f"{odd} of {len(episodes)} episodes are not {metric.episode_length} steps long"] if odd else []
+def _unusual_lengths(episodes: list[Episode], metric: Metric) -> list[str]:
+    """Return a note if episodes do not have the length that the metric requires."""
+    unusual = sum(one.episode_length != metric.episode_length for one in episodes) if metric.episode_length else 0
+    return [f"{unusual} of {len(episodes)} episodes are not {metric.episode_length} steps long"] if unusual else []
 
 
 def _title(run: Run) -> str:
@@ -227,22 +228,23 @@ def _title(run: Run) -> str:
 
 
 def _remarks(env_id: str, runs: list[Run], rows: list[Row]) -> list[str]:
-    """Return the sentences that belong to the numbers: what they don't show, and where they come from."""
+    """Return the remarks: what the numbers don't show, and where they come from."""
     remarks = []
     others = sorted({row.env_id for row in rows} - {env_id})
     if others:
         remarks.append(
-            f"Rows of {', '.join(others)} are the same game with the same rewards; only the sensing differs, so their"
-            " scores can stand beside these."
+            f"Rows of {', '.join(others)} are the same game with the same rewards; only the observations differ, so the"
+            " scores are comparable."
         )
     if not any(row.kind == "reference" for row in rows):
         remarks.append(f"There are no reference scores for {env_id}.")
     protocols = {row.protocol for row in rows if row.protocol}
-    if len(protocols) > 1 and not normalization.game_of(env_id):  # of Atari it is said how they differ
-        remarks.append(f"Protocols differ ({', '.join(sorted(protocols))}): compare across them with care.")
+    if len(protocols) > 1 and not normalization.game_of(env_id):  # for Atari there are remarks on how they differ
+        remarks.append(f"Protocols differ ({', '.join(sorted(protocols))}): compare their scores with care.")
     if any(row.ci95 for row in rows):
         remarks.append(
-            "95 % intervals: Student's t over one player's episodes; over seeds, a bootstrap of the runs' means."
+            "95 % intervals: Student's t over the episodes of one player; for several seeds, a bootstrap over the runs'"
+            " means."
         )
     if not runs:
         remarks.append(f"No runs of {env_id} yet; train one: python train.py {env_id}")
@@ -251,13 +253,13 @@ def _remarks(env_id: str, runs: list[Run], rows: list[Row]) -> list[str]:
     for run in runs:
         seeds[run.title].add(run.seed)
     if len(seeds) == 1 and len(runs) == 1:
-        remarks.append("One run: its interval tells how well this one network plays, not what its algorithm reaches.")
-    alone = sorted(agent for agent, trained in seeds.items() if len(trained) == 1)
+        remarks.append("One run: its interval is for this one network, not for the algorithm that trained it.")
+    single = sorted(agent for agent, trained in seeds.items() if len(trained) == 1)
     few = sorted(agent for agent, trained in seeds.items() if 1 < len(trained) < FEW_SEEDS)
-    if alone:
+    if single:
         remarks.append(
-            f"One seed of {', '.join(alone)}: another seed may end elsewhere, so no agent or setting can be called"
-            " better than another from this. Train with --seed 2, 3, ... too."
+            f"One seed of {', '.join(single)}: another seed may score very differently, so this does not show that one"
+            " agent or setting is better than another. Train with --seed 2, 3, ... too."
         )
     if few:
         remarks.append(

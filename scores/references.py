@@ -1,4 +1,4 @@
-"""Scores that others reached, or that we measured once, each with the protocol it was measured under."""
+"""Reference scores, published or measured once by us, each with its protocol."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ SAME_GAME = {
     "tidepool/Waterworld-v1": "tidepool/Waterworld-v0",
     "tidepool/Waterworld-v0": "tidepool/Waterworld-v1",
 }
-"""Environments that differ in sensing only: same game, same rewards, so their scores stand side by side."""
+"""Environments that differ only in their observations: same game, same rewards, so their scores are comparable."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """What the score of an environment is."""
+    """How an environment is scored."""
 
     name: str
-    per_step: bool = False  # the episode's return divided by its length
-    episode_length: int | None = None  # the score is only this when an episode has this many steps
+    per_step: bool = False  # the return of an episode divided by its length
+    episode_length: int | None = None  # steps of an episode; other lengths are reported as an exception
 
 
 WATERWORLD_METRIC = Metric("return over 1000 steps from a fresh world", episode_length=1000)
@@ -52,13 +52,13 @@ EPISODE_RETURN = Metric("episode return")
 
 
 def metric(env_id: str) -> Metric:
-    """Return what is compared in an environment; the episode's return where nothing else is agreed."""
+    """Return the metric of an environment, by default the return of an episode."""
     return METRICS.get(env_id, EPISODE_RETURN)
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """One published or once measured score."""
+    """One reference score."""
 
     env_id: str
     agent: str
@@ -68,13 +68,13 @@ class Reference:
     episodes: int | None  # None: measured over steps, not episodes
     note: str
     epsilon: float | None
-    agent_steps: int | None  # of training; None: not stated, or it never trained
+    agent_steps: int | None  # of training; None: not stated, or not trained
     protocol: str
-    steps: int | None = None  # that the mean is over, where it is not over episodes
+    steps: int | None = None  # length of the measurement, if the mean is not over episodes
 
     @property
     def ci95(self) -> tuple[float, float] | None:
-        """Return the 95 % interval of the mean (Student t), None where no standard error is known."""
+        """Return the 95 % interval of the mean (Student t), None if the standard error is unknown."""
         if self.standard_error is None:
             return None
         return around(self.mean, self.standard_error, self.episodes)
@@ -85,7 +85,7 @@ def load(path: Path = REFERENCE_FILE) -> tuple[Reference, ...]:
     """Return every row of a reference table.
 
     Raises:
-        UserError: the file is missing, lacks a column, or holds a cell that does not parse; the line says where.
+        UserError: the file or a column is missing, or a cell does not parse; the message says where.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -100,12 +100,12 @@ def load(path: Path = REFERENCE_FILE) -> tuple[Reference, ...]:
 
 
 def of_env(env_id: str) -> list[Reference]:
-    """Return the references of exactly this environment; an empty list when there are none."""
+    """Return the references of exactly this environment; an empty list if there are none."""
     return [reference for reference in load() if reference.env_id == env_id]
 
 
 def find(env_id: str, agent: str) -> Reference:
-    """Return one reference; `UserError` with the nearest names when there is no such row."""
+    """Return one reference; `UserError` with the nearest names if there is no such row."""
     rows = of_env(env_id)
     if not rows:
         raise unknown("environment of a reference score", env_id, {row.env_id for row in load()})
@@ -122,7 +122,9 @@ def _parse(row: dict[str, str], where: str) -> Reference:
             raise ValueError(f"mean {mean}")
         count, _, unit = row["episodes"].partition(" ")  # "500", or "100000 steps"
         if unit not in ("", "steps"):
-            raise ValueError(f"episodes '{row['episodes']}' is neither a number nor a number of steps")
+            raise ValueError(
+                f"episodes '{row['episodes']}' is neither a count nor a count of steps, such as 1000 steps"
+            )
         return Reference(
             env_id=row["env_id"],
             agent=row["agent"],

@@ -1,4 +1,4 @@
-"""What a comparison is made of: rows of scores, and the sentences beside them."""
+"""A comparison: rows of scores, and the remarks that belong to them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ class Row:
 
     name: str
     kind: Kind
-    env_id: str  # where it was measured: for references of the same game not always the table's environment
+    env_id: str  # where it was measured: a reference may be of another version of the same game
     mean: float
-    ci95: tuple[float, float] | None  # None: from one number, or no standard error is known
+    ci95: tuple[float, float] | None  # None: from a single value, or the standard error is unknown
     episodes: int | None
-    agent_steps: int | None  # of training; None: it never trained, or not known
+    agent_steps: int | None  # of training; None: not trained, or unknown
     epsilon: float | None
     protocol: str
     note: str
-    frames: int | None = None  # emulator frames of training; in Atari not the agent steps
+    frames: int | None = None  # emulator frames of training; on Atari 4 per agent step
     human_normalised: float | None = None  # 0: random play, 1: human; None: not Atari, or no human score
-    record_normalised: float | None = None  # the same against the human world record
+    record_normalised: float | None = None  # 0: random play, 1: the human world record
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """One environment's rows, best first, and what a reader must know beside the numbers."""
+    """One environment's rows, best first, and the remarks that a reader needs to interpret them."""
 
     env_id: str
     metric: str

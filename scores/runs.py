@@ -1,4 +1,4 @@
-"""Run folders and the human ledger, read while others write them: what is damaged is said and left out."""
+"""Run folders and human scores, read while others write them: damaged lines are reported and left out."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ EVAL_FILE, METRICS_FILE, CONFIG_FILE, HUMANS_FILE = "eval.csv", "metrics.csv", "
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
-    """One evaluation episode; or one episode played by a person (``agent_steps`` 0, ``epsilon`` None)."""
+    """One evaluation episode; or one episode played by a human (``agent_steps`` 0, ``epsilon`` None)."""
 
     env_id: str
     player: str
     seed: int
-    agent_steps: int  # that the agent had been trained for
+    agent_steps: int  # of training before the evaluation
     episode: int
     episode_return: float
     episode_length: int
     epsilon: float | None
     protocol: str
-    frames: int | None = None  # emulator frames of training; where frames are skipped not the agent steps
+    frames: int | None = None  # emulator frames of training; None: as many as agent steps
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """The last evaluation of one run folder, and what it was trained with."""
+    """The last evaluation of one run folder, and the settings of the training."""
 
     path: Path
     env_id: str
     agent: str
     seed: int
-    preset: str  # "" when it is not known
+    preset: str  # "" if unknown
     config: dict[str, Any]
     episodes: list[Episode]  # all of one evaluation, at least one
     pretrained: bool = False
@@ -49,7 +49,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The agent, and its preset where that is not the default."""
+        """The agent, and its preset unless that is the default."""
         return f"{self.agent} {self.preset}" if self.preset not in ("", "default") else self.agent
 
     @property
@@ -64,7 +64,7 @@ class Run:
 
 
 def read_runs(runs_dir: Path, pretrained: bool = False) -> tuple[list[Run], list[str]]:
-    """Return every run under a folder that has been evaluated, and one line for whatever could not be read.
+    """Return every evaluated run under a folder, and one warning for everything that could not be read.
 
     A folder that does not exist holds no runs.
     """
@@ -75,19 +75,19 @@ def read_runs(runs_dir: Path, pretrained: bool = False) -> tuple[list[Run], list
         return [], [f"{runs_dir}: not readable ({error.strerror})"]
     for folder in folders:
         if is_run(folder):
-            run, complaints = read_run(folder, pretrained)
-            warnings += complaints
+            run, more = read_run(folder, pretrained)
+            warnings += more
             runs += [run] if run else []
     return runs, warnings
 
 
 def is_run(folder: Path) -> bool:
-    """Return whether a folder is meant as a run, whole or not."""
+    """Return whether a folder looks like a run, complete or not."""
     return folder.name.count("__") >= 3 or (folder / CONFIG_FILE).exists() or (folder / EVAL_FILE).exists()
 
 
 def find_run(name: str, runs_dir: Path) -> Path:
-    """Return the run folder that a person names, by its path or by its name under ``runs_dir``."""
+    """Return the run folder with this path, or with this name under ``runs_dir``; `UserError` if there is none."""
     for path in (Path(name), runs_dir / name):
         if path.is_dir():
             if not is_run(path):
@@ -100,7 +100,7 @@ def find_run(name: str, runs_dir: Path) -> Path:
 
 
 def read_run(folder: Path, pretrained: bool = False) -> tuple[Run | None, list[str]]:
-    """Return the last evaluation of a run, None when it has none; and one line for each thing left out."""
+    """Return the last evaluation of a run, None if it has none; and one warning for everything left out."""
     config, warnings = _read_config(folder / CONFIG_FILE)
     if not (folder / EVAL_FILE).exists():
         return None, [*warnings, f"{folder}: no evaluation yet ({EVAL_FILE} is missing), left out"]
@@ -111,7 +111,7 @@ def read_run(folder: Path, pretrained: bool = False) -> tuple[Run | None, list[s
             one = _evaluated(row)
             env_id = env_id or one.env_id
             if one.env_id != env_id:
-                raise ValueError(f"it is of {one.env_id}, the run of {env_id}")
+                raise ValueError(f"its environment is {one.env_id}, but the run's is {env_id}")
             episodes[one.agent_steps, one.episode] = one
         except (KeyError, TypeError, ValueError) as error:
             warnings.append(f"{where}: damaged, left out ({_reason(error)})")
@@ -151,7 +151,7 @@ def _evaluated(row: dict[str, str]) -> Episode:
 
 
 def _curve(episodes: Iterable[Episode]) -> tuple[tuple[int, float], ...]:
-    """Return the mean return of every evaluation by the frames that went before it."""
+    """Return (frames, mean return) of every evaluation, in the order of frames."""
     returns: dict[int, list[float]] = defaultdict(list)
     for one in episodes:
         returns[one.frames or one.agent_steps].append(one.episode_return)
@@ -161,7 +161,8 @@ def _curve(episodes: Iterable[Episode]) -> tuple[tuple[int, float], ...]:
 def read_training_curve(folder: Path) -> tuple[tuple[int, float], ...]:
     """Return (frames, mean return of the last training episodes) from ``metrics.csv``; rows without are left out.
 
-    It may still be written, and is only drawn: what can't be read is passed over in silence.
+    The file may still be written and is used for charts only, so lines that can't be read are skipped without a
+    warning.
     """
     points = {}
     for _, row in _rows(folder / METRICS_FILE, []):
@@ -171,7 +172,7 @@ def read_training_curve(folder: Path) -> tuple[tuple[int, float], ...]:
 
 
 def read_humans(runs_dir: Path) -> tuple[list[Episode], list[str]]:
-    """Return the episodes that people played (``humans.csv``), and one line for each row left out."""
+    """Return the episodes that humans played (``humans.csv``), and one warning for each row left out."""
     warnings: list[str] = []
     episodes: list[Episode] = []
     path = runs_dir / HUMANS_FILE
@@ -196,7 +197,7 @@ def read_humans(runs_dir: Path) -> tuple[list[Episode], list[str]]:
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return what ``config.json`` says; nothing, and why, when it can't be read: eval.csv says the most of it."""
+    """Return the contents of ``config.json``; if it can't be read, {} and a warning: eval.csv has most of it."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(config, dict):
@@ -206,18 +207,18 @@ def _read_config(path: Path) -> tuple[dict[str, Any], list[str]]:
         reason = "missing"
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, not UTF-8
         reason = f"not readable: {error}"
-    return {}, [f"{path}: {reason}; preset and settings of this run are not known"]
+    return {}, [f"{path}: {reason}; preset and settings of this run are unknown"]
 
 
 def _rows(path: Path, warnings: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (file and line, cells) of a CSV file; a last line without its end is still being written."""
+    """Yield (file and line, cells) of a CSV file; a last line without a newline is still being written."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     except OSError as error:
         warnings.append(f"{path}: not readable ({error.strerror}), left out")
         return
     if lines and not lines[-1].endswith("\n"):
-        warnings.append(f"{path}, line {len(lines)}: half a line, left out (the run may still be writing)")
+        warnings.append(f"{path}, line {len(lines)}: incomplete, left out (the run may still be writing)")
         lines.pop()
     if not lines:
         return
@@ -245,9 +246,9 @@ def _finite(cell: str) -> float:
 def _positive(cell: str) -> int:
     value = int(cell)
     if value < 1:
-        raise ValueError(f"'{cell}' is not a number of steps")
+        raise ValueError(f"'{cell}' is not a positive number of steps")
     return value
 
 
 def _reason(error: Exception) -> str:
-    return f"no {error}" if isinstance(error, KeyError) else str(error)
+    return f"column {error} is missing" if isinstance(error, KeyError) else str(error)

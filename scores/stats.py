@@ -1,4 +1,4 @@
-"""Means and the intervals they are known to: which method, and from how many numbers."""
+"""Means and their 95 % intervals, with the method and the number of values."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ RESAMPLES = 10_000
 
 
 class Interval(NamedTuple):
-    """A mean with what is known about it."""
+    """A mean, its uncertainty, and how that was computed."""
 
     mean: float
-    standard_error: float | None  # None from a single number
-    ci95: tuple[float, float] | None  # None from a single number
-    size: int  # how many numbers
+    standard_error: float | None  # None: a single value
+    ci95: tuple[float, float] | None  # None: a single value
+    size: int  # number of values
     method: str  # "Student t", "bootstrap over runs" or "none: one value"
 
 
 def student_interval(values: Sequence[float]) -> Interval:
     """Return the mean of one run's episodes with the 95 % interval of Student's t distribution.
 
-    The interval speaks of the one network that played, over more episodes; not of the algorithm.
+    The interval is for the one network that played, over more episodes; not for the algorithm.
 
     Raises:
         ValueError: no values, or one that is not finite.
@@ -39,7 +39,7 @@ def student_interval(values: Sequence[float]) -> Interval:
 
 
 def around(mean: float, standard_error: float, count: int | None) -> tuple[float, float]:
-    """Return the 95 % interval of a mean with a standard error from ``count`` numbers (None: very many)."""
+    """Return the 95 % interval of a mean with a standard error from ``count`` values (None: very many)."""
     quantile = 1.959963984540054 if count is None else float(special.stdtrit(count - 1, 0.975))
     return mean - quantile * standard_error, mean + quantile * standard_error
 
@@ -47,8 +47,8 @@ def around(mean: float, standard_error: float, count: int | None) -> tuple[float
 def bootstrap_interval(run_means: Sequence[float]) -> Interval:
     """Return the mean over independent runs (seeds) with the percentile bootstrap's 95 % interval.
 
-    The run is what is drawn again, not the episode: episodes of one network are not independent
-    evidence about its algorithm. With fewer than about 5 runs the interval is too narrow.
+    Runs are resampled, not episodes: episodes of one network are not independent evidence about its
+    algorithm. With fewer than about 5 runs the interval is too narrow.
 
     Raises:
         ValueError: no values, or one that is not finite.

@@ -1,4 +1,4 @@
-"""Comparisons as text: a table for a terminal, Markdown, JSON, csv."""
+"""Comparisons as text: a table for a terminal, Markdown, JSON, CSV."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from scores.atari.compare import AtariComparison
 from scores.atari.normalization import game_of
 from scores.rows import Comparison, Row
 
-# Where the room is short these go first; nothing is ever cut in the middle of a number.
+# Left out first where the terminal is narrow; a number is never cut.
 DISPENSABLE = ("environment", "protocol", "epsilon", "agent steps")
-DISPENSABLE_ATARI = ("of record", "agent steps", "epsilon", "frames", "protocol")
-LEFT = {"who", "what", "environment", "protocol", "note"}
+DISPENSABLE_ATARI = ("% of record", "agent steps", "epsilon", "frames", "protocol")
+LEFT = {"who", "kind", "environment", "protocol", "note"}
 CSV_COLUMNS = (
     "env_id",
     "who",
@@ -36,10 +36,23 @@ CSV_COLUMNS = (
 )
 
 
+def as_format(
+    name: str, comparisons: Sequence[Comparison], atari: AtariComparison | None = None, width: int | None = None
+) -> str:
+    """Return the comparisons as ``table``, ``markdown``, ``json`` or ``csv``.
+
+    ``width`` is that of the terminal, whose table is coloured; None: not a terminal.
+    """
+    if name == "table":
+        return as_text(comparisons, width, width is not None, atari)
+    return {"markdown": as_markdown, "json": as_json, "csv": as_csv}[name](comparisons, atari)
+
+
 def as_json(comparisons: Sequence[Comparison], atari: AtariComparison | None = None) -> str:
     """Return ``{"environments": {ENV_ID: {"metric", "rows", "remarks"}}}``; unknown values are null.
 
-    With ``atari`` also ``"games"`` and ``"aggregates"`` (`atari_table.as_dict`), and with nothing else only these.
+    With ``atari`` there are also ``"games"`` and ``"aggregates"`` (`atari_table.as_dict`); without other environments
+    only these.
     """
     environments: dict[str, Any] = {}
     for one in comparisons:
@@ -61,13 +74,13 @@ def as_json(comparisons: Sequence[Comparison], atari: AtariComparison | None = N
             for row in one.rows
         ]
         environments[one.env_id] = {"metric": one.metric, "rows": rows, "remarks": one.remarks}
-    whole: dict[str, Any] = {"environments": environments} if comparisons or atari is None else {}
-    whole |= atari_table.as_dict(atari) if atari else {}
-    return json.dumps(whole, indent=2, allow_nan=False)
+    content: dict[str, Any] = {"environments": environments} if comparisons or atari is None else {}
+    content |= atari_table.as_dict(atari) if atari else {}
+    return json.dumps(content, indent=2, allow_nan=False)
 
 
 def as_csv(comparisons: Sequence[Comparison], atari: AtariComparison | None = None) -> str:
-    """Return one table with a line a score, whatever the environment; unknown values are empty."""
+    """Return one table of all environments with one line per score; unknown values are empty."""
     rows: list[dict[str, Any]] = [
         {
             "env_id": row.env_id,
@@ -93,7 +106,7 @@ def as_csv(comparisons: Sequence[Comparison], atari: AtariComparison | None = No
 
 
 def as_markdown(comparisons: Sequence[Comparison], atari: AtariComparison | None = None) -> str:
-    """Return one heading, table and list of remarks an environment, and one for all of Atari."""
+    """Return a heading, a table and a list of remarks for each environment, and for all of Atari."""
     parts = []
     for one in comparisons:
         lines = [_cells(row, one) | {"note": row.note} for row in one.rows]
@@ -116,17 +129,17 @@ def as_text(
     color: bool = False,
     atari: AtariComparison | None = None,
 ) -> str:
-    """Return tables with notes and remarks below.
+    """Return the tables, each followed by its notes and remarks.
 
     Args:
         comparisons: one table each.
-        width: columns of the terminal; columns of the table are left out, with a word, until it fits.
-            None: as wide as the text is, nothing wrapped (a file or a pipe has no edge).
+        width: width of the terminal, in characters; columns are left out, and named, until the table fits.
+            None: unlimited, nothing is wrapped (for a file or a pipe).
         color: with the terminal's escape codes.
-        atari: the table of Atari games, which follows.
+        atari: the table of Atari games, which comes last.
     """
     file = io.StringIO()
-    # A console wraps at its width; without an edge that must be wider than any line.
+    # A console wraps at its width: without a limit it must be wider than any line.
     console = Console(
         file=file,
         width=width or 10_000,
@@ -157,11 +170,11 @@ def _print(one: Comparison, console: Console) -> None:
     for remark in one.remarks:
         console.print(Text(f"* {remark}"))
     if left_out:
-        console.print(Text(f"* Left out for want of room: {', '.join(left_out)}. A wider terminal shows them."))
+        console.print(Text(f"* Columns left out to fit the width: {', '.join(left_out)}. A wider terminal shows them."))
 
 
 def _fit(one: Comparison, console: Console) -> tuple[Table, list[str]]:
-    """Return the table with as many columns as the console has room for, and those left out."""
+    """Return the table with as many columns as fit the console, and the names of the others."""
     left_out: list[str] = []
     for column in ("", *(DISPENSABLE_ATARI if game_of(one.env_id) else DISPENSABLE)):
         left_out += [column] if column else []
@@ -185,15 +198,15 @@ def _table(one: Comparison, left_out: Sequence[str]) -> Table:
 
 
 def _cells(row: Row, one: Comparison) -> dict[str, str]:
-    """Return a row's cells by the name of their column; "-" for what is not known."""
+    """Return a row's cells by column name; "-" if unknown."""
     digits = decimals(one)
     low_high = f"{row.ci95[0]:.{digits}f} to {row.ci95[1]:.{digits}f}" if row.ci95 else "-"
     cells = {
         "who": row.name,
-        "what": row.kind,
+        "kind": row.kind,
         "mean": f"{row.mean:.{digits}f}",
-        "of human": atari_table.percent(row.human_normalised),
-        "of record": atari_table.percent(row.record_normalised),
+        "% of human": atari_table.percent(row.human_normalised),
+        "% of record": atari_table.percent(row.record_normalised),
         "95 % interval": low_high,
         "episodes": _count(row.episodes),
         "agent steps": _count(row.agent_steps),
@@ -202,7 +215,7 @@ def _cells(row: Row, one: Comparison) -> dict[str, str]:
         "environment": row.env_id.removeprefix("tidepool/"),
         "protocol": row.protocol or "-",
     }
-    unused = {"environment"} if game_of(one.env_id) else {"of human", "of record", "frames"}
+    unused = {"environment"} if game_of(one.env_id) else {"% of human", "% of record", "frames"}
     return {column: cell for column, cell in cells.items() if column not in unused}
 
 
@@ -211,7 +224,7 @@ def _count(number: int | None) -> str:
 
 
 def decimals(one: Comparison) -> int:
-    """Return the decimals that tell scores of this size apart."""
+    """Return the number of decimals that fits scores of this size."""
     largest = max((abs(row.mean) for row in one.rows), default=0.0)
     return 4 if largest < 10 else 2 if largest < 1000 else 0
 

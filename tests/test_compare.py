@@ -1,4 +1,4 @@
-"""compare.py as a person runs it."""
+"""compare.py, run as a user does."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ import pytest
 
 import compare
 from common.errors import UserError
-from tests.scores.helpers import RLDEMO, V1, atari_run, human, make_ledger, make_run
+from scores import selection
+from tests.scores.helpers import RLDEMO, V1, atari_run, human, make_run, write_human_scores
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run the program without a screen and return what it wrote."""
+    """Run the program without a screen and return its output."""
     env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    env |= {"MPLBACKEND": "TkAgg"}  # a backend that needs a screen: it must not be used
+    env |= {"MPLBACKEND": "TkAgg"}  # needs a screen, so it must not be used
     command = [sys.executable, str(ROOT / "compare.py"), *map(str, words)]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Three seeds, one damaged run, one person."""
+    """Three seeds, one damaged run, one human player."""
     folder = tmp_path / "runs"
     for seed, score in ((1, 26.0), (2, 28.0), (3, 25.0)):
         make_run(folder, [score - 1, score, score + 1], seed=seed)
     (make_run(folder, [1.0], seed=4) / "eval.csv").write_text("env_id,ag")
-    make_ledger(folder, human("Anna", 18.0), human("Anna", 23.0))
+    write_human_scores(folder, human("Anna", 18.0), human("Anna", 23.0))
     return folder
 
 
@@ -55,21 +56,21 @@ def test_the_table(runs: Path) -> None:
         assert name in done.stdout, name
     assert "Fewer than 5 seeds of dqn" in done.stdout
     assert "same game with the same rewards" in done.stdout
-    assert "\x1b" not in done.stdout, "no colours into a pipe"
+    assert "\x1b" not in done.stdout, "no colours in a pipe"
     assert f"warning: {runs}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_json_and_a_picture_without_a_screen(runs: Path, tmp_path: Path) -> None:
-    picture = tmp_path / "scores.png"
-    done = run("--runs-dir", runs, "--format", "json", "--plot", picture, "--env-id", "Waterworld-v1")
+def test_json_and_a_chart_without_a_screen(runs: Path, tmp_path: Path) -> None:
+    chart = tmp_path / "scores.png"
+    done = run("--runs-dir", runs, "--format", "json", "--plot", chart, "--env-id", "Waterworld-v1")
     assert done.returncode == 0, done.stderr
     environments = json.loads(done.stdout)["environments"]
     assert list(environments) == [V1]
     means = {row["name"]: row["mean"] for row in environments[V1]["rows"]}
     assert means["dqn, mean of 3 seeds"] == pytest.approx(79 / 3)
     assert means["Anna"] == 20.5
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert chart.read_bytes().startswith(b"\x89PNG")
 
 
 def test_markdown(runs: Path) -> None:
@@ -79,7 +80,7 @@ def test_markdown(runs: Path) -> None:
     assert "| dqn seed 2 | run | 28.00 |" in done.stdout
 
 
-def test_with_no_runs_at_all_the_references_and_how_to_train(tmp_path: Path) -> None:
+def test_without_runs_it_shows_the_references_and_how_to_train(tmp_path: Path) -> None:
     done = run(cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "full_information_planner" in done.stdout
@@ -94,13 +95,13 @@ def test_with_no_runs_at_all_the_references_and_how_to_train(tmp_path: Path) -> 
         (["--agents", "dqm"], "unknown published agent 'dqm'; did you mean dqn"),
         (["--formt", "json"], "did you mean --format"),
         (["--env-id", "Waterwrld-v1"], "Waterworld-v1"),
-        (["--runs-dir", "no/such/place"], "no such folder"),
+        (["--runs-dir", "no/such/folder"], "no such folder"),
         (["tidepool-Waterworld-v1__dqn__1__2020"], "no run folder"),
         (["--plot", "scores.xyz"], "allowed: .png, .pdf, .svg"),
-        (["--plot", "no/such/place/scores.png"], "no folder"),
+        (["--plot", "no/such/folder/scores.png"], "no folder"),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_printed(words: list[str], fault: str, tmp_path: Path) -> None:
+def test_invalid_input_is_one_line_and_nothing_is_printed(words: list[str], fault: str, tmp_path: Path) -> None:
     done = run(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -111,7 +112,7 @@ def test_bad_input_is_one_line_and_nothing_is_printed(words: list[str], fault: s
 
 def test_runs_are_named_by_folder_or_path(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = sorted(runs.glob("*__dqn__*"))[:2]
-    assert compare.main(["--runs-dir", str(runs), first.name, str(second), "--format", "json"]) is None
+    compare.main(["--runs-dir", str(runs), first.name, str(second), "--format", "json"])
     environments = json.loads(capsys.readouterr().out)["environments"]
     names = {row["name"] for row in environments[V1]["rows"] if row["kind"] == "run"}
     assert names == {"dqn seed 1", "dqn seed 2", "dqn, mean of 2 seeds"}
@@ -121,8 +122,8 @@ def test_runs_are_named_by_folder_or_path(runs: Path, capsys: pytest.CaptureFixt
 
 @pytest.fixture
 def atari_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two seeds in Pong, one run in Breakout under another protocol and preset; nothing ships."""
-    monkeypatch.setattr(compare, "PRETRAINED_DIR", tmp_path / "nothing ships")
+    """Two seeds in Pong, one run in Breakout under another protocol and preset; no pretrained agents."""
+    monkeypatch.setattr(selection, "PRETRAINED", tmp_path / "none")
     folder = tmp_path / "runs"
     for seed, score in ((1, 16.0), (2, 18.0)):
         atari_run(folder, "Pong", [score, score], seed=seed, earlier=[-20.0])
@@ -130,10 +131,10 @@ def atari_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_atari_runs_have_a_table_after_the_worlds(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert compare.main(["--runs-dir", str(atari_runs)]) is None
+def test_atari_runs_have_a_table_after_the_others(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compare.main(["--runs-dir", str(atari_runs)])
     text = capsys.readouterr().out
-    assert text.index("full_information_planner") < text.index("Atari: score and percent of human, 2 games")
+    assert text.index("full_information_planner") < text.index("Atari: score and percentage of human, 2 games")
     assert "17.0  107 %" in text
     assert "Sticky actions" in text
 
@@ -150,15 +151,15 @@ def test_atari_options_show_atari_alone(atari_runs: Path, capsys: pytest.Capture
         (["--at-frames", "10000000"], {"Breakout", "Pong"}),
     ):
         compare.main([*words, *more])
-        whole = json.loads(capsys.readouterr().out)
-        assert (set(whole), set(whole["games"])) == ({"games", "aggregates"}, games), more
+        shown = json.loads(capsys.readouterr().out)
+        assert (set(shown), set(shown["games"])) == ({"games", "aggregates"}, games), more
 
 
 def test_named_atari_runs(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (breakout,) = atari_runs.glob("ALE-Breakout*")
     compare.main(["--runs-dir", str(atari_runs), breakout.name, "--format", "json"])
-    whole = json.loads(capsys.readouterr().out)
-    assert (set(whole), set(whole["games"])) == ({"games", "aggregates"}, {"Breakout"})
+    shown = json.loads(capsys.readouterr().out)
+    assert (set(shown), set(shown["games"])) == ({"games", "aggregates"}, {"Breakout"})
     compare.main(["--runs-dir", str(atari_runs), "--env-id", "Waterworld-v1", "--format", "json"])
     assert set(json.loads(capsys.readouterr().out)) == {"environments"}
 
@@ -171,7 +172,7 @@ def test_csv(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found[V1, "apple_chaser"] == "31.42"
 
 
-def test_mixed_protocols_need_leave(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mixed_protocols_need_an_option(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     atari_run(atari_runs, "Breakout", [30.0], protocol="mnih2015", time="20261123-101531")
     words = ["--runs-dir", str(atari_runs), "--games", "Pong,Breakout"]
     with pytest.raises(UserError, match=r"runs of dqn cpu have different protocols: dqn_zoo \(Pong\), mnih2015"):
@@ -185,14 +186,14 @@ def test_mixed_protocols_need_leave(atari_runs: Path, capsys: pytest.CaptureFixt
     [
         (["--games", "Pnog"], "unknown Atari game 'Pnog'; did you mean Pong"),
         (["--env-id", "ALE/Pnog-v5"], "unknown Atari game 'ALE/Pnog-v5'; did you mean"),
-        (["--agents", " , "], "--agents ' , ': names are needed"),
+        (["--agents", " , "], "--agents ' , ': expected comma-separated names"),
         (["--at-frames", "5"], "--at-frames 5 is out of range"),
         (["--protocol", "machado"], "did you mean machado2018"),
-        (["--agents", "dqn", "--env-id", "Waterworld-v1"], "is no Atari game"),
+        (["--agents", "dqn", "--env-id", "Waterworld-v1"], "is not an Atari game"),
         (["--agents", "dqn", "--plot", "x.gif"], "allowed: .png, .pdf, .svg"),
     ],
 )
-def test_bad_requests_about_atari(words: list[str], fault: str, atari_runs: Path) -> None:
+def test_invalid_atari_options(words: list[str], fault: str, atari_runs: Path) -> None:
     with pytest.raises(UserError) as caught:
         compare.main(["--runs-dir", str(atari_runs), *words])
     assert fault in str(caught.value)
@@ -200,17 +201,17 @@ def test_bad_requests_about_atari(words: list[str], fault: str, atari_runs: Path
 
 
 def test_published_agents_before_any_training(tmp_path: Path) -> None:
-    """The issue's own command, as a person runs it, without a screen."""
+    """The README's command, without a screen."""
     done = run("--agents", "dqn_mnih2015,rainbow,iqn", "--plot", "published.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "Atari: score and percent of human, 57 games, sorted by dqn_mnih2015 against human" in done.stdout
+    assert "Atari: score and percentage of human, 57 games, sorted by the percentage of dqn_mnih2015" in done.stdout
     assert "Waterworld" not in done.stdout
     assert (tmp_path / "published.png").read_bytes().startswith(b"\x89PNG")
-    assert done.stderr == "drawn: published.png\n"
+    assert done.stderr == "chart: published.png\n"
 
 
 def test_scores_need_neither_torch_nor_agents() -> None:
-    """The table must work where training is not installed, and start at once."""
+    """The table must not need the training code, and must start fast."""
     code = "import scores, sys; print(sorted({'torch', 'agents', 'learning', 'envs'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

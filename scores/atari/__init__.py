@@ -1,1 +1,1 @@
-"""Atari against humans: normalised scores, published agents, tables and charts."""
+"""Human-normalised Atari scores: baselines, published agents, aggregates, tables and charts."""

@@ -1,8 +1,8 @@
-"""Many games as one number, with what is known of it: Agarwal et al. 2021, arXiv:2108.13264.
+"""Aggregates over many games, with intervals: Agarwal et al. 2021, arXiv:2108.13264.
 
-Scores come as one sequence of runs (seeds) a game, already normalised. Games count alike, whatever their number of
-runs. Intervals come from a bootstrap that draws runs again within each game (stratified); with a single run of a
-game there is nothing to draw, so there is no interval. Checked against the numbers of the authors' `rliable`.
+Scores are one sequence of runs (seeds) per game, already normalised. All games have the same weight, whatever their
+number of runs. Intervals are a stratified bootstrap: runs are resampled within each game; a single run cannot be
+resampled, so there is no interval then. Checked against the numbers of the authors' `rliable`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy import stats
 Numbers = NDArray[np.float64]
 RunsByGame = Mapping[str, Sequence[float]]
 RESAMPLES = 2000
-MOST_REPEATS = 60  # of a run, to let games with unequal numbers of runs count alike
+MOST_REPEATS = 60  # of a run, to give games with unequal numbers of runs the same weight
 
 
 class Aggregates(NamedTuple):
@@ -26,8 +26,8 @@ class Aggregates(NamedTuple):
 
     median: float
     mean: float
-    capped_mean: float  # every game counts at most 1: no game can hide the others
-    iqm: float  # mean of the middle half of all runs of all games
+    capped_mean: float  # every game counts at most 1, so that no game dominates
+    iqm: float  # interquartile mean: of the middle half of all runs of all games
     iqm_ci95: tuple[float, float] | None  # None: a game has a single run
     games: int
     games_at_human_level: int
@@ -43,7 +43,7 @@ class Profile(NamedTuple):
 
 
 class Improvement(NamedTuple):
-    """How probably a run of one is better than a run of the other, in a game drawn by chance."""
+    """Probability that a run of one is better than a run of the other, in a game drawn at random."""
 
     probability: float
     ci95: tuple[float, float] | None  # None: a game has a single run of either
@@ -73,7 +73,7 @@ def aggregate(runs: RunsByGame, resamples: int = RESAMPLES, seed: int = 0) -> Ag
 
 
 def iqm(table: Numbers) -> Numbers:
-    """Return the mean over the last axis, (..., N) -> (...), with a quarter cut at each end, rounded down."""
+    """Return the mean over the last axis, (..., N) -> (...), with a quarter (rounded down) cut at each end."""
     mean: Numbers = np.asarray(stats.trim_mean(table, 0.25, axis=-1))
     return mean
 
@@ -104,7 +104,7 @@ def probability_of_improvement(
 ) -> Improvement:
     """Return P(a run of ``better`` > a run of ``worse``), a tie being half, mean over the games of both.
 
-    The Mann-Whitney U statistic divided by the number of pairs. Raw scores do as well as normalised ones.
+    The Mann-Whitney U statistic divided by the number of pairs. Raw and normalised scores give the same result.
 
     Raises:
         ValueError: no game in common, or as `aggregate`.
@@ -138,18 +138,18 @@ def _can_resample(games: Sequence[Numbers]) -> bool:
 
 
 def _resampled(games: Sequence[Numbers], resamples: int, rng: np.random.Generator) -> list[Numbers]:
-    """Return each game's runs drawn again with replacement, within the game: (resamples, runs) a game."""
+    """Return each game's runs, resampled with replacement within the game: (resamples, runs) per game."""
     return [values[rng.integers(values.size, size=(resamples, values.size))] for values in games]
 
 
 def _equal(games: Sequence[Numbers]) -> Numbers:
-    """Return all runs of all games in one last axis, (..., runs) a game -> (..., N), so that games count alike.
+    """Return all runs of all games in one last axis, (..., runs) per game -> (..., N), with equal weight per game.
 
-    Where games have unequal numbers of runs, each run is repeated until all have as many.
+    If games have unequal numbers of runs, each run is repeated until all have the same number.
     """
     sizes = [values.shape[-1] for values in games]
     most = math.lcm(*sizes)
-    if most > MOST_REPEATS:  # nearly alike is enough where exactly alike would take long
+    if most > MOST_REPEATS:  # nearly equal weights are enough where exact ones are expensive
         most = max(MOST_REPEATS, *sizes)
     spread = [values[..., np.arange(most) * values.shape[-1] // most] for values in games]
     return np.concatenate(spread, axis=-1)

@@ -1,9 +1,9 @@
 """Five games instead of 57: an estimate of the human-normalised median over all, with its measured error.
 
-Aitchison et al. 2023, arXiv:2210.02019: the scores are put on the scale log10(1 + percent of human), those below
-random as random, and a linear regression without intercept on five games predicts the median over 57. The games are
-theirs; the coefficients are fitted here, on the final scores of our own table, and judged by leaving each lineage of
-agents out (the Dopamine agents are near duplicates: leaving out one of them would be judged by its brothers).
+Aitchison et al. 2023, arXiv:2210.02019: scores are transformed to log10(1 + percent of human), those below random to
+0, and a linear regression without intercept on five games predicts the median over 57. The games are theirs; the
+coefficients are fitted here, on the final scores of our own table. The error is measured by cross-validation that
+leaves out one lineage of agents at a time: the Dopamine agents, for example, are near duplicates of each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scores.atari.published import load
 
 GAMES = ("BattleZone", "DoubleDunk", "NameThisGame", "Phoenix", "Qbert")
 NEEDED_GAMES = 54  # of the 57: an agent of the table with fewer has no such median
-FRESH_FRAMES = 10_000_000  # where the learning curves test the fit on agents that score little
+FRESH_FRAMES = 10_000_000  # early in the learning curves, where the fit is tested on low scores
 NO_AGENTS = (normalization.RECORD, "human", "random")
 Numbers = NDArray[np.float64]
 
@@ -29,15 +29,15 @@ class Fit(NamedTuple):
     """The regression and its errors, all as factors: 1.25 is "up to a quarter more or a fifth less"."""
 
     coefficients: Numbers  # (5,), in the order of GAMES
-    agents: int  # that it was fitted on
+    agents: int  # in the fit
     lineages: int
-    error: float  # root mean square, of agents whose lineage was left out
-    median_error: float  # half of these agents are within this factor
-    fresh_error: float  # root mean square at 10 million frames, their lineage left out
+    error: float  # root mean square, of agents whose lineage was left out of the fit
+    median_error: float  # half of the agents are within this factor
+    fresh_error: float  # root mean square at 10 million frames, with their lineage left out
 
 
 class Estimate(NamedTuple):
-    """The 57-game median that five games let expect."""
+    """The 57-game median that the five games predict."""
 
     median: float  # human-normalised: 1 is human
     low: float  # one error below
@@ -46,7 +46,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(normalised: Mapping[str, float]) -> Estimate | None:
-    """Return the estimate from human-normalised scores (57-game baseline) by game; None unless all five are there."""
+    """Return the estimate from human-normalised scores (57-game baseline) by game; None unless all five are given."""
     if not all(game in normalised for game in GAMES):
         return None
     found = fit()
@@ -78,7 +78,7 @@ class _Examples(NamedTuple):
 
 
 def _examples(frames: int | None) -> _Examples:
-    """Return the agents of the table, by their final scores or by their learning curves after ``frames``."""
+    """Return the agents of the table, with their final scores or those of their learning curves at ``frames``."""
     tables = load()
     if frames is None:
         scores = tables.scores
@@ -102,7 +102,7 @@ def _examples(frames: int | None) -> _Examples:
 
 
 def _left_out(train: _Examples, test: _Examples) -> Numbers:
-    """Return the errors on ``test`` (log10), each predicted without its lineage among the examples."""
+    """Return the errors on ``test`` (log10), each agent predicted by a fit without its lineage."""
     errors: Numbers = np.zeros(len(test.y))
     for lineage in set(test.lineages):
         mine = np.array([other == lineage for other in test.lineages])

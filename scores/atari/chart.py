@@ -1,7 +1,7 @@
-"""The human comparison, after Mnih et al. 2015, figure 3: games sorted, a bar each, human level a line.
+"""Human-normalised scores as bars, after Mnih et al. 2015, figure 3: games sorted, human level as a line.
 
-A few games and several players: a panel a game, with a bar a player. Many games: a panel a player, all with the same
-games in the same order. Where some players have few games and others many, both, one below the other.
+Few games and several players: a panel per game, with a bar per player. Many games: a panel per player, all with the
+same games in the same order. If some players have few games and others many: both, one below the other.
 """
 
 from __future__ import annotations
@@ -22,19 +22,24 @@ from scores.atari.columns import Column
 from scores.atari.compare import AtariComparison, rank
 from scores.atari.table import percent, points
 
-ACROSS = 4  # panels side by side; more begin a new line
+ACROSS = 4  # panels in a row; more start a new row
 MOST = 12  # players
-FEW_GAMES = 6  # with several players: a panel a game
+FEW_GAMES = 6  # up to this many, with several players: a panel per game
 INK, HUMAN = "#33383f", "#b3261e"
-# Above and below human differ in colour, in hatching and in the weight of the number: colour alone tells nothing.
+# Above and below human differ in colour, hatching and font weight of the number: colour alone is not enough.
 ABOVE, BELOW = ("#2f6db3", ""), ("#f6c48f", "////")
-LINEAR_TO = 400  # percent: a chart that goes beyond has a logarithmic scale
-HEAD, LINE = 0.75, 0.15  # inches: title with legend; a line of small print
-ROOM = {1: 0.1, 2: 0.18, 3: 0.24, 4: 0.28}  # of a panel's width for the number behind the longest bar, by panels across
+LINEAR_TO = 400  # percent: a chart that reaches further has a logarithmic scale
+HEAD, LINE = 0.75, 0.15  # inches: title and legend; a line of the footnotes
+ROOM = {
+    1: 0.1,
+    2: 0.18,
+    3: 0.24,
+    4: 0.28,
+}  # fraction of a panel's width for the number behind the longest bar, by panels in a row
 
 
 class Bar(NamedTuple):
-    """One score against humans."""
+    """One human-normalised score."""
 
     label: str
     value: float | None  # 1 is human
@@ -42,64 +47,66 @@ class Bar(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """Bars that stand together."""
+    """Bars in one pair of axes."""
 
     title: str
-    words: list[str]  # lines below the title
+    subtitle: list[str]  # lines below the title
     bars: list[Bar]
 
 
 def columns(one: AtariComparison) -> list[Column]:
-    """Return the columns that are drawn: players with at least one score against humans, the first dozen."""
-    return [column for column in one.columns if column.kind != "reference" and column.against_humans()][:MOST]
+    """Return the columns that are drawn: the first dozen players that have a human-normalised score."""
+    return [column for column in one.columns if column.kind != "reference" and column.normalised()][:MOST]
 
 
 def games(one: AtariComparison) -> list[str]:
-    """Return the games that are drawn: those that one of the columns has a score against humans in."""
+    """Return the games that are drawn: those in which one of the columns has a human-normalised score."""
     shown = columns(one)
-    return [game for game in one.games if any(game in column.against_humans() for column in shown)]
+    return [game for game in one.games if any(game in column.normalised() for column in shown)]
 
 
 def groups(one: AtariComparison) -> list[list[Panel]]:
-    """Return all that is drawn, in the order in which it is; the panels of a group have the same bars."""
+    """Return the panels in drawing order, in groups whose panels have the same bars."""
     shown, rows = columns(one), games(one)
-    few = [column for column in shown if len(column.against_humans()) <= FEW_GAMES]
-    theirs = [game for game in rows if any(game in column.against_humans() for column in few)]
-    if len(shown) < 2 or len(theirs) > MOST:
-        few, theirs = [], []
-    found = [Panel(game, _levels(one, game), [_bar(column.name, column, game) for column in shown]) for game in theirs]
-    by_player = [column for column in shown if column not in few]
-    known = [game for game in rows if any(game in column.against_humans() for column in by_player)]
-    known.sort(key=lambda game: rank(game, by_player))
-    across = _across(len(by_player))
-    full = [
-        Panel(column.name, _words(one, column, across), [_bar(game, column, game) for game in known])
-        for column in by_player
+    few = [column for column in shown if len(column.normalised()) <= FEW_GAMES]
+    few_games = [game for game in rows if any(game in column.normalised() for column in few)]
+    if len(shown) < 2 or len(few_games) > MOST:
+        few, few_games = [], []
+    by_game = [
+        Panel(game, _levels(one, game), [_bar(column.name, column, game) for column in shown]) for game in few_games
     ]
-    return [group for group in (found, full) if group]
+    others = [column for column in shown if column not in few]
+    many_games = [game for game in rows if any(game in column.normalised() for column in others)]
+    many_games.sort(key=lambda game: rank(game, others))
+    across = _across(len(others))
+    by_player = [
+        Panel(column.name, _subtitle(one, column, across), [_bar(game, column, game) for game in many_games])
+        for column in others
+    ]
+    return [group for group in (by_game, by_player) if group]
 
 
 def width(one: AtariComparison) -> float:
-    """Return the inches that the chart needs from left to right."""
+    """Return the width of the chart in inches."""
     return 14.0 if any(_across(len(group)) >= ACROSS for group in groups(one)) else 11.0
 
 
 def height(one: AtariComparison) -> float:
-    """Return the inches that the chart needs from top to bottom."""
+    """Return the height of the chart in inches."""
     return HEAD + sum(map(_body, groups(one))) + _foot(one)
 
 
 def draw_into(figure: FigureBase, one: AtariComparison) -> None:
-    """Draw title and legend, the panels, and what must be said with them."""
+    """Draw title and legend, the panels, and the footnotes."""
     shown = groups(one)
     if not shown:
-        figure.text(0.5, 0.5, "no Atari score that can be compared with a human one", ha="center", va="center")
+        figure.text(0.5, 0.5, "no Atari score with a human baseline", ha="center", va="center")
         return
     ratios = [HEAD, *map(_body, shown), _foot(one)]
     head, *bodies, foot = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
     head.text(0.5, 0.92, _title(one), ha="center", va="top", fontsize=13, fontweight="bold")
     head.legend(handles=_handles(shown), loc="lower center", ncols=4, frameon=False, fontsize=9)
-    foot.text(0.01, 0.98, "\n".join(_small_print(one)), fontsize=8, va="top", linespacing=1.3)
+    foot.text(0.01, 0.98, "\n".join(_footnotes(one)), fontsize=8, va="top", linespacing=1.3)
     for body, group in zip(bodies, shown, strict=True):
         across = _across(len(group))
         grid = body.subplots(-(-len(group) // across), across, squeeze=False, sharex=True, sharey=True)
@@ -112,15 +119,15 @@ def draw_into(figure: FigureBase, one: AtariComparison) -> None:
 
 
 def _body(group: Sequence[Panel]) -> float:
-    """Return the inches of a group of panels."""
-    bars, words = len(group[0].bars), max(len(panel.words) for panel in group)
-    return -(-len(group) // ACROSS) * (_bar_inches(bars) * bars + 0.16 * words + 0.85)
+    """Return the height of a group of panels in inches."""
+    bars, lines = len(group[0].bars), max(len(panel.subtitle) for panel in group)
+    return -(-len(group) // ACROSS) * (_bar_inches(bars) * bars + 0.16 * lines + 0.85)
 
 
 def _across(count: int) -> int:
-    """Return how many panels stand side by side, the lines being as even as can be."""
-    lines = -(-count // ACROSS)
-    return -(-count // max(lines, 1))
+    """Return the number of panels in a row, with rows as equal as possible."""
+    rows = -(-count // ACROSS)
+    return -(-count // max(rows, 1))
 
 
 def _bar_inches(bars: int) -> float:
@@ -128,7 +135,7 @@ def _bar_inches(bars: int) -> float:
 
 
 def _foot(one: AtariComparison) -> float:
-    return LINE * len(_small_print(one)) + 0.15
+    return LINE * len(_footnotes(one)) + 0.15
 
 
 def _bar(label: str, column: Column, game: str) -> Bar:
@@ -167,9 +174,9 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="x", labelbottom=True, labelsize=7.5)
     axes.tick_params(axis="y", length=0)
-    axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", pad=6 + 11 * len(panel.words))
+    axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", pad=6 + 11 * len(panel.subtitle))
     axes.annotate(
-        "\n".join(panel.words),
+        "\n".join(panel.subtitle),
         (0, 1),
         xycoords="axes fraction",
         xytext=(0, 4),
@@ -180,7 +187,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
 
 
 def _scale(axes: Axes, values: Sequence[float], room: float) -> None:
-    """Set the percent axis of all panels: linear as long as that can be read, else logarithmic beyond human."""
+    """Set the percent axis of all panels: linear for a small range, else logarithmic above human level."""
     low, high = 100 * min([*values, 0.0]), 100 * max([*values, 1.0])
     axes.xaxis.set_major_formatter(FuncFormatter(tick))
     if high <= LINEAR_TO:
@@ -202,12 +209,12 @@ def tick(value: float, _: int | None) -> str:
 
 def _title(one: AtariComparison) -> str:
     used = {column.conditions.baseline for column in columns(one)}
-    minutes = " and ".join(f"{base.minutes}" for name, base in normalization.BASELINES.items() if name in used)
-    return f"Atari against humans ({minutes} minutes an episode): (score - random) / (human - random)"
+    minutes = "- and ".join(f"{base.minutes}" for name, base in normalization.BASELINES.items() if name in used)
+    return f"Human-normalised Atari scores ({minutes}-minute episodes): (score - random) / (human - random)"
 
 
 def _levels(one: AtariComparison, game: str) -> list[str]:
-    """Return what 0 % and 100 % are in a game's own points."""
+    """Return the points of 0 % and 100 % in a game, a line per baseline."""
     used = {column.conditions.baseline for column in columns(one)}
     lines = []
     for name in sorted(used):
@@ -218,31 +225,31 @@ def _levels(one: AtariComparison, game: str) -> list[str]:
     return lines
 
 
-def _words(one: AtariComparison, column: Column, across: int) -> list[str]:
-    """Return a panel's lines: under which protocol, and what it comes to."""
+def _subtitle(one: AtariComparison, column: Column, across: int) -> list[str]:
+    """Return the lines below a player's title: its aggregate and its protocol."""
     found = one.aggregates[column.name]
-    said = protocol_notes.in_words(column.conditions) if column.kind == "agent" else column.note
+    conditions = protocol_notes.summary(column.conditions) if column.kind == "agent" else column.note
     level = ""
     if found:
         level = f"median {percent(found.median)}; human level in {found.games_at_human_level} of {found.games} games"
-    room = {1: 130, 2: 76, 3: 48}.get(across, 46)
-    return [*textwrap.wrap(level, room), *textwrap.wrap(said, room)[:4]]
+    width = {1: 130, 2: 76, 3: 48}.get(across, 46)  # characters
+    return [*textwrap.wrap(level, width), *textwrap.wrap(conditions, width)[:4]]
 
 
-def _small_print(one: AtariComparison) -> list[str]:
-    """Return what must be said with the picture, in lines."""
+def _footnotes(one: AtariComparison) -> list[str]:
+    """Return the footnotes, wrapped into lines."""
     shown = columns(one)
-    said = protocol_notes.remarks([column.conditions for column in shown])
-    titles = {panel.title for group in groups(one) for panel in group}  # these panels say it themselves
+    titles = {panel.title for group in groups(one) for panel in group}  # these panels have their note as a subtitle
     untitled = [column for column in shown if column.kind != "agent" and column.name not in titles]
-    said = [f"{column.name}: {column.note}." for column in untitled] + said
+    notes = [f"{column.name}: {column.note}." for column in untitled]
+    notes += protocol_notes.remarks([column.conditions for column in shown])
     without = [
         game for game in one.games if not any(normalization.has_human(game, name) for name in normalization.BASELINES)
     ]
-    said += [f"Not drawn, no human score: {', '.join(without)}."] if without else []
-    players = [column for column in one.columns if column.kind != "reference" and column.against_humans()]
-    said += [f"Drawn: the first {MOST} of {len(players)} columns."] if len(players) > MOST else []
-    return [line for sentence in said for line in textwrap.wrap(sentence, round(14.5 * width(one)))]
+    notes += [f"Not drawn, no human score: {', '.join(without)}."] if without else []
+    players = [column for column in one.columns if column.kind != "reference" and column.normalised()]
+    notes += [f"Drawn: the first {MOST} of {len(players)} columns."] if len(players) > MOST else []
+    return [line for note in notes for line in textwrap.wrap(note, round(14.5 * width(one)))]
 
 
 def _handles(shown: Sequence[Sequence[Panel]]) -> list[Patch | Line2D]:

@@ -1,4 +1,4 @@
-"""The columns of the Atari table: our runs, those that ship, people, references, published agents."""
+"""The columns of the Atari table: your runs, pretrained agents, human players, references, published agents."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from scores.runs import Episode, Run
 from scores.stats import student_interval
 
 Kind = Literal["run", "pretrained", "human", "reference", "agent"]
-LEAST_FRAMES, MOST_FRAMES = 1_000_000, 200_000_000  # that the published learning curves reach
+LEAST_FRAMES, MOST_FRAMES = 1_000_000, 200_000_000  # range of the published learning curves
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
     """One column's score in one game."""
 
-    score: float  # the game's points, mean over episodes, then over runs
+    score: float  # points of the game, mean over episodes, then over runs
     human_normalised: float | None  # None: no human score
     record_normalised: float | None
     runs: tuple[float, ...]  # human-normalised score of every run (seed); empty without a human score
@@ -33,7 +33,7 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """One player in all games it has."""
+    """One player in all its games."""
 
     name: str
     kind: Kind
@@ -42,13 +42,13 @@ class Column:
     note: str
     runs: tuple[Run, ...] = ()
 
-    def against_humans(self) -> dict[str, tuple[float, ...]]:
-        """Return the human-normalised runs of every game that has a human score."""
+    def normalised(self) -> dict[str, tuple[float, ...]]:
+        """Return the human-normalised scores of the runs, by game; games without a human score are left out."""
         return {game: cell.runs for game, cell in self.cells.items() if cell.runs}
 
 
 def of_runs(runs: Sequence[Run], mix_protocols: bool) -> list[Column]:
-    """Return a column for every agent and preset, over its seeds and games; those that ship stand apart.
+    """Return a column for every agent and preset, over its seeds and games; pretrained agents have their own.
 
     Raises:
         UserError: the runs of one column have several protocols, and ``mix_protocols`` is False.
@@ -59,26 +59,29 @@ def of_runs(runs: Sequence[Run], mix_protocols: bool) -> list[Column]:
     if not mix_protocols:
         for (_, title), group in groups.items():
             _check_protocols(title, group)
-    return [_of_group(title + (" (ships)" if ships else ""), group) for (ships, title), group in sorted(groups.items())]
+    return [
+        _of_group(title + (" (pretrained)" if pretrained else ""), group)
+        for (pretrained, title), group in sorted(groups.items())
+    ]
 
 
-def of_people(episodes: Sequence[Episode]) -> list[Column]:
-    """Return a column for every person and protocol: what was played at this keyboard."""
+def of_humans(episodes: Sequence[Episode]) -> list[Column]:
+    """Return a column for every human player and protocol: episodes played on this machine."""
     groups: dict[tuple[str, str], dict[str, list[Episode]]] = defaultdict(lambda: defaultdict(list))
     for one in episodes:
         groups[one.player, one.protocol][_game(one.env_id)].append(one)
     columns = []
     for (player, protocol), by_game in sorted(groups.items()):
-        twice = sum(other == player for other, _ in groups) > 1
-        name = f"you: {player}" + (f" ({protocol})" if twice else "")
+        several = sum(other == player for other, _ in groups) > 1  # protocols of this player
+        name = f"you: {player}" + (f" ({protocol})" if several else "")
         cells = {game: _cell(game, [_points(played)], [protocol], len(played)) for game, played in by_game.items()}
-        note = f"{protocol} ({normalization.protocol(protocol).words}); played at this keyboard"
+        note = f"{protocol} ({normalization.protocol(protocol).description}); played on this machine"
         columns.append(Column(name, "human", cells, protocol_notes.of_protocol(name, [protocol], []), note))
     return columns
 
 
 def of_references(baselines: Iterable[str]) -> list[Column]:
-    """Return random play, the human and the world record; of both human baselines where both are used."""
+    """Return random play, the human and the world record; of both human baselines if both are used."""
     names = [("random", normalization.LONG), ("human", normalization.LONG), (normalization.RECORD, normalization.LONG)]
     if normalization.SHORT in baselines:
         names += [(name, normalization.SHORT) for name in ("random_mnih2015", "human_mnih2015")]
@@ -86,11 +89,11 @@ def of_references(baselines: Iterable[str]) -> list[Column]:
 
 
 def of_agent(name: str, at_frames: int | None) -> tuple[Column | None, str | None]:
-    """Return a published agent's column, or None, and a sentence where it is not just what was asked for.
+    """Return a published agent's column, or None, and a remark if it is not exactly what was requested.
 
     Args:
-        name: as in the table.
-        at_frames: its learning curve after so many emulator frames, or the nearest there are; None: final scores.
+        name: of the agent, as in the table.
+        at_frames: emulator frames of training; the nearest point of its learning curve is used. None: final scores.
 
     Raises:
         UserError: an unknown name, or one that has no final scores.
@@ -98,7 +101,7 @@ def of_agent(name: str, at_frames: int | None) -> tuple[Column | None, str | Non
     agent = normalization.find_agent(name)
     if at_frames is None:
         if name not in load().scores:
-            raise UserError(f"{name} has learning curves only; add --at-frames, e.g. --at-frames 10000000")
+            raise UserError(f"{name} has only learning curves; add --at-frames, e.g. --at-frames 10000000")
         return _published(name, "agent", load().scores[name], None), None
     curves = load().curves.get(name, {})
     if not curves:
@@ -107,15 +110,15 @@ def of_agent(name: str, at_frames: int | None) -> tuple[Column | None, str | Non
     frames = min(known, key=lambda one: abs(one - at_frames))
     scores = {game: curve.points[frames] for game, curve in curves.items() if frames in curve.points}
     column = _published(agent.name, "agent", scores, frames)
-    nearest = f"{name} is shown at {frames:,} frames, the nearest to {at_frames:,} that is published."
+    nearest = f"{name} is shown at {frames:,} frames, the published point nearest to {at_frames:,}."
     return column, None if frames == at_frames else nearest
 
 
 def check_at_frames(at_frames: int) -> None:
-    """Raise `UserError` where no published learning curve comes near."""
+    """Raise `UserError` if the published learning curves don't reach so far."""
     if not LEAST_FRAMES <= at_frames <= MOST_FRAMES:
         raise UserError(
-            f"--at-frames {at_frames} is out of range; the published learning curves reach from {LEAST_FRAMES} to"
+            f"--at-frames {at_frames} is out of range; the published learning curves go from {LEAST_FRAMES} to"
             f" {MOST_FRAMES} emulator frames"
         )
 
@@ -140,15 +143,15 @@ def _check_protocols(title: str, runs: Sequence[Run]) -> None:
             for name in names
         ]
         raise UserError(
-            f"the runs of {title} have different protocols: {', '.join(places)}; one aggregate can't hold both."
-            f" Choose with --protocol {names[0]}, or add --mix-protocols"
+            f"the runs of {title} have different protocols: {', '.join(places)}; they can't share an aggregate."
+            f" Choose one with --protocol {names[0]}, or add --mix-protocols"
         )
 
 
 def _of_group(name: str, group: Sequence[Run]) -> Column:
     newest: dict[str, dict[int, Run]] = defaultdict(dict)
-    for run in group:  # in the order of their names, so of their times
-        newest[_game(run.env_id)][run.seed] = run  # a seed trained twice is no new evidence
+    for run in group:  # sorted by name, so by time
+        newest[_game(run.env_id)][run.seed] = run  # of a seed that was trained twice only the newest run counts
     kept = [run for by_seed in newest.values() for run in by_seed.values()]
     cells = {}
     for game, by_seed in newest.items():
@@ -165,35 +168,35 @@ def _of_group(name: str, group: Sequence[Run]) -> Column:
 
 
 def _note(runs: Sequence[Run], by_game: dict[str, dict[int, Run]], conditions: EvaluationConditions) -> str:
-    """Return what an own column is made of."""
-    words = [f"{name} ({normalization.protocol(name).words})" for name in conditions.protocol.split(" + ")]
+    """Return the note of a column of runs: protocol, length of the training, seeds."""
+    protocols = [f"{name} ({normalization.protocol(name).description})" for name in conditions.protocol.split(" + ")]
     seeds = sorted({run.seed for run in runs})
     steps = sorted({run.agent_steps for run in runs})
     trained = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     frames = conditions.frames or (0, 0)
     emulated = f"{frames[0]:,}" if frames[0] == frames[1] else f"{frames[0]:,} to {frames[1]:,}"
-    note = f"{' + '.join(words)}; {trained} agent steps, {emulated} frames; seed{'s' * (len(seeds) > 1)} "
+    note = f"{' + '.join(protocols)}; {trained} agent steps, {emulated} frames; seed{'s' * (len(seeds) > 1)} "
     note += ", ".join(map(str, seeds))
     differing = {key for group in by_game.values() for key in differing_settings(list(group.values()))}
     if differing:
-        note += f"; NOT the same settings in the runs of a game: {', '.join(sorted(differing))} differ"
+        note += f"; settings DIFFER between the runs of a game: {', '.join(sorted(differing))}"
     return note
 
 
 def _cell(game: str, points: Sequence[float], protocols: Sequence[str], episodes: int) -> Cell:
-    """Return the cell of runs, each measured against the humans of its own protocol."""
-    against = [
+    """Return the cell of some runs, each normalised by the human baseline of its own protocol."""
+    normalised = [
         normalization.human_or_none(score, game, normalization.protocol(protocol).baseline)
         for score, protocol in zip(points, protocols, strict=True)
     ]
-    runs = tuple(one for one in against if one is not None)
-    whole = len(runs) == len(points)  # mixed protocols: a game may be in one baseline only
+    runs = tuple(one for one in normalised if one is not None)
+    complete = len(runs) == len(points)  # with mixed protocols a game may be in only one of the baselines
     mean = sum(points) / len(points)
     return Cell(
         score=mean,
-        human_normalised=sum(runs) / len(runs) if whole else None,
+        human_normalised=sum(runs) / len(runs) if complete else None,
         record_normalised=normalization.record_or_none(mean, game),
-        runs=runs if whole else (),
+        runs=runs if complete else (),
         episodes=episodes,
         protocol=" + ".join(sorted(set(protocols))),
     )
@@ -203,10 +206,10 @@ def _published(name: str, kind: Kind, scores: dict[str, float], at_frames: int |
     agent = normalization.find_agent(name)
     cells = {}
     for game, score in scores.items():
-        against = normalization.human_or_none(score, game, agent.baseline)
+        normalised = normalization.human_or_none(score, game, agent.baseline)
         record = normalization.record_or_none(score, game)
-        runs = () if against is None else (against,)
-        cells[game] = Cell(score, against, record, runs, None, agent.protocol)
+        runs = () if normalised is None else (normalised,)
+        cells[game] = Cell(score, normalised, record, runs, None, agent.protocol)
     conditions = protocol_notes.of_agent(agent, at_frames)
-    note = agent.protocol if kind == "reference" else protocol_notes.in_words(conditions)
+    note = agent.protocol if kind == "reference" else protocol_notes.summary(conditions)
     return Column(name, kind, cells, conditions, note)

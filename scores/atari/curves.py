@@ -1,4 +1,4 @@
-"""Learning curves of our Atari runs: a panel a game, mean over seeds with its interval, published curves behind."""
+"""Learning curves of our Atari runs: a panel per game, mean over seeds with its interval, published curves behind."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from scores.atari.published import load
 from scores.runs import Run, read_training_curve
 from scores.stats import bootstrap_interval
 
-ACROSS, MOST = 3, 12  # panels in a line, and in all
-POINTS = 200  # of a curve: an interval a point takes its time
-# the order of Okabe and Ito's colours, told apart also by dash and marker
+ACROSS, MOST = 3, 12  # panels in a row, and in total
+POINTS = 200  # of a curve: each needs a bootstrap interval
+# Okabe and Ito's colours; the curves also differ in dash and marker
 STYLES = (("#0072b2", "-", "o"), ("#d55e00", "--", "s"), ("#009e73", "-.", "^"), ("#cc79a7", ":", "D"))
 Numbers = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class Line:
     mean: Numbers  # (T,) score, mean over seeds
     low: Numbers | None  # (T,) 95 % interval over seeds; None: one seed
     high: Numbers | None
-    training: bool  # returns in training: the run was evaluated only once
+    training: bool  # returns during training: the run was evaluated only once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,29 +48,29 @@ class Panel:
     lines: list[Line]
     published: dict[str, dict[int, float]]  # agent -> frames -> score
     levels: dict[str, float]  # human and random
-    left_out: int = 0  # games that have no panel for want of room; said in the last one's title
+    left_out: int = 0  # games without a panel, beyond the maximum; in the title of the last one
 
 
 def panels(one: AtariComparison) -> list[Panel]:
-    """Return what is drawn: each game in which a run of ours has at least two points, the first dozen."""
+    """Return the panels: the first dozen games in which a run of ours has at least two points."""
     found = []
-    asked = [column.name for column in one.columns if column.kind == "agent" and column.name in load().curves]
+    selected = [column.name for column in one.columns if column.kind == "agent" and column.name in load().curves]
     for game in one.games:
         lines = [line for column in one.columns for line in _lines(column, game)]
         if lines:
-            found.append(Panel(game, lines, _published(game, asked or [CURVE_AGENTS[0]], lines), _levels(one, game)))
+            found.append(Panel(game, lines, _published(game, selected or [CURVE_AGENTS[0]], lines), _levels(one, game)))
     if len(found) > MOST:
         found[MOST - 1] = dataclasses.replace(found[MOST - 1], left_out=len(found) - MOST)
     return found[:MOST]
 
 
 def height(shown: Sequence[Panel]) -> float:
-    """Return the inches that the panels need."""
+    """Return the height of the panels in inches."""
     return 3.1 * -(-len(shown) // ACROSS) + 1.0
 
 
 def draw_into(figure: FigureBase, shown: Sequence[Panel]) -> None:
-    """Draw one panel a game."""
+    """Draw one panel per game."""
     across = min(len(shown), ACROSS)
     grid = figure.subplots(-(-len(shown) // across), across, squeeze=False)
     names = list(dict.fromkeys(line.name for panel in shown for line in panel.lines))
@@ -82,12 +82,12 @@ def draw_into(figure: FigureBase, shown: Sequence[Panel]) -> None:
         handles |= dict(zip(labels, drawn, strict=True))
     for axes in list(grid.flat)[len(shown) :]:
         axes.set_visible(False)
-    figure.suptitle("Learning curves: score over emulator frames (4 frames are one agent step)", fontweight="bold")
+    figure.suptitle("Learning curves: score over emulator frames (4 frames per agent step)", fontweight="bold")
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
 
 
 def _lines(column: Column, game: str) -> list[Line]:
-    """Return the curve of a column in a game; nothing where no run has two points."""
+    """Return the curve of a column in a game; nothing if no run has two points."""
     curves, training = [], False
     for run in column.runs:
         if column.kind == "run" and normalization.game_of(run.env_id) == game:
@@ -107,7 +107,7 @@ def _lines(column: Column, game: str) -> list[Line]:
 
 
 def _points(run: Run) -> tuple[tuple[tuple[int, float], ...], bool]:
-    """Return a run's evaluations, or where it has just one its returns in training, and whether it was these."""
+    """Return the points of a run's evaluations; of its training if it has only one, and whether that is so."""
     if len(run.curve) > 1:
         return run.curve, False
     training = read_training_curve(run.path)
@@ -115,7 +115,7 @@ def _points(run: Run) -> tuple[tuple[tuple[int, float], ...], bool]:
 
 
 def _grid(curves: Sequence[Sequence[tuple[int, float]]]) -> Numbers:
-    """Return the frames at which all curves are known, thinned where they are many."""
+    """Return the frames that all curves cover, at most `POINTS`."""
     first, last = max(curve[0][0] for curve in curves), min(curve[-1][0] for curve in curves)
     frames = sorted({frames for curve in curves for frames, _ in curve if first <= frames <= last})
     if len(frames) > POINTS:
@@ -124,7 +124,7 @@ def _grid(curves: Sequence[Sequence[tuple[int, float]]]) -> Numbers:
 
 
 def _published(game: str, agents: Sequence[str], lines: Sequence[Line]) -> dict[str, dict[int, float]]:
-    """Return the published curves, as far as they stand beside ours: a little further than ours go."""
+    """Return the published curves, cut a little beyond the end of ours."""
     last = max(float(line.frames[-1]) for line in lines)
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for agent in agents:

@@ -1,4 +1,4 @@
-"""Atari scores against people: names of games, protocols, and the two human baselines, which are never mixed."""
+"""Human-normalised Atari scores: names of games, protocols, and the two human baselines, which are never mixed."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ LONG, SHORT = "atari57", "mnih2015"  # the names of the baselines
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
-    """What "human" means: whose scores, and in how long an episode."""
+    """What "human" means: whose scores, in episodes of which length."""
 
     name: str
-    human: str  # the agent of the table that is level 1
-    random: str  # ... and level 0
-    minutes: int  # an episode is cut after
+    human: str  # the agent of the table that is 1
+    random: str  # ... and 0
+    minutes: int  # maximum length of an episode
     games: int
-    words: str
+    description: str
 
 
 BASELINES = {
-    LONG: Baseline(LONG, "human", "random", 30, 57, "57 games, 30 minutes an episode"),
-    SHORT: Baseline(SHORT, "human_mnih2015", "random_mnih2015", 5, 49, "49 games, 5 minutes an episode"),
+    LONG: Baseline(LONG, "human", "random", 30, 57, "57 games, 30-minute episodes"),
+    SHORT: Baseline(SHORT, "human_mnih2015", "random_mnih2015", 5, 49, "49 games, 5-minute episodes"),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """How our own runs are evaluated, as far as comparing them needs it."""
+    """How our own runs are evaluated, as far as a comparison needs it."""
 
     name: str
-    baseline: str  # the human baseline measured alike
-    sticky: bool | None  # sticky actions of 0.25; None: not known
-    words: str
+    baseline: str  # the human baseline with the same protocol
+    sticky: bool | None  # sticky actions of 0.25; None: unknown
+    description: str
     known: bool = True
 
 
@@ -51,13 +51,15 @@ PROTOCOLS = {
 
 
 def protocol(name: str) -> Protocol:
-    """Return what is known of a protocol; a variant (``machado2018-full``) is not known but is like its stem."""
+    """Return a protocol; a variant (``machado2018-full``) is not ``known`` but has the values of its base."""
     if name in PROTOCOLS:
         return PROTOCOLS[name]
-    stem = PROTOCOLS.get(re.split(r"[-+ ;,]", name, maxsplit=1)[0])
-    if stem is not None:
-        return dataclasses.replace(stem, name=name, words=f"a variant of {stem.name}: {stem.words}", known=False)
-    return Protocol(name, LONG, None, "not a protocol known here", known=False)
+    base = PROTOCOLS.get(re.split(r"[-+ ;,]", name, maxsplit=1)[0])
+    if base is not None:
+        return dataclasses.replace(
+            base, name=name, description=f"a variant of {base.name}: {base.description}", known=False
+        )
+    return Protocol(name, LONG, None, "unknown protocol", known=False)
 
 
 def game_of(env_id: str) -> str | None:
@@ -72,10 +74,10 @@ def env_id_of(game: str) -> str:
 
 
 def find_game(name: str, more: tuple[str, ...] = ()) -> str:
-    """Return the game that a person names, by its name or ALE id; ``more`` are known beside the tables'.
+    """Return the game with this name or ALE id; ``more`` are known games beside those of the tables.
 
     Raises:
-        UserError: no such game; the line has the nearest names.
+        UserError: no such game; the message has the nearest names.
     """
     known = {*load().games, *more}
     game = game_of(name) or name
@@ -85,7 +87,7 @@ def find_game(name: str, more: tuple[str, ...] = ()) -> str:
 
 
 def find_agent(name: str) -> Agent:
-    """Return the row of a published agent; `UserError` with the nearest names when there is none."""
+    """Return the row of a published agent; `UserError` with the nearest names if there is none."""
     agents = load().agents
     if name not in agents:
         raise unknown("published agent", name, agents)
@@ -118,8 +120,8 @@ def human_normalised(score: float, game: str, baseline: str = LONG) -> float:
     Mnih et al. 2015, doi:10.1038/nature14236, "Evaluation procedure".
 
     Args:
-        score: the game's raw points, an episode's mean.
-        game: ALE's name of it or its id.
+        score: raw points of the game, mean over episodes.
+        game: ALE's name of the game, or its id.
         baseline: ``atari57`` or ``mnih2015``.
 
     Raises:
@@ -133,7 +135,7 @@ def human_normalised(score: float, game: str, baseline: str = LONG) -> float:
 def record_normalised(score: float, game: str) -> float:
     """Return (score - random) / (human world record - random); arguments and errors as in `human_normalised`.
 
-    Toromanoff et al. 2019, arXiv:1908.04683. The records were set under no controlled protocol.
+    Toromanoff et al. 2019, arXiv:1908.04683. The records were not measured under a controlled protocol.
     """
     return _between(score, game, BASELINES[LONG].random, RECORD)
 
@@ -146,18 +148,18 @@ def _between(score: float, game: str, low_agent: str, high_agent: str) -> float:
 
 
 def has_human(game: str, baseline: str) -> bool:
-    """Return whether a game (which may be unknown) has both scores of a human baseline."""
+    """Return whether a game (possibly unknown) has both scores of a human baseline."""
     base, scores = BASELINES[baseline], load().scores
     return game in scores.get(base.human, {}) and game in scores.get(base.random, {})
 
 
 def human_or_none(score: float, game: str, baseline: str) -> float | None:
-    """Return the human-normalised score; None where the game has no human score in this baseline."""
+    """Return the human-normalised score; None if the game has no human score in this baseline."""
     return human_normalised(score, game, baseline) if has_human(game, baseline) else None
 
 
 def record_or_none(score: float, game: str) -> float | None:
-    """Return the record-normalised score; None where the game has no record or no random score."""
+    """Return the record-normalised score; None if the game has no record or no random score."""
     scores = load().scores
     known = game in scores.get(RECORD, {}) and game in scores.get(BASELINES[LONG].random, {})
     return record_normalised(score, game) if known else None

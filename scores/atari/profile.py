@@ -1,4 +1,4 @@
-"""Performance profiles: the fraction of games played above each level of human. Agarwal et al. 2021, figure 5."""
+"""Performance profiles: the fraction of games above each human-normalised score. Agarwal et al. 2021, figure 5."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from scores.atari.aggregates import Profile, performance_profile
 from scores.atari.compare import AtariComparison
 from scores.atari.curves import STYLES
 
-FEWEST_GAMES = 10  # with fewer the steps are too coarse to compare
+FEWEST_GAMES = 10  # with fewer the steps are too coarse
 HEIGHT = 4.2  # inches
-RESAMPLES = 500  # a band needs no third digit
+RESAMPLES = 500  # enough for a band in a chart
 
 
 def profiles(one: AtariComparison) -> tuple[dict[str, Profile], int]:
-    """Return a profile a column, and over how many games: those that all of them have, so that they compare.
+    """Return a profile per column, and the number of games: those that all columns have, so that they are comparable.
 
-    None for fewer than two columns or ten games.
+    Empty with fewer than two columns or ten games.
     """
-    by_column = {column.name: column.against_humans() for column in atari_chart.columns(one)}
+    by_column = {column.name: column.normalised() for column in atari_chart.columns(one)}
     many = {name: runs for name, runs in by_column.items() if len(runs) >= FEWEST_GAMES}
     common = set.intersection(*(set(runs) for runs in many.values())) if many else set()
     if len(many) < 2 or len(common) < FEWEST_GAMES:
@@ -36,7 +36,7 @@ def profiles(one: AtariComparison) -> tuple[dict[str, Profile], int]:
 
 
 def draw_into(figure: FigureBase, shown: dict[str, Profile], games: int) -> None:
-    """Draw the profiles, with their pointwise 95 % bands where there are several runs of every game."""
+    """Draw the profiles, with pointwise 95 % bands if there are several runs of every game."""
     axes = figure.subplots()
     for number, (name, profile) in enumerate(shown.items()):
         color, dash, marker = STYLES[number % len(STYLES)]
@@ -60,13 +60,13 @@ def draw_into(figure: FigureBase, shown: dict[str, Profile], games: int) -> None
     axes.set_ylim(0, 1.02)
     axes.xaxis.set_major_formatter(FuncFormatter(atari_chart.tick))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-    axes.set_xlabel("score against human")
-    axes.set_ylabel("of games (and runs)")
+    axes.set_xlabel("human-normalised score")
+    axes.set_ylabel("fraction of games (and runs) above it")
     axes.grid(color="#e3e6ea", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     axes.set_title(
-        f"How many of the {games} games that all have are played above each level",
+        f"Performance profiles over the {games} games that all of them have",
         loc="left",
         fontweight="bold",
         fontsize=11,

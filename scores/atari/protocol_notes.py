@@ -1,4 +1,4 @@
-"""What a comparison must say in words where it crosses protocols: one sentence a kind of crossing."""
+"""Remarks on scores with different protocols: one sentence for each kind of difference."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from scores.atari.published import Agent
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConditions:
-    """What of a player's protocol decides with whom it can be compared."""
+    """The parts of a player's protocol that decide with whom it can be compared."""
 
     name: str
     protocol: str
     baseline: str  # atari57 or mnih2015
     sticky: bool | None  # None: not stated
     training_returns: bool = False
-    frames: tuple[int, int] | None = None  # of training, the fewest and the most; None: not stated, or a person
-    known: bool = True  # the protocol's name
+    frames: tuple[int, int] | None = None  # of training, minimum and maximum; None: not stated, or a human
+    known: bool = True  # whether the protocol is one of ours
     published: bool = False  # not ours
 
     @property
     def mixed(self) -> bool:
-        """Return whether runs of several protocols stand in one column."""
+        """Return whether one column has runs with several protocols."""
         return " + " in self.protocol
 
 
 def of_protocol(name: str, protocol_names: Iterable[str], frames: Iterable[int]) -> EvaluationConditions:
-    """Return the conditions of a player of ours, whose runs may have more than one protocol (then they are mixed)."""
+    """Return the conditions of a player of ours; runs with more than one protocol are mixed."""
     names = sorted(set(protocol_names))
     found = [normalization.protocol(one) for one in names]
     sticky = {one.sticky for one in found}
@@ -59,29 +59,29 @@ def of_agent(agent: Agent, frames: int | None = None) -> EvaluationConditions:
 
 
 def remarks(players: Sequence[EvaluationConditions]) -> list[str]:
-    """Return the sentences; ``players`` are all whose scores stand in the table, but not the humans it is about."""
-    plain = [one for one in players if not one.mixed]
+    """Return the remarks; ``players`` are all in the table except the references."""
+    unmixed = [one for one in players if not one.mixed]
     return [
         *_mixed(players),
-        *_baselines(plain),
-        *_sticky(plain),
+        *_baselines(unmixed),
+        *_sticky(unmixed),
         *_returns(players),
         *_frames(players),
         *_unknown(players),
     ]
 
 
-def in_words(conditions: EvaluationConditions) -> str:
+def summary(conditions: EvaluationConditions) -> str:
     """Return a published agent's conditions in a few words."""
     sticky = {True: "sticky actions", False: "no sticky actions", None: "sticky actions not stated"}[conditions.sticky]
     base = normalization.BASELINES[conditions.baseline]
     returns = "training returns" if conditions.training_returns else "evaluation"
     frames = f", {millions(conditions.frames[1])} frames" if conditions.frames else ""
-    return f"{sticky}, {returns}{frames}; against {base.human}"
+    return f"{sticky}, {returns}{frames}; 100 % is {base.human}"
 
 
 def millions(frames: int) -> str:
-    """Return a number of frames for people: ``200 million``, ``37,500 million``, ``800,000``."""
+    """Return a number of frames as text: ``200 million``, ``37,500 million``, ``800,000``."""
     whole = frames >= 1_000_000 and frames % 10_000 == 0
     return f"{frames / 1_000_000:,g} million" if whole else f"{frames:,}"
 
@@ -92,8 +92,8 @@ def _names(players: Iterable[EvaluationConditions]) -> str:
 
 def _mixed(players: Sequence[EvaluationConditions]) -> list[str]:
     return [
-        f"{one.name} MIXES protocols ({one.protocol}): each run stands against the humans of its own, and the aggregate"
-        " is of neither."
+        f"{one.name} MIXES protocols ({one.protocol}): each run is normalised by the human baseline of its own"
+        " protocol, and the aggregates belong to neither."
         for one in players
         if one.mixed
     ]
@@ -106,14 +106,14 @@ def _baselines(players: Sequence[EvaluationConditions]) -> list[str]:
         return []
     if len(used) == 1:
         base = normalization.BASELINES[next(iter(used))]
-        return [f"100 % is {base.human}: {base.words}; 0 % is {base.random}."]
+        return [f"100 % is {base.human}: {base.description}; 0 % is {base.random}."]
     parts = [
-        f"{_names(group)} with {normalization.BASELINES[name].human} ({normalization.BASELINES[name].words})"
+        f"{normalization.BASELINES[name].human} ({normalization.BASELINES[name].description}) for {_names(group)}"
         for name, group in used.items()
     ]
     return [
-        f"Two human baselines: {'; '.join(parts)}. Most human scores of the two differ, so percentages of the one"
-        " say little beside percentages of the other."
+        f"Two human baselines: {'; '.join(parts)}. Most human scores differ between the two, so their"
+        " percentages are not comparable."
     ]
 
 
@@ -122,12 +122,12 @@ def _sticky(players: Sequence[EvaluationConditions]) -> list[str]:
     unknown = [one for one in players if one.sticky is None]
     if not with_ and not unknown:
         return []
-    parts = [f"with them {_names(with_)}"] if with_ else []
+    parts = [f"with {_names(with_)}"] if with_ else []
     parts.append(f"without {', '.join(filter(None, [_names(without), 'humans and random play']))}")
-    parts += [f"not known of {_names(unknown)}"] if unknown else []
+    parts += [f"unknown for {_names(unknown)}"] if unknown else []
     return [
-        f"Sticky actions (a quarter of the actions repeat the one before) differ: {'; '.join(parts)}."
-        " With them most games are harder."
+        f"Sticky actions (the previous action repeats with probability 0.25) differ: {'; '.join(parts)}."
+        " Most games are harder with them."
     ]
 
 
@@ -135,7 +135,7 @@ def _returns(players: Sequence[EvaluationConditions]) -> list[str]:
     training = [one for one in players if one.training_returns]
     if not training:
         return []
-    return [f"Training returns, with the exploration of training, not a separate evaluation: {_names(training)}."]
+    return [f"Training returns, with exploration, not a separate evaluation: {_names(training)}."]
 
 
 def _frames(players: Sequence[EvaluationConditions]) -> list[str]:
@@ -148,16 +148,16 @@ def _frames(players: Sequence[EvaluationConditions]) -> list[str]:
         text = millions(high) if low == high else f"{millions(low)} to {millions(high)}"
         groups.setdefault(text, []).append(one)
     parts = [f"{text} ({_names(group)})" for text, group in groups.items()]
-    silent = [one for one in players if one.published and not one.frames]
-    parts += [f"not stated ({_names(silent)})"] if silent else []
-    return [f"Emulator frames of training differ (one agent step is 4 frames): {'; '.join(parts)}."]
+    not_stated = [one for one in players if one.published and not one.frames]
+    parts += [f"not stated ({_names(not_stated)})"] if not_stated else []
+    return [f"Emulator frames of training differ (4 frames per agent step): {'; '.join(parts)}."]
 
 
 def _unknown(players: Sequence[EvaluationConditions]) -> list[str]:
     return [
-        f"The protocol '{one.protocol}' of {one.name} is not known here; it is compared with"
-        f" {normalization.BASELINES[one.baseline].human} ({normalization.BASELINES[one.baseline].words}),"
-        " which may not be alike."
+        f"The protocol '{one.protocol}' of {one.name} is unknown; it is compared with"
+        f" {normalization.BASELINES[one.baseline].human} ({normalization.BASELINES[one.baseline].description}),"
+        " which may have been measured differently."
         for one in players
         if not one.known
     ]

@@ -1,8 +1,7 @@
-"""Published Atari scores and learning curves, read from the csv tables in ``data/``; each with its source.
+"""Published Atari scores and learning curves, read from the CSV tables in ``data/``; each with its source.
 
-A score means nothing without its agent's row in ``atari_agents.csv``: protocol, frames, baseline. Sources repeat
-thousands of times, so they stand once in ``atari_sources.csv`` as a text with places for what differs; see
-``data/README.md``.
+A score needs its agent's row in ``atari_agents.csv`` to be interpreted: protocol, frames, baseline. The same sources
+occur thousands of times, so each is stored once in ``atari_sources.csv``, as a template; see ``data/README.md``.
 """
 
 from __future__ import annotations
@@ -36,36 +35,42 @@ AGENT_COLUMNS = (
     "lineage",
 )
 SCORE_COLUMNS = ("game", "agent", "score", "source", "detail")
-CURVE_COLUMNS = ("game", "agent", "source", "detail", "seeds_but_5")  # every other column is a number of frames
-SEEDS = 5  # of a curve's point, where the table does not say otherwise
+CURVE_COLUMNS = (
+    "game",
+    "agent",
+    "source",
+    "detail",
+    "seeds_but_5",
+)  # the name of every other column is a number of frames
+SEEDS = 5  # of a point of a curve, unless the table has another number
 Parsed = TypeVar("Parsed")
 
 
 @dataclasses.dataclass(frozen=True)
 class Agent:
-    """What must be known of a published agent (or of the people, or of random play) to read its scores."""
+    """A published agent (or human, or random play), with what is needed to interpret its scores."""
 
     name: str
-    frames: int | None  # emulator frames of training; None: not stated, or it never trained
+    frames: int | None  # emulator frames of training; None: not stated, or not trained
     sticky: bool | None  # sticky actions of 0.25; None: not stated
     protocol: str
     source: str
-    baseline: str  # the human baseline measured alike: "atari57" or "mnih2015"
-    training_returns: bool  # the published scores are returns in training, not of a separate evaluation
-    lineage: str  # agents of one lineage are variations of one code base: near duplicates to a statistician
+    baseline: str  # the human baseline with the same protocol: "atari57" or "mnih2015"
+    training_returns: bool  # the scores are returns during training, not of a separate evaluation
+    lineage: str  # agents of one lineage are variants of one code base: statistically near duplicates
 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
     """A published learning curve."""
 
-    points: dict[int, float]  # score after so many emulator frames of training
+    points: dict[int, float]  # emulator frames of training -> score
     template: str
     detail: str
-    seeds: dict[int, int]  # where the mean is not over 5 seeds
+    seeds: dict[int, int]  # frames -> number of seeds, where that is not 5
 
     def source(self, frames: int) -> str:
-        """Return where the score after ``frames`` was read."""
+        """Return the source of the score after ``frames``."""
         million = frames // 1_000_000
         seeds = self.seeds.get(frames, SEEDS)
         return self.template.format(*self.detail.split(), millions=million, iteration=million - 1, seeds=seeds)
@@ -73,11 +78,11 @@ class Curve:
 
 @dataclasses.dataclass(frozen=True)
 class Tables:
-    """All that ``data/`` says about Atari; the inner keys are ALE's names of games (``MsPacman``)."""
+    """The Atari tables of ``data/``; the inner keys are ALE's names of games (``MsPacman``)."""
 
     agents: dict[str, Agent]
     scores: dict[str, dict[str, float]]  # agent -> game -> final score
-    sources: dict[str, dict[str, str]]  # agent -> game -> where the score was read
+    sources: dict[str, dict[str, str]]  # agent -> game -> source of the score
     curves: dict[str, dict[str, Curve]]  # agent -> game -> curve
 
     @property
@@ -91,7 +96,7 @@ def load(folder: Path = DATA) -> Tables:
     """Return the tables of a folder.
 
     Raises:
-        UserError: a file is missing or lacks a column, or a cell does not parse; the line says file, line and column.
+        UserError: a file or column is missing, or a cell does not parse; the message has file, line and column.
     """
     texts = {row["source"]: row["text"] for _, row in _rows(folder / SOURCES_FILE, ("source", "text"))}
     agents = {row["agent"]: _agent(where, row) for where, row in _rows(folder / AGENTS_FILE, AGENT_COLUMNS)}
@@ -117,7 +122,7 @@ def load(folder: Path = DATA) -> Tables:
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (file and line, cells) of a table that must be whole."""
+    """Yield (file and line, cells) of a table; raise ``UserError`` if it is damaged."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, strict=True)
@@ -154,7 +159,7 @@ def _cell(where: str, row: dict[str, str], column: str, parse: Callable[[str], P
     try:
         return parse(row[column])
     except ValueError:
-        raise UserError(f"{where}, column '{column}': '{row[column]}' can't be understood") from None
+        raise UserError(f"{where}, column '{column}': '{row[column]}' can't be parsed") from None
 
 
 def _one_of(where: str, row: dict[str, str], column: str, allowed: Collection[str]) -> str:
@@ -175,7 +180,9 @@ def _finite(cell: str) -> float:
 
 def _frames(where: str, column: str) -> int:
     if not column.isdecimal() or int(column) < 1:
-        raise UserError(f"{where}, column '{column}': is neither one of {', '.join(CURVE_COLUMNS)} nor frames")
+        raise UserError(
+            f"{where}, column '{column}': is neither one of {', '.join(CURVE_COLUMNS)} nor a number of frames"
+        )
     return int(column)
 
 

@@ -1,4 +1,4 @@
-"""One Atari game as a table like any other environment's: our runs, people, random play, published agents."""
+"""One Atari game as a table like that of any environment: runs, human players, random play, published agents."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from scores.atari.published import load
 from scores.rows import Row
 
 AGENTS = {normalization.LONG: ("dqn", "rainbow"), normalization.SHORT: ("dqn_mnih2015",)}
-"""The published agents that stand beside our runs when nobody asks for others, by human baseline."""
+"""The published agents that are shown beside our runs by default, by human baseline."""
 
 
 def complete(game: str, rows: Sequence[Row]) -> list[Row]:
-    """Return our rows with their score against humans, and after them the references of the game."""
-    own = [_against_humans(row, game) for row in rows]
+    """Return our rows with their normalised scores, followed by the references of the game."""
+    own = [_normalised(row, game) for row in rows]
     return own + reference_rows(game, baselines(row.protocol for row in own))
 
 
 def baselines(protocol_names: Iterable[str]) -> list[str]:
-    """Return the human baselines that go with protocols, the 57-game one where there are none."""
+    """Return the human baselines of the protocols; of none, the 57-game baseline."""
     used = {normalization.protocol(name).baseline for name in protocol_names} or {normalization.LONG}
     return [name for name in normalization.BASELINES if name in used]
 
 
 def reference_rows(game: str, used: Sequence[str]) -> list[Row]:
-    """Return random play, the human, the world record and a few published agents, as far as they have a score."""
+    """Return random play, the human, the world record and one or two published agents, if they have a score."""
     names: list[tuple[str, str]] = []
     for baseline in used:
         base = normalization.BASELINES[baseline]
@@ -38,24 +38,24 @@ def reference_rows(game: str, used: Sequence[str]) -> list[Row]:
 
 
 def remarks(game: str, rows: Sequence[Row]) -> list[str]:
-    """Return what must be said beside the rows of one game."""
-    said = []
+    """Return the remarks on the rows of one game."""
+    found = []
     used = baselines(row.protocol for row in rows if row.kind != "reference")
     for base in (normalization.BASELINES[name] for name in used):
         if not normalization.has_human(game, base.name):
-            said.append(f"{game} has no human score in the baseline of {base.words}.")
+            found.append(f"{game} has no human score in the baseline of {base.description}.")
     if any(row.human_normalised is not None for row in rows):
-        said += protocol_notes.remarks(_players(rows))
+        found += protocol_notes.remarks(_players(rows))
     if any(row.name == normalization.RECORD for row in rows):
-        said.append(f"{normalization.RECORD}: set under no controlled protocol.")
-    return said
+        found.append(f"{normalization.RECORD}: not measured under a controlled protocol.")
+    return found
 
 
-def _against_humans(row: Row, game: str) -> Row:
+def _normalised(row: Row, game: str) -> Row:
     protocol = normalization.protocol(row.protocol)
     return dataclasses.replace(
         row,
-        note=f"{row.protocol} ({protocol.words}); {row.note}",
+        note=f"{row.protocol} ({protocol.description}); {row.note}",
         human_normalised=normalization.human_or_none(row.mean, game, protocol.baseline),
         record_normalised=normalization.record_or_none(row.mean, game),
     )
@@ -64,7 +64,7 @@ def _against_humans(row: Row, game: str) -> Row:
 def _reference(name: str, game: str, baseline: str) -> Row:
     agent, score = normalization.find_agent(name), normalization.published(name, game)
     base = normalization.BASELINES[baseline]
-    people = name in (base.human, base.random, normalization.RECORD)
+    is_baseline = name in (base.human, base.random, normalization.RECORD)
     return Row(
         name=name,
         kind="reference",
@@ -74,7 +74,7 @@ def _reference(name: str, game: str, baseline: str) -> Row:
         episodes=None,
         agent_steps=agent.frames // 4 if agent.frames else None,
         epsilon=None,
-        protocol=_short(protocol_notes.of_agent(agent), people),
+        protocol=_short(protocol_notes.of_agent(agent), is_baseline),
         note=agent.protocol,
         frames=agent.frames,
         human_normalised=normalization.human_or_none(score, game, baseline),
@@ -82,9 +82,9 @@ def _reference(name: str, game: str, baseline: str) -> Row:
     )
 
 
-def _short(conditions: EvaluationConditions, people: bool) -> str:
-    """Return a reference's protocol in a few words; the whole of it stands in the note."""
-    if people:
+def _short(conditions: EvaluationConditions, is_baseline: bool) -> str:
+    """Return a reference's protocol in a few words; the note has all of it."""
+    if is_baseline:
         minutes = normalization.BASELINES[conditions.baseline].minutes
         return "not controlled" if conditions.name == normalization.RECORD else f"not sticky, {minutes} min"
     sticky = {True: "sticky", False: "not sticky", None: "sticky not stated"}[conditions.sticky]
@@ -95,7 +95,7 @@ def _players(rows: Sequence[Row]) -> list[EvaluationConditions]:
     shown: dict[str, EvaluationConditions] = {}
     agents = {name for group in AGENTS.values() for name in group}
     for row in rows:
-        if ", mean of " in row.name:  # its runs stand there too
+        if ", mean of " in row.name:  # its runs are rows too
             continue
         if row.kind != "reference":
             frames = [row.frames] if row.frames else []

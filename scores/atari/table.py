@@ -1,4 +1,4 @@
-"""The Atari comparison as text: a table for a terminal, Markdown, JSON, rows for csv."""
+"""The Atari comparison as text: a table for a terminal, Markdown, JSON, rows for CSV."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scores.atari.aggregates import Aggregates
 from scores.atari.columns import Cell, Column
 from scores.atari.compare import AtariComparison
 
-HEAD_WIDTH = 16  # of a line of a column's head; names break at "_" and " "
+HEAD_WIDTH = 16  # characters per line of a column head; names are broken at "_" and " "
 LABELS = ("median", "mean", "capped mean", "IQM", "IQM 95 % low", "IQM 95 % high", "games", "at human level")
 
 
@@ -31,7 +31,7 @@ def as_dict(one: AtariComparison) -> dict[str, Any]:
 
 
 def as_rows(one: AtariComparison) -> list[dict[str, Any]]:
-    """Return one dict a game and column, for csv; unknown values are None."""
+    """Return one dict per game and column, for CSV; unknown values are None."""
     return [
         {
             "env_id": f"ALE/{game}-v5",
@@ -51,17 +51,17 @@ def as_rows(one: AtariComparison) -> list[dict[str, Any]]:
 
 
 def as_markdown(one: AtariComparison) -> str:
-    """Return a heading, the table, a line a column and the remarks."""
+    """Return a heading, the table, a note per column and the remarks."""
     head = ["game", *(column.name for column in one.columns)]
     lines = [f"## {title(one)}", "", _bar(head), "|---" + "|---:" * len(one.columns) + "|"]
-    lines += [_bar([game, *(_together(column, game) for column in one.columns)]) for game in one.games]
-    lines += [_bar([f"*{label}*", *(_summed(one, column)[label] for column in one.columns)]) for label in LABELS]
+    lines += [_bar([game, *(_score_and_percent(column, game) for column in one.columns)]) for game in one.games]
+    lines += [_bar([f"*{label}*", *(_aggregates(one, column)[label] for column in one.columns)]) for label in LABELS]
     notes = [f"- **{column.name}**: {column.note}" for column in one.columns]
     return "\n".join([*lines, "", *map(_flat, notes), *(f"- {_flat(remark)}" for remark in one.remarks)])
 
 
 def print_text(one: AtariComparison, console: Console) -> None:
-    """Print the table, notes and remarks; columns are left out, with a word, until it fits the console's width."""
+    """Print the table, notes and remarks; columns are left out, and named, until it fits the console's width."""
     console.print(Text(title(one), style="bold"))
     shown = list(one.columns)
     table = _table(one, shown)
@@ -79,22 +79,22 @@ def print_text(one: AtariComparison, console: Console) -> None:
         console.print(Text(f"* {remark}"))
     left_out = [column.name for column in one.columns if column not in shown]
     if left_out:
-        console.print(Text(f"* Left out for want of room: {', '.join(left_out)}. A wider terminal shows them."))
+        console.print(Text(f"* Columns left out to fit the width: {', '.join(left_out)}. A wider terminal shows them."))
 
 
 def title(one: AtariComparison) -> str:
-    """Return what the table shows and in which order."""
+    """Return the title: what the table shows, and in which order."""
     count = "1 game" if len(one.games) == 1 else f"{len(one.games)} games"
-    return f"Atari: score and percent of human, {count}, sorted by {one.sorted_by} against human"
+    return f"Atari: score and percentage of human, {count}, sorted by the percentage of {one.sorted_by}"
 
 
 def points(score: float) -> str:
-    """Return a score with the decimals that its size deserves."""
-    return f"{score:,.1f}" if abs(score) < 1000 else f"{score:,.0f}"
+    """Return a score with one decimal if it is small; never "-0.0"."""
+    return f"{score:z,.1f}" if abs(score) < 1000 else f"{score:,.0f}"
 
 
 def percent(value: float | None) -> str:
-    """Return a normalised score in percent, "-" where there is none; what is below human never reads 100 %."""
+    """Return a normalised score in percent, "-" if there is none; below human never rounds up to 100 %."""
     if value is None:
         return "-"
     if 0.995 <= value < 1:
@@ -120,8 +120,8 @@ def _aggregate_dict(found: Aggregates | None) -> dict[str, Any]:
     return found._asdict() | {"iqm_ci95": list(found.iqm_ci95) if found.iqm_ci95 else None}
 
 
-def _summed(one: AtariComparison, column: Column) -> dict[str, str]:
-    """Return the cells below a column by the name of their row."""
+def _aggregates(one: AtariComparison, column: Column) -> dict[str, str]:
+    """Return the aggregates of a column by their label."""
     found = one.aggregates[column.name]
     if found is None:
         return dict.fromkeys(LABELS, "-")
@@ -131,17 +131,17 @@ def _summed(one: AtariComparison, column: Column) -> dict[str, str]:
     return dict(zip(LABELS, (*map(percent, values), *counts), strict=True))
 
 
-def _together(column: Column, game: str, width: int = 0) -> str:
-    """Return ``12,345   87 %``; the score alone of those who are the scale."""
+def _score_and_percent(column: Column, game: str, width: int = 0) -> str:
+    """Return ``12,345   87 %``; only the score for human and random, which are 100 % and 0 %."""
     cell = column.cells.get(game)
     if cell is None:
         return "-"
-    if _is_scale(column):
+    if _is_baseline(column):
         return points(cell.score)
     return f"{points(cell.score)}  {percent(cell.human_normalised):>{width}}"
 
 
-def _is_scale(column: Column) -> bool:
+def _is_baseline(column: Column) -> bool:
     return column.kind == "reference" and column.name.startswith(("random", "human")) and "record" not in column.name
 
 
@@ -153,29 +153,29 @@ def _table(one: AtariComparison, shown: Sequence[Column]) -> Table:
         table.add_column(_head(column.name), justify="right", no_wrap=True)
         widths.append(max((len(percent(cell.human_normalised)) for cell in column.cells.values()), default=0))
     for game in one.games:
-        cells = [_together(column, game, width) for column, width in zip(shown, widths, strict=True)]
+        cells = [_score_and_percent(column, game, width) for column, width in zip(shown, widths, strict=True)]
         table.add_row(Text(game), *map(Text, cells))
     table.add_row()
-    summed = [_summed(one, column) for column in shown]
+    aggregates = [_aggregates(one, column) for column in shown]
     for label in LABELS:
-        if any(cells[label] != "-" for cells in summed):
-            table.add_row(Text(label), *(Text(cells[label]) for cells in summed), style="bold")
+        if any(cells[label] != "-" for cells in aggregates):
+            table.add_row(Text(label), *(Text(cells[label]) for cells in aggregates), style="bold")
     return table
 
 
 def _dispensable(columns: Sequence[Column]) -> list[Column]:
-    """Return the columns in the order in which they may be left out; the first of all never is."""
+    """Return the columns in the order in which they may be left out; the first player never is."""
     order = {"random_mnih2015": 0, "random": 1, "human_world_record": 2}
     references = sorted((one for one in columns if one.name in order), key=lambda one: order[one.name])
-    people = [one for one in columns if one.kind == "reference" and one.name not in order]
+    humans = [one for one in columns if one.kind == "reference" and one.name not in order]
     first = next((one for one in columns if one.kind != "reference"), None)
     others = [one for one in reversed(columns) if one.kind != "reference" and one is not first]
     agents = [one for one in others if one.kind == "agent"]
-    return [*references, *agents, *reversed(people), *(one for one in others if one.kind != "agent")]
+    return [*references, *agents, *reversed(humans), *(one for one in others if one.kind != "agent")]
 
 
 def _head(name: str) -> Text:
-    """Return a column's head, broken into short lines."""
+    """Return a column head, broken into short lines."""
     lines = [""]
     for word in name.replace("_", "_ ").split(" "):
         joined = lines[-1] + ("" if lines[-1].endswith("_") or not lines[-1] else " ") + word

@@ -59,7 +59,7 @@ def make_run(
 
 
 def atari_run(runs_dir: Path, game: str, returns: Sequence[float], **changes: Any) -> Path:
-    """Write an Atari run: preset `cpu`, 500,000 agent steps, protocol `dqn_zoo`, but for the changes."""
+    """Write an Atari run: preset `cpu`, 500,000 agent steps, protocol `dqn_zoo`, except for the changes."""
     usual = {
         "env_id": f"ALE/{game}-v5",
         "preset": "cpu",
@@ -72,8 +72,8 @@ def atari_run(runs_dir: Path, game: str, returns: Sequence[float], **changes: An
     return make_run(runs_dir, returns, **{**usual, **changes})
 
 
-def make_ledger(runs_dir: Path, *rows: str) -> Path:
-    """Write the human ledger."""
+def write_human_scores(runs_dir: Path, *rows: str) -> Path:
+    """Write the human scores."""
     runs_dir.mkdir(parents=True, exist_ok=True)
     path = runs_dir / "humans.csv"
     header = "name,date,env_id,protocol,seed,episode_return,episode_length,apples,poison"
@@ -82,5 +82,5 @@ def make_ledger(runs_dir: Path, *rows: str) -> Path:
 
 
 def human(name: str, score: float, env_id: str = V1, length: int = 1000) -> str:
-    """Return a line of the ledger."""
+    """Return a line of the human scores."""
     return f"{name},2026-11-23T10:00:00+01:00,{env_id},waterworld-1000,5,{score},{length},20,2"

@@ -1,4 +1,4 @@
-"""Rows, their order, and the sentences beside them."""
+"""Rows, their order, and the remarks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scores import Comparison, Row, comparison, comparisons
-from tests.scores.helpers import RLDEMO, V0, V1, human, make_ledger, make_run
+from tests.scores.helpers import RLDEMO, V0, V1, human, make_run, write_human_scores
 
 
 def _row(found: Comparison, name: str) -> Row:
@@ -16,7 +16,7 @@ def _row(found: Comparison, name: str) -> Row:
     return row
 
 
-def test_a_run_stands_beside_the_references_of_the_same_game(tmp_path: Path) -> None:
+def test_a_run_is_compared_with_the_references_of_the_same_game(tmp_path: Path) -> None:
     folder = make_run(tmp_path, [20.0, 22.0, 27.0], agent_steps=700)
     found = comparison(V1, tmp_path)
     assert found.metric == "return over 1000 steps from a fresh world"
@@ -28,28 +28,28 @@ def test_a_run_stands_beside_the_references_of_the_same_game(tmp_path: Path) -> 
     assert str(folder) in row.note
     assert _row(found, "full_information_planner").env_id == V0
     assert _row(found, "karpathy_pretrained_eps_0.05").mean == 21.30
-    assert _row(found, "apple_chaser").env_id == V1, "its own version's, and once"
+    assert _row(found, "apple_chaser").env_id == V1, "once, and for the same version"
     means = [row.mean for row in found.rows]
     assert means == sorted(means, reverse=True)
-    assert any(V0 in remark and "only the sensing differs" in remark for remark in found.remarks)
+    assert any(V0 in remark and "only the observations differ" in remark for remark in found.remarks)
 
 
-def test_one_run_says_what_it_does_not_show(tmp_path: Path) -> None:
+def test_remarks_on_a_single_run(tmp_path: Path) -> None:
     make_run(tmp_path, [20.0, 22.0])
     remarks = " ".join(comparison(V1, tmp_path).remarks)
-    assert "One run: its interval tells how well this one network plays" in remarks
-    assert "One seed of dqn: another seed may end elsewhere" in remarks
+    assert "One run: its interval is for this one network, not for the algorithm" in remarks
+    assert "One seed of dqn: another seed may score very differently" in remarks
 
 
-def test_seeds_are_put_together_by_their_means(tmp_path: Path) -> None:
+def test_seeds_are_averaged_with_equal_weight(tmp_path: Path) -> None:
     make_run(tmp_path, [10.0] * 9 + [20.0], seed=1)  # mean 11, from ten episodes
     make_run(tmp_path, [30.0], seed=2)
     make_run(tmp_path, [16.0], seed=3)
     make_run(tmp_path, [99.0], seed=1, preset="long", time="20261123-101531")
     found = comparison(V1, tmp_path)
     row = _row(found, "dqn, mean of 3 seeds")
-    assert row.mean == 19.0, "each seed counts once: (11 + 30 + 16) / 3, whatever its number of episodes"
-    assert row.ci95 == (11.0, 30.0)  # 1 of 27 resamples is all low, 1 all high: 3.7 % each
+    assert row.mean == 19.0, "each seed counts once: (11 + 30 + 16) / 3, however many episodes it has"
+    assert row.ci95 == (11.0, 30.0)  # 1 of the 27 resamples is all low, 1 all high: 3.7 % each
     assert row.episodes == 12
     assert "seeds 1, 2, 3; bootstrap over runs" in row.note
     assert _row(found, "dqn long seed 1").mean == 99.0
@@ -58,7 +58,7 @@ def test_seeds_are_put_together_by_their_means(tmp_path: Path) -> None:
     assert "Fewer than 5 seeds of dqn:" in remarks
 
 
-def test_the_same_seed_twice_is_no_second_seed(tmp_path: Path) -> None:
+def test_the_same_seed_twice_is_not_a_second_seed(tmp_path: Path) -> None:
     make_run(tmp_path, [10.0, 12.0], seed=1, time="20261123-101530")
     make_run(tmp_path, [14.0, 12.0], seed=1, time="20261124-101530")
     found = comparison(V1, tmp_path)
@@ -74,7 +74,7 @@ def test_the_same_seed_twice_is_no_second_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change", [{"epsilon": 0.05}, {"protocol": "waterworld-500"}, {"agent": "double_dqn"}, {"preset": "long"}]
 )
-def test_runs_that_are_not_alike_are_not_averaged(change: dict[str, object], tmp_path: Path) -> None:
+def test_runs_under_different_conditions_are_not_averaged(change: dict[str, object], tmp_path: Path) -> None:
     make_run(tmp_path, [10.0], seed=1)
     make_run(tmp_path, [20.0], seed=2, **change)  # type: ignore[arg-type]
     found = comparison(V1, tmp_path)
@@ -86,7 +86,7 @@ def test_differing_settings_are_named(tmp_path: Path) -> None:
     make_run(tmp_path, [10.0], seed=1, config={"learning_rate": 1e-3, "seed": 1, "n_step": 3})
     make_run(tmp_path, [20.0], seed=2, config={"learning_rate": 5e-4, "seed": 2, "n_step": 3}, agent_steps=500)
     note = _row(comparison(V1, tmp_path), "dqn, mean of 2 seeds").note
-    assert "NOT the same settings: learning_rate, agent steps trained differ" in note
+    assert "settings DIFFER between the runs: learning_rate, agent steps trained" in note
 
 
 def test_rldemo_is_reward_per_step(tmp_path: Path) -> None:
@@ -97,15 +97,15 @@ def test_rldemo_is_reward_per_step(tmp_path: Path) -> None:
     assert _row(found, "karpathy_pretrained_eps_0.05").ci95 is None
 
 
-def test_another_environment_has_its_return_and_no_references(tmp_path: Path) -> None:
+def test_any_environment_is_scored_by_its_return(tmp_path: Path) -> None:
     make_run(tmp_path, [480.0, 500.0], env_id="CartPole-v1", protocol="gymnasium-default", length=490)
     found = comparison("CartPole-v1", tmp_path)
     assert (found.metric, [row.kind for row in found.rows]) == ("episode return", ["run"])
     assert "There are no reference scores for CartPole-v1." in found.remarks
 
 
-def test_people_stand_beside_both_versions(tmp_path: Path) -> None:
-    make_ledger(tmp_path, human("Anna", 18.0), human("Anna", 23.0), human("Bo", 9.0, V0, length=400))
+def test_human_scores_are_shown_with_both_versions(tmp_path: Path) -> None:
+    write_human_scores(tmp_path, human("Anna", 18.0), human("Anna", 23.0), human("Bo", 9.0, V0, length=400))
     for env_id in (V0, V1):
         found = comparison(env_id, tmp_path)
         anna, bo = _row(found, "Anna"), _row(found, "Bo")
@@ -115,16 +115,16 @@ def test_people_stand_beside_both_versions(tmp_path: Path) -> None:
         assert "not 1000" not in anna.note
 
 
-def test_agents_that_ship_are_marked(tmp_path: Path) -> None:
+def test_pretrained_agents_are_marked(tmp_path: Path) -> None:
     make_run(tmp_path / "pretrained", [26.0, 28.0]).rename(tmp_path / "pretrained" / "waterworld")
     found = comparison(V1, tmp_path / "runs", tmp_path / "pretrained")
-    row = _row(found, "waterworld (ships)")
+    row = _row(found, "waterworld")
     assert (row.kind, row.mean) == ("pretrained", 27.0)
     assert "dqn seed 1" in row.note
     assert any("No runs" in remark and f"python train.py {V1}" in remark for remark in found.remarks)
 
 
-def test_nothing_at_all_shows_every_reference_once(tmp_path: Path) -> None:
+def test_without_scores_every_reference_is_shown_once(tmp_path: Path) -> None:
     found, warnings = comparisons(tmp_path / "none")
     assert [one.env_id for one in found] == [V1, RLDEMO]
     assert warnings == []
@@ -133,7 +133,7 @@ def test_nothing_at_all_shows_every_reference_once(tmp_path: Path) -> None:
         assert any(f"python train.py {one.env_id}" in remark for remark in one.remarks)
 
 
-def test_environments_are_those_of_the_runs_and_the_references(tmp_path: Path) -> None:
+def test_the_environments_of_runs_and_references_are_shown(tmp_path: Path) -> None:
     make_run(tmp_path, [1.0], env_id=V0)
     make_run(tmp_path, [1.0], env_id="CartPole-v1")
     found, _ = comparisons(tmp_path)
@@ -147,9 +147,9 @@ def test_named_runs_only(tmp_path: Path) -> None:
     assert warnings == []
     (found,), warnings = comparisons(tmp_path, env_id=RLDEMO, folders=[first])
     assert found.env_id == RLDEMO
-    assert warnings == [f"{first}: is of {V1}, not shown"]
+    assert warnings == [f"{first}: a run of {V1}, not shown"]
 
 
-def test_what_could_not_be_read_is_among_the_remarks_of_one_comparison(tmp_path: Path) -> None:
+def test_warnings_are_among_the_remarks_of_a_single_comparison(tmp_path: Path) -> None:
     (make_run(tmp_path, [1.0]) / "config.json").unlink()
     assert any("config.json: missing" in remark for remark in comparison(V1, tmp_path).remarks)

@@ -1,4 +1,4 @@
-"""The reference table: what it says, and tables that are damaged."""
+"""The reference table: its numbers, and damaged tables."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from scores.references import REFERENCE_FILE
 def test_the_published_numbers(env_id: str, agent: str, mean: float, error: float | None, episodes: int | None) -> None:
     found = references.find(env_id, agent)
     assert (found.mean, found.standard_error, found.episodes) == (mean, error, episodes)
-    assert found.metric == references.metric(env_id).name, "a table must not mix metrics"
+    assert found.metric == references.metric(env_id).name, "tables do not mix metrics"
 
 
-def test_intervals_come_from_the_standard_error_and_only_from_it() -> None:
+def test_intervals_need_a_standard_error() -> None:
     low, high = references.find("tidepool/Waterworld-v0", "full_information_planner").ci95 or (0, 0)
     # t(39, 0.975) = 2.0226909; 36.65 -+ 2.0226909 * 0.79
     assert (low, high) == pytest.approx((35.0520742, 38.2479258), abs=1e-6)
-    lone = references.find("tidepool/RLDemo-v0", "random")
-    assert lone.ci95 is None
-    assert lone.steps == 200_000
-    assert "200000 steps" in lone.note
+    no_error = references.find("tidepool/RLDemo-v0", "random")
+    assert no_error.ci95 is None
+    assert no_error.steps == 200_000
+    assert "200000 steps" in no_error.note
 
 
 def test_every_row_has_its_protocol_and_the_metric_of_its_environment() -> None:
@@ -61,7 +61,7 @@ def test_unknown_names_raise_with_the_nearest() -> None:
         (",0.14,", ",nan,", "row 1: mean nan"),
         (",21.30,", ",x,", "row 2"),
         (",36.65,0.79,40,", ",36.65,0.79,forty,", "row 4"),
-        ("200000 steps", "200000 frames", "neither a number nor a number of steps"),
+        ("200000 steps", "200000 frames", "neither a count nor a count of steps"),
     ],
 )
 def test_a_damaged_table_says_where(old: str, new: str, fault: str, tmp_path: Path) -> None:
@@ -74,10 +74,10 @@ def test_a_damaged_table_says_where(old: str, new: str, fault: str, tmp_path: Pa
     assert str(path) in str(caught.value)
 
 
-def test_a_missing_or_cut_table_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_or_truncated_table_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not readable"):
         references.load(tmp_path / "none.csv")
-    cut = tmp_path / "cut.csv"
-    cut.write_text(REFERENCE_FILE.read_text()[:300])
-    with pytest.raises(UserError, match=r"cut\.csv"):
-        references.load(cut)
+    truncated = tmp_path / "truncated.csv"
+    truncated.write_text(REFERENCE_FILE.read_text()[:300])
+    with pytest.raises(UserError, match=r"truncated\.csv"):
+        references.load(truncated)

@@ -1,4 +1,4 @@
-"""Run folders as they really are: half written, damaged, missing parts."""
+"""Run folders in every state: half written, damaged, with missing files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import UserError
 from scores.runs import find_run, read_humans, read_run, read_runs
-from tests.scores.helpers import RLDEMO, V1, human, make_ledger, make_run
+from tests.scores.helpers import RLDEMO, V1, human, make_run, write_human_scores
 
 
 def test_only_the_last_evaluation_counts(tmp_path: Path) -> None:
@@ -36,14 +36,14 @@ GOOD = "tidepool/Waterworld-v1,dqn,1,1000,1000,{},{},1000,0.0,waterworld-1000\r\
 @pytest.mark.parametrize(
     ("damage", "warning"),
     [
-        (_append("tidepool/Waterworld-v1,dqn,1,1000,1000,2,5"), "line 5: half a line"),
-        # a whole line but for its end: the last number may still be growing
-        (_append(GOOD.format(2, 99.0).rstrip()), "line 5: half a line"),
-        (_append("tidepool/Waterworld-v1,dqn\r\n"), "line 5: damaged, left out (no 'seed')"),
+        (_append("tidepool/Waterworld-v1,dqn,1,1000,1000,2,5"), "line 5: incomplete"),
+        # complete except for its newline: the last number may still be incomplete
+        (_append(GOOD.format(2, 99.0).rstrip()), "line 5: incomplete"),
+        (_append("tidepool/Waterworld-v1,dqn\r\n"), "line 5: damaged, left out (column 'seed' is missing)"),
         (_append(GOOD.format(2, "abc")), "line 5: damaged, left out (could not convert"),
         (_append(GOOD.format(2, "nan")), "line 5: damaged, left out ('nan' is not a finite number)"),
-        (_append(GOOD.format(2, 9.0).replace("v1", "v0")), "line 5: damaged, left out (it is of tidepool/W"),
-        (_append(GOOD.format(2, 9.0).replace("1000,0.0", "0,0.0")), "is not a number of steps"),
+        (_append(GOOD.format(2, 9.0).replace("v1", "v0")), "line 5: damaged, left out (its environment is tidepool/W"),
+        (_append(GOOD.format(2, 9.0).replace("1000,0.0", "0,0.0")), "is not a positive number of steps"),
         (_append("\x00\x00\xff\r\n"), "line 5: damaged"),
         (_append('"' + GOOD.format(2, 9.0)), "line 5: damaged"),
         (lambda folder: (folder / "config.json").unlink(), "config.json: missing"),
@@ -52,7 +52,7 @@ GOOD = "tidepool/Waterworld-v1,dqn,1,1000,1000,{},{},1000,0.0,waterworld-1000\r\
         (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe{"), "config.json: not readable"),
     ],
 )
-def test_what_is_damaged_is_said_and_the_rest_is_read(
+def test_damage_is_reported_and_the_rest_is_read(
     damage: Callable[[Path], object], warning: str, tmp_path: Path
 ) -> None:
     folder = make_run(tmp_path, [20.0, 30.0])
@@ -98,14 +98,14 @@ def test_a_run_without_an_evaluation_is_left_out_and_others_are_read(
 ) -> None:
     damage(make_run(tmp_path, [20.0], seed=1))
     make_run(tmp_path, [30.0], seed=2)
-    (tmp_path / "notes").mkdir()  # no run, and nothing to say about it
+    (tmp_path / "notes").mkdir()  # not a run, so no warning
     runs, warnings = read_runs(tmp_path)
     assert [run.seed for run in runs] == [2]
     assert any("no evaluation" in warning for warning in warnings)
     assert not any("notes" in warning for warning in warnings)
 
 
-def test_no_folder_holds_no_runs(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_runs(tmp_path: Path) -> None:
     assert read_runs(tmp_path / "none") == ([], [])
     assert read_humans(tmp_path / "none") == ([], [])
 
@@ -123,8 +123,10 @@ def test_runs_are_found_by_path_and_by_name(tmp_path: Path) -> None:
         find_run("notes", tmp_path)
 
 
-def test_the_ledger(tmp_path: Path) -> None:
-    path = make_ledger(tmp_path, human("Anna", 18.0), human("Anna", 23.0), human("Bo", 0.9, RLDEMO), human("", 5.0))
+def test_human_scores(tmp_path: Path) -> None:
+    path = write_human_scores(
+        tmp_path, human("Anna", 18.0), human("Anna", 23.0), human("Bo", 0.9, RLDEMO), human("", 5.0)
+    )
     with path.open("a") as file:
         file.write("Cleo,2026-11-23T1")
     episodes, warnings = read_humans(tmp_path)
@@ -135,4 +137,4 @@ def test_the_ledger(tmp_path: Path) -> None:
     ]
     assert len(warnings) == 2
     assert "line 5: damaged, left out (name is empty)" in warnings[1] + warnings[0]
-    assert "line 6: half a line" in warnings[1] + warnings[0]
+    assert "line 6: incomplete" in warnings[1] + warnings[0]

@@ -1,4 +1,4 @@
-"""Means and intervals against numbers worked out by hand."""
+"""Means and intervals against values computed by hand."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def test_one_value_has_no_interval(interval) -> None:  # type: ignore[no-untyped
 
 @pytest.mark.parametrize("interval", [student_interval, bootstrap_interval])
 @pytest.mark.parametrize("values", [[], [1.0, math.nan], [1.0, math.inf]])
-def test_no_values_or_wild_ones_are_refused(interval, values: list[float]) -> None:  # type: ignore[no-untyped-def]
+def test_no_values_and_non_finite_values_are_rejected(interval, values: list[float]) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="finite"):
         interval(values)
 
 
 @pytest.mark.parametrize("interval", [student_interval, bootstrap_interval])
-def test_equal_values_have_an_interval_of_no_width(interval) -> None:  # type: ignore[no-untyped-def]
+def test_equal_values_have_an_interval_of_zero_width(interval) -> None:  # type: ignore[no-untyped-def]
     assert interval([3.0, 3.0, 3.0])[:4] == (3.0, 0.0, (3.0, 3.0), 3)
 
 
-def test_the_bootstrap_of_two_runs_reaches_from_one_to_the_other() -> None:
-    # Resampling {20, 30}: both low with chance 1/4, both high with 1/4, so the 2.5 % and 97.5 % points are the two.
+def test_the_bootstrap_of_two_runs_spans_both() -> None:
+    # Resampling {20, 30}: both low with probability 1/4, both high with 1/4, so these are the 2.5 % and 97.5 % points.
     found = bootstrap_interval([20, 30])
     assert found.mean == 25
     assert found.ci95 == (20, 30)
@@ -51,11 +51,11 @@ def test_the_bootstrap_of_two_runs_reaches_from_one_to_the_other() -> None:
 
 
 def test_the_bootstrap_of_three_runs_by_hand() -> None:
-    # Of the 27 resamples of {1, 2, 6}: mean 1 with chance 1/27 = 3.7 % > 2.5 %, mean 6 likewise.
+    # Of the 27 resamples of {1, 2, 6}: mean 1 with probability 1/27 = 3.7 % > 2.5 %, mean 6 likewise.
     assert bootstrap_interval([1, 2, 6]).ci95 == (1, 6)
 
 
-def test_the_bootstrap_of_many_comes_near_the_normal_interval_and_repeats() -> None:
+def test_the_bootstrap_of_many_runs_is_near_the_normal_interval_and_deterministic() -> None:
     values = np.random.default_rng(5).normal(10, 2, 400)
     found = bootstrap_interval(values.tolist())
     half = 1.96 * values.std(ddof=1) / 20
@@ -63,6 +63,6 @@ def test_the_bootstrap_of_many_comes_near_the_normal_interval_and_repeats() -> N
     assert bootstrap_interval(values.tolist()) == found
 
 
-def test_around_uses_t_for_few_and_the_normal_for_very_many() -> None:
+def test_around_uses_student_t_for_few_values_and_the_normal_distribution_for_very_many() -> None:
     assert around(10, 1, 5) == pytest.approx((10 - 2.7764451, 10 + 2.7764451), abs=1e-6)
     assert around(10, 1, None) == pytest.approx((10 - 1.9599640, 10 + 1.9599640), abs=1e-6)

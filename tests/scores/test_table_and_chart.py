@@ -1,4 +1,4 @@
-"""Tables of every width and format, and the chart's marks."""
+"""Tables in every width and format, and what the chart shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from common.errors import UserError
 from scores import Comparison, Row, as_json, as_markdown, as_text, chart, comparisons
 from scores.table import decimals
-from tests.scores.helpers import RLDEMO, V1, human, make_ledger, make_run
+from tests.scores.helpers import RLDEMO, V1, human, make_run, write_human_scores
 
 
 @pytest.fixture
@@ -21,11 +21,11 @@ def found(tmp_path: Path) -> list[Comparison]:
     make_run(tmp_path, [26.0, 28.0, 27.5], seed=1)
     make_run(tmp_path, [22.0, 21.0, 23.5], seed=2)
     make_run(tmp_path, [5000.0, 6000.0], env_id=RLDEMO, length=5000, protocol="rldemo-5000")
-    make_ledger(tmp_path, human("Anna", 18.0))
+    write_human_scores(tmp_path, human("Anna", 18.0))
     return comparisons(tmp_path)[0]
 
 
-def test_json_is_whole(found: list[Comparison]) -> None:
+def test_json(found: list[Comparison]) -> None:
     environments = json.loads(as_json(found))["environments"]
     assert list(environments) == [V1, RLDEMO]
     water = environments[V1]
@@ -39,7 +39,7 @@ def test_json_is_whole(found: list[Comparison]) -> None:
     assert next(row for row in water["rows"] if row["name"] == "Anna")["ci95"] is None
 
 
-def test_text_without_an_edge_has_one_line_a_row_and_nothing_cut(found: list[Comparison]) -> None:
+def test_text_without_a_width_has_one_line_per_row_and_nothing_cut(found: list[Comparison]) -> None:
     lines = as_text(found).splitlines()
     (line,) = [line for line in lines if line.startswith("karpathy_pretrained_eps_0.05 ") and "reference" in line][:1]
     assert line.split() == [
@@ -57,7 +57,7 @@ def test_text_without_an_edge_has_one_line_a_row_and_nothing_cut(found: list[Com
     ]
     assert not any("…" in line for line in lines)
     assert sum("full_information_planner  " in line for line in lines) == 1
-    assert any(line.startswith("* ") and line.endswith("can stand beside these.") for line in lines)
+    assert any(line.startswith("* ") and line.endswith("the scores are comparable.") for line in lines)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
@@ -66,10 +66,10 @@ def test_text_fits_its_terminal(found: list[Comparison], width: int) -> None:
     assert max(len(line) for line in text.splitlines()) <= width
     assert "…" not in text
     assert re.search(r"dqn seed 1 +run +27\.17", text)
-    assert ("Left out for want of room" in text) == (width < 130)
+    assert ("Columns left out to fit the width" in text) == (width < 130)
 
 
-def test_a_very_narrow_terminal_folds_names_and_never_numbers(found: list[Comparison]) -> None:
+def test_a_very_narrow_terminal_folds_names_but_not_numbers(found: list[Comparison]) -> None:
     text = as_text(found, 50)
     assert max(len(line) for line in text.splitlines()) <= 50
     assert "27.17" in text
@@ -82,7 +82,7 @@ def test_markdown_is_a_table(found: list[Comparison]) -> None:
     assert "| dqn seed 1 | run | 27.17 |" in as_markdown(found)
 
 
-def test_markdown_escapes_what_would_break_it() -> None:
+def test_markdown_escapes_special_characters() -> None:
     row = Row("a|b", "human", V1, 1.0, None, 1, None, None, "p", "x\ny")
     line = as_markdown([Comparison(V1, "m", [row], [])]).splitlines()[-1]
     assert line.startswith("| a\\|b |")
@@ -101,7 +101,7 @@ def test_decimals_follow_the_size() -> None:
     assert (of(1.09), of(-36.65), of(21_000.0)) == (4, 2, 0)
 
 
-def test_nothing_to_show_is_said(tmp_path: Path) -> None:
+def test_an_empty_comparison(tmp_path: Path) -> None:
     (empty,), _ = comparisons(tmp_path, env_id="CartPole-v1")
     assert empty.rows == []
     for text in (as_text([empty]), as_markdown([empty])):
@@ -110,7 +110,7 @@ def test_nothing_to_show_is_said(tmp_path: Path) -> None:
     assert imread(tmp_path / "empty.png").shape[0] > 100
 
 
-def test_the_chart_draws_each_row_where_its_number_is(found: list[Comparison]) -> None:
+def test_the_chart_has_a_bar_for_each_row(found: list[Comparison]) -> None:
     figure = chart.draw(found)
     panels = figure.axes
     assert [axes.get_title(loc="left") for axes in panels] == [V1, RLDEMO]
@@ -139,7 +139,7 @@ def test_kinds_differ_in_hatching_too(found: list[Comparison]) -> None:
 
 
 @pytest.mark.parametrize("extension", ["png", "pdf", "svg", "PNG"])
-def test_every_format_is_what_it_says(found: list[Comparison], extension: str, tmp_path: Path) -> None:
+def test_every_file_format(found: list[Comparison], extension: str, tmp_path: Path) -> None:
     path = tmp_path / f"scores.{extension}"
     chart.save(found, path)
     start = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[extension.lower()]
@@ -154,7 +154,7 @@ def test_every_format_is_what_it_says(found: list[Comparison], extension: str, t
     ("name", "fault"),
     [("scores.jpgg", "allowed: .png, .pdf, .svg"), ("scores", "allowed: .png"), ("none/scores.png", "no folder")],
 )
-def test_a_picture_that_cannot_be_is_refused(name: str, fault: str, tmp_path: Path) -> None:
+def test_invalid_chart_paths_are_rejected(name: str, fault: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=re.escape(fault)):
         chart.check_path(tmp_path / name)
     (tmp_path / "folder.png").mkdir()

@@ -1,4 +1,4 @@
-"""Aggregates against numbers by hand, against `rliable`, and against what must always hold."""
+"""Aggregates against values computed by hand, against `rliable`, and their invariants."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from scores.atari.aggregates import aggregate, iqm, performance_profile, probability_of_improvement
 
-# rliable 1.2.0 (numpy 2.4.6, scipy 1.17.1, pandas 2; in an environment of its own), 2026-11-23:
+# rliable 1.2.0 (numpy 2.4.6, scipy 1.17.1, pandas 2; in a separate environment), 2026-11-23:
 #   metrics.aggregate_median, _mean, _iqm, probability_of_improvement; library.get_interval_estimates and
-#   create_performance_profile with reps=20000 (5000 for the probability of improvement), seeds of its own.
+#   create_performance_profile with reps=20000 (5000 for the probability of improvement), its own seeds.
 # Rows are runs, columns are games.
 X = np.array([
     [0.801, 0.745, 0.773, 1.276, 1.037, 1.944, 1.741, 1.778], [0.078, 0.087, 0.39, 1.355, 1.334, 0.736, 1.775, 1.295],
@@ -51,26 +51,26 @@ def test_profile_agrees_with_rliable() -> None:
     assert found.high == pytest.approx([1, 0.925, 0.775, 0.475, 0.15, 0.125], abs=0.026)
 
 
-def test_by_hand() -> None:
+def test_aggregates_by_hand() -> None:
     # means of the games 0.5, 1, 4: median 1, mean 5.5 / 3, capped (0.5 + 1 + 1) / 3; two are at 1 or more
-    # all runs in order 0, 1, 1, 1, 3, 5: a quarter of 6 is 1.5, so 1 is cut at each end: (1 + 1 + 1 + 3) / 4
+    # all runs sorted: 0, 1, 1, 1, 3, 5: a quarter of 6 is 1.5, so 1 is cut at each end: (1 + 1 + 1 + 3) / 4
     found = aggregate({"a": [0.0, 1.0], "b": [1.0, 1.0], "c": [3.0, 5.0]})
     assert (found.median, found.mean, found.capped_mean) == pytest.approx((1, 5.5 / 3, 2.5 / 3))
     assert found.iqm == 1.5
     assert (found.games, found.games_at_human_level) == (3, 2)
 
 
-def test_games_count_alike_whatever_their_runs() -> None:
+def test_games_have_equal_weight_whatever_their_number_of_runs() -> None:
     # b has one run, a two; equal weights: a's 0 and 2 once each, b's 4 twice: 0, 2, 4, 4 without the ends: 3
     assert aggregate({"a": [0.0, 2.0], "b": [4.0]}).iqm == 3.0
-    # 7 and 11 runs would need 77 of each: nearly alike will do
+    # 7, 11 and 13 runs would need 1001 of each: nearly equal weights are enough
     many = aggregate({"a": [0.0] * 7, "b": [1.0] * 11, "c": [1.0] * 13}, resamples=10)
     assert many.iqm == pytest.approx(0.85, abs=0.1)
 
 
 def test_one_run_a_game_has_no_interval() -> None:
     assert aggregate({"a": [1.0], "b": [2.0]}).iqm_ci95 is None
-    assert aggregate({"a": [1.0, 1.1], "b": [2.0]}).iqm_ci95 is None, "one game's runs say nothing of the other's"
+    assert aggregate({"a": [1.0, 1.1], "b": [2.0]}).iqm_ci95 is None, "every game needs several runs"
     assert probability_of_improvement({"a": [1.0]}, {"a": [0.0, 1.0]}).ci95 is None
     profile = performance_profile({"a": [1.0]}, [0.5])
     assert (profile.low, profile.high) == (None, None)
@@ -91,7 +91,7 @@ def test_profile_by_hand() -> None:
 
 @pytest.mark.parametrize("function", [aggregate, lambda runs: performance_profile(runs, [0.0])])
 @pytest.mark.parametrize("runs", [{}, {"a": []}, {"a": [math.nan]}, {"a": [1.0], "b": [math.inf]}])
-def test_nothing_and_wild_numbers_are_refused(
+def test_no_values_and_non_finite_values_are_rejected(
     function: Callable[[Mapping[str, Sequence[float]]], object], runs: dict[str, list[float]]
 ) -> None:
     with pytest.raises(ValueError, match="finite"):
@@ -108,7 +108,7 @@ SCORES = st.dictionaries(
 
 @settings(max_examples=60, deadline=None)
 @given(SCORES, st.floats(0.1, 10), st.floats(-5, 5))
-def test_what_always_holds(runs: dict[str, list[float]], factor: float, shift: float) -> None:
+def test_invariants(runs: dict[str, list[float]], factor: float, shift: float) -> None:
     found = aggregate(runs, resamples=50)
     means = [sum(values) / len(values) for values in runs.values()]
     low, high = min(map(min, runs.values())), max(map(max, runs.values()))
@@ -125,7 +125,9 @@ def test_what_always_holds(runs: dict[str, list[float]], factor: float, shift: f
 
 @settings(max_examples=60, deadline=None)
 @given(SCORES, SCORES)
-def test_what_the_one_wins_the_other_loses(first: dict[str, list[float]], second: dict[str, list[float]]) -> None:
+def test_probabilities_of_both_directions_add_up_to_one(
+    first: dict[str, list[float]], second: dict[str, list[float]]
+) -> None:
     second |= {game: second.get(game, [0.0]) for game in first}
     one = probability_of_improvement(first, second, resamples=20).probability
     other = probability_of_improvement({game: second[game] for game in first}, first, resamples=20).probability
@@ -135,7 +137,7 @@ def test_what_the_one_wins_the_other_loses(first: dict[str, list[float]], second
 
 @settings(max_examples=40, deadline=None)
 @given(SCORES)
-def test_profiles_fall_and_bands_hold_them(runs: dict[str, list[float]]) -> None:
+def test_profiles_decrease_and_bands_are_ordered(runs: dict[str, list[float]]) -> None:
     profile = performance_profile(runs, np.linspace(-60, 60, 25).tolist(), resamples=200)
     assert (np.diff(profile.fraction) <= 1e-12).all()
     assert (profile.fraction[0], profile.fraction[-1]) == (1, 0)
@@ -143,14 +145,14 @@ def test_profiles_fall_and_bands_hold_them(runs: dict[str, list[float]]) -> None
         assert (profile.low <= profile.high).all()
 
 
-def test_the_same_seed_gives_the_same_interval_and_runs_stay_in_their_game() -> None:
+def test_the_same_seed_gives_the_same_interval_and_runs_are_resampled_within_their_game() -> None:
     first, second = (aggregate(_games(X), resamples=500, seed=seed).iqm_ci95 for seed in (3, 3))
     assert first == second
     assert aggregate(_games(X), resamples=500, seed=4).iqm_ci95 != first
-    # runs without spread within their game: drawing again changes nothing, though the games differ
+    # equal runs within each game: resampling changes nothing, although the games differ
     assert aggregate({"a": [1.0, 1.0], "b": [5.0, 5.0]}).iqm_ci95 == (3.0, 3.0)
 
 
-def test_iqm_cuts_whole_numbers_from_each_end() -> None:
+def test_iqm_rounds_the_number_of_cut_values_down() -> None:
     assert iqm(np.array([0.0, 1, 2, 3, 100])) == 2.0  # a quarter of 5, rounded down, is 1
     assert list(iqm(np.array([[0.0, 1, 2, 100], [4, 4, 4, 4]]))) == [1.5, 4.0]

@@ -10,30 +10,30 @@ from scores.atari.atari5 import GAMES, estimate, fit
 from scores.atari.published import load
 
 
-def test_its_error_is_what_it_says() -> None:
+def test_the_error_of_the_fit() -> None:
     found = fit()
     assert (found.agents, found.lineages) == (26, 14)
     assert found.error == pytest.approx(1.22, abs=0.01)  # Aitchison et al. say within 10 % of many agents
     assert found.median_error == pytest.approx(1.14, abs=0.01)
     assert found.fresh_error == pytest.approx(1.58, abs=0.01)
-    assert (found.coefficients > 0).all(), "no game may speak against the agent that is good at it"
+    assert (found.coefficients > 0).all(), "a higher score in a game never lowers the estimate"
 
 
-def test_leaving_a_lineage_out_leaves_it_out() -> None:
-    """An agent added to the examples that fits nothing must not help to predict itself."""
+def test_a_lineage_that_is_left_out_does_not_help_to_predict_itself() -> None:
+    """An added outlier must be predicted by the other agents alone."""
     examples = atari5._examples(None)
     assert len(examples.y) == 26
-    odd = atari5._Examples(
-        np.vstack([examples.x, np.full((1, 5), 1.0)]), np.append(examples.y, 9.0), [*examples.lineages, "odd"]
+    extended = atari5._Examples(
+        np.vstack([examples.x, np.full((1, 5), 1.0)]), np.append(examples.y, 9.0), [*examples.lineages, "outlier"]
     )
-    errors = atari5._left_out(odd, odd)
+    errors = atari5._left_out(extended, extended)
     by_others = float(np.full(5, 1.0) @ fit().coefficients)
     assert errors[-1] == pytest.approx(by_others - 9.0)
-    brothers = atari5._left_out(examples, examples)[[lineage == "dopamine" for lineage in examples.lineages]]
+    dopamine = atari5._left_out(examples, examples)[[lineage == "dopamine" for lineage in examples.lineages]]
     others = np.array([lineage != "dopamine" for lineage in examples.lineages])
-    assert len(brothers) == 11
+    assert len(dopamine) == 11
     coefficients = atari5._solve(examples.x[others], examples.y[others])
-    assert brothers == pytest.approx(examples.x[~others] @ coefficients - examples.y[~others])
+    assert dopamine == pytest.approx(examples.x[~others] @ coefficients - examples.y[~others])
 
 
 def test_an_estimate_by_hand() -> None:
@@ -46,7 +46,7 @@ def test_an_estimate_by_hand() -> None:
     assert found.low < found.median < found.high
 
 
-def test_known_medians_lie_near() -> None:
+def test_estimates_are_near_known_medians() -> None:
     for agent in ("dqn", "c51", "iqn", "muzero"):
         scores = load().scores[agent]
         found = estimate({game: normalization.human_normalised(scores[game], game) for game in GAMES})
@@ -55,7 +55,7 @@ def test_known_medians_lie_near() -> None:
         assert found.median == pytest.approx(known, rel=0.4), agent
 
 
-def test_below_random_counts_as_random_and_fewer_games_give_nothing() -> None:
+def test_scores_below_random_count_as_random_and_fewer_games_give_no_estimate() -> None:
     zero = estimate(dict.fromkeys(GAMES, -0.5))
     assert zero is not None
     assert (zero.median, zero.low) == (0, 0)

@@ -1,4 +1,4 @@
-"""The human-comparison chart and the learning curves: what is drawn, where, and how it is told apart."""
+"""The human-normalised chart and the learning curves: what is drawn, where, and how it is distinguished."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 
 from common.errors import UserError
-from scores import AtariComparison, Wanted, atari_comparison, comparisons, figure, read
+from scores import AtariComparison, AtariSelection, atari_comparison, comparisons, figure, read
 from scores.atari import chart as atari_chart
 from scores.atari import curves as atari_curves
 from scores.atari import profile as atari_profile
@@ -22,7 +22,7 @@ from tests.scores.helpers import atari_run
 
 
 def published(*agents: str, games: tuple[str, ...] = ()) -> AtariComparison:
-    found = atari_comparison(read(Path("no such place")), Wanted(agents=agents, games=games))
+    found = atari_comparison(read(Path("no such folder")), AtariSelection(agents=agents, games=games))
     assert found is not None
     return found
 
@@ -48,7 +48,7 @@ def bars(axes: Axes) -> list[Rectangle]:
     return [patch for patch in axes.patches if isinstance(patch, Rectangle)]
 
 
-def test_a_bar_a_game_sorted_with_human_level_a_line() -> None:
+def test_a_bar_per_game_sorted_with_human_level_as_a_line() -> None:
     figure = drawn(published("dqn_mnih2015"))
     (axes,) = figure.axes
     widths = [bar.get_width() for bar in bars(axes)]
@@ -72,18 +72,18 @@ def test_above_and_below_human_differ_in_more_than_colour() -> None:
     assert (numbers["101 %"], numbers["97 %"]) == ("bold", "normal")
 
 
-def test_the_title_says_the_protocol_and_the_foot_the_crossings() -> None:
+def test_the_title_has_the_protocol_and_the_footnotes_the_differences() -> None:
     figure = drawn(published("dqn_mnih2015", "rainbow"))
     texts = [text.get_text() for part in figure.subfigs for text in part.texts]
-    assert any("(30 and 5 minutes an episode)" in text for text in texts)
+    assert any("(30- and 5-minute episodes)" in text for text in texts)
     assert any("Two human baselines" in text for text in texts)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["dqn_mnih2015", "rainbow"]
-    words = "\n".join(text.get_text() for text in figure.axes[0].texts)
-    assert "human level in 23 of 49 games" in words
-    assert "no sticky actions, evaluation, 200 million frames" in words
+    subtitle = "\n".join(text.get_text() for text in figure.axes[0].texts)
+    assert "human level in 23 of 49 games" in subtitle
+    assert "no sticky actions, evaluation, 200 million frames" in subtitle
 
 
-def test_small_multiples_share_their_games_and_show_gaps() -> None:
+def test_panels_share_their_games_and_show_missing_scores() -> None:
     figure = drawn(published("dqn_mnih2015", "rainbow", "iqn"))
     assert [len(bars(axes)) for axes in figure.axes] == [49, 54, 57]
     gaps = [sum(text.get_text() == "no score" for text in axes.texts) for axes in figure.axes]
@@ -128,7 +128,7 @@ def test_nothing_overlaps(agents: tuple[str, ...], games: tuple[str, ...]) -> No
         assert axes.get_window_extent(renderer).height > 0.5 * height, "the bars have most of the picture"
 
 
-def test_a_few_games_and_several_players_are_a_panel_a_game(own: AtariComparison) -> None:
+def test_few_games_and_several_players_have_a_panel_per_game(own: AtariComparison) -> None:
     figure = drawn(own)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Pong", "Breakout"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["dqn cpu", "dqn", "rainbow"]
@@ -137,10 +137,10 @@ def test_a_few_games_and_several_players_are_a_panel_a_game(own: AtariComparison
     assert [list(np.asarray(line.get_xdata())) for line in ends] == [pytest.approx([3670 / 35.3, 3870 / 35.3])]
 
 
-def test_a_few_games_of_ours_stand_above_all_of_the_others(tmp_path: Path) -> None:
+def test_a_few_games_of_ours_are_above_all_games_of_the_others(tmp_path: Path) -> None:
     atari_run(tmp_path, "Pong", [10.0])
     atari_run(tmp_path, "Breakout", [10.0])
-    found = atari_comparison(read(tmp_path), Wanted(agents=("rainbow", "iqn")))
+    found = atari_comparison(read(tmp_path), AtariSelection(agents=("rainbow", "iqn")))
     assert found is not None
     first, second = atari_chart.groups(found)
     assert [(panel.title, len(panel.bars)) for panel in first] == [("Pong", 3), ("Breakout", 3)]
@@ -148,14 +148,14 @@ def test_a_few_games_of_ours_stand_above_all_of_the_others(tmp_path: Path) -> No
     figure = drawn(found)
     assert [len(bars(axes)) for axes in figure.axes] == [3, 3, 54, 57]
     widths = [bar.get_width() for bar in bars(figure.axes[2])]
-    assert widths == sorted(widths, reverse=True), "the full panels have an order of their own"
+    assert widths == sorted(widths, reverse=True), "the full panels have their own order"
     assert any("dqn cpu: dqn_zoo (no sticky" in text.get_text() for part in figure.subfigs for text in part.texts)
 
 
 def test_scales(tmp_path: Path) -> None:
     atari_run(tmp_path, "Pong", [10.0])
     atari_run(tmp_path, "Breakout", [0.0])
-    found = atari_comparison(read(tmp_path), Wanted(agents=("dqn",), games=("Pong", "MsPacman")))
+    found = atari_comparison(read(tmp_path), AtariSelection(agents=("dqn",), games=("Pong", "MsPacman")))
     assert found is not None
     assert {axes.get_xscale() for axes in drawn(found).axes} == {"linear"}
     assert {axes.get_xscale() for axes in drawn(published("muzero")).axes} == {"symlog"}
@@ -164,12 +164,12 @@ def test_scales(tmp_path: Path) -> None:
     assert axes.get_xlim()[0] < lowest < -100, "scores below random are drawn, not cut"
 
 
-def test_no_score_against_humans_is_said(tmp_path: Path) -> None:
+def test_no_human_normalised_score(tmp_path: Path) -> None:
     atari_run(tmp_path, "AirRaid", [10.0])
     found = atari_comparison(read(tmp_path))
     assert found is not None
     figure = drawn(found)
-    assert "no Atari score that can be compared" in figure.texts[0].get_text()
+    assert "no Atari score with a human baseline" in figure.texts[0].get_text()
 
 
 def test_learning_curves_have_the_mean_of_the_seeds(own: AtariComparison) -> None:
@@ -180,14 +180,14 @@ def test_learning_curves_have_the_mean_of_the_seeds(own: AtariComparison) -> Non
     assert list(line.frames) == [1_000_000, 2_000_000]
     assert list(line.mean) == [-18.5, 17.0]
     assert line.low is not None
-    assert list(line.low) == [-19.0, 16.0], "of two seeds, a quarter of the resamples is both times the lower"
+    assert list(line.low) == [-19.0, 16.0], "of two seeds, a quarter of the resamples has twice the lower one"
     assert breakout.lines[0].low is None
     assert pong.levels == {"random": -20.7, "human": 14.6}
     assert pong.published["dopamine_dqn_cnn"][10_000_000] == 1.1245
     assert max(pong.published["dopamine_dqn_cnn"]) == 10_000_000, "a little further than ours, not 200 million"
 
 
-def test_seeds_at_other_frames_are_interpolated(tmp_path: Path) -> None:
+def test_seeds_evaluated_at_different_frames_are_interpolated(tmp_path: Path) -> None:
     atari_run(tmp_path, "Pong", [10.0], seed=1, agent_steps=500_000, earlier=[0.0])
     atari_run(tmp_path, "Pong", [10.0], seed=2, agent_steps=400_000, earlier=[-10.0])
     found = atari_comparison(read(tmp_path))
@@ -199,7 +199,7 @@ def test_seeds_at_other_frames_are_interpolated(tmp_path: Path) -> None:
     assert list(line.mean) == pytest.approx([(0 - 5) / 2, (6 + 10) / 2])
 
 
-def test_a_run_evaluated_once_shows_its_training(tmp_path: Path) -> None:
+def test_a_run_evaluated_once_shows_its_training_returns(tmp_path: Path) -> None:
     folder = atari_run(tmp_path, "Pong", [10.0], earlier=[])
     (folder / "metrics.csv").write_text(
         "agent_steps,frames,episodic_return\n100,400,-21\n200,800,\n300,1200,-19.5\n400,1600,nan\nx\n500,2000,-18"
@@ -212,7 +212,7 @@ def test_a_run_evaluated_once_shows_its_training(tmp_path: Path) -> None:
     assert atari_curves.panels(found) == []
 
 
-def test_profiles_are_over_the_games_that_all_have() -> None:
+def test_profiles_are_over_the_common_games() -> None:
     shown, games = atari_profile.profiles(published("dqn_mnih2015", "rainbow"))
     assert (set(shown), games) == ({"dqn_mnih2015", "rainbow"}, 46)
     profile = shown["dqn_mnih2015"]
@@ -227,17 +227,17 @@ def test_profiles_are_over_the_games_that_all_have() -> None:
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [300, 300, 2]  # type: ignore[arg-type]
 
 
-def test_curves_are_told_apart_by_more_than_colour() -> None:
+def test_curves_differ_in_more_than_colour() -> None:
     assert len({(dash, marker) for _, dash, marker in atari_curves.STYLES}) == len(atari_curves.STYLES)
 
 
-def test_the_whole_picture(own: AtariComparison, tmp_path: Path) -> None:
-    worlds, _ = comparisons(tmp_path)
+def test_the_whole_figure(own: AtariComparison, tmp_path: Path) -> None:
+    environments, _ = comparisons(tmp_path)
     path = tmp_path / "scores.png"
-    figure.save(worlds, own, path)
+    figure.save(environments, own, path)
     pixels = imread(path)[..., :3]
     assert pixels.shape[1] == 1650
     assert 0.02 < (pixels.min(-1) < 0.9).mean() < 0.6, "neither empty nor black"
     with pytest.raises(UserError, match=r"allowed: \.png, \.pdf, \.svg"):
-        figure.save(worlds, own, tmp_path / "scores.gif")
+        figure.save(environments, own, tmp_path / "scores.gif")
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()

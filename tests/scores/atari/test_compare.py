@@ -1,4 +1,4 @@
-"""The Atari comparison: which columns, which games, what is put together, and what is said with it."""
+"""The Atari comparison: columns, games, aggregates and remarks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from scores import AtariComparison, Wanted, atari_comparison, comparison, read
+from scores import AtariComparison, AtariSelection, atari_comparison, comparison, read
 from scores.atari.normalization import PROTOCOLS
-from tests.scores.helpers import V1, atari_run, human, make_ledger, make_run
+from tests.scores.helpers import V1, atari_run, human, make_run, write_human_scores
 
 
-def compared(folder: Path, *, pretrained: Path | None = None, **wanted: object) -> AtariComparison:
-    found = atari_comparison(read(folder, pretrained), Wanted(**wanted))  # type: ignore[arg-type]
+def compared(folder: Path, *, pretrained: Path | None = None, **selection: object) -> AtariComparison:
+    found = atari_comparison(read(folder, pretrained), AtariSelection(**selection))  # type: ignore[arg-type]
     assert found is not None
     return found
 
@@ -40,7 +40,7 @@ def test_seeds_and_games_of_one_preset_are_a_column(tmp_path: Path) -> None:
         "rainbow",
     ]
     cell = column(found, "dqn cpu").cells["Pong"]
-    assert cell.score == 17.0, "each seed counts once: (19 + 15) / 2, whatever its episodes"
+    assert cell.score == 17.0, "each seed counts once: (19 + 15) / 2, however many episodes it has"
     assert cell.runs == pytest.approx((39.7 / 35.3, 35.7 / 35.3))
     assert cell.human_normalised == pytest.approx(37.7 / 35.3)
     assert (cell.episodes, cell.protocol) == (3, "dqn_zoo")
@@ -60,7 +60,7 @@ def test_the_newest_of_a_seed_counts(tmp_path: Path) -> None:
     assert (cell.score, len(cell.runs), cell.episodes) == (2.0, 1, 1)
 
 
-def test_protocols_are_not_mixed_in_an_aggregate_without_leave(tmp_path: Path) -> None:
+def test_protocols_are_mixed_in_an_aggregate_only_on_request(tmp_path: Path) -> None:
     atari_run(tmp_path, "Pong", [14.6])
     atari_run(tmp_path, "Breakout", [31.8], protocol="mnih2015")
     with pytest.raises(UserError) as caught:
@@ -72,70 +72,70 @@ def test_protocols_are_not_mixed_in_an_aggregate_without_leave(tmp_path: Path) -
     assert compared(tmp_path, protocol="mnih2015").games == ["Breakout"]
     mixed = compared(tmp_path, mix_protocols=True)
     cells = column(mixed, "dqn cpu").cells
-    # each against the humans of its own protocol: 14.6 and 31.8 are human in theirs
+    # each normalised by the humans of its own protocol: 14.6 and 31.8 are 1
     assert [cells[game].human_normalised for game in ("Pong", "Breakout")] == pytest.approx([1, 1])
     assert any("dqn cpu MIXES protocols (dqn_zoo + mnih2015)" in remark for remark in mixed.remarks)
-    assert not any("not known of dqn cpu" in remark for remark in mixed.remarks)
+    assert not any("unknown for dqn cpu" in remark for remark in mixed.remarks)
 
 
-def test_two_presets_may_differ_and_it_is_said(tmp_path: Path) -> None:
+def test_two_presets_may_have_different_protocols(tmp_path: Path) -> None:
     atari_run(tmp_path, "Pong", [20.0])
     atari_run(tmp_path, "Pong", [20.0], preset="nature", protocol="mnih2015", time="20261123-101531")
     found = compared(tmp_path)
     assert {"human", "human_mnih2015", "random_mnih2015", "dqn_mnih2015"} <= {one.name for one in found.columns}
     assert column(found, "dqn cpu").cells["Pong"].human_normalised == pytest.approx(40.7 / 35.3)
     assert column(found, "dqn nature").cells["Pong"].human_normalised == pytest.approx(40.7 / 30.0)
-    (said,) = [remark for remark in found.remarks if "Two human baselines" in remark]
-    assert "dqn nature, dqn_mnih2015 with human_mnih2015 (49 games, 5 minutes an episode)" in said
+    (remark,) = [remark for remark in found.remarks if "Two human baselines" in remark]
+    assert "human_mnih2015 (49 games, 5-minute episodes) for dqn nature, dqn_mnih2015" in remark
 
 
-def test_crossings_are_said_once_a_kind(tmp_path: Path) -> None:
+def test_each_kind_of_difference_has_one_remark(tmp_path: Path) -> None:
     atari_run(tmp_path, "Pong", [20.0], protocol="machado2018")
     found = compared(tmp_path, agents=("dqn", "dopamine_dqn_cnn", "agent57"), games=("Pong",))
-    said = "\n".join(found.remarks)
-    assert "100 % is human: 57 games, 30 minutes an episode; 0 % is random." in said
-    assert "with them dqn cpu, dopamine_dqn_cnn; without dqn, agent57, humans and random play" in said
-    assert "not a separate evaluation: dopamine_dqn_cnn." in said
-    assert "2 million (dqn cpu); 200 million (dqn, dopamine_dqn_cnn); not stated (agent57)" in said
-    assert said.count("Sticky") == said.count("Emulator frames") == said.count("Training returns") == 1
+    remarks = "\n".join(found.remarks)
+    assert "100 % is human: 57 games, 30-minute episodes; 0 % is random." in remarks
+    assert "with dqn cpu, dopamine_dqn_cnn; without dqn, agent57, humans and random play" in remarks
+    assert "not a separate evaluation: dopamine_dqn_cnn." in remarks
+    assert "2 million (dqn cpu); 200 million (dqn, dopamine_dqn_cnn); not stated (agent57)" in remarks
+    assert remarks.count("Sticky") == remarks.count("Emulator frames") == remarks.count("Training returns") == 1
 
 
-def test_an_unknown_protocol_is_shown_as_unknown(tmp_path: Path) -> None:
+def test_an_unknown_protocol(tmp_path: Path) -> None:
     atari_run(tmp_path, "Pong", [20.0], protocol="my own")
     found = compared(tmp_path)
     assert column(found, "dqn cpu").cells["Pong"].human_normalised == pytest.approx(40.7 / 35.3)
-    said = "\n".join(found.remarks)
-    assert "The protocol 'my own' of dqn cpu is not known here; it is compared with human (57 games" in said
-    assert "not known of dqn cpu" in said
+    remarks = "\n".join(found.remarks)
+    assert "The protocol 'my own' of dqn cpu is unknown; it is compared with human (57 games" in remarks
+    assert "unknown for dqn cpu" in remarks
 
 
-def test_games_without_a_human_score_are_shown_and_counted_nowhere(tmp_path: Path) -> None:
+def test_games_without_a_human_score_are_shown_but_not_aggregated(tmp_path: Path) -> None:
     for game in ("Pong", "AirRaid", "Adventure"):
         atari_run(tmp_path, game, [14.6])
     found = compared(tmp_path)
-    assert found.games == ["Pong", "Adventure", "AirRaid"], "those that can't be sorted come last"
+    assert found.games == ["Pong", "Adventure", "AirRaid"], "those without a percentage come last"
     cells = column(found, "dqn cpu").cells
     assert (cells["Adventure"].human_normalised, cells["AirRaid"].human_normalised) == (None, None)
     sums = found.aggregates["dqn cpu"]
     assert sums is not None
     assert (sums.games, sums.mean) == (1, 1)
-    assert "No human score (human): Adventure, AirRaid; 2 games, in no aggregate." in found.remarks
+    assert "No human score (human): Adventure, AirRaid; 2 games, not in the aggregates." in found.remarks
     alone = compared(tmp_path, games=("AirRaid",))
     assert alone.aggregates["dqn cpu"] is None
 
 
-def test_one_run_or_few_seeds_say_what_they_do_not_show(tmp_path: Path) -> None:
+def test_remarks_on_a_single_run_and_on_few_seeds(tmp_path: Path) -> None:
     for seed in (1, 2):
         atari_run(tmp_path, "Pong", [10.0 + seed], seed=seed)
         atari_run(tmp_path, "Pong", [5.0 + seed], seed=seed, preset="modern", time="20261123-101531")
     atari_run(tmp_path, "Pong", [5.0], preset="nature", time="20261123-101532")
     found = compared(tmp_path)
-    said = "\n".join(found.remarks)
-    assert "A single run (seed) in a game: dqn nature." in said
-    assert "Fewer than 5 seeds of dqn cpu, dqn modern" in said
+    remarks = "\n".join(found.remarks)
+    assert "A single run (seed) in a game: dqn nature." in remarks
+    assert "Fewer than 5 seeds of dqn cpu, dqn modern" in remarks
     (odds,) = [remark for remark in found.remarks if remark.startswith("Probability that a run of dqn cpu beats")]
     assert odds.endswith("dqn modern, over 1 game: 1.00 (95 % interval 1.00 to 1.00).")
-    assert said.count("Probability") == 1, "with one run nothing can be said of it"
+    assert remarks.count("Probability") == 1, "not for a column with one run"
     sums = found.aggregates["dqn cpu"]
     assert sums is not None
     assert sums.iqm_ci95 == pytest.approx((31.7 / 35.3, 32.7 / 35.3))
@@ -145,39 +145,39 @@ def test_differing_settings_are_named(tmp_path: Path) -> None:
     atari_run(tmp_path, "Pong", [10.0], seed=1, config={"learning_rate": 1e-3})
     atari_run(tmp_path, "Pong", [11.0], seed=2, config={"learning_rate": 1e-4})
     note = column(compared(tmp_path), "dqn cpu").note
-    assert "NOT the same settings in the runs of a game: learning_rate differ" in note
+    assert "settings DIFFER between the runs of a game: learning_rate" in note
     assert "500,000 agent steps, 2,000,000 frames; seeds 1, 2" in note
 
 
-def test_people_stand_beside(tmp_path: Path) -> None:
+def test_human_players_have_a_column(tmp_path: Path) -> None:
     row = human("Ada", 3.0, "ALE/Pong-v5").replace("waterworld-1000", "machado2018")
-    make_ledger(tmp_path, row, human("Bo", 18.0))
+    write_human_scores(tmp_path, row, human("Bo", 18.0))
     found = compared(tmp_path)
     ada = column(found, "you: Ada")
     assert ada.kind == "human"
     assert ada.cells["Pong"].human_normalised == pytest.approx(23.7 / 35.3)
-    assert "played at this keyboard" in ada.note
+    assert "played on this machine" in ada.note
     assert not any("Bo" in one.name for one in found.columns)
 
 
-def test_agents_that_ship_have_their_own_column(tmp_path: Path) -> None:
-    atari_run(tmp_path / "ships", "Pong", [20.0])
+def test_pretrained_agents_have_their_own_column(tmp_path: Path) -> None:
+    atari_run(tmp_path / "pretrained", "Pong", [20.0])
     atari_run(tmp_path / "runs", "Breakout", [20.0], protocol="machado2018")
-    found = compared(tmp_path / "runs", pretrained=tmp_path / "ships")
-    assert [one.name for one in found.columns][:2] == ["dqn cpu", "dqn cpu (ships)"]
-    assert column(found, "dqn cpu (ships)").kind == "pretrained"
+    found = compared(tmp_path / "runs", pretrained=tmp_path / "pretrained")
+    assert [one.name for one in found.columns][:2] == ["dqn cpu", "dqn cpu (pretrained)"]
+    assert column(found, "dqn cpu (pretrained)").kind == "pretrained"
 
 
-def test_agents_that_ship_do_not_stand_in_the_way_of_published_ones(tmp_path: Path) -> None:
-    atari_run(tmp_path / "ships", "Pong", [20.0])
-    found = compared(tmp_path / "runs", pretrained=tmp_path / "ships", agents=("rainbow", "iqn"))
+def test_pretrained_agents_are_left_out_beside_all_games_of_published_agents(tmp_path: Path) -> None:
+    atari_run(tmp_path / "pretrained", "Pong", [20.0])
+    found = compared(tmp_path / "runs", pretrained=tmp_path / "pretrained", agents=("rainbow", "iqn"))
     assert found.sorted_by == "rainbow"
-    assert "Agents that ship with this project play Pong; --games Pong shows them." in found.remarks
-    beside = compared(tmp_path / "runs", pretrained=tmp_path / "ships", agents=("rainbow",), games=("Pong",))
-    assert beside.sorted_by == "dqn cpu (ships)"
+    assert "There are pretrained agents for Pong; --games Pong shows them." in found.remarks
+    beside = compared(tmp_path / "runs", pretrained=tmp_path / "pretrained", agents=("rainbow",), games=("Pong",))
+    assert beside.sorted_by == "dqn cpu (pretrained)"
 
 
-def test_nothing_of_ours_and_nothing_asked_is_nothing(tmp_path: Path) -> None:
+def test_no_comparison_without_atari_scores_and_selection(tmp_path: Path) -> None:
     make_run(tmp_path, [9.0])
     assert atari_comparison(read(tmp_path)) is None
 
@@ -188,12 +188,12 @@ def test_published_agents_alone(tmp_path: Path) -> None:
     assert found.games[0] == "VideoPinball"
     counts = {name: sums.games for name, sums in found.aggregates.items() if sums}
     assert (counts["dqn_mnih2015"], counts["rainbow"], counts["iqn"]) == (49, 54, 57)
-    said = "\n".join(found.remarks)
-    assert "Aggregates are over different games: dqn_mnih2015 over 49; rainbow over 54; iqn over 57." in said
-    assert "Published agents have one number a game" in said
+    remarks = "\n".join(found.remarks)
+    assert "Aggregates are over different games: dqn_mnih2015 over 49; rainbow over 54; iqn over 57." in remarks
+    assert "Published agents have one score per game" in remarks
 
 
-def test_agents_named_stand_in_all_their_games_and_others_in_ours(tmp_path: Path) -> None:
+def test_selected_agents_are_shown_in_all_their_games_and_default_agents_in_ours(tmp_path: Path) -> None:
     atari_run(tmp_path, "Pong", [20.0])
     assert compared(tmp_path).games == ["Pong"]
     found = compared(tmp_path, agents=("dqn",))
@@ -205,11 +205,11 @@ def test_learning_curves_at_equal_frames(tmp_path: Path) -> None:
     found = compared(tmp_path, agents=("dopamine_dqn_cnn", "dqn", "cleanrl_dqn"), at_frames=10_000_000)
     assert column(found, "dopamine_dqn_cnn").cells["Pong"].score == 1.1245
     assert not any(one.name == "dqn" for one in found.columns)
-    said = "\n".join(found.remarks)
-    assert "dqn has no published learning curve" in said
-    assert "cleanrl_dqn is shown at 40,000,000 frames, the nearest to 10,000,000" in said
-    assert "dopamine_dqn_cnn is shown" not in said
-    assert "10 million (dopamine_dqn_cnn); 40 million (cleanrl_dqn)" in said
+    remarks = "\n".join(found.remarks)
+    assert "dqn has no published learning curve" in remarks
+    assert "cleanrl_dqn is shown at 40,000,000 frames, the published point nearest to 10,000,000" in remarks
+    assert "dopamine_dqn_cnn is shown" not in remarks
+    assert "10 million (dopamine_dqn_cnn); 40 million (cleanrl_dqn)" in remarks
     nearest = compared(tmp_path, agents=("btr",), at_frames=17_000_000)
     assert any("btr is shown at 20,000,000 frames" in remark for remark in nearest.remarks)
     assert [one.name for one in compared(tmp_path, at_frames=1_000_000).columns][-2:] == [
@@ -219,33 +219,33 @@ def test_learning_curves_at_equal_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "fault"),
+    ("selection", "fault"),
     [
         ({"agents": ("rainbw",)}, "unknown published agent 'rainbw'; did you mean rainbow"),
         ({"games": ("Pnog",)}, "unknown Atari game 'Pnog'; did you mean Pong"),
         ({"at_frames": 999_999}, "--at-frames 999999 is out of range"),
-        ({"at_frames": 200_000_001}, "reach from 1000000 to 200000000"),
+        ({"at_frames": 200_000_001}, "go from 1000000 to 200000000"),
         ({"agents": ("muzero",), "at_frames": 10_000_000}, "nothing to show.* muzero has no published learning curve"),
-        ({"agents": ("btr_icml19",)}, "btr_icml19 has learning curves only; add --at-frames"),
+        ({"agents": ("btr_icml19",)}, "btr_icml19 has only learning curves; add --at-frames"),
         ({"protocol": "machado"}, "unknown protocol of a run 'machado'; did you mean machado2018"),
     ],
 )
-def test_bad_requests(wanted: dict[str, object], fault: str, tmp_path: Path) -> None:
+def test_invalid_selections(selection: dict[str, object], fault: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=fault):
-        atari_comparison(read(tmp_path), Wanted(**wanted))  # type: ignore[arg-type]
+        atari_comparison(read(tmp_path), AtariSelection(**selection))  # type: ignore[arg-type]
 
 
-def test_atari5_is_shown_when_all_five_are_there(tmp_path: Path) -> None:
+def test_atari5_is_shown_with_all_five_games(tmp_path: Path) -> None:
     scores = {"BattleZone": 3e4, "DoubleDunk": 0.0, "NameThisGame": 6e3, "Phoenix": 5e3, "Qbert": 8e3}
     for game, score in scores.items():
         atari_run(tmp_path, game, [score])
-    (said,) = [remark for remark in compared(tmp_path).remarks if remark.startswith("Atari-5 estimate of dqn cpu's")]
-    assert "a factor of 1.22" in said
+    (remark,) = [remark for remark in compared(tmp_path).remarks if remark.startswith("Atari-5 estimate of dqn cpu's")]
+    assert "a factor of 1.22" in remark
     few = compared(tmp_path, games=tuple(scores)[:4])
     assert not any("Atari-5" in remark for remark in few.remarks)
 
 
-def test_damaged_and_empty_runs_are_said_and_left_out(tmp_path: Path) -> None:
+def test_damaged_and_empty_runs_are_reported_and_left_out(tmp_path: Path) -> None:
     (atari_run(tmp_path, "Pong", [1.0], seed=1) / "eval.csv").write_text("env_id,ag")
     folder = atari_run(tmp_path, "Pong", [2.0], seed=2)
     with (folder / "eval.csv").open("a") as file:
@@ -268,13 +268,13 @@ def test_one_game_after_training(tmp_path: Path) -> None:
     assert (rows["human"].human_normalised, rows["human"].protocol) == (1, "not sticky, 30 min")
     assert (rows["dqn"].frames, rows["dqn"].agent_steps) == (200_000_000, 50_000_000)
     assert all(row.protocol for row in found.rows)
-    said = "\n".join(found.remarks)
-    assert "100 % is human" in said
-    assert "One seed of dqn cpu" in said
-    assert "Protocols differ" not in said, "it is said how they differ"
+    remarks = "\n".join(found.remarks)
+    assert "100 % is human" in remarks
+    assert "One seed of dqn cpu" in remarks
+    assert "Protocols differ" not in remarks, "other remarks say how they differ"
 
 
-def test_one_game_pairs_each_protocol_with_its_humans(tmp_path: Path) -> None:
+def test_one_game_normalises_each_protocol_by_its_human_baseline(tmp_path: Path) -> None:
     for number, protocol in enumerate(PROTOCOLS):
         atari_run(tmp_path, "Pong", [9.3], protocol=protocol, time=f"2026112{number}-101530")
     rows = comparison("ALE/Pong-v5", tmp_path).rows
@@ -288,6 +288,6 @@ def test_one_game_without_any_reference(tmp_path: Path) -> None:
     atari_run(tmp_path, "Adventure", [1.0])
     found = comparison("ALE/Adventure-v5", tmp_path)
     assert [row.human_normalised for row in found.rows] == [None]
-    said = "\n".join(found.remarks)
-    assert "Adventure has no human score in the baseline of 57 games" in said
-    assert "There are no reference scores for ALE/Adventure-v5." in said
+    remarks = "\n".join(found.remarks)
+    assert "Adventure has no human score in the baseline of 57 games" in remarks
+    assert "There are no reference scores for ALE/Adventure-v5." in remarks

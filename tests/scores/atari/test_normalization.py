@@ -1,4 +1,4 @@
-"""The Atari tables and what a score is against humans: published aggregates, names, damaged files."""
+"""The Atari tables and human-normalised scores: published aggregates, names, damaged files."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def test_the_medians_that_the_papers_state(agent: str, percent: int) -> None:
     assert round(100 * statistics.median(values)) == percent
 
 
-def test_natures_sentence() -> None:
+def test_the_sentence_in_mnih2015() -> None:
     """Mnih et al. 2015: "more than 75% of the human score on more than half of the games (29 games)"."""
     values = _normalised("dqn_mnih2015", "mnih2015")
     assert (len(values), sum(value > 0.75 for value in values)) == (49, 29)
 
 
-def test_a_score_by_hand() -> None:
+def test_normalised_scores_by_hand() -> None:
     # Pong, 57 games: random -20.7, human 14.6; (20 + 20.7) / (14.6 + 20.7) = 40.7 / 35.3
     assert normalization.human_normalised(20.0, "Pong") == pytest.approx(40.7 / 35.3)
     assert normalization.human_normalised(20.0, "ALE/Pong-v5", "atari57") == pytest.approx(40.7 / 35.3)
-    # Nature's own: random -20.7, human 9.3
+    # in the baseline of Mnih et al. 2015: random -20.7, human 9.3
     assert normalization.human_normalised(20.0, "Pong", "mnih2015") == pytest.approx(40.7 / 30.0)
     # the record in Breakout is 864, random 1.7
     assert normalization.record_normalised(400.0, "Breakout") == pytest.approx(398.3 / 862.3)
@@ -77,9 +77,9 @@ def test_unknown_names_raise_with_the_nearest_and_never_give_nan() -> None:
         normalization.human_normalised(1.0, "Pong", "mnih")
     with pytest.raises(UserError, match="no score of rainbow in UpNDown"):
         normalization.published("rainbow", "UpNDown")
-    for wild in (math.nan, math.inf):
+    for value in (math.nan, math.inf):
         with pytest.raises(ValueError, match="a score of"):
-            normalization.human_normalised(wild, "Pong")
+            normalization.human_normalised(value, "Pong")
 
 
 def test_games_without_a_human_score() -> None:
@@ -103,7 +103,7 @@ def test_ids_and_games() -> None:
     assert normalization.find_game("Adventure", more=("Adventure",)) == "Adventure"
 
 
-def test_protocols_pair_with_the_baseline_measured_alike() -> None:
+def test_protocols_have_the_baseline_with_the_same_protocol() -> None:
     assert {name: (one.baseline, one.sticky) for name, one in normalization.PROTOCOLS.items()} == {
         "machado2018": ("atari57", True),
         "mnih2015": ("mnih2015", False),
@@ -111,7 +111,7 @@ def test_protocols_pair_with_the_baseline_measured_alike() -> None:
     }
     variant = normalization.protocol("mnih2015-full")
     assert (variant.baseline, variant.known) == ("mnih2015", False)
-    assert "a variant of mnih2015" in variant.words
+    assert "a variant of mnih2015" in variant.description
     odd = normalization.protocol("my own")
     assert (odd.baseline, odd.sticky, odd.known) == ("atari57", None, False)
 
@@ -149,7 +149,7 @@ def test_the_source_of_a_curves_point() -> None:
     ("file", "old", "new", "fault"),
     [
         (SCORES_FILE, "game,agent,score", "game,agent,scores", "line 1: column 'score' is missing"),
-        (SCORES_FILE, ",random,579.25,", ",random,abc,", "line 2, column 'score': 'abc' can't be understood"),
+        (SCORES_FILE, ",random,579.25,", ",random,abc,", "line 2, column 'score': 'abc' can't be parsed"),
         (SCORES_FILE, ",random,579.25,", ",random,nan,", "line 2, column 'score': 'nan'"),
         (SCORES_FILE, "Alien,random,", "Alien,randon,", "line 3, column 'agent': 'randon' is not known"),
         (SCORES_FILE, "Alien,random,227.8,random_2,", "Alien,random,227.8", "line 3, column 'source': 5 cells"),
@@ -189,5 +189,5 @@ def test_a_missing_table_is_named(file: str, tmp_path: Path) -> None:
         load.__wrapped__(folder)
 
 
-def test_the_tables_are_small_enough_to_ship() -> None:
+def test_the_tables_are_small() -> None:
     assert sum(path.stat().st_size for path in DATA.glob("*.csv")) < 600_000

@@ -1,4 +1,4 @@
-"""The Atari table in every form and width."""
+"""The Atari table in every format and width."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from scores import (
     AtariComparison,
-    Wanted,
+    AtariSelection,
     as_csv,
     as_json,
     as_markdown,
@@ -36,7 +36,7 @@ def shown(tmp_path: Path) -> AtariComparison:
     return found
 
 
-def test_json_has_exactly_what_was_agreed(shown: AtariComparison) -> None:
+def test_the_keys_of_json(shown: AtariComparison) -> None:
     whole = json.loads(as_json([], shown))
     assert set(whole) == {"games", "aggregates"}
     assert set(whole["games"]) == {"Pong", "Breakout", "AirRaid"}
@@ -76,13 +76,13 @@ def test_json_of_a_column_without_a_human_score(tmp_path: Path) -> None:
     }
 
 
-def test_json_of_both_worlds_has_three_keys(shown: AtariComparison, tmp_path: Path) -> None:
+def test_json_of_atari_and_other_environments(shown: AtariComparison, tmp_path: Path) -> None:
     make_run(tmp_path, [9.0])
-    worlds, _ = comparisons(tmp_path)
-    assert worlds[0].env_id == V1
-    assert not any("ALE" in one.env_id for one in worlds)
-    assert list(json.loads(as_json(worlds, shown))) == ["environments", "games", "aggregates"]
-    assert list(json.loads(as_json(worlds))) == ["environments"]
+    environments, _ = comparisons(tmp_path)
+    assert environments[0].env_id == V1
+    assert not any("ALE" in one.env_id for one in environments)
+    assert list(json.loads(as_json(environments, shown))) == ["environments", "games", "aggregates"]
+    assert list(json.loads(as_json(environments))) == ["environments"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
@@ -93,24 +93,26 @@ def test_text_fits_its_terminal(shown: AtariComparison, width: int) -> None:
     assert "…" not in text
     pong = next(line for line in lines if line.startswith("Pong"))
     assert "17.0  107 %" in pong
-    assert ("Left out for want of room" in text) == (width < 160)
+    assert ("Columns left out to fit the width" in text) == (width < 160)
     assert any(line.startswith("median") and "107 %" in line for line in lines)
     assert any(line.startswith("at human level") for line in lines)
 
 
-def test_all_57_games_have_a_line_each() -> None:
-    found = atari_comparison(read(Path("no such place")), Wanted(agents=("dqn_mnih2015", "rainbow", "iqn")))
+def test_all_57_games_have_a_line() -> None:
+    found = atari_comparison(read(Path("no such folder")), AtariSelection(agents=("dqn_mnih2015", "rainbow", "iqn")))
     lines = as_text([], 100, atari=found).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("VideoPinball"))
     assert len([line for line in lines[first : lines.index("", first)] if "%" in line]) == 57
     assert max(map(len, lines)) <= 100
 
 
-def test_text_of_both_worlds_keeps_the_old_tables_first(shown: AtariComparison, tmp_path: Path) -> None:
-    worlds, _ = comparisons(tmp_path)
-    text = as_text(worlds, 100, atari=shown)
+def test_the_atari_table_comes_last(shown: AtariComparison, tmp_path: Path) -> None:
+    environments, _ = comparisons(tmp_path)
+    text = as_text(environments, 100, atari=shown)
     assert text.startswith(V1)
-    assert text.index("tidepool/RLDemo-v0") < text.index("Atari: score and percent of human, 3 games, sorted by dqn")
+    assert text.index("tidepool/RLDemo-v0") < text.index(
+        "Atari: score and percentage of human, 3 games, sorted by the percentage of dqn"
+    )
 
 
 def test_markdown(shown: AtariComparison) -> None:
@@ -121,12 +123,12 @@ def test_markdown(shown: AtariComparison) -> None:
     assert any(line.startswith("| Pong | 17.0  107 % | - | -20.7 | 14.6 |") for line in rows)
     assert any(line.startswith("| *median* |") for line in rows)
     assert "- **dqn cpu**: dqn_zoo" in text
-    assert "in no aggregate" in text
+    assert "not in the aggregates" in text
 
 
-def test_csv_has_a_line_a_score(shown: AtariComparison, tmp_path: Path) -> None:
-    worlds, _ = comparisons(tmp_path)
-    rows = list(csv.DictReader(io.StringIO(as_csv(worlds, shown))))
+def test_csv_has_a_line_per_score(shown: AtariComparison, tmp_path: Path) -> None:
+    environments, _ = comparisons(tmp_path)
+    rows = list(csv.DictReader(io.StringIO(as_csv(environments, shown))))
     (own,) = [row for row in rows if (row["env_id"], row["who"]) == ("ALE/Pong-v5", "dqn cpu")]
     assert (own["kind"], own["score"], own["frames"], own["episodes"]) == ("run", "17.0", "2000000", "2")
     assert float(own["human_normalised"]) == pytest.approx(37.7 / 35.3)
@@ -141,9 +143,9 @@ def test_the_table_after_training(shown: AtariComparison, tmp_path: Path, width:
     text = as_text([comparison("ALE/Pong-v5", tmp_path)], width)
     assert max(map(len, text.splitlines())) <= width
     head = text.splitlines()[1].split()
-    assert head[:3] == ["who", "what", "mean"]
-    assert "of human" in text
-    assert "environment" not in text, "one environment: no column for it, nor a word that it was left out"
+    assert head[:3] == ["who", "kind", "mean"]
+    assert "% of human" in text
+    assert "environment" not in text, "with one environment there is no column for it"
     assert "106 %" in text or "107 %" in text
 
 
