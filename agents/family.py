@@ -111,7 +111,9 @@ def member(
         presets={
             "default": Preset("Tidepool's worlds in minutes, on two CPU cores", "worlds", plain),
             "long": Preset("four times the network, six times the steps", "worlds", {**LONG, **switches}),
-            "control": Preset("CartPole and other small control tasks in a minute, on two CPU cores", "control", control),
+            "control": Preset(
+                "CartPole and other small control tasks in a minute, on two CPU cores", "control", control
+            ),
             **(own if published else {}),
             **(presets or {}),
             "cpu": Preset("small frames and a small network, for CPUs", "atari", {**CPU, **switches}),
