@@ -1,4 +1,4 @@
-"""A policy whose expectations are known, sessions and views made from it."""
+"""Policies with known Q values, and sessions and views made from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CARTPOLE = "CartPole-v1"
 
 
 class Known:
-    """Expects the same everywhere and does what it thinks best."""
+    """Has the same Q values everywhere and acts greedily."""
 
     name = "known"
     env_id: str | None = None
@@ -39,7 +39,7 @@ class Known:
 
 
 class Mute(Known):
-    """Plays without expecting anything."""
+    """Acts greedily without exposing its Q values."""
 
     name = "mute"
 
@@ -48,7 +48,7 @@ class Mute(Known):
 
 
 class Clumsy(Known):
-    """Moves at random with chance epsilon, from the generator that it is given."""
+    """Acts epsilon-greedily, with the generator that it is given."""
 
     def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
         return rng.integers(0, len(self.q), len(obs)) if rng.random() < epsilon else super().act(obs, epsilon, rng)

@@ -1,4 +1,4 @@
-"""Run play.py and write a line of JSON whenever something about its window has changed: what a test can see of it."""
+"""Run play.py and print a line of JSON whenever the state of its window changes, for the tests of the real window."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from viewer.panels import timeline_bar
 from viewer.screen import layout
 from viewer.window import Window
 
-plain = Window.frame
+original_frame = Window.frame
 last: dict[str, Any] = {}
 
 
-def seen(window: Window) -> dict[str, Any]:
+def state_of(window: Window) -> dict[str, Any]:
     view = window.view
     timeline, places, size = view.session.timeline, layout(view), pygame.display.get_window_size()
     scale = min(size[0] / places.size[0], size[1] / places.size[1])
@@ -49,9 +49,9 @@ def seen(window: Window) -> dict[str, Any]:
 
 def frame(self: Window, seconds: float) -> None:
     global last
-    plain(self, seconds)
+    original_frame(self, seconds)
     if pygame.display.get_init() and pygame.display.get_surface() is not None:
-        now = seen(self)
+        now = state_of(self)
         if now != last:
             last = now
             print(json.dumps(now), flush=True)

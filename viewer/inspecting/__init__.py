@@ -1,1 +1,1 @@
-"""Looking inside: what the network computes for a moment, step by step and neuron by neuron."""
+"""Inspecting a network: what it computes for a moment, from the observation to each neuron."""

@@ -1,4 +1,4 @@
-"""What the entries of a vector observation are, and which of them mattered. No pygame here."""
+"""The entries of a vector observation, and which of them mattered most. No pygame here."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Array = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What the entries of a vector observation are: eyes with some numbers each, then the rest."""
+    """The entries of a vector observation: eyes with some numbers each, then the rest."""
 
     eyes: int
     kinds: tuple[str, ...]
-    """Of each eye's numbers, in their order."""
+    """The names of each eye's numbers, in order."""
     rest: tuple[str, ...]
 
     @property
@@ -41,15 +41,15 @@ class Inputs:
         return values[..., self.eyes * len(self.kinds) :]
 
 
-SEEN = ("wall", "apple", "poison")  # distances: 1 is as far as the eye sees, or not there
-PASSED = ("its speed x", "its speed y")
+EYE_DISTANCES = ("wall", "apple", "poison")  # 1: at the limit of the eye's range, or nothing seen
+EYE_VELOCITIES = ("its speed x", "its speed y")  # of the item seen
 
 
 def inputs_of(env: gymnasium.Env[Any, Any]) -> Inputs | None:
-    """Return what an environment's observations are made of; None for frames.
+    """Return the entries of an environment's observations; None for frames.
 
-    Waterworld: 30 eyes of five numbers, and the own speed. RLDemo: 9 eyes of three, and with a temporal window what
-    they saw before and what was done.
+    Waterworld: 30 eyes of five numbers, and the agent's own speed. RLDemo: 9 eyes of three, and with a temporal window
+    the earlier ones and the actions taken.
     """
     world = getattr(env.unwrapped, "worlds", None)
     shape = env.observation_space.shape
@@ -58,9 +58,9 @@ def inputs_of(env: gymnasium.Env[Any, Any]) -> Inputs | None:
         return None
     found = Inputs(0, (), ())
     if isinstance(world, Waterworld):
-        found = Inputs(world.num_eyes, SEEN + PASSED, ("own speed x", "own speed y"))
+        found = Inputs(world.num_eyes, EYE_DISTANCES + EYE_VELOCITIES, ("own speed x", "own speed y"))
     elif isinstance(world, RLDemo):
-        found = Inputs(world.num_eyes, SEEN, _past(world))
+        found = Inputs(world.num_eyes, EYE_DISTANCES, _past(world))
     if len(found.names) == shape[0]:
         return found
     return Inputs(0, (), tuple(f"input {number}" for number in range(1, shape[0] + 1)))
@@ -68,14 +68,15 @@ def inputs_of(env: gymnasium.Env[Any, Any]) -> Inputs | None:
 
 def _past(world: RLDemo) -> tuple[str, ...]:
     names: list[str] = []
-    for ago in range(1, world.window + 1):
-        names += [f"eye {eye} {kind}, {ago} ago" for eye in range(1, world.num_eyes + 1) for kind in SEEN]
-        names += [f"{action}, {ago} ago" for action in world.action_names]
+    for steps in range(1, world.window + 1):
+        ago = f"{steps} step{'s' * (steps > 1)} ago"
+        names += [f"eye {eye} {kind}, {ago}" for eye in range(1, world.num_eyes + 1) for kind in EYE_DISTANCES]
+        names += [f"{action}, {ago}" for action in world.action_names]
     return tuple(names)
 
 
 def strongest(saliency: Array, names: Sequence[str], count: int = 5) -> list[tuple[str, float]]:
-    """Return the inputs (D,) that mattered most, each with its share of all, 0 to 1; none where nothing mattered."""
+    """Return the inputs (D,) of the largest saliency, each with its share of the sum, 0 to 1; none if all are 0."""
     total = float(saliency.sum())
     if not total > 0:
         return []

@@ -1,4 +1,4 @@
-"""What the network says about the moment looked at, asked for once and only by who shows it. No pygame here."""
+"""The network's outputs for the moment at the cursor, computed once, and only if a panel shows them. No pygame here."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from viewer.inspecting.explain import Explanation, explain
 from viewer.inspecting.inputs import Inputs, inputs_of
 from viewer.playing.timeline import Moment
 
-if TYPE_CHECKING:  # a person plays without torch
+if TYPE_CHECKING:  # a human plays without torch
     from learning.insight import Insight, Neuron
     from viewer.playing.session import Session
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
-REST_SECONDS = 0.1  # of play between two explanations while time runs: nobody reads faster
+REFRESH_SECONDS = 0.1  # of play between two explanations while time runs: nobody reads faster
 
 
 class Inspector:
-    """Looks through the network's eyes at the moment that the timeline's cursor stands at.
+    """Returns what the network computes for the moment at the timeline's cursor.
 
-    While time runs an explanation, and what mattered for it, stay for a tenth of a second, though the moment may be
-    another by then; in a pause they are always of the moment looked at. Everything else always is.
+    While time runs, an explanation and its saliency stay for a tenth of a second, although the cursor may have moved on
+    by then; in a pause they are always those of the moment at the cursor. Everything else always is.
 
     Attributes:
-        neuron: the one that the person picked; None: none yet.
+        neuron: the one that the user selected; None: none yet.
     """
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.neuron: Neuron | None = None
-        self._answers: dict[Hashable, tuple[Hashable, float, Any]] = {}
+        self._cache: dict[Hashable, tuple[Hashable, float, Any]] = {}
 
     @property
     def moment(self) -> Moment:
-        """Return the moment looked at."""
+        """Return the moment at the cursor."""
         return self.session.timeline.current
 
     @property
     def step(self) -> int | None:
-        """Return the number of the moment whose step is explained: the one looked at, of the present the last done.
+        """Return the number of the moment whose step is explained: that at the cursor; at the present the one before.
 
-        None: nothing was done yet.
+        None: no action has been taken yet.
         """
         timeline = self.session.timeline
         for number in (timeline.cursor, timeline.cursor - 1):
@@ -56,60 +56,60 @@ class Inspector:
         return None
 
     def insight(self) -> Insight | None:
-        """Return all that the network says about the moment; None without a network that can be read."""
-        return self._ask("insight", self._insight, 0.0)
+        """Return all outputs and activations of the network for the moment; None without a readable network."""
+        return self._cached("insight", self._insight, 0.0)
 
     def saliency(self) -> Array | None:
         """Return how much each input of the moment matters for the best action, as `Reader.saliency` does; or None."""
-        return self._ask("saliency", self._saliency)
+        return self._cached("saliency", self._saliency)
 
     def explanation(self) -> Explanation | None:
-        """Return the explanation of `step`; None before the first step, and for players that expect nothing."""
-        return self._ask("explanation", self._explain)
+        """Return the explanation of `step`; None before the first step, and for players without Q values."""
+        return self._cached("explanation", self._explain)
 
     def inputs(self) -> Inputs | None:
-        """Return what the entries of the observation are; None for frames."""
-        if "inputs" not in self._answers:
-            self._answers["inputs"] = ("", 0.0, inputs_of(self.session.env))
-        found: Inputs | None = self._answers["inputs"][2]
-        return found
+        """Return the entries of the observation; None for frames."""
+        if "inputs" not in self._cache:
+            self._cache["inputs"] = ("", 0.0, inputs_of(self.session.env))
+        inputs: Inputs | None = self._cache["inputs"][2]
+        return inputs
 
     def q_values(self) -> Array | None:
-        """Return what the network says now of the moment looked at, (A,); None without expectations."""
+        """Return the network's present Q values of the moment at the cursor, (A,); None without Q values."""
         if self.session.timeline.live:
             return self.session.q_values()
-        said = self.insight()
-        return self.moment.q_values if said is None else said.q_values
+        insight = self.insight()
+        return self.moment.q_values if insight is None else insight.q_values
 
     def _clock(self) -> float:
-        """Return how much play has been seen, seconds, so that a film is the same however fast it is made."""
+        """Return the play time so far, seconds, so that a film is the same however fast it is made."""
         session = self.session
         if math.isinf(session.speed):
             return time.perf_counter()
         return session.total_steps * session.tick_seconds / session.speed
 
-    def _ask(self, what: str, make: Callable[[], T], rest: float = REST_SECONDS) -> T:
-        """Return the kept answer while it is good, else a new one."""
+    def _cached(self, name: str, make: Callable[[], T], max_age: float = REFRESH_SECONDS) -> T:
+        """Return the cached result while it is valid, else a new one."""
         session, now = self.session, self._clock()
-        key = (session.timeline.cursor, session.timeline.last, session.knowledge, session.policy)
-        kept = self._answers.get(what)
-        if kept is not None:
+        key = (session.timeline.cursor, session.timeline.last, session.weights_version, session.policy)
+        cached = self._cache.get(name)
+        if cached is not None:
             runs = session.timeline.live and not session.paused and not session.finished
-            if kept[0] == key or (runs and kept[0][3] is session.policy and 0 <= now - kept[1] < rest):  # type: ignore[index]
-                return kept[2]  # type: ignore[no-any-return]
-        answer = make()
-        self._answers[what] = (key, now, answer)
-        return answer
+            if cached[0] == key or (runs and cached[0][3] is session.policy and 0 <= now - cached[1] < max_age):  # type: ignore[index]
+                return cached[2]  # type: ignore[no-any-return]
+        result = make()
+        self._cache[name] = (key, now, result)
+        return result
 
     def _insight(self) -> Insight | None:
         reader = self.session.reader
         return None if reader is None else reader.insight(self.moment.obs)
 
     def _saliency(self) -> Array | None:
-        reader, said = self.session.reader, self.insight()
-        if reader is None or said is None or not np.isfinite(said.q_values).all():
+        reader, insight = self.session.reader, self.insight()
+        if reader is None or insight is None or not np.isfinite(insight.q_values).all():
             return None
-        return reader.saliency(self.moment.obs, int(said.q_values.argmax()))
+        return reader.saliency(self.moment.obs, int(insight.q_values.argmax()))
 
     def _explain(self) -> Explanation | None:
         session, number = self.session, self.step

@@ -1,4 +1,4 @@
-"""What one neuron looks for, searched for a little in each frame of the window. No pygame and no torch here."""
+"""What one neuron responds to, searched for a little in each frame of the window. No pygame and no torch here."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import numpy as np
 from gymnasium import spaces
 
 from viewer.inspecting.inspector import Inspector
-from viewer.inspecting.neurons import APART, Array, Ascent, Clock, FirstLayer, Search, bounds, first_layer, typical
+from viewer.inspecting.neurons import APART, Array, Ascent, Clock, FirstLayer, Search, bounds, first_layer, mean_input
 from viewer.playing.timeline import Timeline
 
-if TYPE_CHECKING:  # a person plays without torch
+if TYPE_CHECKING:  # a human plays without torch
     from learning.insight import Neuron, Reader
 
 SHOWN = 4  # states that excite the neuron most
-KEPT = 8  # of the best ones, while the older of them are forgotten
-ENOUGH = APART  # moments before it begins: bounds and means need some
-SECONDS = 0.002  # of searching a frame, on average
-MOST_AT_ONCE = 64  # observations
-TOLD = 0.25  # seconds between two times that the panel hears of progress
-REFRESH = 10.0  # seconds at least, between two searches begun because the network or the history is another
-FRAMES_STRIDE = 4  # of games every fourth moment is looked at: neighbours look alike, and their networks are slow
-NEWCOMERS = 32  # so many together: one by one they would cost more
-SAMPLE, SAMPLE_OF_FRAMES = 200, 16  # observations that bounds and means are taken from
+KEPT = 8  # of the best ones, since the older of them are dropped from the history
+ENOUGH = APART  # moments before a search starts: bounds and means need some
+SECONDS = 0.002  # of searching per frame, on average
+MAX_BATCH = 64  # observations
+REPORT_SECONDS = 0.25  # between two updates of the panel
+REFRESH = 10.0  # seconds at least between two searches started because the network or the history has changed
+FRAMES_STRIDE = 4  # of frames every fourth moment is searched: neighbours look alike, and the networks are slow
+NEW_MOMENTS = 32  # searched together: one by one they would cost more
+SAMPLE, FRAMES_SAMPLE = 200, 16  # observations that bounds and means are computed from
 
 
 class Found(NamedTuple):
@@ -37,37 +37,37 @@ class Found(NamedTuple):
     excitation: float
 
 
-class Paced(Search):
-    """A search that looks at as many observations at a time as there is time for, by how long the last ones took."""
+class TimedSearch(Search):
+    """A search whose batches fit the time available, estimated from how long the last observations took."""
 
-    pace = 0.001  # seconds an observation
+    cost = 0.001  # seconds per observation
 
     def advance(self, seconds: float, clock: Clock = time.perf_counter) -> bool:
-        """Look at some more, at least at one; return whether all have been looked at."""
+        """Search one batch, of at least one observation; return whether the search is done."""
         if self.done:
             return True
-        count = min(max(int(seconds / self.pace), 1), MOST_AT_ONCE, len(self.excitations) - self.looked)
-        start, chunk = clock(), range(self.looked, self.looked + count)
+        count = min(max(int(seconds / self.cost), 1), MAX_BATCH, len(self.excitations) - self.searched)
+        start, chunk = clock(), range(self.searched, self.searched + count)
         obs = np.stack([self.observe(index) for index in chunk])
         self.excitations[chunk.start : chunk.stop] = self.reader.excitation(obs, self.neuron)
-        self.looked = chunk.stop
-        self.pace = max((clock() - start) / count, 1e-6)
+        self.searched = chunk.stop
+        self.cost = max((clock() - start) / count, 1e-6)
         return self.done
 
 
 class Searches:
-    """The two searches about one neuron: in the history, and by gradient ascent.
+    """The two searches for one neuron: through the history, and by gradient ascent.
 
-    They begin again when another neuron is picked, another player comes, or a person asks. A network that learns on
-    is searched anew after REFRESH seconds, what was found with its older weights in sight until then. Moments that
-    come later are looked at as they come. Atari's gradient takes longer than a frame has for this: then some frames
-    go without.
+    They restart when another neuron is selected, the policy changes, or the user asks. When the weights change, the
+    searches restart after REFRESH seconds; the results of the older weights are shown until then. New moments are
+    searched as they arrive. Where one step takes longer than a frame's share (Atari's gradient), the following frames
+    are skipped.
 
     Attributes:
-        neuron: that is asked about; None: there is no network, or it has no hidden layer.
+        neuron: the neuron; None: there is no network, or it has no hidden layer.
         layer: the first layer's weights as pictures.
         best: moments that excite the neuron most, the strongest first.
-        ascent: None until enough has been seen.
+        ascent: None until there are ENOUGH moments.
         version: grows when there is something new to show.
     """
 
@@ -80,69 +80,73 @@ class Searches:
         self.low = self.high = np.zeros(0)  # bounds of the ascent's input
         self.version = 0
         self._policy: object = None
-        self._knowledge = 0
+        self._weights_version = 0
         self._reader: Reader | None = None
         self._units: dict[str, int] = {}
-        self._wanted = True  # the searches are to begin, or to begin again
-        self._met = self._began = self._told = -math.inf
+        self._restart_due = True  # the searches are to start, or to start again
+        self._network_read = self._started = self._reported = -math.inf
         self._credit = 0.0
-        self._climb: Ascent | None = None  # the one at work; it is shown at once only if there was none
+        self._running_ascent: Ascent | None = None  # shown before it is done only if there was none
         self._search: Search | None = None
-        self._from, self._stride, self._until = 0, 1, -1  # what the search looks at, and what was looked at before
-        self._first = False  # the search at work is the one through all of the history
-        self._kept: list[Found] = []
-        self._enough = 0  # so many of them are to be left
-        self._active = 0  # a unit of the first layer, for who picked none
-        self._whole = False  # what is shown comes from a search through all of the history
-        self._progress = (0, 0.0)  # that the panel knows of
-        self._news = False  # something was found or done that the panel has not heard of
+        self._search_start, self._stride = 0, 1  # of the running search
+        self._searched_to = -1  # number of the last moment searched
+        self._through_history = False  # the running search is the one through all of the history
+        self._best_found: list[Found] = []
+        self._required = 0  # the searches restart when fewer of these are left
+        self._default_unit = 0  # a unit of the first layer, used while none is selected
+        self._complete = False  # what is shown comes from a search through all of the history
+        self._progress = (0, 0.0)  # as last reported
+        self._unreported = False  # there are results or progress that were not reported yet
 
     @property
     def share(self) -> float:
-        """Return how far the searches are, 0 to 1; those for newcomers do not count."""
-        if self._wanted or self._climb is None:
+        """Return the progress of the searches, 0 to 1; that for new moments does not count."""
+        ascent = self._running_ascent
+        if self._restart_due or ascent is None:
             return 0.0
-        return min(self._looked(), len(self._climb.excitations) / (self._climb.steps + 1))
+        return min(self._history_share(), len(ascent.excitations) / (ascent.steps + 1))
 
-    def _looked(self) -> float:
+    def _history_share(self) -> float:
         search = self._search
-        return search.looked / len(search.excitations) if search is not None and self._first else 1.0
+        return search.searched / len(search.excitations) if search is not None and self._through_history else 1.0
 
-    def again(self) -> None:
-        """Begin again, with the history as it is now."""
-        self._wanted = True
+    def restart(self) -> None:
+        """Start again, with the present history."""
+        self._restart_due = True
 
     # ------------------------------------------------------------------------------ following
 
-    def follow(self, looking: Inspector) -> bool:
-        """See which network and neuron are asked about now; return whether there is one."""
-        session = looking.session
-        another = session.policy is not self._policy
-        if another or (session.knowledge != self._knowledge and self._clock() - self._met >= REFRESH):
-            self._meet(looking)
+    def follow(self, inspector: Inspector) -> bool:
+        """Follow the inspector's network and neuron; return whether there is one."""
+        session = inspector.session
+        new_policy = session.policy is not self._policy
+        new_weights = session.weights_version != self._weights_version
+        if new_policy or (new_weights and self._clock() - self._network_read >= REFRESH):
+            self._read_network(inspector)
         if not self._units:
             return False
-        neuron = self._picked(looking)
-        if another or neuron != self.neuron:
+        neuron = self._selected(inspector)
+        if new_policy or neuron != self.neuron:
             self.neuron, self.best, self.ascent = neuron, [], None
-            self._wanted, self._whole = True, False
+            self._restart_due, self._complete = True, False
             self.version += 1
-        if self._wanted and len(session.timeline) >= ENOUGH:
-            self._begin(looking)
+        if self._restart_due and len(session.timeline) >= ENOUGH:
+            self._start(inspector)
         return True
 
-    def _meet(self, looking: Inspector) -> None:
-        """Look at the network anew."""
-        session, said = looking.session, looking.insight()
+    def _read_network(self, inspector: Inspector) -> None:
+        """Read the network's layers and first weights."""
+        session, insight = inspector.session, inspector.insight()
         self._reader = session.reader
-        self._units = {} if said is None else {name: len(values) for name, values in said.activations if len(values)}
-        if said is not None and self._units and self._policy is not session.policy:
-            layer = said.activations[0][1]  # (D,) or (C, H, W)
-            self._active = int(layer.reshape(len(layer), -1).max(1).argmax())
-        self._policy, self._knowledge, self._met = session.policy, session.knowledge, self._clock()
-        self._wanted = True
+        activations = [] if insight is None else insight.activations
+        self._units = {name: len(values) for name, values in activations if len(values)}
+        if insight is not None and self._units and self._policy is not session.policy:
+            layer = insight.activations[0][1]  # (D,) or (C, H, W)
+            self._default_unit = int(layer.reshape(len(layer), -1).max(1).argmax())
+        self._policy, self._weights_version, self._network_read = session.policy, session.weights_version, self._clock()
+        self._restart_due = True
         if self._reader is not None and self._units:
-            self.layer = first_layer(self._reader, looking.inputs())
+            self.layer = first_layer(self._reader, inspector.inputs())
         self.version += 1
 
     @property
@@ -150,108 +154,108 @@ class Searches:
         """Return the name of the first layer; empty without a network."""
         return next(iter(self._units), "")
 
-    def _picked(self, looking: Inspector) -> Neuron:
-        """Return the neuron that was picked, if this network has it; else one of the first layer that was active."""
-        picked = looking.neuron
-        if picked is not None and picked.unit < self._units.get(picked.layer, 0):
-            return picked
-        from learning.insight import Neuron  # here: a person plays without torch
+    def _selected(self, inspector: Inspector) -> Neuron:
+        """Return the selected neuron, if this network has it; else an active one of the first layer."""
+        selected = inspector.neuron
+        if selected is not None and selected.unit < self._units.get(selected.layer, 0):
+            return selected
+        from learning.insight import Neuron  # here: a human plays without torch
 
-        return Neuron(self.first, self._active)
+        return Neuron(self.first, self._default_unit)
 
-    def _begin(self, looking: Inspector) -> None:
-        timeline, space = looking.session.timeline, looking.session.env.observation_space
+    def _start(self, inspector: Inspector) -> None:
+        timeline, space = inspector.session.timeline, inspector.session.env.observation_space
         assert self._reader is not None
         assert self.neuron is not None
         assert isinstance(space, spaces.Box)
-        self._wanted, self._began, self._first = False, self._clock(), True
+        self._restart_due, self._started, self._through_history = False, self._clock(), True
         self._stride = FRAMES_STRIDE if len(space.shape) > 1 else 1
-        self._until, self._kept = timeline.first - 1, []
+        self._searched_to, self._best_found = timeline.first - 1, []
         self._search = self._next_search(timeline)
-        count = min(SAMPLE_OF_FRAMES if len(space.shape) > 1 else SAMPLE, len(timeline))
+        count = min(FRAMES_SAMPLE if len(space.shape) > 1 else SAMPLE, len(timeline))
         seen = [timeline[int(number)].obs for number in np.linspace(timeline.first, timeline.last, count)]
         self.low, self.high = bounds(space, seen)
-        self._climb = Ascent(self._reader, self.neuron, typical(seen), self.low, self.high)
-        self.ascent = self.ascent or self._climb
+        self._running_ascent = Ascent(self._reader, self.neuron, mean_input(seen), self.low, self.high)
+        self.ascent = self.ascent or self._running_ascent
         self.version += 1
 
     def _next_search(self, timeline: Timeline) -> Search | None:
-        """Return the search through the moments that have not been looked at; None while there are none."""
+        """Return a search through the moments that have not been searched; None while there are too few."""
         assert self._reader is not None
         assert self.neuron is not None
-        self._from = begin = max(self._until + 1, timeline.first)
-        stride, count = self._stride, (timeline.last - begin) // self._stride + 1
-        if count < (1 if self._first else NEWCOMERS):
+        self._search_start = start = max(self._searched_to + 1, timeline.first)
+        stride, count = self._stride, (timeline.last - start) // self._stride + 1
+        if count < (1 if self._through_history else NEW_MOMENTS):
             return None
-        self._until = begin + (count - 1) * stride
+        self._searched_to = start + (count - 1) * stride
 
         def observe(index: int) -> Array:
-            # a moment forgotten by now counts as the oldest kept, and is not shown under its number
-            return timeline[max(begin + index * stride, timeline.first)].obs
+            # a moment dropped by now is replaced by the oldest kept, and not shown under its number
+            return timeline[max(start + index * stride, timeline.first)].obs
 
-        return Paced(self._reader, self.neuron, count, observe, apart=APART // stride)
+        return TimedSearch(self._reader, self.neuron, count, observe, apart=APART // stride)
 
     # ------------------------------------------------------------------------------ searching
 
     def advance(self, timeline: Timeline, seconds: float = SECONDS) -> None:
-        """Search on for about so long; what took longer is made up for by the next frames."""
+        """Search on for about so long; the following frames make up for what took longer."""
         self._credit = min(self._credit + seconds, seconds)
-        if self._wanted or self._climb is None or self._credit <= 0:
+        if self._restart_due or self._running_ascent is None or self._credit <= 0:
             return
         now = start = self._clock()
         busy = True
         while busy and now - start < self._credit:
-            busy = self._work(timeline, self._climb, self._credit - (now - start))
+            busy = self._work_once(timeline, self._running_ascent, self._credit - (now - start))
             now = self._clock()
         self._credit -= now - start
-        if self._news and (self.share == 1.0 or now - self._told >= TOLD):
-            self._tell(timeline, now)
+        if self._unreported and (self.share == 1.0 or now - self._reported >= REPORT_SECONDS):
+            self._report(timeline, now)
 
-    def _work(self, timeline: Timeline, climb: Ascent, seconds: float) -> bool:
-        """Do one small piece of what is to be done; return whether there was any."""
+    def _work_once(self, timeline: Timeline, ascent: Ascent, seconds: float) -> bool:
+        """Advance the search by a batch or the ascent by a step; return whether there was anything to do."""
         if self._search is None:
             self._search = self._next_search(timeline)
         search = self._search
-        if search is not None and (climb.done or self._looked() <= len(climb.excitations) / climb.steps):
+        if search is not None and (ascent.done or self._history_share() <= len(ascent.excitations) / ascent.steps):
             if search.advance(seconds, self._clock):
-                self._kept = self._merged(timeline, KEPT)
-                self._enough = min(SHOWN, len(self._kept)) if self._first else self._enough
-                self._search, self._first = None, False
-        elif not climb.done:
-            climb.step()
-            self.ascent = climb if climb.done else self.ascent
+                self._best_found = self._merged(timeline, KEPT)
+                self._required = min(SHOWN, len(self._best_found)) if self._through_history else self._required
+                self._search, self._through_history = None, False
+        elif not ascent.done:
+            ascent.step()
+            self.ascent = ascent if ascent.done else self.ascent
         else:
-            self._miss(timeline)
+            self._restart_if_dropped(timeline)
             return False
-        self._news = True
+        self._unreported = True
         return True
 
-    def _miss(self, timeline: Timeline) -> None:
-        """Begin again when too many of the best have been forgotten with their moments."""
-        left = sum(one.number >= timeline.first for one in self._kept)
-        if left < self._enough and self._clock() - self._began >= REFRESH:
-            self._wanted = True
+    def _restart_if_dropped(self, timeline: Timeline) -> None:
+        """Restart the searches when too many of the best moments have been dropped from the history."""
+        left = sum(one.number >= timeline.first for one in self._best_found)
+        if left < self._required and self._clock() - self._started >= REFRESH:
+            self._restart_due = True
 
-    def _tell(self, timeline: Timeline, now: float) -> None:
-        """Let the panel show what is new; half a search of the same neuron does not replace a whole one."""
-        best = self.best if self._first and self._whole else self._merged(timeline, SHOWN)
-        self._whole = self._whole or not self._first
-        known, self._progress = self._progress, (len(self._climb.excitations) if self._climb else 0, self.share)
-        if best != self.best or self._progress != known:
+    def _report(self, timeline: Timeline, now: float) -> None:
+        """Update what the panel shows; a partial search of the same neuron does not replace a complete one."""
+        best = self.best if self._through_history and self._complete else self._merged(timeline, SHOWN)
+        self._complete = self._complete or not self._through_history
+        steps = len(self._running_ascent.excitations) if self._running_ascent else 0
+        before, self._progress = self._progress, (steps, self.share)
+        if best != self.best or self._progress != before:
             self.best = best
             self.version += 1
-        self._told, self._news = now, False
+        self._reported, self._unreported = now, False
 
     def _merged(self, timeline: Timeline, count: int) -> list[Found]:
-        """Return the best that were found, in this search and in those before."""
-        fresh: Iterable[Found] = ()
-        if self._search is not None:
-            fresh = (Found(self._from + one.index * self._stride, one.excitation) for one in self._search.best(count))
-        return strongest([*self._kept, *fresh], timeline.first, count)
+        """Return the best moments found, in the running search and those before."""
+        new = [] if self._search is None else self._search.best(count)
+        found = (Found(self._search_start + one.index * self._stride, one.excitation) for one in new)
+        return strongest([*self._best_found, *found], timeline.first, count)
 
 
 def strongest(found: Iterable[Found], first: int, count: int) -> list[Found]:
-    """Return the most exciting of those that are kept still (from ``first`` on), no two of them neighbours."""
+    """Return the strongest of the moments that are still kept (from ``first`` on), no two of them neighbours."""
     chosen: list[Found] = []
     for one in sorted(found, key=lambda one: -one.excitation if math.isfinite(one.excitation) else math.inf):
         apart = all(abs(one.number - other.number) > APART for other in chosen)
@@ -265,8 +269,8 @@ def strongest(found: Iterable[Found], first: int, count: int) -> list[Found]:
 _searches: WeakKeyDictionary[Inspector, Searches] = WeakKeyDictionary()
 
 
-def searches_of(looking: Inspector, make: Callable[[], Searches] = Searches) -> Searches:
-    """Return the searches of a window; they are forgotten with it."""
-    if looking not in _searches:
-        _searches[looking] = make()
-    return _searches[looking]
+def searches_of(inspector: Inspector, make: Callable[[], Searches] = Searches) -> Searches:
+    """Return the searches of a window; they are deleted with its inspector."""
+    if inspector not in _searches:
+        _searches[inspector] = make()
+    return _searches[inspector]

@@ -1,1 +1,1 @@
-"""Learning in the window: an agent that learns online, and its controls."""
+"""Learning in the window: an online learner, its config and its controls."""

@@ -1,4 +1,4 @@
-"""What an agent needs to learn in a window: settings for one environment, and the agent that a folder holds."""
+"""The online learner's config: settings for a single environment, and loading a saved agent to train it further."""
 
 from __future__ import annotations
 
@@ -18,35 +18,36 @@ from learning.config import LearnerConfig, ReplayConfig, RolloutConfig
 from learning.policy import NetworkPolicy, env_options
 from learning.recipe import Recipe
 
-MOST_WARM_UP = 1_000  # agent steps before the first update: half a minute at normal speed
-MOST_BYTES = 10**9  # of a replay
-LEAST_CAPACITY = 1_000
-MOST_ROLLOUT = 64  # agent steps: two seconds at normal speed, then a burst of updates that is hardly felt
-LEAST_SAMPLES = 32  # of a rollout's minibatch
+MAX_LEARNING_STARTS = 1_000  # agent steps before the first update: half a minute at normal speed
+MAX_REPLAY_BYTES = 10**9
+MIN_CAPACITY = 1_000
+MAX_ROLLOUT = 64  # agent steps: two seconds at normal speed, then a burst of updates too short to notice
+MIN_MINIBATCH = 32  # samples of a rollout's minibatch
 
 
-def for_one_life(recipe: Recipe, config: LearnerConfig, space: spaces.Box) -> LearnerConfig:
-    """Return the settings for one environment, in which a person waits for something to be learnt.
+def single_env_config(recipe: Recipe, config: LearnerConfig, space: spaces.Box) -> LearnerConfig:
+    """Return the settings for a single environment, adapted to a user who waits for the agent to learn.
 
-    A replay keeps its ratio of updates, begins to be learnt from after a thousand steps at most, and takes no more
-    than a gigabyte, or half of the free memory. A rollout has as many samples as before, but no more than 64, in one
-    row; then fewer minibatches, so that each has 32 samples.
+    With a replay, the replay ratio stays, learning starts after a thousand steps at most, and the replay takes no more
+    than a gigabyte or half of the free memory. A rollout has as many samples as before, but at most 64, all from
+    the one environment, and fewer minibatches if they would have less than 32 samples.
     """
     one: Any = dataclasses.replace(config, num_envs=1)
     if isinstance(config, RolloutConfig):
-        steps = min(config.rollout_steps * config.num_envs, MOST_ROLLOUT)
-        parts = max(min(config.minibatches, steps // LEAST_SAMPLES), 1)
+        steps = min(config.rollout_steps * config.num_envs, MAX_ROLLOUT)
+        parts = max(min(config.minibatches, steps // MIN_MINIBATCH), 1)
         one = dataclasses.replace(one, rollout_steps=steps, minibatches=parts)
     if isinstance(config, ReplayConfig):
         record = recipe.experience.bytes_needed(config, space, 1) / config.capacity
-        room = int(min(MOST_BYTES, psutil.virtual_memory().available / 2) / record)
-        capacity = min(config.capacity, max(room, LEAST_CAPACITY))
-        one = dataclasses.replace(one, capacity=capacity, learning_starts=min(config.learning_starts, MOST_WARM_UP))
+        room = int(min(MAX_REPLAY_BYTES, psutil.virtual_memory().available / 2) / record)
+        capacity = min(config.capacity, max(room, MIN_CAPACITY))
+        learning_starts = min(config.learning_starts, MAX_LEARNING_STARTS)
+        one = dataclasses.replace(one, capacity=capacity, learning_starts=learning_starts)
     return one  # type: ignore[no-any-return]
 
 
-def world_of(env_id: str, config: LearnerConfig) -> tuple[spaces.Box, int]:
-    """Return what an environment shows and how many actions it has."""
+def spaces_of(env_id: str, config: LearnerConfig) -> tuple[spaces.Box, int]:
+    """Return an environment's observation space and its number of actions."""
     env = envs.make(env_id, **env_options(env_id, config, evaluation=True))
     space, actions = env.observation_space, env.action_space
     env.close()
@@ -55,14 +56,14 @@ def world_of(env_id: str, config: LearnerConfig) -> tuple[spaces.Box, int]:
     return space, int(actions.n)
 
 
-def saved_agent(path: Path) -> tuple[Recipe, Any, NetworkPolicy, int]:
-    """Return the agent in the folder of a run or of an agent: its recipe, settings, network and agent steps.
+def load_saved_agent(path: Path) -> tuple[Recipe, Any, NetworkPolicy, int]:
+    """Return the agent in a run folder or an agent folder: its recipe, settings, policy and agent steps.
 
     Raises:
-        UserError: what is there can't go on learning.
+        UserError: there is no agent, or it can't be trained further.
     """
     if path.is_file():
-        raise UserError(f"{path}: a file has no network that could go on learning here; give an agent's folder")
+        raise UserError(f"{path}: an agent file can't be trained further; give a run or an agent folder")
     folder = next((place for place in (path, path / "agent") if (place / MANIFEST).is_file()), None)
     if folder is None:
         raise UserError(f"{path}: no agent here" if path.exists() else f"{path}: no such run or agent")

@@ -1,4 +1,4 @@
-"""An agent that learns inside the window, in one life, from what it or a person does there. No pygame here."""
+"""An agent that learns online inside the window, from its own actions and the user's. No pygame here."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from learning.learner import Agent, Learner, Update
 from learning.recipe import Experience, Recipe
 from learning.replay import ReplayExperience
 from learning.runfolder import RunFolder, as_json, provenance
-from viewer.learning.config import for_one_life, saved_agent, world_of
+from viewer.learning.config import load_saved_agent, single_env_config, spaces_of
 
-SMOOTHED = 100  # updates over which what is told of them is averaged
+AVERAGED_UPDATES = 100  # over which loss and TD error are averaged for display
 SNAPSHOT_EVERY = 50  # updates between two copies of weights that are still finite
-ONE = np.ones(1, np.bool_)  # the one environment
+RESET_MASK = np.ones(1, np.bool_)  # of the one environment
 
 
 class NonFiniteError(Exception):
@@ -37,17 +37,17 @@ class NonFiniteError(Exception):
 
 
 class OnlineLearner:
-    """A player that learns from what is played in the window, by any agent's recipe.
+    """A policy that learns from the transitions in the window, by any agent's recipe.
 
-    It is a `Policy`. The window tells it of every step with `on_step`, whoever made it, and of every episode with
-    `on_reset`; a person sets ``learning``, ``epsilon`` and ``learning_rate``. While ``learning`` is off nothing is
-    stored, nothing changes, and it plays as any trained network does. While it is on, it explores as in training, by
-    the recipe's own noise and `epsilon_now`, and each step makes the updates that are due: the way of a transition is
-    the trainer's, bit for bit. What it learns from never reaches across a gap: an episode broken off, steps lived with
-    learning off, or a person's "no key", of which no network expects anything. A gap is like a truncation.
+    It is a `Policy`. The window passes every transition to `on_step`, whoever acted, and the start of every episode
+    to `on_reset`; the user sets ``learning``, ``epsilon`` and ``learning_rate``. While ``learning`` is off nothing is
+    stored or updated, and it acts like any trained network. While it is on, it explores as in training, by the recipe's
+    own noise and ``epsilon``, and each step makes the updates that are due: a transition is processed exactly as by the
+    trainer, bit for bit. No return spans a gap: an interrupted episode, steps made with learning off, or a user's "no
+    key", which is not an action of the network. A gap is treated as a truncation.
 
-    The settings are made for one environment by `for_one_life`. Schedules go by ``trained + age``: an agent that was
-    loaded goes on where its training ended, and does not begin again with random actions.
+    The settings are made for a single environment by `single_env_config`. Schedules continue from ``prior_steps``: an
+    agent that was loaded resumes where its training ended, and does not start again with random actions.
     """
 
     def __init__(
@@ -60,53 +60,52 @@ class OnlineLearner:
         *,
         seed: int = 0,
         weights: Mapping[str, Tensor] | None = None,
-        trained: int = 0,
+        prior_steps: int = 0,
     ) -> None:
-        """Begin with ``weights`` that saw ``trained`` agent steps, or with fresh ones.
+        """Start with ``weights`` trained for ``prior_steps`` agent steps, or with random ones.
 
         Raises:
-            UserError: the weights are another network's.
+            UserError: the weights do not fit the network.
         """
-        self.recipe, self.config, self.seed = recipe, for_one_life(recipe, config, space), seed
+        self.recipe, self.config, self.seed = recipe, single_env_config(recipe, config, space), seed
         self.space, self.num_actions = space, num_actions
         self.learning = False
         self.weights_version = 0  # grows with each change of the network
         make_learner = recipe.learner or Learner
         self.learner: Learner = make_learner(recipe, self.config, space, num_actions, seed)
-        self.network = self.learner.online  # the same object for life, whoever reads it
+        self.network = self.learner.online  # always the same object, so that its readers stay valid
         self._player = self.learner.policy(env_id)
         self.name: str = self._player.name
         self.env_id: str | None = env_id
         self.default_epsilon, self.protocol = self._player.default_epsilon, self._player.protocol
         self.env_options, self.training = self._player.env_options, self._player.training
         self._life_loss_cuts = envs.protocol(env_id, config.protocol).life_loss_cuts
-        self._overrides: dict[
-            str, float
-        ] = {}  # of epsilon and learning rate, by a person; they survive another network
-        self._blank_optimizer = copy.deepcopy(self.learner.optimizer.state_dict())
+        # of epsilon and learning rate, by the user; they stay when the weights are replaced
+        self._overrides: dict[str, float] = {}
+        self._initial_optimizer = copy.deepcopy(self.learner.optimizer.state_dict())
         if weights is not None:
             self._check(weights, "the weights")
-        self._start(self.network.state_dict() if weights is None else weights, trained)
+        self._start(self.network.state_dict() if weights is None else weights, prior_steps)
 
     @classmethod
     def of_agent(cls, folder: Path, *, seed: int = 0) -> OnlineLearner:
-        """Return one that goes on from the agent in a run's folder or in an ``agent/`` folder.
+        """Return a learner that continues from the agent in a run folder or an ``agent/`` folder.
 
         Raises:
-            UserError: no agent is there, or a damaged one, or one without a network of ours (Karpathy's files).
+            UserError: there is no agent, it is damaged, or it can't be trained further (Karpathy's files).
         """
-        recipe, config, saved, trained = saved_agent(folder)
+        recipe, config, saved, steps = load_saved_agent(folder)
         assert saved.env_id is not None
-        space, num_actions = world_of(saved.env_id, config)
+        space, num_actions = spaces_of(saved.env_id, config)
         weights = saved.network.state_dict()
         try:
-            return cls(recipe, config, saved.env_id, space, num_actions, seed=seed, weights=weights, trained=trained)
+            return cls(recipe, config, saved.env_id, space, num_actions, seed=seed, weights=weights, prior_steps=steps)
         except UserError as error:
             raise UserError(f"{folder}: {error}") from None
 
     @classmethod
     def fresh(cls, agent: str, env_id: str, *, seed: int = 0) -> OnlineLearner:
-        """Return one that knows nothing, with the preset that ``train.py`` would take on a CPU; "auto" is an agent.
+        """Return an untrained learner, with the preset that ``train.py`` would use on a CPU; the agent may be "auto".
 
         Raises:
             UserError: there is no such agent or environment.
@@ -116,14 +115,14 @@ class OnlineLearner:
         config = chosen.config(**chosen.presets[preset].settings)
         if isinstance(config, FamilyConfig):
             config = config.with_range(envs.returns(env_id))
-        return cls(chosen, config, env_id, *world_of(env_id, config), seed=seed)
+        return cls(chosen, config, env_id, *spaces_of(env_id, config), seed=seed)
 
-    def _start(self, weights: Mapping[str, Tensor], trained: int) -> None:
-        """Begin a life with such weights: nothing lived yet, and nothing left of the life before."""
-        self._become(weights)
+    def _start(self, weights: Mapping[str, Tensor], prior_steps: int) -> None:
+        """Start from these weights with an empty replay, a new optimiser and new counters."""
+        self._set_weights(weights)
         self.learner.updates = 0
         self.learner.generator.manual_seed(torch_seed(self.seed, "noise"))
-        # whole observations, not a frame each: a stack from the midst of a game can't be made again from frames
+        # whole observations, not a frame each: a stack from the middle of a game can't be rebuilt from single frames
         experience: Experience = self.recipe.experience(
             self.config,
             self.space,
@@ -135,29 +134,29 @@ class OnlineLearner:
         )
         self.agent = Agent(self.learner, experience, self._life_loss_cuts, self._updated)
         self.agent.overrides = self._overrides
-        self.agent.steps = self.trained = trained  # agent steps before the weights were loaded
-        # means over the last hundred updates or so: |TD error| (or what the recipe draws by in its place) and loss
+        self.agent.steps = self.prior_steps = prior_steps
+        # running means over the last hundred updates or so: |TD error| (or the recipe's other priority) and loss
         self.td_error: float | None = None
         self.loss: float | None = None
-        self.trouble = ""  # why learning stopped by itself, one line
+        self.stop_reason = ""  # why learning stopped by itself, one line
         self._snapshot = copy.deepcopy(self.network.state_dict())
 
-    def _become(self, weights: Mapping[str, Tensor]) -> None:
-        """Put other weights into both networks, in their place, and let the optimiser forget."""
+    def _set_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy weights into both networks, in place, and reset the optimiser."""
         self.network.load_state_dict(weights)
         self.learner.sync_target()
-        self.learner.optimizer.load_state_dict(self._blank_optimizer)
+        self.learner.optimizer.load_state_dict(self._initial_optimizer)
         self.weights_version += 1
-        self._present: NDArray[Any] | None = None  # what the experience goes on from; None: from nothing
-        # an observation, (...), and what was expected of it in exploring, (1, A)
-        self._looked: tuple[NDArray[Any], NDArray[np.float64]] | None = None
+        self._last_obs: NDArray[Any] | None = None  # that the next transition continues from; None: a gap
+        # an observation, (...), and its Q values for exploration, (1, A)
+        self._exploration_q: tuple[NDArray[Any], NDArray[np.float64]] | None = None
 
     def _check(self, weights: Mapping[str, Tensor], whose: str) -> None:
         mine = self.network.state_dict()
         if {name: value.shape for name, value in mine.items()} != {name: one.shape for name, one in weights.items()}:
-            raise UserError(f"{whose} are of a network with other layers, inputs or actions than this {self.name}")
+            raise UserError(f"{whose} do not fit this {self.name}: its network has other layers, inputs or actions")
 
-    # ------------------------------------------------------------------ the player
+    # ------------------------------------------------------------------ the policy
 
     def q_values(self, obs: NDArray[Any]) -> NDArray[np.float64]:
         """Return the expected discounted return of each action, (B, ...) -> (B, A), without noise."""
@@ -165,32 +164,32 @@ class OnlineLearner:
 
     @torch.inference_mode()
     def target_q(self, obs: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the same as the target network has it; where there is none, the network's own."""
+        """Return the same from the target network; without one, from the network itself."""
         q = self.learner.target(torch.from_numpy(obs)).q_values
         return q.numpy().astype(np.float64)  # type: ignore[no-any-return]
 
     def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return the actions, (B, ...) -> (B,); while it learns, of one observation, by `epsilon_now` instead."""
+        """Return the actions, (B, ...) -> (B,); while it learns, for one observation, with the training's epsilon."""
         if self.learning and len(obs) == 1:
-            return self.agent.act(self._look(obs[0]), rng)
+            return self.agent.act(self._noisy_q(obs[0]), rng)
         return self._player.act(obs, epsilon, rng)
 
     def reader(self) -> NetworkReader:
-        """Return what reads the network beyond its expectations."""
+        """Return the reader of the network's activations and gradients."""
         return self._player.reader()
 
-    def _look(self, obs: NDArray[Any]) -> NDArray[np.float64]:
-        """Return what is expected in exploring, (1, A): once a step, for noise is drawn and statistics are fed."""
-        if self._looked is None or not np.array_equal(self._looked[0], obs):
-            self._looked = obs.copy(), self.learner.noisy_q_values(obs[None])
-        return self._looked[1]
+    def _noisy_q(self, obs: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the Q values for exploration, (1, A): computed once per step, since noise is drawn each time."""
+        if self._exploration_q is None or not np.array_equal(self._exploration_q[0], obs):
+            self._exploration_q = obs.copy(), self.learner.noisy_q_values(obs[None])
+        return self._exploration_q[1]
 
     # ------------------------------------------------------------------ learning
 
     @property
-    def age(self) -> int:
-        """Agent steps learnt from here."""
-        return self.agent.steps - self.trained
+    def steps_learnt(self) -> int:
+        """Agent steps learnt from in this window, since the weights were drawn or loaded."""
+        return self.agent.steps - self.prior_steps
 
     @property
     def epsilon(self) -> float:
@@ -203,7 +202,7 @@ class OnlineLearner:
         return self.agent.learning_rate
 
     def override(self, name: str, value: float | None) -> None:
-        """Set "epsilon" or "learning_rate" in place of its schedule; None: the schedule's again."""
+        """Set "epsilon" or "learning_rate" in place of its schedule; None: back to the schedule."""
         if value is None:
             self._overrides.pop(name, None)
         else:
@@ -216,21 +215,20 @@ class OnlineLearner:
 
     @property
     def capacity(self) -> int | None:
-        """Observations that the replay holds; None: the recipe keeps none."""
+        """Observations that the replay can hold; None: the recipe has no replay."""
         return self.agent.experience.replay.slots if isinstance(self.agent.experience, ReplayExperience) else None
 
     @property
     def replay_size(self) -> int | None:
-        """Transitions that the replay holds now; None: the recipe keeps none."""
+        """Transitions that the replay holds now; None: the recipe has no replay."""
         if not isinstance(self.agent.experience, ReplayExperience):
             return None
-        return int(
-            np.count_nonzero(self.agent.experience.replay.acted)
-        )  # its own len() is slow, and the same without stacks
+        # its own len() is slow, and the same without stacks
+        return int(np.count_nonzero(self.agent.experience.replay.acted))
 
     def on_reset(self, obs: NDArray[Any]) -> None:
-        """Hear that an episode begins, with observation (...); the one before may have been broken off."""
-        self._present = self._looked = None  # `on_step` brings the same observation
+        """Start an episode with observation (...); the previous one may have been interrupted."""
+        self._last_obs = self._exploration_q = None  # `on_step` receives the same observation
 
     def on_step(
         self,
@@ -242,23 +240,23 @@ class OnlineLearner:
         life_lost: bool,
         next_obs: NDArray[Any],
     ) -> None:
-        """Hear of one step, of whoever made it, and while ``learning`` learn what is due.
+        """Receive one transition, whoever acted, and while ``learning`` make the updates that are due.
 
         Args:
-            obs: what was seen before, (...).
-            action: what was done; a person's "no key", -1, is not learnt from.
-            reward: as the environment gave it.
-            terminated: the episode ended there.
-            truncated: it was cut off there, so its future still counts.
-            life_lost: a life, and the episode goes on.
-            next_obs: what was seen then, (...); at an end, the true last observation.
+            obs: the observation before the action, (...).
+            action: the action taken; a user's "no key", -1, is not learnt from.
+            reward: the environment's own reward.
+            terminated: the episode terminated.
+            truncated: the episode was truncated, so the value of ``next_obs`` still counts.
+            life_lost: a life was lost; the episode continues.
+            next_obs: the observation after it, (...); at an episode's end, the true last observation.
         """
         if not self.learning or not 0 <= action < self.num_actions:
-            self._present = self._looked = None
+            self._last_obs = self._exploration_q = None
             return
         obs, next_obs = (np.array(one, self.space.dtype) for one in (obs, next_obs))
-        if self._present is None or not np.array_equal(self._present, obs):  # a new episode, or a gap in this one
-            self.agent.experience.reset(obs[None], ONE if self.age else None)
+        if self._last_obs is None or not np.array_equal(self._last_obs, obs):  # a new episode, or a gap in this one
+            self.agent.experience.reset(obs[None], RESET_MASK if self.steps_learnt else None)
         step = Step(
             next_obs[None],
             np.array([reward]),
@@ -268,33 +266,33 @@ class OnlineLearner:
             [],
         )
         try:
-            self.agent.transition(self._look(obs), np.array([action]), lambda: step)
+            self.agent.transition(self._noisy_q(obs), np.array([action]), lambda: step)
         except NonFiniteError as error:
             self._stop(error)
             return
-        self._present = None if terminated or truncated else next_obs
-        self._looked = None
+        self._last_obs = None if terminated or truncated else next_obs
+        self._exploration_q = None
 
     def _updated(self, update: Update) -> None:
-        """Take in what an update reports; raise `NonFiniteError` where it or the weights are not finite."""
+        """Add an update to the statistics; raise `NonFiniteError` where its loss or the weights are not finite."""
         loss, priority, number = update.loss.item(), update.priority.mean().item(), self.updates
         self.weights_version += 1
         if not math.isfinite(loss):
             raise NonFiniteError(f"the loss became {loss} at update {number:,}")
         if number % SNAPSHOT_EVERY == 0:
             if not self._finite:
-                raise NonFiniteError(f"the weights became infinite at update {number:,}")
+                raise NonFiniteError(f"the weights became infinite or NaN at update {number:,}")
             self._snapshot = copy.deepcopy(self.network.state_dict())
-        share = 1 / min(number, SMOOTHED)
+        share = 1 / min(number, AVERAGED_UPDATES)
         self.loss = loss if self.loss is None else self.loss + share * (loss - self.loss)
         self.td_error = priority if self.td_error is None else self.td_error + share * (priority - self.td_error)
-        self.trouble = ""
+        self.stop_reason = ""
 
     def _stop(self, error: NonFiniteError) -> None:
         """Stop learning and restore the last finite weights, at most `SNAPSHOT_EVERY` updates old."""
-        self._become(self._snapshot)
+        self._set_weights(self._snapshot)
         self.learning = False
-        self.trouble = f"{error}: learning stopped; a smaller learning rate usually helps"
+        self.stop_reason = f"{error}: learning stopped; a smaller learning rate usually helps"
 
     @property
     def _finite(self) -> bool:
@@ -303,36 +301,36 @@ class OnlineLearner:
     # ------------------------------------------------------------------ other weights
 
     def reinitialise(self) -> None:
-        """Draw fresh weights, others each time, and forget everything; what a person requested stays."""
+        """Draw new random weights, others each time, and start again; the user's overrides stay."""
         self.seed += 1
         generator = torch_generator(self.seed, "network")
         self._start(self.recipe.network(self.space, self.num_actions, self.config, generator).state_dict(), 0)
 
     def load(self, folder: Path) -> None:
-        """Go on with the weights of another agent of the same recipe, from its folder, and forget everything.
+        """Start again with the weights of another agent of the same recipe, from its folder.
 
         Raises:
-            UserError: no agent is there, or a damaged one, or another recipe's or another network's.
+            UserError: there is no agent, it is damaged, or it has another recipe or network.
         """
-        recipe, _, saved, trained = saved_agent(folder)
+        recipe, _, saved, steps = load_saved_agent(folder)
         if recipe.name != self.recipe.name:
             raise UserError(f"{folder}: its agent is a {recipe.name}, and this one is a {self.recipe.name}")
         weights = saved.network.state_dict()
         self._check(weights, f"{folder}: its weights")
-        self._start(weights, trained)
+        self._start(weights, steps)
 
     def save(self, folder: Path) -> None:
-        """Write an agent's folder, which ``play.py`` and `of_agent` open; `UserError` where that can't be done."""
+        """Write an agent folder, which ``play.py`` and `of_agent` load; `UserError` where that is not possible."""
         assert self.env_id is not None
         if not self._finite:  # the next update would find out
-            raise UserError(f"{folder}: not written, the weights are no longer numbers")
+            raise UserError(f"{folder}: not written, the weights are not finite (NaN or infinite)")
         try:
-            save_agent(folder, self.learner, self.env_id, self.space, self.trained + self.age)
+            save_agent(folder, self.learner, self.env_id, self.space, self.agent.steps)
         except OSError as error:
             raise UserError(f"{folder}: can't be written ({error.strerror})") from None
 
     def save_run(self, runs_dir: Path) -> Path:
-        """Write it as a run of its own, never evaluated, and return that run's folder; `UserError` likewise."""
+        """Save it as a run of its own, without evaluations, and return the run's folder; `UserError` likewise."""
         assert self.env_id is not None
         about = {
             "preset": "window",

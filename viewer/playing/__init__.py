@@ -1,1 +1,1 @@
-"""Playing: sessions, clock, keys, people, and runs that are attached to."""
+"""Playing: sessions, the playback clock, keys, human players, and attached runs."""

@@ -1,4 +1,4 @@
-"""Playing with the newest weights of a run that trains in another process. No pygame here.
+"""Playing with the newest weights of a run that is being trained in another process. No pygame here.
 
 What is read and written in the run's ``live/`` is described in `learning.live`.
 """
@@ -31,40 +31,40 @@ from learning.policy import NetworkPolicy, env_options, player
 from learning.runfolder import MILESTONES, RunFolder, Tail
 
 NEWEST = "newest"
-LOOK_SECONDS = 0.25
-BEAT_SECONDS = 1.0
-PATIENCE_SECONDS = 3.0  # with a file that can't be read; being written takes less
-WAITING = "waiting for the first weights: none yet"
+POLL_SECONDS = 0.25
+HEARTBEAT_SECONDS = 1.0
+UNREADABLE_SECONDS = 3.0  # that a file may be unreadable before the window reports it; being written takes less
+WAITING = "waiting for the run's first weights"
 
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of the run and of the weights that play."""
+    """What is known about the run and the weights in use."""
 
     text: str
-    """What plays, for a person: ``live, step 123,400``."""
-    trains: bool
-    """A process trains the run now, so a request is heard."""
+    """Which weights are in use, for the user: ``live, step 123,400``."""
+    is_training: bool
+    """A process trains the run now and reads requests."""
     agent_steps: int | None
-    """Of the weights that play; None: none came yet."""
+    """Of the weights in use; None: no weights yet."""
     metrics: Mapping[str, float]
-    """The newest number in each column of ``metrics.csv``: ``epsilon``, ``td_loss``, ``sps`` (steps a second) ..."""
+    """The newest number in each column of ``metrics.csv``: ``epsilon``, ``td_loss``, ``sps`` (steps per second) ..."""
     in_force: Mapping[str, str]
-    """What stands in place of the schedules, as ``events.csv`` has it: ``{"epsilon": "0.1", "learning": "false"}``."""
-    refused: str
-    """Why the last request was refused; empty: it was not."""
+    """What replaces the schedules, as in ``events.csv``: ``{"epsilon": "0.1", "learning": "false"}``."""
+    rejected: str
+    """Why the last request was rejected; empty: it was not."""
 
 
 class _Stamp(NamedTuple):
-    """Which weights: those that a manifest, written last, says are there."""
+    """Identifies saved weights by their manifest, which is written last."""
 
     folder: Path
     changed: int  # ns
     size: int
 
 
-class _Arrival(NamedTuple):
-    """Weights that have come, whole and checked."""
+class _Loaded(NamedTuple):
+    """Weights that have been read and checked."""
 
     stamp: _Stamp
     agent_steps: int
@@ -72,18 +72,18 @@ class _Arrival(NamedTuple):
 
 
 class LiveAgent:
-    """A player whose network becomes the newest one of a run, without stopping what plays.
+    """A policy whose network follows the newest weights of a run, without interrupting play.
 
-    A thread looks into the run's folder four times a second, reads and checks; the network changes between two
-    calls of `q_values` or `act`, in its own place, so that whoever reads it (``reader``) sees the new one. Until the
-    first weights come it plays by chance and expects nothing. As long as it is open, the trainer publishes.
+    A thread polls the run's folder four times a second, reads and checks new weights; the network is updated in place,
+    between two calls of `q_values` or `act`, so that its ``reader`` sees the new weights too. Until the first weights
+    arrive it acts at random and has no Q values. As long as it is open, the trainer publishes its weights.
     """
 
     def __init__(self, run: Path, *, follow: bool = True) -> None:
-        """Attach to a run's folder; without ``follow`` nothing happens but in `look`.
+        """Attach to a run's folder; without ``follow`` no thread is started, and only `poll` reads the folder.
 
         Raises:
-            UserError: the folder's ``config.json`` is missing or damaged, or its environment is not there.
+            UserError: the folder's ``config.json`` is missing or damaged, or its environment is not available.
         """
         self.run, self._folder = run, RunFolder(run)
         self._player, config = _blank(self._folder)
@@ -93,74 +93,74 @@ class LiveAgent:
         self.default_epsilon, self.protocol = self._player.default_epsilon, self._player.protocol
         self.env_options, self.training = self._player.env_options, self._player.training
         self.network = self._player.network
-        self._arrived: deque[_Arrival] = deque(maxlen=1)
+        self._loaded: deque[_Loaded] = deque(maxlen=1)  # the newest weights, not in use yet
         self._read: _Stamp | None = None  # what was read last
-        self._shown: _Arrival | None = None  # what plays
+        self._current: _Loaded | None = None  # what is in use
         self._failing_since: float | None = None
         self._failure = ""
         self._metrics, self._events = Tail(run / "metrics.csv"), Tail(run / "events.csv")
         self._values: dict[str, float] = {}
         self._in_force: dict[str, str] = {}
-        self._refused = ""
-        self._trains = self._trained = False
-        self._beaten = -BEAT_SECONDS
-        self.look()
-        self._adopt()
+        self._rejected = ""
+        self._is_training = self._was_training = False
+        self._last_heartbeat = -HEARTBEAT_SECONDS
+        self.poll()
+        self._use_newest()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="attach", daemon=True)
         if follow:
             self._thread.start()
 
-    # ------------------------------------------------------------------ the player
+    # ------------------------------------------------------------------ the policy
 
     def q_values(self, obs: NDArray[Any]) -> NDArray[np.float64] | None:
-        """Return the newest network's expected discounted returns, (B, ...) -> (B, A); None before there is one."""
-        return self._player.q_values(obs) if self._adopt() else None
+        """Return the newest network's expected discounted returns, (B, ...) -> (B, A); None: no weights yet."""
+        return self._player.q_values(obs) if self._use_newest() else None
 
     def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return epsilon-greedy actions, (B, ...) -> (B,); by chance before there is a network."""
-        if self._adopt():
+        """Return epsilon-greedy actions, (B, ...) -> (B,); random ones before the first weights."""
+        if self._use_newest():
             return self._player.act(obs, epsilon, rng)
         return rng.integers(0, self.num_actions, len(obs))
 
     def choose(self, q_values: NDArray[np.float64], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return what `act` would, (B,), from expectations (B, A) that are known already."""
+        """Return what `act` would, (B,), from Q values (B, A) that are known already."""
         return self._player.choose(q_values, epsilon, rng)
 
     def reader(self) -> NetworkReader:
-        """Return what reads the network beyond its expectations."""
+        """Return the reader of the network's activations and gradients."""
         return self._player.reader()
 
-    def _adopt(self) -> bool:
-        """Let weights that have come play; return whether there are any."""
-        if self._arrived:
-            self._shown = self._arrived.popleft()
-            self.network.load_state_dict(self._shown.weights, strict=False)
-            self._tell()
-        return self._shown is not None
+    def _use_newest(self) -> bool:
+        """Put the newest loaded weights to use; return whether any are in use."""
+        if self._loaded:
+            self._current = self._loaded.popleft()
+            self.network.load_state_dict(self._current.weights, strict=False)
+            self._update_status()
+        return self._current is not None
 
     @property
     def weights_version(self) -> int:
         """Return a number that changes when the network does."""
-        return -1 if self._shown is None else self._shown.agent_steps
+        return -1 if self._current is None else self._current.agent_steps
 
     # ------------------------------------------------------------------ the run
 
     def status(self) -> Status:
-        """Return what is known now; costs nothing."""
+        """Return what is known now, without reading the folder."""
         return self._status
 
     def request(self, name: str, value: live.Value) -> bool:
         """Ask the trainer for an ``epsilon``, a ``learning_rate`` or ``learning`` (true, false); None: as scheduled.
 
-        It is heard within a second or so. Returns whether there is a trainer to hear it.
+        The trainer applies it within about a second. Returns whether there is a trainer to apply it.
 
         Raises:
             UserError: there is no such request, or the value is out of range.
         """
         if reason := live.refusal(name, value, self._allowed):
             raise UserError(reason)
-        if not self._trains:
+        if not self._is_training:
             return False
         try:
             live.append_request(self._folder.live, name, value)
@@ -169,45 +169,45 @@ class LiveAgent:
         return True
 
     def close(self) -> None:
-        """Detach: the trainer publishes no longer, if nobody else looks on."""
+        """Detach; the trainer stops publishing unless another window is attached."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5.0)
-        if self._beaten >= 0:
+        if self._last_heartbeat >= 0:
             live.leave(self._folder.live)
 
     def _follow(self) -> None:
-        while not self._closing.wait(LOOK_SECONDS):
-            self.look()
+        while not self._closing.wait(POLL_SECONDS):
+            self.poll()
 
-    def look(self) -> None:
-        """See what is new in the run's folder; what can't be read yet waits for the next time."""
-        self._trains = live.trains_now(self._folder.live)
-        self._trained |= self._trains
+    def poll(self) -> None:
+        """Read what is new in the run's folder; what can't be read yet is tried again the next time."""
+        self._is_training = live.trains_now(self._folder.live)
+        self._was_training |= self._is_training
         now = time.monotonic()
-        if self._trains and now - self._beaten >= BEAT_SECONDS:
+        if self._is_training and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
             with suppress(OSError):  # deleted or read-only: what is there can be watched all the same
                 live.beat(self._folder.live)
-                self._beaten = now
-        self._look_for_weights(now)
+                self._last_heartbeat = now
+        self._load_new_weights(now)
         for row in self._metrics.rows():
             with suppress(ValueError):
                 self._values |= {name: float(cell) for name, cell in row.items() if cell}
         for row in self._events.rows():
-            self._hear(row)
-        self._tell()
+            self._apply_event(row)
+        self._update_status()
 
-    def _hear(self, row: Mapping[str, str]) -> None:
-        """Take in a line of ``events.csv``."""
-        self._refused = row.get("refused", "")
-        if self._refused:
+    def _apply_event(self, row: Mapping[str, str]) -> None:
+        """Apply a line of ``events.csv`` to what is in force."""
+        self._rejected = row.get("refused", "")
+        if self._rejected:
             return
         name, value = row.get("name", ""), row.get("value", "")
         self._in_force.pop(name, None)
         if value != "schedule":
             self._in_force[name] = value
 
-    def _look_for_weights(self, now: float) -> None:
+    def _load_new_weights(self, now: float) -> None:
         stamp = self._newest()
         if stamp is None or stamp == self._read:
             self._failing_since = None
@@ -215,19 +215,21 @@ class LiveAgent:
         try:
             manifest = read_manifest(stamp.folder)
             if manifest["env_id"] != self.env_id:
-                raise UserError(f"{stamp.folder}: its agent is for {manifest['env_id']}, the run is in {self.env_id}")
+                raise UserError(
+                    f"{stamp.folder}: its agent is for {manifest['env_id']}, but the run trains in {self.env_id}"
+                )
             weights = read_weights(stamp.folder, manifest, self.network)
-            self._arrived.append(_Arrival(stamp, manifest["agent_steps"], weights))
+            self._loaded.append(_Loaded(stamp, manifest["agent_steps"], weights))
             self._read, self._failing_since = stamp, None
         except UserError as error:
             self._failure = str(error)
             self._failing_since = now if self._failing_since is None else self._failing_since
 
     def _newest(self) -> _Stamp | None:
-        """Return where the newest weights are: live ones while the run trains, else the agent, else a milestone."""
+        """Return where the newest weights are: live ones while training, else the saved agent, else a milestone."""
         folder = self._folder
         saved = [folder.agent, *(folder.milestone(percent) for percent in reversed(MILESTONES))]
-        for place in [folder.live, *saved] if self._trains else [folder.agent, folder.live, *saved[1:]]:
+        for place in [folder.live, *saved] if self._is_training else [folder.agent, folder.live, *saved[1:]]:
             try:
                 found = (place / MANIFEST).stat()
                 return _Stamp(place, found.st_mtime_ns, found.st_size)
@@ -235,31 +237,32 @@ class LiveAgent:
                 continue
         return None
 
-    # ------------------------------------------------------------------ what is said
+    # ------------------------------------------------------------------ the status
 
-    def _tell(self) -> None:
-        steps = self._shown.agent_steps if self._shown else None
+    def _update_status(self) -> None:
+        steps = self._current.agent_steps if self._current else None
         text = self._text()
         self.name = f"{self._player.name} ({text})"
-        self._status = Status(text, self._trains, steps, dict(self._values), dict(self._in_force), self._refused)
+        self._status = Status(text, self._is_training, steps, dict(self._values), dict(self._in_force), self._rejected)
 
     def _text(self) -> str:
         if not (self.run / "config.json").exists():
-            return "the run's folder is gone"
-        if self._failing_since is not None and time.monotonic() - self._failing_since > PATIENCE_SECONDS:
+            return "the run's folder no longer exists"
+        if self._failing_since is not None and time.monotonic() - self._failing_since > UNREADABLE_SECONDS:
             return self._failure
-        if self._shown is None:
-            return "the run has ended without an agent" if self._trained and not self._trains else WAITING
-        at = f"step {self._shown.agent_steps:,}"
-        if self._trains:
-            return f"live, {at}" if self._shown.stamp.folder == self._folder.live else f"saved at {at}, live to come"
+        if self._current is None:
+            return "the run has ended without an agent" if self._was_training and not self._is_training else WAITING
+        at = f"step {self._current.agent_steps:,}"
+        if self._is_training:
+            is_live = self._current.stamp.folder == self._folder.live
+            return f"live, {at}" if is_live else f"saved at {at}, waiting for live weights"
         if (self._folder.state / COUNTERS).exists():
             return f"the run was stopped at {at}"
-        return f"the run has ended, {at}" + ("" if self._shown.agent_steps >= self._total else f" of {self._total:,}")
+        return f"the run has ended, {at}" + ("" if self._current.agent_steps >= self._total else f" of {self._total:,}")
 
 
 def _blank(run: RunFolder) -> tuple[NetworkPolicy, LearnerConfig]:
-    """Return a run's player as its ``config.json`` describes it, its network still empty; and its settings."""
+    """Return a run's policy as its ``config.json`` describes it, its weights all zero; and its settings."""
     where = run.path / "config.json"
     try:
         agent, env_id = recipe(run.config["agent"]), str(run.config["env_id"])
@@ -278,10 +281,10 @@ def _blank(run: RunFolder) -> tuple[NetworkPolicy, LearnerConfig]:
 
 
 def find_run(given: str, runs_dir: Path) -> Path:
-    """Return the folder of the run that a person names; "newest": of those that train now, else of all.
+    """Return the folder of the run with this name or path; "newest": of those being trained now, else of all.
 
     Raises:
-        UserError: there is none; the nearest ones are named.
+        UserError: there is none; the message names the nearest ones.
     """
     runs = [path.parent for path in runs_dir.glob("*/config.json")]
     if given == NEWEST:
@@ -292,11 +295,11 @@ def find_run(given: str, runs_dir: Path) -> Path:
         if (path / "config.json").is_file():
             return path
         if path.exists() and given:
-            raise UserError(f"{path}: no run is here, its config.json is missing")
+            raise UserError(f"{path}: not a run, it has no config.json")
     hint = f"did you mean {nearest(Path(given).name, [path.name for path in runs])}?" if runs else "train one first"
     raise UserError(f"{given}: no such run; {hint}")
 
 
 def _recency(run: Path) -> tuple[bool, str, float]:
-    """Return what orders runs: those that train come last, then by the time in the name, then by the folder's own."""
+    """Return a sort key: runs being trained come last, then by the time in the name, then by that of the folder."""
     return live.trains_now(run / "live"), run.name.rpartition("__")[2], (run / "config.json").stat().st_mtime

@@ -1,4 +1,4 @@
-"""The range of an axis that follows what is shown: wide at once, narrow again slowly. No pygame here."""
+"""The range of an axis that follows the values shown: it widens at once and narrows slowly. No pygame here."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-CALMS = 0.02  # an axis comes back by this share a state after an outlier has widened it
+DECAY = 0.02  # the share by which an axis narrows again with each state after an outlier
 
 
 class Axis:
-    """Holds 0 and all finite numbers shown lately."""
+    """A range that includes 0 and all finite numbers shown lately."""
 
     def __init__(self) -> None:
         self._low = self._high = 0.0
 
     def widen(self, values: NDArray[np.float64]) -> None:
-        """Take the numbers of one more state, of any shape; those that are none do not count."""
+        """Include the numbers of one more state, of any shape; NaN and infinity are ignored."""
         finite = [float(value) for value in values.ravel() if math.isfinite(value)]
-        self._low = min([self._low * (1 - CALMS), *finite])
-        self._high = max([self._high * (1 - CALMS), *finite])
+        self._low = min([self._low * (1 - DECAY), *finite])
+        self._high = max([self._high * (1 - DECAY), *finite])
 
     @property
     def range(self) -> tuple[float, float]:

@@ -1,26 +1,27 @@
-"""The truth meter: what the network expected at each step against the discounted return that then really came.
+"""The truth meter: the return that the network expected at each step against the actual discounted return.
 
-The rule. A step is *measured* when the agent did there what it expected most of. From then on its rewards are added
-up, discounted, until one of these closes the account:
+The rule. A step is *measured* when the agent took its greedy action there. From then on its rewards are summed,
+discounted, until one of these closes the measurement:
 
-1. the episode terminates (for an agent whose returns end with a life: that life is lost). Nothing is missing.
-2. what is still to come weighs less than 1 % (gamma^k < 0.01).
-3. somebody does something else than the agent thinks best: a person, or chance. What comes afterwards is not what
-   the agent would have made of it.
-4. the episode is truncated, or broken off.
+1. The episode terminates (for an agent whose returns end with a life: that life is lost). Nothing is missing.
+2. The weight of the remaining rewards falls below 1 % (gamma^k < 0.01).
+3. An action other than the greedy one is taken, by a human player or at random. What follows is not the return of the
+   agent's own policy.
+4. The episode is truncated or interrupted.
 
-Under 2 to 4 the rest, of weight gamma^k, is filled in with the network's own value of the state it had come to. A
-network that is right then shows no error on average, wherever the accounts were closed. One that is off by b everywhere
-shows b (1 - gamma^k), because the rest is its own word; so the errors are added up and divided by the sum of the
-shares 1 - gamma^k that really came. That finds b, and an account of which little came counts little.
+In cases 2 to 4 the remainder, of weight gamma^k, is bootstrapped: it is replaced by the network's own value of the
+state reached. An unbiased network then shows no error on average, wherever its measurements were closed. A network
+with a constant bias b shows b (1 - gamma^k), because the remainder has the same bias; so the errors are summed and
+divided by the sum of the observed shares 1 - gamma^k. That recovers b, and a measurement with a small observed share
+counts little.
 
-Why not only the steps closed by 1 and 2, of which all is *known* (`known` has them)? Because chance may strike in any
-step, what is known by then is mostly what ended soon, and ends are bad. The Breakout agent that ships expects 0.16 too
-much at epsilon 0, where all is known. At epsilon 0.01 it would seem to be 0.40 by what is known; the rule above says
-0.08 (3000 steps each, one seed).
+Why not use only the steps closed by 1 and 2, whose return is *known* (`known` has them)? Because a random action may
+occur at any step, the known returns are mostly those of episodes that ended soon, and ends are bad: a biased sample.
+The pretrained Breakout agent expects 0.16 too much at epsilon 0, where all returns are known. At epsilon 0.01 the
+known returns alone would give 0.40; the rule above gives 0.08 (3000 steps each, one seed).
 
-(In theory the measured step itself may be any action: Q(s, a) is of taking a and then the best ones. But what an agent
-hardly ever does it has hardly learnt; the number is about what it does.)
+(In theory the measured step may take any action: Q(s, a) is the return of taking a and greedy actions after it. But an
+agent has hardly learnt the actions that it hardly ever takes; the number is about what it does.)
 """
 
 from __future__ import annotations
@@ -39,25 +40,25 @@ from viewer.playing.timeline import Moment
 if TYPE_CHECKING:  # a person plays without torch
     from learning.policy import Training
 
-NEGLIGIBLE = 0.01  # weight of what is not known
-PAIRS = 1_000  # over which the calibration error is taken
+NEGLIGIBLE = 0.01  # weight of the unobserved remainder below which a return counts as known
+PAIRS = 1_000  # over which the calibration error is averaged
 SERIES = 10_000  # pairs kept for a plot
-FADED = 1e-6  # of the running weight: from here on it counts from 1 again, before digits are lost
+MIN_WEIGHT = 1e-6  # of the running weight: below it, it is rescaled to 1 before precision is lost
 
 
 class Pair(NamedTuple):
-    """An expectation and what came of it."""
+    """An expected return and the actual one."""
 
     number: int  # of the moment
-    expected: float  # Q(s, a) as the network said it then
-    came: float  # discounted sum of the rewards, up to where the account was closed
-    rest: float  # weight of what came after that, 0 to 1
-    value: float  # what the network expected there
+    expected: float  # Q(s, a) as the network computed it then
+    observed: float  # discounted sum of the rewards, up to where the measurement was closed
+    remaining: float  # weight of the rewards after that, 0 to 1
+    value: float  # the network's value of the state reached there
 
     @property
     def realised(self) -> float:
-        """Return the discounted return, the rest filled in."""
-        return self.came + self.rest * self.value
+        """Return the discounted return, its remainder bootstrapped."""
+        return self.observed + self.remaining * self.value
 
     @property
     def error(self) -> float:
@@ -66,13 +67,13 @@ class Pair(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Return whether what came is the return, for all that matters."""
-        return self.rest < NEGLIGIBLE
+        """Return whether the unobserved remainder is negligible."""
+        return self.remaining < NEGLIGIBLE
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """Pairs summed up, by the rule above; numbers in units of the (clipped) reward, NaN without pairs."""
+    """Averages over pairs, by the rule above; numbers in units of the (clipped) reward, NaN without pairs."""
 
     pairs: int
     """How many."""
@@ -80,11 +81,11 @@ class Calibration:
     """Mean absolute difference: the calibration error."""
     bias: float
     """Mean difference: above 0, the network expects too much."""
-    rest: float
-    """Mean share of a return that is the network's own word, 0 to 1."""
+    bootstrapped: float
+    """Mean share of a return that is the network's own value, 0 to 1."""
 
 
-class Tally:
+class RunningCalibration:
     """Running sums over the last pairs."""
 
     def __init__(self, size: int) -> None:
@@ -92,21 +93,21 @@ class Tally:
         self.pairs: deque[Pair] = deque()
         self.size = size
         self._added = 0
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._errors = self._biases = self._shares = 0.0
 
     def add(self, pair: Pair) -> None:
-        """Take one more pair; the oldest goes when there are too many."""
+        """Add a pair; the oldest is dropped when there are too many."""
         self.pairs.append(pair)
         self._count(pair, 1.0)
         if len(self.pairs) > self.size:
             self._count(self.pairs.popleft(), -1.0)
         self._added += 1
         if self._added % self.size == 0:
-            # what one huge error, long gone, has cost in digits comes back
-            self._forget()
+            # restores the precision that one huge error, dropped since, has cost
+            self._reset()
             for kept in self.pairs:
                 self._count(kept, 1.0)
 
@@ -114,19 +115,19 @@ class Tally:
         error = sign * pair.error
         self._errors += sign * abs(error)
         self._biases += error
-        self._shares += sign * (1.0 - pair.rest)
+        self._shares += sign * (1.0 - pair.remaining)
 
     def mean(self) -> Calibration:
-        """Return what they come to, each of them weighed by the share that came."""
-        count, came = len(self.pairs), self._shares
-        if not came > 0:
+        """Return the averages, each pair weighted by its observed share."""
+        count, observed = len(self.pairs), self._shares
+        if not observed > 0:
             return Calibration(count, math.nan, math.nan, math.nan)
-        return Calibration(count, self._errors / came, self._biases / came, 1.0 - came / count)
+        return Calibration(count, self._errors / observed, self._biases / observed, 1.0 - observed / count)
 
 
 @dataclasses.dataclass(slots=True)
-class _Account:
-    """A measured step that is still open."""
+class _Measurement:
+    """A measured step whose return is not complete yet."""
 
     number: int
     expected: float
@@ -135,16 +136,16 @@ class _Account:
 
 
 class TruthMeter:
-    """Opens an account for each measured step and closes it by the rule above; O(1) a step, on average.
+    """Opens a measurement at each greedy step and closes it by the rule above; O(1) a step, on average.
 
-    One running total of discounted rewards serves all open accounts: what has come since one was opened is the total's
-    growth, divided by the weight that a reward had then.
+    One running total of discounted rewards serves all open measurements: the discounted rewards since one was opened
+    are the growth of the total, divided by the weight that a reward had then.
 
     Args:
         gamma: discount per step.
-        clip_rewards: the agent learnt from rewards cut to [-1, 1]; so are these.
+        clip_rewards: the agent learnt from rewards clipped to [-1, 1]; so are these.
         life_loss_ends: its returns end with a life.
-        pairs: the calibration error is over so many of the last ones.
+        pairs: the number of most recent pairs that the calibration error is averaged over.
     """
 
     def __init__(
@@ -152,31 +153,31 @@ class TruthMeter:
     ) -> None:
         self.gamma, self.clip_rewards, self.life_loss_ends = gamma, clip_rewards, life_loss_ends
         self.series: deque[Pair] = deque(maxlen=SERIES)
-        """Closed accounts in the order of their moments, for a plot."""
+        """Closed measurements in the order of their moments, for a plot."""
         self._by_number: dict[int, Pair] = {}
-        self._all, self._known = Tally(pairs), Tally(pairs)
-        self._open: deque[_Account] = deque()
+        self._all, self._known = RunningCalibration(pairs), RunningCalibration(pairs)
+        self._open: deque[_Measurement] = deque()
         self._weight, self._total = 1.0, 0.0
 
     def add(self, moment: Moment) -> None:
-        """Take a moment in which something was done; one without expectations measures nothing."""
+        """Add a moment in which an action was taken; one without Q values measures nothing."""
         value = best_value(moment.q_values)
-        self._settle(value, moment.greedy)
+        self._close_known(value, moment.greedy)
         if not self._open:
             self._weight, self._total = 1.0, 0.0
-        elif self._weight < FADED:
-            self._rebase()
+        elif self._weight < MIN_WEIGHT:
+            self._rescale()
         expected = moment.expectation
         if moment.greedy and expected is not None and math.isfinite(expected):
-            self._open.append(_Account(moment.number, expected, self._weight, self._total))
+            self._open.append(_Measurement(moment.number, expected, self._weight, self._total))
         self._total += self._weight * learnt_reward(moment.reward, self.clip_rewards)
         self._weight *= self.gamma
-        if ends(moment, self.life_loss_ends):
+        if ends_return(moment, self.life_loss_ends):
             self._weight = 0.0  # nothing is missing
             self._close(len(self._open), 0.0)
 
     def end(self, q_values: NDArray[np.float64] | None) -> None:
-        """Close all accounts: the episode was truncated or broken off where the network says ``q_values`` (A,)."""
+        """Close all measurements: the episode was truncated or interrupted in a state of these Q values, (A,)."""
         self._close(len(self._open), best_value(q_values))
 
     def calibration(self) -> Calibration:
@@ -184,22 +185,22 @@ class TruthMeter:
         return self._all.mean()
 
     def known(self) -> Calibration:
-        """Return the same over the last pairs that are known; where chance or a person acts, a lopsided choice."""
+        """Return the same over the last pairs with known returns; a biased sample where some actions are not greedy."""
         return self._known.mean()
 
     def pair(self, number: int) -> Pair | None:
-        """Return what became of the expectation at a moment; None: its account is open, or it was not measured."""
+        """Return the pair of a moment; None: its measurement is still open, or it was not measured."""
         return self._by_number.get(number)
 
     def open(self) -> list[Pair]:
-        """Return the accounts that are still open, with what has come so far; nothing is filled in (value 0)."""
-        return [self._pair(account, 0.0) for account in self._open]
+        """Return the open measurements with the rewards observed so far; nothing is bootstrapped (value 0)."""
+        return [self._pair(measurement, 0.0) for measurement in self._open]
 
-    def _settle(self, value: float, greedy: bool) -> None:
-        """Close, on arriving in a state, what is known by now; all, if something else is done there."""
+    def _close_known(self, value: float, greedy: bool) -> None:
+        """Close, in a state just reached, the measurements known by now; all of them if another action is taken."""
         due = len(self._open)
         if greedy:
-            # the oldest have the smallest rest
+            # the oldest have the smallest remainder
             due = next((k for k, one in enumerate(self._open) if self._weight / one.weight >= NEGLIGIBLE), due)
         self._close(due, value)
 
@@ -207,32 +208,32 @@ class TruthMeter:
         for _ in range(count):
             pair = self._pair(self._open.popleft(), value)
             if not math.isfinite(pair.error):
-                continue  # the network said no number there
-            self._remember(pair)
+                continue  # the value of the state reached is not finite
+            self._store(pair)
             self._all.add(pair)
             if pair.known:
                 self._known.add(pair)
 
-    def _pair(self, account: _Account, value: float) -> Pair:
-        came = (self._total - account.total) / account.weight
-        return Pair(account.number, account.expected, came, self._weight / account.weight, value)
+    def _pair(self, measurement: _Measurement, value: float) -> Pair:
+        observed = (self._total - measurement.total) / measurement.weight
+        return Pair(measurement.number, measurement.expected, observed, self._weight / measurement.weight, value)
 
-    def _remember(self, pair: Pair) -> None:
+    def _store(self, pair: Pair) -> None:
         if len(self.series) == SERIES:
             del self._by_number[self.series[0].number]
         self.series.append(pair)
         self._by_number[pair.number] = pair
 
-    def _rebase(self) -> None:
-        """Let the running weight be 1 again; what is open keeps its worth."""
-        for account in self._open:
-            account.total = (account.total - self._total) / self._weight
-            account.weight /= self._weight
+    def _rescale(self) -> None:
+        """Set the running weight to 1 and rescale the open measurements accordingly."""
+        for measurement in self._open:
+            measurement.total = (measurement.total - self._total) / self._weight
+            measurement.weight /= self._weight
         self._weight, self._total = 1.0, 0.0
 
 
 def meter_for(training: Training | None) -> TruthMeter | None:
-    """Return a meter for an agent that learnt like this; None where that is not known."""
+    """Return a meter for an agent trained like this; None where its training is not known."""
     if training is None:
         return None
     return TruthMeter(training.gamma, training.clip_rewards, training.life_loss_ends)
@@ -243,29 +244,29 @@ def learnt_reward(reward: float, clip_rewards: bool) -> float:
     return min(max(reward, -1.0), 1.0) if clip_rewards else reward
 
 
-def ends(moment: Moment, life_loss_ends: bool) -> bool:
-    """Return whether what was done in a moment ended the return, so that nothing is to come."""
+def ends_return(moment: Moment, life_loss_ends: bool) -> bool:
+    """Return whether the action taken in a moment ended the return."""
     return moment.terminated or (life_loss_ends and moment.life_lost)
 
 
 def best_value(q_values: NDArray[np.float64] | None) -> float:
-    """Return the value of a state, its best action's; NaN without expectations, or if one of them is no number."""
+    """Return the value of a state, its best action's; NaN without Q values, or if one of them is NaN."""
     return math.nan if q_values is None else float(q_values.max())
 
 
-def came_since(
+def return_since(
     moments: Iterable[Moment], gamma: float, clip_rewards: bool, life_loss_ends: bool
 ) -> tuple[float, float]:
-    """Return the discounted return since the first of some moments of one round, and the weight of what is missing.
+    """Return the discounted return since the first of some moments of one round, and the weight still to come.
 
-    Whoever acted: this is for one step that a person asks about, not for the calibration error.
+    All rewards count, whoever acted: this explains a single step, it is no part of the calibration error.
     """
     total, weight = 0.0, 1.0
     for moment in moments:
-        if moment.action is None or weight < FADED:
+        if moment.action is None or weight < MIN_WEIGHT:
             break
         total += weight * learnt_reward(moment.reward, clip_rewards)
         weight *= gamma
-        if ends(moment, life_loss_ends):
+        if ends_return(moment, life_loss_ends):
             return total, 0.0
     return total, weight

@@ -1,4 +1,4 @@
-"""How fast play runs: speeds, and how many steps an amount of real time is worth. No pygame here."""
+"""The playback clock: speeds, and how many steps to make in an amount of real time. No pygame here."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import gymnasium
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, math.inf)
 TICK_SECONDS = 0.03  # one tick of Karpathy's demos at normal speed
-REST_SECONDS = 1.5  # how long a finished episode stays in sight, at speed 1 or less
+REST_SECONDS = 1.5  # how long a finished episode stays on screen, at speed 1 or less
 
 
 class Playable(Protocol):
-    """What time can pass for: one world, or two at once."""
+    """What a clock can advance: one session, or two at once."""
 
     @property
     def paused(self) -> bool: ...  # noqa: D102
@@ -37,25 +37,25 @@ class PlaybackClock:
         self.begin()
 
     def begin(self) -> None:
-        """Owe nothing: a new episode begins."""
+        """Start a new episode: no step is due."""
         self._due, self._rest = 0.0, REST_SECONDS
 
     @property
     def rested(self) -> bool:
-        """Return whether a finished episode has been in sight for long enough."""
+        """Return whether a finished episode has been on screen for long enough."""
         return self._rest <= 0.0
 
     def advance(
         self, game: Playable, seconds: float, limit: int | None, budget: float, clock: Callable[[], float]
     ) -> int:
-        """Let ``seconds`` of real time pass at the game's speed; return how many steps were made.
+        """Advance by ``seconds`` of real time at the game's speed; return how many steps were made.
 
-        ``limit``: at most so many steps. ``budget``: seconds of computing after which the rest is dropped, so that a
-        speed the machine can't reach does not freeze the window.
+        ``limit``: the largest number of steps. ``budget``: seconds of computing after which the remaining steps are
+        dropped, so that a speed the machine can't reach does not freeze the window.
         """
         if game.paused:
             return 0
-        played = seconds * game.speed if seconds > 0.0 else 0.0  # none at an unlimited speed would be no number
+        played = seconds * game.speed if seconds > 0.0 else 0.0  # 0 times an unlimited speed would be NaN
         if game.finished:
             self._rest -= max(played, seconds)
             if game.auto_next and self.rested:
@@ -68,28 +68,28 @@ class PlaybackClock:
             game.step()
             made += 1
             if game.finished:
-                break  # whoever counts episodes sees its end, before the next one begins
+                break  # so that the caller sees this episode's end before the next one starts
             if clock() - started > budget:
                 break
-        self._due = min(self._due, 1.0)  # what the machine can't reach, or nobody asks for, is dropped
+        self._due = min(self._due, 1.0)  # steps that did not fit are dropped
         return made
 
 
 def next_speed(speed: float, by: int) -> float:
-    """Return the speed ``by`` places along the speeds; from one between two of them, from the nearer one."""
-    nearest = min(range(len(SPEEDS)), key=lambda place: _apart(SPEEDS[place], speed))
+    """Return the speed ``by`` places further in SPEEDS, counted from the entry nearest to ``speed``."""
+    nearest = min(range(len(SPEEDS)), key=lambda place: _log_ratio(SPEEDS[place], speed))
     return SPEEDS[min(max(nearest + by, 0), len(SPEEDS) - 1)]
 
 
-def _apart(one: float, other: float) -> float:
-    """Return how far two speeds are apart, by their ratio: 0 if they are equal."""
+def _log_ratio(one: float, other: float) -> float:
+    """Return the distance of two speeds, |log of their ratio|: 0 if they are equal."""
     if one == other:
         return 0.0
     return math.inf if math.isinf(one) or math.isinf(other) else abs(math.log(one / other))
 
 
 def tick_seconds(env: gymnasium.Env[Any, Any]) -> float:
-    """Return how long a step lasts at normal speed: 30 ms in our worlds, else what the environment says."""
+    """Return how long a step lasts at normal speed: 30 ms in our worlds, else by the environment's ``render_fps``."""
     fps = env.metadata.get("render_fps")
     if hasattr(env.unwrapped, "coast") or not fps:
         return TICK_SECONDS

@@ -1,4 +1,4 @@
-"""A person's hands on the keys, and when control changes between them and the agent. No pygame here."""
+"""Human control: the keys held down, and when control changes between human and agent. No pygame here."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 from viewer.playing.keys import Keys
 from viewer.playing.session import AGENT, HUMAN, Session
 
-HAND_BACK_SECONDS = 2.0  # after the last key was let go
+HAND_BACK_SECONDS = 2.0  # after the last key was released
 
 
 class HumanControl:
-    """Keeps the keys held and lets them take over and hand back.
+    """Tracks the keys held down; pressing one takes control over, and after a while without any it is handed back.
 
-    ``locked``: the person keeps control whatever happens. Times are seconds of any steady clock. As a second player the
-    person steers a body of their own in the agent's world, and nobody takes over anything.
+    ``locked``: the human player keeps control throughout. Times are seconds of any steady clock. A second player
+    controls a body of their own in the agent's world, so control does not change.
     """
 
     def __init__(self, session: Session, keys: Keys, *, locked: bool = False) -> None:
         self.session, self.keys = session, keys
         self.locked = locked or session.policy is None
-        # A tap may be over before the next step (Atari has 15 a second): a key counts until a step has seen it.
-        self._pressed: dict[str, int] = {}  # in the order of pressing: the steps made before
-        self._let_go: set[str] = set()
+        # A tap may be over before the next step (Atari has 15 a second): a key counts until a step has used it.
+        self._pressed: dict[str, int] = {}  # in the order of pressing: total steps at that time
+        self._released: set[str] = set()
         self._idle = 0.0
         self.second_player = False
         if self.locked:
@@ -31,14 +31,14 @@ class HumanControl:
     @property
     def held(self) -> list[str]:
         """Return the keys that are down now, in the order of pressing."""
-        return [key for key in self._pressed if key not in self._let_go]
+        return [key for key in self._pressed if key not in self._released]
 
     def press(self, key: str) -> bool:
-        """Note a key that went down; a key that means something takes over. Return whether it did mean something."""
+        """Handle a key press; a known key takes control over. Return whether the key is known."""
         if key in self.held or (key not in self.keys.known and key != "shift"):
             return False
         self._pressed.pop(key, None)
-        self._let_go.discard(key)
+        self._released.discard(key)
         self._pressed[key] = self.session.total_steps
         if key in self.keys.known and not self.second_player:
             self.session.take_over()
@@ -46,28 +46,28 @@ class HumanControl:
         return key in self.keys.known
 
     def release(self, key: str) -> None:
-        """Note a key that went up."""
+        """Handle a key release."""
         if key in self._pressed:
-            self._let_go.add(key)
+            self._released.add(key)
         self.update(0.0)
 
     def release_all(self) -> None:
-        """Let everything go at once: the window lost the keyboard."""
+        """Release all keys at once: the window lost the keyboard focus."""
         self._pressed.clear()
-        self._let_go.clear()
+        self._released.clear()
         self.update(0.0)
 
     def hand_back(self) -> None:
-        """Give control back to the agent now, unless the person plays alone."""
+        """Give control back to the agent now, unless it is locked."""
         if not self.locked:
             self.session.hand_back()
 
     def update(self, seconds: float) -> None:
-        """Let time pass: tell the session what the keys mean; hand back when they have rested long enough."""
+        """Advance by some seconds: set the session's action from the keys; hand back after enough time without any."""
         session = self.session
-        for key in [key for key in self._let_go if self._pressed[key] < session.total_steps]:
+        for key in [key for key in self._released if self._pressed[key] < session.total_steps]:
             del self._pressed[key]
-            self._let_go.remove(key)
+            self._released.remove(key)
         if self.second_player:
             action = self.keys.action(list(self._pressed))
             self._world.second_player_action = self._world.coast if action is None else action
@@ -87,7 +87,7 @@ class HumanControl:
         return self.session.env.unwrapped
 
     def toggle_second_player(self) -> str:
-        """Join the agent's world as a second player, or leave it; return what that means."""
+        """Join the agent's world as a second player, or leave it; return a message for the user."""
         self.session.hand_back()
         self.second_player = not self.second_player
         if not self.second_player:
@@ -95,11 +95,11 @@ class HumanControl:
             return "you left"
         self._world.join()
         self.update(0.0)
-        return "you joined: the arrow is you; the agent does not see you"
+        return "you joined as the arrow; the agent can't see you"
 
     @property
     def hands_back_in(self) -> float | None:
-        """Return the seconds until control goes back by itself; None when it does not."""
+        """Return the seconds until control is handed back automatically; None: it will not be."""
         if self.session.control != HUMAN or self.locked or self.held or self.session.paused:
             return None
         return HAND_BACK_SECONDS - self._idle

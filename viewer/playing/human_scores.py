@@ -1,6 +1,6 @@
-"""The ledger of human scores: one line of ``<runs-dir>/humans.csv`` a full episode, append only.
+"""Human scores: one line of ``<runs-dir>/humans.csv`` for each full episode, append only.
 
-This side only writes; `scores.runs.read_humans` is the one reader.
+This module only writes; `scores.runs.read_humans` reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FILE_NAME = "humans.csv"
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One full episode that a person played under a protocol."""
+    """One full episode that a human player played under a protocol."""
 
     name: str
     date: str  # ISO 8601, local time with its offset
@@ -36,18 +36,18 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))
 
 
 def now() -> str:
-    """Return the date and time of now, as the ledger writes it."""
+    """Return the current date and time, in the format of the file."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def append(runs_dir: Path, entry: Entry) -> Path:
-    """Add one episode and return the ledger's path.
+    """Append one episode and return the file's path.
 
-    The line goes to the disk in one write, so that two windows can't mix theirs, and never onto
-    the end of a line that something cut in half.
+    The line is written in one call, so that two windows can't interleave theirs, and always starts on a
+    new line, even after a line that was cut off.
 
     Raises:
-        UserError: the ledger can't be written; the line names it.
+        UserError: the file can't be written; the message names it.
     """
     path = runs_dir / FILE_NAME
     try:
@@ -68,14 +68,14 @@ def append(runs_dir: Path, entry: Entry) -> Path:
 
 
 def check(runs_dir: Path) -> None:
-    """Raise ``UserError`` unless the ledger can be written: better said before the game than after it."""
+    """Raise ``UserError`` unless the file can be written: better to know before the game than after it."""
     path = runs_dir / FILE_NAME
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             empty = file.tell() == 0
         if empty:
-            path.unlink()  # no episode, no ledger
+            path.unlink()  # no file without episodes
     except OSError as error:
         raise UserError(f"{path}: can't be written ({error.strerror})") from None
 

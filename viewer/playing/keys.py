@@ -1,4 +1,4 @@
-"""Which keys mean which action in an environment, worked out from the names of its actions. No pygame here."""
+"""Which keys select which action of an environment, derived from the names of its actions. No pygame here."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ SIGNS = {"left": "←", "right": "→", "up": "↑", "down": "↓"}
 CORNERS = {"upright": "↗", "upleft": "↖", "downright": "↘", "downleft": "↙"}
 OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 FIRE, NOOP, FIRE_KEY = "fire", "noop", "space"
-MOST_KEYS = 6  # action keys that the help lists one by one
+MAX_HELP_ROWS = 6  # action keys that the help lists one by one
 
 
 class Keys(Protocol):
     """The keys of one environment."""
 
     known: frozenset[str]
-    """Keys that mean something by themselves."""
+    """Keys that have a meaning by themselves."""
     labels: Mapping[int, str]
-    """The key caps of each action that has some."""
+    """The key caps of each action that has keys."""
     summary: str
-    """All of them in a word or two."""
-    rest: int | None
-    """The action of a person who presses nothing; None: the environment has no such action."""
+    """All keys in a word or two."""
+    noop: int | None
+    """The action when no key is held; None: the environment has no such action."""
 
     def action(self, held: Sequence[str]) -> int | None:
         """Return the action of the keys held, in the order of pressing; None: no action."""
@@ -38,10 +38,10 @@ class Keys(Protocol):
 class RuleKeys:
     """Keys by rules, tried in order: the first whose keys are all held gives the action.
 
-    A combination stands before its parts. Among single keys the one pressed last wins.
+    A combination takes precedence over its parts. Of single keys the one pressed last wins.
     """
 
-    rest: int | None = None
+    noop: int | None = None
 
     def __init__(self, rules: Sequence[tuple[tuple[str, ...], int | None]], labels: Mapping[int, str]) -> None:
         self.rules = tuple(rules)
@@ -59,20 +59,20 @@ class RuleKeys:
         return next((singles[key] for key in reversed(held) if key in singles), None)
 
     def rows(self, names: Sequence[str]) -> list[tuple[str, str]]:
-        """Return a row an action, or one for all if they are many."""
+        """Return a row per action, or a single row if there are many."""
         rows = [(sign, names[action]) for action, sign in sorted(self.labels.items())]
-        if len(rows) > MOST_KEYS:
-            return [(f"{min(self.labels.values())} … {max(self.labels.values())}", "the action of that number")]
+        if len(rows) > MAX_HELP_ROWS:
+            return [(f"{min(self.labels.values())} … {max(self.labels.values())}", "the action with that number")]
         return rows
 
 
 class Joystick:
     """The Atari joystick: arrows, and space is its button; keys held together are one action (``uprightfire``).
 
-    A game has only the actions that it knows apart, so what the keys ask for may be missing. Then
-    the largest part of it that exists is played, of equal ones that with the key pressed last. A
-    direction that exists only with the button held (Atlantis) gets the button. A game without up and
-    down takes them for right and left: in Pong, right moves the paddle up.
+    A game's minimal action set may lack the combination held. Then the largest part of it that exists
+    is played; of parts of equal size, the one with the key pressed last. A direction that exists only with
+    the button held (Atlantis) gets the button. In a game without up and down they mean right and left: in
+    Pong, right moves the paddle up.
     """
 
     def __init__(self, action_names: Sequence[str]) -> None:
@@ -80,7 +80,7 @@ class Joystick:
         used = frozenset().union(*self._place)
         flat = not used & {"up", "down"}
         self._means = {"up": "right", "down": "left"} if flat else {}
-        self.rest: int | None = self._place.get(frozenset())
+        self.noop: int | None = self._place.get(frozenset())
         self.known = frozenset(key for key in (*ARROWS, FIRE_KEY) if self._part(key) in used)
         self.labels: Mapping[int, str] = {action: _caps(wanted) for wanted, action in self._place.items() if wanted}
         self.summary = "arrows, space" if FIRE_KEY in self.known else "arrows"
@@ -89,23 +89,23 @@ class Joystick:
         return FIRE if key == FIRE_KEY else self._means.get(key, key)
 
     def action(self, held: Sequence[str]) -> int | None:
-        """Return the action that comes nearest to the keys held."""
+        """Return the action nearest to the keys held."""
         wanted: list[str] = []  # in the order of pressing; of two opposites the later one
         for key in held:
             if key in self.known:
                 part = self._part(key)
                 wanted = [*(one for one in wanted if one not in (part, OPPOSITE.get(part))), part]
         if not wanted:
-            return self.rest
+            return self.noop
         within = [combination for combination in self._place if combination and combination <= set(wanted)]
         if within:
             latest = {part: 2**index for index, part in enumerate(wanted)}
             best = max(within, key=lambda combination: (len(combination), sum(latest[part] for part in combination)))
             return self._place[best]
-        return self._place.get(frozenset({*wanted, FIRE}), self.rest)
+        return self._place.get(frozenset({*wanted, FIRE}), self.noop)
 
     def rows(self, names: Sequence[str]) -> list[tuple[str, str]]:
-        """Return the stick, the button, and what becomes of both together."""
+        """Return the rows of the stick, the button, and their combinations."""
         means = {sign: words(names[action]) for action, sign in self.labels.items()}
         stick = " ".join(SIGNS[key] for key in ARROWS if key in self.known and key not in self._means)
         rows = [(stick, "the joystick")] if stick else []
@@ -114,24 +114,24 @@ class Joystick:
         if FIRE_KEY in self.known:
             rows.append((FIRE_KEY, "fire" if FIRE_KEY in means else "fire, with a direction"))
         if any(len(combination) > 1 for combination in self._place):
-            rows.append(("together", "diagonals, fire on the move"))
+            rows.append(("together", "diagonals, fire while moving"))
         return rows
 
 
 def parts(name: str) -> frozenset[str]:
-    """Return what an Atari action is made of: ``uprightfire`` is up, right and fire; ``noop`` nothing.
+    """Return the parts of an Atari action: ``uprightfire`` is up, right and fire; ``noop`` has none.
 
     Raises:
-        ValueError: it is not the name of a joystick's action.
+        ValueError: it is not the name of a joystick action.
     """
     match = re.fullmatch(r"(up|down)?(left|right)?(fire)?", name)
     if match is None and name != NOOP:
-        raise ValueError(f"'{name}' is no action of a joystick")
+        raise ValueError(f"'{name}' is not a joystick action")
     return frozenset(part for part in (match.groups() if match else ()) if part)
 
 
 def is_joystick(action_names: Sequence[str]) -> bool:
-    """Return whether these are a joystick's actions: at least one with its button, or none at all."""
+    """Return whether these are a joystick's actions: all of its form, and one at least is noop or has the button."""
     try:
         combinations = {parts(name) for name in action_names}
     except ValueError:
@@ -149,7 +149,7 @@ def words(name: str) -> str:
 
 
 def short(name: str) -> str:
-    """Return an action's name where there is little room: ``uprightfire`` is "↗ fire"; other names stay."""
+    """Return an action's name in short: ``uprightfire`` is "↗ fire"; other names stay."""
     for direction, sign in (*CORNERS.items(), *SIGNS.items()):
         if name in (direction, direction + FIRE):
             return sign + (f" {FIRE}" if name.endswith(FIRE) else "")
@@ -162,7 +162,7 @@ def _caps(wanted: frozenset[str]) -> str:
 
 
 def keys_for(action_names: Sequence[str]) -> Keys:
-    """Return the keys of an environment, worked out from the names of its actions."""
+    """Return the keys of an environment, derived from the names of its actions."""
     place = {name: action for action, name in enumerate(action_names)}
     if is_joystick(action_names):
         return Joystick(action_names)
@@ -179,7 +179,7 @@ def keys_for(action_names: Sequence[str]) -> Keys:
 
 
 def _wheel_keys(place: Mapping[str, int]) -> Keys:
-    """Return RLDemo's keys: arrows bear, with down or shift they turn on the spot."""
+    """Return RLDemo's keys: arrows bear left and right; with down or shift they turn sharply."""
     rules: list[tuple[tuple[str, ...], int | None]] = []
     for side in ("left", "right"):
         rules += [((modifier, side), place[f"turn {side}"]) for modifier in ("down", "shift")]

@@ -1,4 +1,4 @@
-"""What a person has asked a trainer in another process for, until it has taken effect. No pygame here."""
+"""Requests to a trainer in another process, until they have taken effect. No pygame here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from common.errors import UserError
 
 SEND_SECONDS = 0.25  # between two requests, while a slider moves
-SHOWN_SECONDS = 3.0  # that a request is shown as if it were in force; by then it should be
+SHOWN_SECONDS = 3.0  # that a request is shown as if it were in force already; by then it should be
 
 
 class Remote(Protocol):
@@ -20,7 +20,7 @@ class Remote(Protocol):
 
 
 class PendingRequests:
-    """Requests by name, the newest of each."""
+    """The newest request of each name."""
 
     def __init__(self) -> None:
         self._values: dict[str, tuple[Any, float]] = {}
@@ -28,7 +28,7 @@ class PendingRequests:
         self._sent = 0.0
 
     def put(self, name: str, value: Any) -> None:
-        """Note a request; `send` sends it."""
+        """Add a request; `send` sends it."""
         self._values[name] = (value, time.monotonic())
         self._unsent.add(name)
 
@@ -38,7 +38,7 @@ class PendingRequests:
         return value if time.monotonic() - at < SHOWN_SECONDS else None
 
     def send(self, remote: Remote) -> str:
-        """Send what is unsent, at most every `SEND_SECONDS`; return what went wrong, if anything."""
+        """Send what is unsent, at most every `SEND_SECONDS`; return an error message, empty if all went well."""
         if not self._unsent or time.monotonic() - self._sent < SEND_SECONDS:
             return ""
         self._sent, problem = time.monotonic(), ""

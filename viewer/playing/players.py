@@ -1,4 +1,4 @@
-"""Who plays where, and under which rules: from what a person names to a player and its environment. No pygame here."""
+"""Finds the agent, the environment and the rules that the command line names. No pygame here."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import envs
 from common.errors import UserError, nearest
 from common.files import PRETRAINED, read_json
 
-if TYPE_CHECKING:  # a person plays without torch
+if TYPE_CHECKING:  # a human plays without torch
     from learning.policy import Policy
 
-SHIPPED = PRETRAINED / "waterworld"  # the agent that ships
+DEFAULT_AGENT = PRETRAINED / "waterworld"
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Where is played, and how."""
+    """The environment and its evaluation protocol."""
 
     env_id: str
     protocol: str
@@ -32,9 +32,9 @@ class Rules:
 
 
 def rules_for(env_id: str, agent: Policy | None) -> Rules:
-    """Return the rules: those under which the agent is judged, also for a person beside it; else the default.
+    """Return the rules under which the agent is evaluated, also for a human beside it; without an agent the default.
 
-    An Atari agent keeps its rules, and the size of its frames, in another game.
+    An Atari agent keeps its protocol and its frame size in another game.
     """
     own = agent.env_id if agent is not None else None
     if own is not None and (own == env_id or (envs.is_atari(own) and envs.is_atari(env_id))):
@@ -44,10 +44,10 @@ def rules_for(env_id: str, agent: Policy | None) -> Rules:
 
 
 def find_agent(given: Path | None, runs_dir: Path) -> Path:
-    """Return where the agent is that a person means: the newest run's, else the one that ships, if none is given.
+    """Return the folder or file of the agent given; if none is, that of the newest run, else the pretrained agent.
 
     Raises:
-        UserError: it is not there; the nearest ones that are there are named.
+        UserError: there is none; the message names the nearest ones.
     """
     if given is not None:
         for path in (given, runs_dir / given, PRETRAINED / given):
@@ -59,13 +59,13 @@ def find_agent(given: Path | None, runs_dir: Path) -> Path:
     runs = _with_agents(runs_dir)
     if runs:
         return max(runs, key=_started)
-    if (SHIPPED / "agent").exists():
-        return SHIPPED
+    if (DEFAULT_AGENT / "agent").exists():
+        return DEFAULT_AGENT
     raise UserError(f"no run in {runs_dir} has an agent yet; train one: python train.py")
 
 
 def _with_agents(folder: Path) -> list[Path]:
-    """Return the runs in a folder that have an agent already."""
+    """Return the runs in a folder that have saved an agent."""
     return [path.parent.parent for path in folder.glob("*/agent/manifest.json")]
 
 
@@ -77,25 +77,25 @@ def _names(folder: Path) -> list[str]:
 
 
 def _started(run_folder: Path) -> tuple[str, float]:
-    """Return what orders runs by their start: the time in the name, then the folder's own."""
+    """Return a sort key, the start of a run: the time in its name, then that of its folder."""
     return run_folder.name.rpartition("__")[2], run_folder.stat().st_mtime
 
 
 def load(path: Path) -> Policy:
-    """Return the player in a run folder, an agent folder or a demo's file."""
+    """Return the policy in a run folder, an agent folder or a demo's file."""
     import torch
 
     from agents.loading import load_policy
 
-    torch.set_num_threads(1)  # one observation at a time: more threads only cost
+    torch.set_num_threads(1)  # for one observation at a time more threads are slower
     return load_policy(path)
 
 
 def named_env(given: str, runs_dir: Path) -> str | None:
-    """Return the environment that stands where a run could; None if it is a run, or nothing that is known.
+    """Return the environment of this name, where a run could be named too; None if it is a run, or unknown.
 
     Raises:
-        UserError: an Atari game, but misspelt, or no emulator is installed.
+        UserError: the name of an Atari game is misspelt, or no emulator is installed.
     """
     if not given or any(place.exists() for place in (Path(given), runs_dir / given, PRETRAINED / given)):
         return None
@@ -104,26 +104,26 @@ def named_env(given: str, runs_dir: Path) -> str | None:
     except UserError:
         if envs.is_atari(given):
             raise
-        return None  # `find_agent` says that there is no such run
+        return None  # `find_agent` reports that there is no such run
 
 
 def trained_in(env_id: str, runs_dir: Path) -> Path | None:
-    """Return the newest run in that environment that has an agent, else one that ships; None without any."""
+    """Return the newest run in that environment with an agent, else a pretrained agent; None without any."""
     return next(iter(all_trained_in(env_id, runs_dir)), None)
 
 
 def all_trained_in(env_id: str, runs_dir: Path) -> list[Path]:
-    """Return the runs in that environment that have agents, the newest first; last those that ship, the best first."""
+    """Return the runs with agents for that environment, the newest first, then the pretrained ones, the best first."""
     return [
         run
         for folder in (runs_dir, PRETRAINED)
-        for run in sorted(_with_agents(folder), key=lambda run: (run == SHIPPED, _started(run)), reverse=True)
+        for run in sorted(_with_agents(folder), key=lambda run: (run == DEFAULT_AGENT, _started(run)), reverse=True)
         if _env_of(run) == env_id
     ]
 
 
 def _env_of(run_folder: Path) -> str:
-    """Return where an agent was trained; empty if its manifest can't be read."""
+    """Return the environment that an agent was trained in; empty if its manifest can't be read."""
     try:
         return str(read_json(run_folder / "agent" / "manifest.json")["env_id"])
     except (UserError, KeyError, TypeError):

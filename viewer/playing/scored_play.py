@@ -1,4 +1,4 @@
-"""Scored episodes by a person: count down, play in real time, keep the score. No pygame here."""
+"""Scored episodes by a human player: countdown, play in real time, record the score. No pygame here."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ READY, PLAYING, SUMMARY, DONE = "ready", "playing", "summary", "done"
 
 
 class ScoredPlay:
-    """Takes a person through ``episodes`` episodes.
+    """Leads a human player through ``episodes`` episodes.
 
-    Each full episode goes to ``record`` the moment it ends; one that is broken off never does.
+    Each full episode is passed to ``record`` when it ends; an interrupted one never is.
     """
 
     def __init__(self, session: Session, episodes: int, record: Callable[[Score], None]) -> None:
@@ -26,24 +26,24 @@ class ScoredPlay:
 
     def _count_down(self) -> None:
         self.phase = READY
-        self.left = COUNTDOWN_SECONDS
+        self._seconds_left = COUNTDOWN_SECONDS
 
     @property
     def number(self) -> int:
-        """Return which episode this is, from 1."""
+        """Return the number of this episode, from 1."""
         return len(self.finished) + (self.phase in (READY, PLAYING))
 
     @property
     def countdown(self) -> int | None:
         """Return the number to show before the start: 3, 2, 1; None while playing."""
-        return max(1, math.ceil(self.left)) if self.phase == READY else None
+        return max(1, math.ceil(self._seconds_left)) if self.phase == READY else None
 
     def advance(self, seconds: float, *, limit: int | None = None) -> None:
-        """Let real time pass."""
+        """Advance by ``seconds`` of real time."""
         session = self.session
         if self.phase == READY and not session.paused:
-            self.left -= seconds
-            if self.left <= 0.0:
+            self._seconds_left -= seconds
+            if self._seconds_left <= 0.0:
                 self.phase = PLAYING
         elif self.phase == PLAYING:
             session.advance(seconds, limit=limit)
@@ -53,7 +53,7 @@ class ScoredPlay:
                 self.record(session.score)
 
     def confirm(self) -> None:
-        """Go on after an episode's summary: to the next countdown, or to the end."""
+        """Continue after an episode's summary: with the next countdown, or to the end."""
         if self.phase != SUMMARY:
             return
         if len(self.finished) >= self.episodes:
@@ -63,7 +63,7 @@ class ScoredPlay:
             self._count_down()
 
     def toggle_pause(self) -> None:
-        """Pause; going on counts down again, so that a pause gains nobody a calm look at the next move."""
+        """Pause or resume; resuming counts down again, so that a pause gives no time to plan the next move."""
         if self.phase in (SUMMARY, DONE):
             return
         self.session.paused = not self.session.paused
@@ -71,7 +71,7 @@ class ScoredPlay:
             self._count_down()
 
     def restart(self) -> None:
-        """Break the running episode off, unrecorded, and count down to a fresh one with another seed."""
+        """Abort the running episode, unrecorded, and count down to a new one with the next seed."""
         if self.phase in (READY, PLAYING):
             self.session.paused = False
             self.session.next_episode()

@@ -1,4 +1,4 @@
-"""An environment being played: who acts, how fast, and what came of it. No pygame here."""
+"""One environment in play: who acts, how fast, and the score. No pygame here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from viewer.playing.stall_detector import StallDetector
 from viewer.playing.timeline import Score as Score
 from viewer.playing.timeline import Step, Timeline
 
-if TYPE_CHECKING:  # a person plays without torch
+if TYPE_CHECKING:  # a human plays without torch
     from learning.insight import Reader
     from learning.policy import Policy, Training
 
@@ -29,11 +29,11 @@ HISTORY = 10_000  # steps kept; a Waterworld episode has 1000
 
 
 @runtime_checkable
-class Learns(Protocol):
-    """A policy that learns from what is played before its eyes."""
+class LearningPolicy(Protocol):
+    """A policy that learns from the transitions of the session."""
 
     def on_reset(self, obs: NDArray[Any]) -> None:
-        """Hear of an episode's first observation (...), or that what comes next does not follow from what was."""
+        """Receive the first observation of an episode, (...), or the first one after a gap in it."""
         ...
 
     def on_step(
@@ -46,17 +46,17 @@ class Learns(Protocol):
         life_lost: bool,
         next_obs: NDArray[Any],
     ) -> None:
-        """Hear of a step, whoever made it."""
+        """Receive a transition, whoever acted."""
         ...
 
 
 class Session:
-    """Steps one environment with a policy, a person, or both in turn.
+    """Steps one environment with a policy, a human player, or both in turn.
 
     Episode k starts with seed ``seed + k``, always explicitly. ``version`` grows with every change
-    of the environment, so that drawing knows whether something is new. Every step goes into ``timeline``,
-    and into ``truth`` if the policy tells by which discount it expects (else that is None). A policy that learns
-    (`Learns`) is told of every step, whoever made it.
+    of the environment, so that drawing knows whether something is new. Every step is added to ``timeline``,
+    and to the truth meter ``truth`` if the policy's discount is known (else that is None). A policy that learns
+    (`LearningPolicy`) receives every transition, whoever acted.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Session:
         action_names: Sequence[str] | None = None,
         auto_next: bool = True,
     ) -> None:
-        """Take over ``env`` and begin its first episode.
+        """Start the first episode of ``env``.
 
         Raises:
             UserError: the policy does not fit the environment's observations or actions.
@@ -91,35 +91,35 @@ class Session:
         self.total_steps = 0
         self.version = 0
         self._axis = Axis()
-        self._still = StallDetector(self.tick_seconds)
+        self._stall_detector = StallDetector(self.tick_seconds)
         self._is_world = all(hasattr(env.unwrapped, name) for name in ("get_state", "eyes", "walls"))
         self._playback_clock = PlaybackClock()
         self.timeline = Timeline.for_ticks(self.tick_seconds)
-        self._adopt(policy)
+        self._set_policy(policy)
         self._begin(0)
         if policy is not None:
             self._check(policy)
 
-    def _adopt(self, policy: Policy | None) -> None:
+    def _set_policy(self, policy: Policy | None) -> None:
         self.policy = policy
-        self.online_learner = policy if isinstance(policy, Learns) else None
+        self.online_learner = policy if isinstance(policy, LearningPolicy) else None
         self.training: Training | None = getattr(policy, "training", None)
         self.truth = meter_for(self.training)
 
     def change_policy(self, policy: Policy) -> None:
-        """Let another player go on from here.
+        """Continue the episode with another policy.
 
         Raises:
-            UserError: it does not fit; then the old one stays.
+            UserError: it does not fit; the old one stays.
         """
         before = self.policy
-        self._break_off()
-        self._adopt(policy)
+        self._end_measurements()
+        self._set_policy(policy)
         self._q_known = self._q_shown = False
         try:
             self._check(policy)
         except UserError:
-            self._adopt(before)
+            self._set_policy(before)
             self._q_known = self._q_shown = False
             raise
         self._axis = Axis()
@@ -135,23 +135,23 @@ class Session:
         obs, info = self.env.reset(seed=self.score.seed)
         if "apples" in info and "poison" in info:
             self.score.apples = self.score.poison = 0
-        self.score.hear(info)
-        self._still.clear()
+        self.score.read_info(info)
+        self._stall_detector.clear()
         self._playback_clock.begin()
-        self._last_picked = 0
+        self._last_human_action = 0
         self.timeline.begin()
-        self._arrived(obs)
+        self._observe(obs)
         if self.online_learner is not None:
             self.online_learner.on_reset(self.obs)
 
-    def _arrived(self, obs: Any) -> None:
+    def _observe(self, obs: Any) -> None:
         self.obs = np.asarray(obs)
         world: Any = self.env.unwrapped
         state = world.get_state() if self._is_world else None
         self.timeline.arrive(self.obs, self.score.episode, self.score.steps, state=state, lives=self.score.lives)
         self._q: NDArray[np.float64] | None = None
         self._q_known = self._q_shown = False
-        self._q_knowledge = 0
+        self._q_version = 0
         self._picture: NDArray[np.uint8] | None = None
         self.version += 1
 
@@ -170,45 +170,45 @@ class Session:
         if not 0 <= action < self.num_actions or (q_values is not None and len(q_values) != self.num_actions):
             raise mismatch
 
-    # what is seen
+    # the present state
 
     def q_values(self) -> NDArray[np.float64] | None:
         """Return the expected discounted return of each action here, (A,); None when the policy has none."""
-        q = self._expect()
+        q = self._current_q()
         if q is not None and not self._q_shown:
             self._q_shown = True
             self._axis.widen(q)
         return q
 
-    def _expect(self) -> NDArray[np.float64] | None:
-        """Return the same without the bars' axis taking notice."""
-        if not self._q_known or self._q_knowledge != self.knowledge:
+    def _current_q(self) -> NDArray[np.float64] | None:
+        """Return the same without widening the bars' axis."""
+        if not self._q_known or self._q_version != self.weights_version:
             q = None if self.policy is None else self.policy.q_values(self.obs[None])
             self._q = None if q is None else np.asarray(q, np.float64)[0]
-            self._q_known, self._q_knowledge = True, self.knowledge
+            self._q_known, self._q_version = True, self.weights_version
         return self._q
 
     @property
-    def knowledge(self) -> int:
+    def weights_version(self) -> int:
         """Return a number that changes when the network does."""
         return getattr(self.policy, "weights_version", 0)
 
     @property
     def target_q(self) -> Callable[[NDArray[Any]], NDArray[np.float64]] | None:
-        """Return the target network's expectations; None where there is one network only."""
+        """Return the target network's Q function; None where there is one network only."""
         return getattr(self.policy, "target_q", None)
 
     @property
     def reader(self) -> Reader | None:
-        """Return what reads the policy's network; None for scripts, chance and people."""
+        """Return the reader of the policy's network; None for scripts, random policies and human players."""
         if self.policy is None:
             return None
-        from learning.insight import reader_of  # here: a person plays without torch
+        from learning.insight import reader_of  # here: a human plays without torch
 
         return reader_of(self.policy)
 
     def q_axis(self) -> tuple[float, float]:
-        """Return the range (low <= 0 <= high) that holds the Q values shown lately."""
+        """Return the range (low <= 0 <= high) of the Q values shown lately."""
         return self._axis.range
 
     def best_action(self) -> int | None:
@@ -217,77 +217,77 @@ class Session:
         return None if q is None or np.isnan(q).all() else int(np.nanargmax(q))
 
     def picture(self) -> NDArray[np.uint8] | None:
-        """Return the environment's own picture, (H, W, 3) uint8; None when it draws none."""
+        """Return the environment's rendered picture, (H, W, 3) uint8; None when it renders none."""
         if self._picture is None and self.env.render_mode == "rgb_array":
             self._picture = np.asarray(self.env.render())
-            self.timeline.photograph(self._picture)
+            self.timeline.add_picture(self._picture)
         return self._picture
 
     def stack(self) -> NDArray[np.uint8] | None:
-        """Return the frames that the network sees, oldest first, (F, H, W); None where it sees numbers."""
+        """Return the stacked frames of the observation, oldest first, (F, H, W); None where it is a vector."""
         return self.obs if self.obs.ndim == 3 and self.obs.dtype == np.uint8 else None
 
     @property
-    def frozen(self) -> bool:
-        """Return whether nothing has happened for so long that the game seems to wait for something."""
-        return self._still.frozen and not self.finished
+    def stalled(self) -> bool:
+        """Return whether nothing has happened for so long that the game seems to have stalled."""
+        return self._stall_detector.stalled and not self.finished
 
     @property
     def finished(self) -> bool:
-        """Return whether the episode has ended and the next one has not begun."""
+        """Return whether the episode has ended and the next one has not started."""
         return self.score.finished
 
     @property
     def rested(self) -> bool:
-        """Return whether the finished episode has been in sight for long enough."""
+        """Return whether the finished episode has been on screen for long enough."""
         return self.finished and self._playback_clock.rested
 
-    # what is done
+    # control
 
     def take_over(self) -> None:
-        """Give control to the person."""
+        """Give control to the human player."""
         self.control = HUMAN
 
     def hand_back(self) -> None:
-        """Give control to the agent, where there is one."""
+        """Give control to the agent, if there is one."""
         if self.policy is not None:
             self.control = AGENT
             self.human_action = None
 
     def change_speed(self, by: int) -> None:
-        """Move ``by`` places along the speeds."""
+        """Change the speed by ``by`` places in `clock.SPEEDS`."""
         self.speed = next_speed(self.speed, by)
 
     def restart(self) -> None:
-        """Begin the running episode again, from its own seed."""
-        self._break_off()
+        """Restart the running episode, with its own seed."""
+        self._end_measurements()
         self._begin(self.score.episode)
 
     def next_episode(self) -> None:
-        """Begin the next episode, with the next seed."""
-        self._break_off()
+        """Start the next episode, with the next seed."""
+        self._end_measurements()
         self._begin(self.score.episode + 1)
 
-    def _break_off(self) -> None:
-        """Let the truth meter know that no more is to come in this episode."""
+    def _end_measurements(self) -> None:
+        """Close the truth meter's open measurements: no more rewards follow in this episode."""
         if self.truth is not None and not self.finished:
-            self.truth.end(self._expect())
+            self.truth.end(self._current_q())
 
     def human_choice(self) -> int:
-        """Return what the person does now: the key's action; without one coast, else the last pick again."""
+        """Return the human's action: that of the keys; without a key coasting, or else the last action again."""
         if self.human_action is not None:
             return self.human_action
-        return self._last_picked if self.coast is None else self.coast
+        return self._last_human_action if self.coast is None else self.coast
 
     def step(self) -> None:
-        """Advance by one step; a finished episode first gives way to the next one."""
+        """Advance by one step; after a finished episode, start the next one instead."""
         if self.finished:
             self.next_episode()
             return
-        by_human, q = self.control == HUMAN, self._expect()
+        by_human, q = self.control == HUMAN, self._current_q()
         if by_human:
             action = self.human_choice()
-            self._last_picked = max(action, 0)
+            self._last_human_action = max(action, 0)
         else:
             action = self._agent_choice(q)
         before = self.obs
@@ -306,23 +306,23 @@ class Session:
         self.history.append(Step(action, float(reward), by_human))
         self.score.count(float(reward), by_human, info)
         self.total_steps += 1
-        self._arrived(obs)
+        self._observe(obs)
         if self.online_learner is not None and action >= 0:
             self.online_learner.on_step(
                 before, action, float(reward), bool(terminated), bool(truncated), moment.life_lost, self.obs
             )
         elif self.online_learner is not None:
-            self.online_learner.on_reset(self.obs)  # "no key" is nothing that an agent could do
-        self._still.add(self.obs, float(reward))
+            self.online_learner.on_reset(self.obs)  # "no key" is not an action of the agent
+        self._stall_detector.add(self.obs, float(reward))
         if self.truth is not None:
             self.truth.add(moment)
         if terminated or truncated:
-            self._break_off()
+            self._end_measurements()
             self.score.finished = True
             self.results.append(self.score)
 
     def _agent_choice(self, q: NDArray[np.float64] | None) -> int:
-        """Return what the policy does; one that can choose by its expectations need not be asked for them again."""
+        """Return the policy's action; one with ``choose`` uses the Q values that are known already."""
         assert self.policy is not None
         choose = getattr(self.policy, "choose", None)
         if choose is not None and q is not None:
@@ -337,5 +337,5 @@ class Session:
         budget: float = math.inf,
         clock: Callable[[], float] = time.perf_counter,
     ) -> int:
-        """Let ``seconds`` of real time pass at the present speed, as `PlaybackClock.advance` does."""
+        """Advance by ``seconds`` of real time at the present speed, as `PlaybackClock.advance` does."""
         return self._playback_clock.advance(self, seconds, limit, budget, clock)

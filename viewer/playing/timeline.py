@@ -1,4 +1,4 @@
-"""What was played: the score of an episode, the last minutes step by step, and a cursor in them.
+"""The timeline: the score of an episode, the last minutes step by step, and a cursor in them.
 
 No pygame and no torch here.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 MINUTES = 4.0  # of play at normal speed
 MAX_BYTES = 150_000_000
-# Of a moment beside its arrays: Python's own objects, rounded up (measured: 900 bytes with a world's state)
+# Bytes of a moment besides its arrays: Python objects, rounded up (measured: 900 bytes with a world's state)
 OVERHEAD = 1_000
 
 
@@ -30,22 +30,22 @@ class Step(NamedTuple):
 
 @dataclasses.dataclass
 class Score:
-    """What an episode has brought so far."""
+    """The score of an episode so far."""
 
     episode: int  # 0, 1, ...
     seed: int
     episode_return: float = 0.0  # undiscounted sum of rewards
     steps: int = 0
     human_steps: int = 0
-    apples: int | None = None  # None: this environment does not tell
+    apples: int | None = None  # None: the environment does not report them
     poison: int | None = None
-    lives: int | None = None  # None also where a game counts none
-    frames: int | None = None  # of the emulator; Atari makes four of them a step
+    lives: int | None = None  # None also where a game has none
+    frames: int | None = None  # of the emulator; Atari has four of them per step
     finished: bool = False
 
     @property
     def human_share(self) -> float:
-        """Return the share of steps that a person chose, 0 to 1."""
+        """Return the share of steps in which the human acted, 0 to 1."""
         return self.human_steps / self.steps if self.steps else 0.0
 
     def count(self, reward: float, by_human: bool, info: Mapping[str, Any]) -> None:
@@ -56,10 +56,10 @@ class Score:
         if self.apples is not None and self.poison is not None:
             self.apples += int(info.get("apples", 0))
             self.poison += int(info.get("poison", 0))
-        self.hear(info)
+        self.read_info(info)
 
-    def hear(self, info: Mapping[str, Any]) -> None:
-        """Note what a game tells of itself; 0 lives from the start on means that it counts none."""
+    def read_info(self, info: Mapping[str, Any]) -> None:
+        """Read frames and lives from an environment's ``info``; 0 lives from the start on means that it has none."""
         if "frames" in info:
             self.frames = int(info["frames"])
         if "lives" in info and (info["lives"] > 0 or self.lives is not None):
@@ -67,81 +67,81 @@ class Score:
 
 
 class Packed(NamedTuple):
-    """An array of bytes, compressed: 4 frames of 84 x 84 take about 2 KB instead of 28."""
+    """A compressed array of bytes: 4 frames of 84 x 84 take about 2 KB instead of 28."""
 
     data: bytes
     shape: tuple[int, ...]
 
     def unpack(self) -> NDArray[np.uint8]:
-        """Return the array, a fresh one."""
-        # torch wants arrays that can be written to
+        """Return a new copy of the array."""
+        # torch wants writable arrays
         return np.frombuffer(bytearray(zlib.decompress(self.data)), np.uint8).reshape(self.shape)
 
 
 def pack(array: NDArray[np.uint8]) -> Packed:
-    """Return an array (...) uint8 compressed; level 1 takes half a millisecond for an Atari screen."""
+    """Return an array (...) uint8, compressed; level 1 takes half a millisecond for an Atari screen."""
     return Packed(zlib.compress(np.ascontiguousarray(array).data, 1), array.shape)
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Moment:
-    """A state of the world and, unless it is the present or its episode ended there, what was done in it."""
+    """A state and, unless it is the present or the last of its episode, the action taken in it and its outcome."""
 
     number: int
     """Counts all moments since the window opened."""
     round: int
-    """Counts the episodes begun since then; an episode that was restarted has another round."""
+    """Counts the episodes started since then; an episode that was restarted has another round."""
     episode: int
     step: int
     """Steps made in the episode before this moment."""
-    seen: Packed | NDArray[Any]
+    stored_obs: Packed | NDArray[Any]
     state: Mapping[str, Any] | None = None
-    """The world as its `get_state` tells it; None where the environment has no such thing."""
+    """The world's state, as `get_state` returns it; None where the environment has no such method."""
     lives: int | None = None
     picture: Packed | None = None
-    """(H, W, 3); None where a world is drawn from its state, or nobody looked."""
+    """(H, W, 3); None where a world is drawn from its state, or the moment was not drawn."""
     q_values: NDArray[np.float64] | None = None
-    """(A,) what the network expected then; None without a network, and while nothing was done here yet."""
+    """(A,) the network's Q values at that time; None without a network, and before the action."""
     action: int | None = None
-    """What was done, -1 for a person's "no key"; None: nothing yet, or the episode ended here."""
+    """The action taken, -1 for a human's "no key"; None: none yet, or the episode ended here."""
     by_human: bool = False
     greedy: bool = False
-    """The agent did what it expected most of."""
+    """The agent took its greedy action."""
     reward: float = 0.0
-    """What came of it: the environment's own reward, never clipped."""
+    """The environment's reward for the action, never clipped."""
     terminated: bool = False
     truncated: bool = False
     life_lost: bool = False
 
     @property
     def obs(self) -> NDArray[Any]:
-        """Return what the network saw, (...)."""
-        return self.seen.unpack() if isinstance(self.seen, Packed) else self.seen
+        """Return the observation, (...)."""
+        return self.stored_obs.unpack() if isinstance(self.stored_obs, Packed) else self.stored_obs
 
     @property
     def expectation(self) -> float | None:
-        """Return what the network expected of the action; None without one, or of "no key"."""
+        """Return the network's expected return of the action; None without a network, and for "no key"."""
         if self.q_values is None or self.action is None or self.action < 0:
             return None
         return float(self.q_values[self.action])
 
     @property
     def nbytes(self) -> int:
-        """Return about how much memory it takes, bytes."""
-        seen = len(self.seen.data) if isinstance(self.seen, Packed) else self.seen.nbytes
+        """Return its approximate size in memory, bytes."""
+        obs = len(self.stored_obs.data) if isinstance(self.stored_obs, Packed) else self.stored_obs.nbytes
         state = sum(getattr(value, "nbytes", 0) for value in self.state.values()) if self.state else 0
-        return OVERHEAD + seen + state + (len(self.picture.data) if self.picture else 0)
+        return OVERHEAD + obs + state + (len(self.picture.data) if self.picture else 0)
 
 
 class Timeline:
-    """Moments in a row, the oldest forgotten when they are too many or too large; at least the newest stays.
+    """A sequence of moments; the oldest are dropped when they are too many or too large, the newest always stays.
 
-    The cursor is live, at the newest moment, or stands at a past one. There it stays while new
-    moments come, unless its own is forgotten: then it stands at the oldest.
+    The cursor is live, at the newest moment, or at a past one. There it stays while new moments are
+    added, unless its own is dropped: then it moves to the oldest.
 
     Args:
-        capacity: moments kept.
-        max_bytes: memory that they may take.
+        capacity: the largest number of moments kept.
+        max_bytes: the largest amount of memory used.
     """
 
     def __init__(self, capacity: int, max_bytes: int = MAX_BYTES) -> None:
@@ -154,13 +154,13 @@ class Timeline:
 
     @classmethod
     def for_ticks(cls, tick_seconds: float, minutes: float = MINUTES) -> Timeline:
-        """Return one that holds so many minutes of steps at normal speed."""
+        """Return a timeline that keeps so many minutes of steps at normal speed."""
         return cls(round(minutes * 60.0 / tick_seconds))
 
-    # what happens
+    # adding moments
 
     def begin(self) -> None:
-        """Start a new round: an episode begins, or begins again."""
+        """Start a new round: an episode starts, or restarts."""
         self._round += 1
 
     def arrive(
@@ -173,19 +173,19 @@ class Timeline:
         lives: int | None = None,
     ) -> None:
         """Add the new present; observations of bytes are compressed, others copied."""
-        seen = pack(obs) if obs.dtype == np.uint8 else np.array(obs)
-        self._moments.append(Moment(self._next, self._round, episode, step, seen, state, lives))
+        stored = pack(obs) if obs.dtype == np.uint8 else np.array(obs)
+        self._moments.append(Moment(self._next, self._round, episode, step, stored, state, lives))
         self._next += 1
         self.nbytes += self._moments[-1].nbytes
-        self._forget()
+        self._drop_oldest()
 
-    def photograph(self, picture: NDArray[np.uint8]) -> None:
-        """Keep the present's picture, (H, W, 3) uint8, unless it can be drawn from its state or has one."""
+    def add_picture(self, picture: NDArray[np.uint8]) -> None:
+        """Store the present's picture, (H, W, 3) uint8, unless it can be drawn from its state or has one."""
         present = self._moments[-1]
         if present.state is None and present.picture is None:
             present.picture = pack(picture)
             self.nbytes += len(present.picture.data)
-            self._forget()
+            self._drop_oldest()
 
     def act(
         self,
@@ -199,20 +199,20 @@ class Timeline:
         truncated: bool = False,
         life_lost: bool = False,
     ) -> Moment:
-        """Note what was done in the present and what came of it, and return it; the next present is yet to arrive."""
+        """Add the action taken in the present and its outcome, and return the moment; `arrive` adds the next one."""
         present = self._moments[-1]
         present.action, present.reward, present.q_values = action, reward, q_values
         present.by_human, present.greedy = by_human, greedy
         present.terminated, present.truncated, present.life_lost = terminated, truncated, life_lost
         return present
 
-    def _forget(self) -> None:
+    def _drop_oldest(self) -> None:
         while len(self._moments) > self.capacity or (self.nbytes > self.max_bytes and len(self._moments) > 1):
             self.nbytes -= self._moments.popleft().nbytes
         if self._cursor is not None:
             self._cursor = max(self._cursor, self.first)
 
-    # what is kept
+    # reading moments
 
     def __len__(self) -> int:
         return len(self._moments)
@@ -246,9 +246,9 @@ class Timeline:
             yield moment
 
     def picture_at(self, number: int) -> tuple[int, NDArray[np.uint8]] | None:
-        """Return the picture of a moment, else the latest one before it in its round, and whose it is; or None.
+        """Return the picture of a moment, else the latest one before it in its round, with its number; or None.
 
-        At high speeds the window does not draw every state, and a picture that nobody draws is not made.
+        At high speeds the window does not draw every state, and a state that is not drawn has no picture.
         """
         round_ = self[number].round
         for earlier in range(number, self.first - 1, -1):
@@ -268,26 +268,26 @@ class Timeline:
 
     @property
     def cursor(self) -> int:
-        """Return the number of the moment looked at."""
+        """Return the number of the moment at the cursor."""
         return self.last if self._cursor is None else self._cursor
 
     @property
     def current(self) -> Moment:
-        """Return the moment looked at."""
+        """Return the moment at the cursor."""
         return self[self.cursor]
 
     def to(self, number: int) -> None:
-        """Look at a moment, or the nearest one kept; at the present the cursor becomes live."""
+        """Move the cursor to a moment, or the nearest one kept; at the present it becomes live."""
         self._cursor = None if number >= self.last else max(number, self.first)
 
     def to_live(self) -> None:
-        """Look at the present, and follow it."""
+        """Move the cursor to the present, and follow it."""
         self._cursor = None
 
     def back(self, steps: int = 1) -> None:
-        """Look so many moments further back."""
+        """Move the cursor back by so many moments."""
         self.to(self.cursor - steps)
 
     def forward(self, steps: int = 1) -> None:
-        """Look so many moments further on."""
+        """Move the cursor forward by so many moments."""
         self.to(self.cursor + steps)

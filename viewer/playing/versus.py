@@ -1,4 +1,4 @@
-"""A person against the agent: two worlds of the same seed, moved by one clock. No pygame here."""
+"""A human against the agent: two environments with the same seed, advanced by one clock. No pygame here."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from learning.policy import Policy
 
 
-class Pair(NamedTuple):
-    """What the same episode has brought to both."""
+class ScorePair(NamedTuple):
+    """The scores of both in the same episode."""
 
     agent: Score
     human: Score
 
     @property
     def lead(self) -> float:
-        """Return by how much the person's return is above the agent's."""
+        """Return the human's return minus the agent's."""
         return self.human.episode_return - self.agent.episode_return
 
 
 class Versus:
-    """Steps the agent's session and the person's in lockstep.
+    """Steps the agent's session and the human's in lockstep.
 
-    Tick k of both is made together, so that nothing but what is done tells the two worlds apart. Episodes
-    begin together; whoever is done first waits, and the next one begins when both are done.
+    Step k is made in both at once, so that the two environments differ only by the actions. Episodes start
+    together; the session that finishes first waits, and the next episode starts when both have finished.
 
     Attributes:
-        agent, human: the two sessions; give the keys to ``human.human_action``. Stepping, pausing and
-            changing speed goes through this object, which does it to both.
+        agent, human: the two sessions; the keys go to ``human.human_action``. Step, pause and change the
+            speed through this object, which does it in both.
         results: the episodes that both have finished.
     """
 
@@ -52,20 +52,20 @@ class Versus:
         action_names: Sequence[str] | None = None,
         auto_next: bool = True,
     ) -> None:
-        """Begin the first episode in two environments from ``make``, which has to give the same kind each time.
+        """Start the first episode in two environments from ``make``, which has to return the same kind each time.
 
         Raises:
             UserError: the policy does not fit the environment.
-            ValueError: ``make`` gave one environment twice.
+            ValueError: ``make`` returned the same object twice.
         """
         envs = make(), make()
         if envs[0] is envs[1]:
-            raise ValueError("both were given the same environment; make() has to return a new one each time")
+            raise ValueError("both got the same environment; make() has to return a new one each time")
         self.agent = Session(envs[0], policy, seed=seed, epsilon=epsilon, action_names=action_names, auto_next=False)
-        # without a policy: here nobody hands the person's world over
+        # without a policy: control of the human's environment never changes
         self.human = Session(envs[1], None, seed=seed, action_names=action_names, auto_next=False)
         self.auto_next = auto_next
-        self.results: deque[Pair] = deque(maxlen=1000)
+        self.results: deque[ScorePair] = deque(maxlen=1000)
         self.total_steps = 0
         self.speed = speed
         self.tick_seconds = self.human.tick_seconds
@@ -73,27 +73,27 @@ class Versus:
 
     @property
     def both(self) -> tuple[Session, Session]:
-        """Return the agent's session and the person's."""
+        """Return the agent's session and the human's."""
         return self.agent, self.human
 
     @property
-    def scores(self) -> Pair:
-        """Return what the running episode has brought so far."""
-        return Pair(self.agent.score, self.human.score)
+    def scores(self) -> ScorePair:
+        """Return both scores in the running episode so far."""
+        return ScorePair(self.agent.score, self.human.score)
 
     @property
     def finished(self) -> bool:
-        """Return whether both have ended the episode and the next one has not begun."""
+        """Return whether both have finished the episode and the next one has not started."""
         return self.agent.finished and self.human.finished
 
     @property
     def rested(self) -> bool:
-        """Return whether the finished episode has been in sight for long enough."""
+        """Return whether the finished episode has been on screen for long enough."""
         return self.finished and self._playback_clock.rested
 
     @property
     def paused(self) -> bool:
-        """Return whether both stand still."""
+        """Return whether both are paused."""
         return self.human.paused
 
     @paused.setter
@@ -103,7 +103,7 @@ class Versus:
 
     @property
     def speed(self) -> float:
-        """Return how fast both are played; 1 is normal."""
+        """Return the speed of both; 1 is normal."""
         return self.human.speed
 
     @speed.setter
@@ -112,24 +112,24 @@ class Versus:
             session.speed = speed
 
     def change_speed(self, by: int) -> None:
-        """Move ``by`` places along the speeds."""
+        """Change the speed by ``by`` places in `clock.SPEEDS`."""
         self.human.change_speed(by)
         self.speed = self.human.speed
 
     def restart(self) -> None:
-        """Begin the running episode again, from its own seed."""
+        """Restart the running episode, with its own seed."""
         for session in self.both:
             session.restart()
         self._playback_clock.begin()
 
     def next_episode(self) -> None:
-        """Begin the next episode, with the next seed, though one or both may still play this one."""
+        """Start the next episode, with the next seed, even if this one has not finished."""
         for session in self.both:
             session.next_episode()
         self._playback_clock.begin()
 
     def step(self) -> None:
-        """Make one tick in each world whose episode still runs; if none does, the next episode begins."""
+        """Make one step in each session whose episode is not over; if both are, start the next episode."""
         if self.finished:
             self.next_episode()
             return
@@ -148,7 +148,7 @@ class Versus:
         budget: float = math.inf,
         clock: Callable[[], float] = time.perf_counter,
     ) -> int:
-        """Let ``seconds`` of real time pass for both, as `PlaybackClock.advance` does."""
+        """Advance both by ``seconds`` of real time, as `PlaybackClock.advance` does."""
         return self._playback_clock.advance(self, seconds, limit, budget, clock)
 
     def close(self) -> None:

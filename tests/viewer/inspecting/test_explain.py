@@ -1,4 +1,4 @@
-"""Targets against numbers worked out by hand and against the losses that are learnt from."""
+"""Targets against numbers worked out by hand and against the training losses."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from learning.losses import td_loss
 from learning.policy import Munchausen, NetworkPolicy, Training
 from learning.replay import Batch
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, session_in
-from viewer.inspecting.explain import Expect, Explanation, distribution_line, explain, judge
+from viewer.inspecting.explain import Explanation, QFunction, distribution_line, explain, networks_used
 from viewer.inspecting.inputs import Inputs, inputs_of, strongest
 from viewer.playing.timeline import Timeline
 
 NAMES = ("left", "right")
 
 
-def says(table: Sequence[Sequence[float]]) -> Expect:
-    """Return a network that looks its expectations up by the number that it sees."""
+def table_q(table: Sequence[Sequence[float]]) -> QFunction:
+    """Return a Q function that looks its values up by the observed number."""
     return lambda obs: np.array(table)[obs[:, 0].astype(int)]
 
 
-ONLINE = says([[1.0, 2.0], [3.0, 5.0], [0.5, 0.25], [8.0, 9.0]])
-TARGET = says([[0.0, 0.5], [4.0, 2.0], [1.0, 6.0], [7.0, 3.0]])
+ONLINE = table_q([[1.0, 2.0], [3.0, 5.0], [0.5, 0.25], [8.0, 9.0]])
+TARGET = table_q([[0.0, 0.5], [4.0, 2.0], [1.0, 6.0], [7.0, 3.0]])
 
 
-def lived(*told: dict[str, Any] | float) -> Timeline:
-    """Return a timeline of states 0, 1, ...; each step is a reward, or what else there is to say; the last is open."""
+def timeline_of(*steps: dict[str, Any] | float) -> Timeline:
+    """Return a timeline of states 0, 1, ...; a step is a reward or a dict of fields; the last state has no action."""
     timeline = Timeline(100)
     timeline.begin()
-    for number, step in enumerate(told):
+    for number, step in enumerate(steps):
         timeline.arrive(np.array([float(number)]), episode=0, step=number)
         step = step if isinstance(step, dict) else {"reward": step}
         timeline.act(**{"action": 1, "reward": 0.0, "greedy": True, **step})
-    timeline.arrive(np.array([float(len(told))]), episode=0, step=len(told))
+    timeline.arrive(np.array([float(len(steps))]), episode=0, step=len(steps))
     return timeline
 
 
-def explained(timeline: Timeline, training: Training, target: Expect | None = None, number: int = 0) -> Explanation:
+def explained(timeline: Timeline, training: Training, target: QFunction | None = None, number: int = 0) -> Explanation:
     found = explain(timeline, number, training, ONLINE, target)
     assert found is not None
     return found
@@ -62,24 +62,24 @@ def error(found: Explanation) -> float | None:
 
 def test_one_network_by_hand() -> None:
     """Reward 1, gamma 0.5; in state 1 the best action is worth 5: 1 + 2.5 = 3.5. Expected were 2: error 1.5."""
-    found = explained(lived(1.0), Training(0.5))
+    found = explained(timeline_of(1.0), Training(0.5))
     one = found.one_step
     assert (one.rewards, one.discount, one.next_action, one.next_value, one.bonus) == ((1.0,), 0.5, 1, 5.0, 0.0)
     assert (one.total, found.expectation, error(found)) == (3.5, 2.0, 1.5)
     assert found.n_step is None
-    assert (found.came, found.rest) == (1.0, 0.5)
+    assert (found.observed_return, found.remaining) == (1.0, 0.5)
 
 
-def test_the_target_network_chooses_and_judges() -> None:
+def test_the_target_network_selects_and_evaluates() -> None:
     """It prefers action 0 in state 1, worth 4: 1 + 2 = 3."""
-    found = explained(lived(1.0), Training(0.5), TARGET)
+    found = explained(timeline_of(1.0), Training(0.5), TARGET)
     assert (found.one_step.next_action, found.one_step.next_value, found.one_step.total) == (0, 4.0, 3.0)
     assert found.expectation == 2.0  # the online network's
 
 
-def test_double_lets_the_online_network_choose() -> None:
+def test_in_double_q_learning_the_online_network_selects() -> None:
     """The online network prefers action 1, which the target network values 2: 1 + 1 = 2, and no error."""
-    found = explained(lived(1.0), Training(0.5, double=True), TARGET)
+    found = explained(timeline_of(1.0), Training(0.5, double=True), TARGET)
     assert (found.one_step.next_action, found.one_step.next_value, error(found)) == (1, 2.0, 0.0)
 
 
@@ -94,26 +94,26 @@ def test_double_lets_the_online_network_choose() -> None:
 )
 def test_only_an_end_has_no_next_value(step: dict[str, Any], training: Training, comes: bool) -> None:
     """Reward -1: with the next value -1 + 2.5 = 1.5, without -1."""
-    found = explained(lived({"reward": -1.0, **step}), training)
+    found = explained(timeline_of({"reward": -1.0, **step}), training)
     assert found.one_step.total == (1.5 if comes else -1.0)
     assert (found.one_step.next_action is None) == (not comes)
     assert found.one_step.discount == (0.5 if comes else 0.0)
 
 
 def test_clipped_rewards_are_the_agents_own() -> None:
-    found = explained(lived(4.0), Training(0.5, clip_rewards=True))
+    found = explained(timeline_of(4.0), Training(0.5, clip_rewards=True))
     assert found.one_step.total == 1 + 2.5
-    assert "reward +1.00 (the game gave +4; this agent learnt from rewards cut to [-1, 1])" in found.lines(NAMES)
+    assert "reward +1.00 (the game gave +4; this agent learnt from rewards clipped to [-1, 1])" in found.lines(NAMES)
 
 
-def test_of_no_key_nothing_is_expected() -> None:
-    found = explained(lived({"action": -1, "by_human": True, "greedy": False, "reward": 1.0}), Training(0.5))
+def test_no_key_has_no_expectation() -> None:
+    found = explained(timeline_of({"action": -1, "by_human": True, "greedy": False, "reward": 1.0}), Training(0.5))
     assert (found.expectation, error(found), found.one_step.total) == (None, None, 3.5)
     assert found.lines(NAMES)[0] == "step 0: no key (you)"
 
 
-def test_where_nothing_was_done_there_is_nothing_to_explain() -> None:
-    assert explain(lived(1.0), 1, Training(0.5), ONLINE) is None
+def test_a_state_without_an_action_has_no_explanation() -> None:
+    assert explain(timeline_of(1.0), 1, Training(0.5), ONLINE) is None
 
 
 # more steps
@@ -121,7 +121,7 @@ def test_where_nothing_was_done_there_is_nothing_to_explain() -> None:
 
 def test_three_rewards_by_hand() -> None:
     """Rewards 1, 2, 4, gamma 0.5: 1 + 1 + 1 + 0.125 * 9 = 4.125; in state 3 the best is worth 9. Expected 2."""
-    found = explained(lived(1.0, 2.0, 4.0, 8.0), Training(0.5, n_step=3))
+    found = explained(timeline_of(1.0, 2.0, 4.0, 8.0), Training(0.5, n_step=3))
     assert found.n_step is not None
     assert (found.n_step.rewards, found.n_step.discount, found.n_step.next_value) == ((1.0, 2.0, 4.0), 0.125, 9.0)
     assert found.n_step.total == 4.125
@@ -132,28 +132,28 @@ def test_three_rewards_by_hand() -> None:
 @pytest.mark.parametrize(
     ("steps", "total"),
     [
-        ((1.0, 2.0), None),  # the third is not there yet
+        ((1.0, 2.0), None),  # the third is not known yet
         ((1.0, {"reward": 2.0, "terminated": True}), 2.0),
         # from the true last state: 1 + 1 + 0.25 * 0.5
         ((1.0, {"reward": 2.0, "truncated": True}), 2.125),
     ],
 )
 def test_fewer_where_the_episode_ends(steps: Sequence[Any], total: float | None) -> None:
-    found = explained(lived(*steps), Training(0.5, n_step=3))
+    found = explained(timeline_of(*steps), Training(0.5, n_step=3))
     assert (found.n_step.total if found.n_step else None) == total
     if total is None:
-        assert any("not all there" in line for line in found.lines(NAMES))
+        assert any("not all of them are known yet" in line for line in found.lines(NAMES))
 
 
-def test_an_episode_broken_off_gives_no_rewards_to_another() -> None:
-    timeline = lived(1.0)
+def test_rewards_do_not_cross_into_another_episode() -> None:
+    timeline = timeline_of(1.0)
     timeline.begin()
     timeline.arrive(np.array([0.0]), episode=0, step=0)
     timeline.act(1, 100.0)
     timeline.arrive(np.array([1.0]), episode=0, step=1)
     found = explained(timeline, Training(0.5, n_step=2))
     assert found.n_step is None
-    assert found.came == 1.0
+    assert found.observed_return == 1.0
 
 
 # Munchausen
@@ -165,16 +165,16 @@ def test_munchausen_by_hand() -> None:
     log pi(right) = log 3/4 = -0.2877, half of it is the bonus: -0.1438. The soft value is log(1 + 3) = 1.3863, and
     with gamma 0.5: 1 - 0.1438 + 0.6931 = 1.5493.
     """
-    network = says([[0.0, np.log(3.0)]] * 2)
+    network = table_q([[0.0, np.log(3.0)]] * 2)
     training = Training(0.5, munchausen=Munchausen(0.5, 1.0, -1.0))
-    found = explain(lived(1.0), 0, training, network)
+    found = explain(timeline_of(1.0), 0, training, network)
     assert found is not None
     assert found.one_step.bonus == pytest.approx(-0.14384, abs=1e-5)
     assert found.one_step.next_value == pytest.approx(np.log(4.0))
     assert found.one_step.total == pytest.approx(1.54931, abs=1e-5)
     # the floor: left is 1000 worse, alpha * floor = -0.5
-    network = says([[0.0, 1000.0]] * 2)
-    found = explain(lived({"action": 0}), 0, training, network)
+    network = table_q([[0.0, 1000.0]] * 2)
+    found = explain(timeline_of({"action": 0}), 0, training, network)
     assert found is not None
     assert found.one_step.bonus == -0.5
 
@@ -189,7 +189,7 @@ CONFIGS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("settings", CONFIGS)
-def test_the_target_is_the_one_that_is_learnt_from(settings: dict[str, Any]) -> None:
+def test_the_target_is_that_of_the_training_loss(settings: dict[str, Any]) -> None:
     """`td_loss` backs up the same number, for two networks that disagree."""
     config = FamilyConfig(hidden=(8,), gamma=0.9, v_min=-50.0, v_max=50.0, **settings)
     box = spaces.Box(-1, 1, (1,), np.float32)
@@ -213,69 +213,71 @@ def test_the_target_is_the_one_that_is_learnt_from(settings: dict[str, Any]) -> 
         torch.tensor([[-0.8]]),
         torch.ones(1),
     )
-    surprise = td_loss(nets[0], nets[1], batch, config).priority.item()
+    td_error = td_loss(nets[0], nets[1], batch, config).priority.item()
     assert error(found) is not None
-    assert abs(found.error(found.one_step) or 0.0) == pytest.approx(surprise, rel=1e-4)
+    assert abs(found.error(found.one_step) or 0.0) == pytest.approx(td_error, rel=1e-4)
 
 
 # words
 
 
 def test_lines_of_a_step() -> None:
-    found = explained(lived(1.0, {"reward": 2.0, "terminated": True}), Training(0.5, double=True, n_step=2), TARGET)
+    found = explained(
+        timeline_of(1.0, {"reward": 2.0, "terminated": True}), Training(0.5, double=True, n_step=2), TARGET
+    )
     assert found.lines(NAMES) == [
         "step 0: right (the agent)",
         "reward +1.00",
         "+ 0.5 x +2.00, the value of the best next action 'right'",
-        "  chosen by the online network, judged by the target network",
+        "  selected by the online network, evaluated by the target network",
         "= target +2.00",
         "the network expected +2.00",
         "TD error +0.00: as expected",
         "the learner sums 2 rewards: target +2.00, TD error +0.00",
-        "return that came since: +2.00; that is all",
+        "actual return: +2.00, complete",
     ]
-    end = explained(lived(1.0, {"reward": 2.0, "terminated": True}), Training(0.5, trace_decay=0.8), number=1)
+    end = explained(timeline_of(1.0, {"reward": 2.0, "terminated": True}), Training(0.5, trace_decay=0.8), number=1)
     assert end.lines(NAMES)[2:] == [
         "+ nothing: the episode ended here, so there is no next value",
         "= target +2.00",
         "the network expected +5.00",
         "TD error -3.00: worse than expected",
-        "the steps before learn from this error too, each 0.4 of what the next one does",
-        "return that came since: +2.00; that is all",
+        "eligibility traces pass this error on to earlier steps, times 0.4 per step back",
+        "actual return: +2.00, complete",
     ]
 
 
-def test_every_case_of_who_judged_is_worded() -> None:
+def test_every_case_of_the_networks_used_is_worded() -> None:
     cases = [
-        (Training(0.9, target_network=False), False, "without a target network"),
-        (Training(0.9), True, "chosen and judged by the target network"),
-        (Training(0.9), False, "one network that was saved; in learning an older copy"),
-        (Training(0.9, double=True), True, "chosen by the online network"),
-        (Training(0.9, double=True), False, "one network that was saved; in learning it chose"),
+        (Training(0.9, target_network=False), False, "this agent has no target network"),
+        (Training(0.9), True, "selected and evaluated by the target network"),
+        (Training(0.9), False, "by the saved network; in training the target network selected and evaluated"),
+        (Training(0.9, double=True), True, "selected by the online network, evaluated by the target network"),
+        (Training(0.9, double=True), False, "by the saved network; in training the online network selected"),
     ]
     for training, has_target, words in cases:
-        assert words in judge(training, has_target)
+        assert words in networks_used(training, has_target)
 
 
 def test_munchausen_and_rollouts_are_worded() -> None:
-    soft = explained(lived(1.0), Training(0.5, munchausen=Munchausen(0.9, 0.03, -1.0)))
+    soft = explained(timeline_of(1.0), Training(0.5, munchausen=Munchausen(0.9, 0.03, -1.0)))
     assert any(line.startswith("+ bonus") and "Munchausen: 0.9 x 0.03" in line for line in soft.lines(NAMES))
-    assert any("soft next policy" in line for line in soft.lines(NAMES))
-    rollout = explained(lived(1.0), Training(0.5, target_network=False, q_lambda=0.65))
+    assert any("the next state under the soft policy" in line for line in soft.lines(NAMES))
+    rollout = explained(timeline_of(1.0), Training(0.5, target_network=False, q_lambda=0.65))
     assert any("Q(lambda), lambda 0.65" in line for line in rollout.lines(NAMES))
 
 
-def test_distributions_have_a_line_and_expectations_none() -> None:
+def test_distributions_have_a_line_and_plain_expectations_none() -> None:
     for head in HEADS:
         assert ("softmax policy" in distribution_line(head)) == (head != "expected")
     assert "likely each return is" in distribution_line("categorical")
-    assert "one expectation" in distribution_line("histogram")  # its bins are no distribution of returns
+    assert "one expectation" in distribution_line("histogram")  # its bins are not a distribution of returns
 
 
 # inputs
 
 
-def test_waterworlds_inputs_are_where_the_world_puts_them() -> None:
+def test_waterworlds_inputs_are_in_the_worlds_order() -> None:
     env = envs.make(V1)
     inputs = inputs_of(env)
     assert inputs is not None
@@ -301,8 +303,8 @@ def test_rldemos_inputs_and_its_past() -> None:
     assert past is not None
     assert (plain.eyes, plain.kinds, len(plain.names), plain.rest) == (9, ("wall", "apple", "poison"), 27, ())
     assert len(past.names) == 59
-    assert past.names[27] == "eye 1 wall, 1 ago"
-    assert past.names[54:] == tuple(f"{name}, 1 ago" for name in envs.action_names(envs.make(RLDEMO)))
+    assert past.names[27] == "eye 1 wall, 1 step ago"
+    assert past.names[54:] == tuple(f"{name}, 1 step ago" for name in envs.action_names(envs.make(RLDEMO)))
 
 
 def test_other_vectors_are_numbered_and_frames_are_none() -> None:
@@ -319,10 +321,10 @@ def test_the_strongest_inputs_with_their_shares() -> None:
 
 
 def test_a_session_can_be_explained() -> None:
-    class Told(Known):
+    class Trained(Known):
         training = Training(0.9)
 
-    session = session_in(policy=Told(Q4))
+    session = session_in(policy=Trained(Q4))
     for _ in range(3):
         session.step()
     assert session.policy is not None

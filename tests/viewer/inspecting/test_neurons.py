@@ -1,4 +1,4 @@
-"""What single neurons look for, on layers small enough to be worked out by hand."""
+"""What single neurons respond to, on layers small enough to be worked out by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from learning.insight import DenseNetwork, NetworkReader, Neuron, Reader, reader
 from tests.learning.test_insight import FRAMES, PRETRAINED, policy_of, sample
 from tests.viewer.helpers import V1
 from viewer.inspecting.inputs import inputs_of
-from viewer.inspecting.neurons import CHUNK, DECAY, RATE, Ascent, Search, bounds, first_layer, typical
+from viewer.inspecting.neurons import CHUNK, DECAY, RATE, Ascent, Search, bounds, first_layer, mean_input
 
 UNIT = Neuron("hidden 1", 0)
 
@@ -29,7 +29,7 @@ def plane(*weights: float) -> Reader:
 
 
 def ticking(seconds: float) -> Any:
-    """Return a clock that says so many seconds more at each look."""
+    """Return a clock that advances by so many seconds at each reading."""
     times = itertools.count()
     return lambda: next(times) * seconds
 
@@ -60,7 +60,7 @@ def test_weights_are_arranged_by_eye_and_kind() -> None:
     np.testing.assert_allclose(layer.rest[7], weights[7, 150:] / scale)
 
 
-def test_other_vectors_are_a_row_and_silence_stays_silent() -> None:
+def test_other_vectors_are_a_row_and_zero_weights_stay_zero() -> None:
     dead = Dense(np.array([[0.0, 0.0, 0.0], [1.0, -4.0, 2.0]]), np.zeros(2), "relu")
     layer = first_layer(NetworkReader(DenseNetwork([dead, Dense(np.ones((2, 2)), np.zeros(2))])))
     np.testing.assert_array_equal(layer.pictures, [[[0, 0, 0]], [[0.25, -1, 0.5]]])
@@ -72,7 +72,7 @@ def test_other_vectors_are_a_row_and_silence_stays_silent() -> None:
 
 
 def test_the_strongest_are_found_and_kept_apart() -> None:
-    """Excitations are the observations' own numbers; 8 has the best neighbours, but they show the same."""
+    """Excitations are the observations' first numbers; the neighbours of the strongest are left out."""
     values = np.array([0, 5, 0, 0, 0, 0, 0, 7, 9, 8, 0, 0, 6, 0], np.float64)
     search = Search(plane(1.0, 0.0), UNIT, len(values), lambda index: np.array([values[index], 3.0]), apart=2)
     assert search.advance(1.0)
@@ -83,22 +83,22 @@ def test_the_strongest_are_found_and_kept_apart() -> None:
     assert len(everything.best(100)) == len(values)
 
 
-def test_a_search_goes_on_where_it_stopped() -> None:
+def test_a_search_continues_where_it_stopped() -> None:
     count = 3 * CHUNK + 1
-    looked: list[int] = []
+    observed: list[int] = []
 
     def observe(index: int) -> NDArray[np.float64]:
-        looked.append(index)
+        observed.append(index)
         return np.array([float(index)])
 
     search = Search(plane(1.0), UNIT, count, observe, apart=0)
     assert not search.advance(0.0)  # at least one chunk, or it would never end
-    assert looked == list(range(CHUNK))
+    assert observed == list(range(CHUNK))
     assert search.best(1)[0].index == CHUNK - 1
     assert not search.advance(1.5, ticking(1.0))  # two chunks
-    assert len(looked) == 3 * CHUNK
+    assert len(observed) == 3 * CHUNK
     assert search.advance(10.0)
-    assert looked == list(range(count))
+    assert observed == list(range(count))
     assert search.best(1)[0].index == count - 1
 
 
@@ -116,7 +116,7 @@ def test_the_strongest_of_frames_is_found_by_a_filter() -> None:
     assert best[0].excitation > best[1].excitation
 
 
-def test_nothing_to_look_at_is_done_at_once() -> None:
+def test_an_empty_search_is_done_at_once() -> None:
     search = Search(plane(1.0), UNIT, 0, lambda index: np.zeros(1))
     assert search.advance(1.0)
     assert search.best() == []
@@ -126,9 +126,10 @@ def test_nothing_to_look_at_is_done_at_once() -> None:
 
 
 def test_the_first_step_by_hand() -> None:
-    """Weights 3 and 4, ranges 2 and 1 from -1 and 0: uphill is (6, 4), its mean size sqrt((36 + 16) / 2) = 5.099.
+    """Weights 3 and 4, ranges 2 and 1 from -1 and 0: the scaled gradient is (6, 4).
 
-    Each moves by 0.1 * range * uphill / size: 0.2353 and 0.0784; a hundredth of that decays.
+    Its size is sqrt((36 + 16) / 2) = 5.099; each input moves by 0.1 * range * scaled gradient / size: 0.2353 and
+    0.0784; a hundredth of that decays.
     """
     ascent = Ascent(plane(3.0, 4.0), UNIT, np.array([0.0, 0.5]), np.array([-1.0, 0.0]), np.array([1.0, 1.0]))
     ascent.step()
@@ -137,7 +138,7 @@ def test_the_first_step_by_hand() -> None:
     assert ascent.excitations == [2.0]  # of the start
 
 
-def test_ascent_finds_the_corner_and_leaves_alone_what_does_not_matter() -> None:
+def test_ascent_finds_the_corner_and_leaves_other_inputs_alone() -> None:
     """The sum 2x - y of inputs in [-1, 1] is largest at (1, -1): 3. The third input has no weight."""
     low, high = np.full(3, -1.0), np.full(3, 1.0)
     ascent = Ascent(plane(2.0, -1.0, 0.0), UNIT, np.array([0.0, 0.0, 0.3]), low, high)
@@ -147,7 +148,7 @@ def test_ascent_finds_the_corner_and_leaves_alone_what_does_not_matter() -> None
     assert max(ascent.excitations) == ascent.best_excitation
 
 
-def test_an_ascent_goes_on_where_it_stopped() -> None:
+def test_an_ascent_continues_where_it_stopped() -> None:
     ascent = Ascent(plane(1.0), UNIT, np.zeros(1), np.array([-1.0]), np.array([1.0]), steps=10)
     assert not ascent.advance(0.0)
     assert len(ascent.excitations) == 1
@@ -166,11 +167,11 @@ def test_a_flat_neuron_stays_at_its_start() -> None:
 
 
 @pytest.mark.parametrize("neuron", [Neuron("convolution 2", 3), Neuron("hidden 1", 2)])
-def test_ascent_on_frames_beats_all_that_was_seen(neuron: Neuron) -> None:
+def test_ascent_on_frames_beats_all_frames_seen(neuron: Neuron) -> None:
     reader = policy_of("dqn", FRAMES).reader()
     seen = [sample(FRAMES, seed) for seed in range(8)]
     low, high = bounds(FRAMES, seen)
-    ascent = Ascent(reader, neuron, typical(seen), low, high, steps=16)
+    ascent = Ascent(reader, neuron, mean_input(seen), low, high, steps=16)
     ascent.advance(60.0)
     assert ascent.best.shape == (4, 84, 84)
     assert ascent.best.min() >= 0
@@ -185,4 +186,4 @@ def test_bounds_are_the_spaces_or_what_was_seen() -> None:
     low, high = bounds(space, [np.array([0.0, -7.0, 1.0]), np.array([1.0, 5.0, 4.0])])
     np.testing.assert_array_equal(low, [-1, -7, 1])
     np.testing.assert_array_equal(high, [2, 5, 4])
-    np.testing.assert_array_equal(typical([np.array([0.0, 2.0]), np.array([1.0, 4.0])]), [0.5, 3.0])
+    np.testing.assert_array_equal(mean_input([np.array([0.0, 2.0]), np.array([1.0, 4.0])]), [0.5, 3.0])

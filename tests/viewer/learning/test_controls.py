@@ -23,9 +23,9 @@ from viewer.playing import pending, players
 
 @pytest.fixture
 def view(tmp_path: Path) -> View:
-    """Return Waterworld with a copy of the agent that ships, which can be found as a run."""
+    """Return Waterworld with a copy of the pretrained agent, which can be found as a run."""
     run = tmp_path / "runs" / "old__20200101-000000"
-    shutil.copytree(players.SHIPPED, run)
+    shutil.copytree(players.DEFAULT_AGENT, run)
     shown = view_of(session_in(policy=players.load(run)))  # type: ignore[arg-type]
     shown.source, shown.runs_dir = run, tmp_path / "runs"
     return shown
@@ -36,51 +36,51 @@ def weights(view: View) -> bytes:
     return b"".join(value.numpy().tobytes() for value in policy.network.state_dict().values())
 
 
-def live(view: View, steps: int) -> None:
+def play(view: View, steps: int) -> None:
     for _ in range(steps):
         view.session.step()
 
 
-def test_an_agent_that_plays_begins_to_learn_and_stops(view: View) -> None:
+def test_an_agent_starts_and_stops_learning(view: View) -> None:
     before = view.session.q_values()
-    assert not controls.learns(view)
+    assert not controls.has_online_learner(view)
     controls.toggle_learning(view)
     learner = controls.online_learner(view)
     assert isinstance(learner, OnlineLearner)
     after = view.session.q_values()
     assert before is not None
     assert after is not None
-    assert np.allclose(before, after)  # the same network goes on
+    assert np.allclose(before, after)  # the same network continues
     assert view.session.truth is not None
     start = weights(view)
-    live(view, 1100)  # the warm-up takes 1000 steps
-    assert learner.age == 1099  # one step of the two episodes was a beginning
+    play(view, 1100)  # the warm-up takes 1000 steps
+    assert learner.steps_learnt == 1099  # one of the steps started the next episode
     assert learner.updates > 0
     assert learner.td_error is not None
     assert weights(view) != start
     controls.toggle_learning(view)
     stopped = weights(view)
-    live(view, 20)
-    assert (weights(view), learner.age) == (stopped, 1099)
+    play(view, 20)
+    assert (weights(view), learner.steps_learnt) == (stopped, 1099)
 
 
-def test_it_learns_from_the_hands_of_a_person_too(view: View) -> None:
+def test_it_learns_from_a_humans_actions_too(view: View) -> None:
     controls.toggle_learning(view)
     view.session.take_over()
     view.session.human_action = 2
-    live(view, 10)
+    play(view, 10)
     learner = controls.online_learner(view)
     assert learner is not None
-    assert learner.age == 10
-    view.session.human_action = None  # no key is nothing that an agent could do
-    live(view, 5)
-    assert learner.age == 10
+    assert learner.steps_learnt == 10
+    view.session.human_action = None  # "no key" is not an action of the agent
+    play(view, 5)
+    assert learner.steps_learnt == 10
 
 
-def test_forgetting_has_to_be_asked_for_twice(view: View) -> None:
+def test_a_reset_has_to_be_confirmed(view: View) -> None:
     before = weights(view)
     controls.reinitialise(view)
-    assert "again" in view.notice
+    assert view.notice == "press X again to reset the agent to random weights (saved files are kept)"
     assert weights(view) == before
     controls.reinitialise(view)
     fresh = weights(view)
@@ -88,7 +88,7 @@ def test_forgetting_has_to_be_asked_for_twice(view: View) -> None:
     assert weights_on_disk(view) == before
     controls.reinitialise(view)
     controls.reinitialise(view)
-    assert weights(view) not in (before, fresh)  # by the next seed
+    assert weights(view) not in (before, fresh)  # from the next seed
 
 
 def weights_on_disk(view: View) -> bytes:
@@ -97,7 +97,7 @@ def weights_on_disk(view: View) -> bytes:
     return b"".join(value.numpy().tobytes() for value in policy.network.state_dict().values())
 
 
-def test_forgetting_asked_for_long_ago_is_asked_again(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_confirmation_expires(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
     before = weights(view)
     controls.reinitialise(view)
     now = time.monotonic()
@@ -106,25 +106,25 @@ def test_forgetting_asked_for_long_ago_is_asked_again(view: View, monkeypatch: p
     assert weights(view) == before
 
 
-def test_another_agent_is_loaded_in_turn_and_what_is_not_saved_is_asked_for(view: View) -> None:
+def test_other_agents_are_loaded_in_turn_and_unsaved_learning_needs_confirmation(view: View) -> None:
     known = players.all_trained_in(V1, view.runs_dir)
     assert known[0] == view.source
-    assert known[1] == players.SHIPPED  # the best of those that ship
+    assert known[1] == players.DEFAULT_AGENT  # the best of the pretrained agents
     controls.next_agent(view)
-    assert view.source == players.SHIPPED
+    assert view.source == players.DEFAULT_AGENT
     controls.toggle_learning(view)
-    live(view, 5)
+    play(view, 5)
     controls.next_agent(view)
-    assert view.source == players.SHIPPED
+    assert view.source == players.DEFAULT_AGENT
     assert "not saved" in view.notice
     controls.next_agent(view)
     assert view.source == known[2 % len(known)]
     assert controls.online_learner(view) is None
 
 
-def test_what_was_learnt_can_be_saved_and_played_again(view: View) -> None:
+def test_a_saved_agent_plays_again(view: View) -> None:
     controls.toggle_learning(view)
-    live(view, 1100)
+    play(view, 1100)
     controls.save(view)
     assert view.notice.startswith("saved in")
     newest = players.all_trained_in(V1, view.runs_dir)[0]
@@ -136,17 +136,17 @@ def test_what_was_learnt_can_be_saved_and_played_again(view: View) -> None:
     assert json.loads((newest / "config.json").read_text())["agent"] == "dqn"
 
 
-def test_where_chance_plays_a_new_agent_learns() -> None:
+def test_a_random_policy_is_replaced_by_a_new_agent_that_learns() -> None:
     view = view_of(session_in(CARTPOLE, Known((0.0, 1.0))), CARTPOLE)
     controls.toggle_learning(view)
     learner = controls.online_learner(view)
     assert learner is not None
     assert (learner.name, learner.learning) == ("d3qn", True)
-    live(view, 30)
+    play(view, 30)
     drawn(view)
 
 
-def test_a_network_of_another_make_says_why_it_can_not_learn(view: View) -> None:
+def test_an_agent_that_can_not_learn_is_rejected_with_the_reason(view: View) -> None:
     view.source = PRETRAINED / "reinforcejs_wateragent.json"
     before = view.session.policy
     controls.toggle_learning(view)
@@ -155,18 +155,18 @@ def test_a_network_of_another_make_says_why_it_can_not_learn(view: View) -> None
     assert "\n" not in view.notice
 
 
-def test_a_damaged_agent_is_said_and_the_old_one_plays_on(view: View, tmp_path: Path) -> None:
+def test_a_damaged_agent_is_reported_and_the_old_one_stays(view: View, tmp_path: Path) -> None:
     damaged = tmp_path / "runs" / "new__20300101-000000"
-    shutil.copytree(players.SHIPPED, damaged)
+    shutil.copytree(players.DEFAULT_AGENT, damaged)
     (damaged / "agent" / "network.safetensors").write_bytes(b"nothing")
     before = view.session.policy
     controls.load(view, damaged)
     assert view.session.policy is before
     assert "network.safetensors" in view.notice
-    live(view, 3)
+    play(view, 3)
 
 
-def test_an_agent_for_another_world_is_refused(view: View) -> None:
+def test_an_agent_for_another_environment_is_rejected(view: View) -> None:
     before, source = view.session.policy, view.source
     controls.load(view, PRETRAINED / "convnetjs_rldemo_net.json")
     assert (view.session.policy, view.source) == (before, source)
@@ -174,7 +174,7 @@ def test_an_agent_for_another_world_is_refused(view: View) -> None:
     assert view.session.truth is not None
 
 
-def test_epsilon_is_of_playing_or_of_learning(view: View) -> None:
+def test_epsilon_is_that_of_playing_or_of_learning(view: View) -> None:
     controls.set_epsilon(view, 0.3)
     assert (view.session.epsilon, controls.epsilon(view)) == (0.3, 0.3)
     controls.toggle_learning(view)
@@ -191,26 +191,26 @@ def test_epsilon_is_of_playing_or_of_learning(view: View) -> None:
     assert controls.epsilon(view) == 0.3
 
 
-# a run that is watched
+# an attached run
 
 
 class Trained(Known):
-    """A run in another process, which hears what is requested."""
+    """A run in another process that receives requests."""
 
     def __init__(self, q: Any) -> None:
         super().__init__(q)
         self.requests: list[tuple[str, Any]] = []
-        self.heard: dict[str, str] = {}
-        self.refuse = False
+        self.in_force: dict[str, str] = {}
+        self.rejects = False
 
     def status(self) -> Any:
         metrics = {"epsilon": 0.4, "learning_rate": 1e-4, "agent_steps": 1234.0, "sps": 700.0}
         return SimpleNamespace(
-            text="live", trains=True, agent_steps=1, metrics=metrics, in_force=self.heard, refused=""
+            text="live", is_training=True, agent_steps=1, metrics=metrics, in_force=self.in_force, rejected=""
         )
 
     def request(self, name: str, value: Any) -> bool:
-        if self.refuse:
+        if self.rejects:
             from common.errors import UserError
 
             raise UserError("out of range")
@@ -245,12 +245,12 @@ def test_sliders_of_a_run_are_requests_and_not_one_a_frame(attached: View, monke
     assert 3 <= len(requests) <= 6
     assert requests[-1] == ("epsilon", 0.59)
     now[0] += 60.0
-    assert controls.epsilon(attached) == 0.4  # it was not heard
-    trainer(attached).heard["epsilon"] = "0.59"
+    assert controls.epsilon(attached) == 0.4  # the trainer did not apply it
+    trainer(attached).in_force["epsilon"] = "0.59"
     assert controls.epsilon(attached) == 0.59
 
 
-def test_learning_of_a_run_stops_and_goes_on(attached: View) -> None:
+def test_learning_of_a_run_is_stopped_by_a_request(attached: View) -> None:
     assert controls.learning(attached)
     controls.toggle_learning(attached)
     attached.tick(0.1)
@@ -259,8 +259,8 @@ def test_learning_of_a_run_stops_and_goes_on(attached: View) -> None:
     assert not controls.can_change(attached)
 
 
-def test_what_a_trainer_refuses_is_said(attached: View) -> None:
-    trainer(attached).refuse = True
+def test_a_rejected_request_is_reported(attached: View) -> None:
+    trainer(attached).rejects = True
     controls.set_learning_rate(attached, 5.0)
     attached.tick(0.1)
     assert attached.notice == "out of range"
@@ -273,7 +273,7 @@ def test_what_a_trainer_refuses_is_said(attached: View) -> None:
 @pytest.mark.parametrize(
     "make", [lambda: view_of(session_in(policy=Known(Q4))), lambda: view_of(session_in(), locked=True)]
 )
-def test_the_panel_has_room_for_all_that_it_says(make: Callable[[], View]) -> None:
+def test_the_panel_has_room_for_all_its_contents(make: Callable[[], View]) -> None:
     view = make()
     panel = LearningPanel()
     if view.session.policy is None:
@@ -286,14 +286,14 @@ def test_the_panel_has_room_for_all_that_it_says(make: Callable[[], View]) -> No
         last = panel.sliders(area, view)[-1].track
         assert last.bottom < area.bottom
         assert panel.sliders(area, view)[0].track.y > 60
-        view.source = players.SHIPPED
+        view.source = players.DEFAULT_AGENT
         controls.toggle_learning(view)
-        live(view, 3)
+        play(view, 3)
         drawn(view)
     assert {place.name for place in panel.sliders(area, view)} == {"epsilon", "learning_rate"}
 
 
-def test_the_button_is_the_key(view: View) -> None:
+def test_the_button_does_what_the_key_does(view: View) -> None:
     panel = LearningPanel()
     from viewer.drawing.canvas import Area
 

@@ -1,4 +1,4 @@
-"""Learning inside the window: the trainer's own steps, what switching on and off does, and gaps in what was lived."""
+"""Learning inside the window: equal to the trainer, switched on and off, and gaps between transitions."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from learning.trainer import Plan, Trainer
 from tests import tiny
 from tests.learning import helpers
 from tests.viewer.helpers import V1
-from viewer.learning.config import MOST_BYTES, for_one_life
+from viewer.learning.config import MAX_REPLAY_BYTES, single_env_config
 from viewer.learning.online_learner import SNAPSHOT_EVERY, OnlineLearner
-from viewer.playing.players import SHIPPED
+from viewer.playing.players import DEFAULT_AGENT
 from viewer.playing.session import Session
 
 PLANE = spaces.Box(-np.inf, np.inf, (2,), np.float32)
@@ -42,7 +42,7 @@ COVER = ["dqn", "rainbow", "pqn", "stream_q"]
 
 
 def small(agent: str, env_id: str = tiny.CORRIDOR, seed: int = 1, **changes: Any) -> OnlineLearner:
-    """Return one with few units and few steps to wait."""
+    """Return a learner with few units that starts learning early."""
     plan = helpers.plan(env_id, agent, seed, **{"num_envs": 1, **changes})
     env = envs.make(env_id)
     space, actions = env.observation_space, env.action_space
@@ -53,7 +53,7 @@ def small(agent: str, env_id: str = tiny.CORRIDOR, seed: int = 1, **changes: Any
 
 
 def play(online_learner: OnlineLearner, env: gymnasium.Env[Any, Any], steps: int) -> None:
-    """Do what the window does."""
+    """Step and report transitions as the window does."""
     rng, episode = np.random.default_rng(0), 0
     obs, _ = env.reset(seed=episode)
     online_learner.on_reset(obs)
@@ -81,7 +81,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.parametrize("env_id", [tiny.CORRIDOR, tiny.LOOP])
 @pytest.mark.parametrize("agent", COVER)
-def test_it_learns_as_the_trainer_does_bit_for_bit(agent: str, env_id: str) -> None:
+def test_it_equals_the_trainer_bit_for_bit(agent: str, env_id: str) -> None:
     online_learner = small(agent, env_id, learning_starts=50)
     online_learner.learning = True
     trainer = Trainer(Plan(env_id, online_learner.recipe, online_learner.config, 1), None)
@@ -102,7 +102,7 @@ def test_it_learns_as_the_trainer_does_bit_for_bit(agent: str, env_id: str) -> N
             online_learner.on_reset(episodes.obs[0])
     assert online_learner.updates == trainer.learner.updates > 50
     assert same(copied(online_learner), trainer.learner.online.state_dict())
-    assert online_learner.age == trainer.agent_steps == 400
+    assert online_learner.steps_learnt == trainer.agent_steps == 400
     assert (online_learner.epsilon, online_learner.learning_rate) == (
         trainer.agent.epsilon,
         trainer.agent.learning_rate,
@@ -134,7 +134,7 @@ def test_the_known_values_of_the_corridor_are_learnt(agent: str) -> None:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_every_agent_can_be_made_fresh_and_learns_in_waterworld(agent: str) -> None:
+def test_every_agent_can_be_created_untrained_and_learns_in_waterworld(agent: str) -> None:
     fresh = OnlineLearner.fresh(agent, "Waterworld-v1")
     assert isinstance(fresh, Policy)
     assert isinstance(fresh, Readable)
@@ -155,7 +155,7 @@ def test_every_agent_can_be_made_fresh_and_learns_in_waterworld(agent: str) -> N
     play(online_learner, envs.make(V1), 60)
     assert not same(copied(online_learner), before)
     assert online_learner.updates > 5
-    assert online_learner.trouble == ""
+    assert online_learner.stop_reason == ""
     if online_learner.replay_size is None:
         assert online_learner.capacity is None
     else:
@@ -163,12 +163,12 @@ def test_every_agent_can_be_made_fresh_and_learns_in_waterworld(agent: str) -> N
 
 
 @pytest.mark.parametrize("agent", COVER)
-def test_without_learning_nothing_changes_and_the_window_s_epsilon_counts(agent: str) -> None:
+def test_without_learning_nothing_changes_and_the_windows_epsilon_applies(agent: str) -> None:
     online_learner = small(agent, learning_starts=0)
     before, version = copied(online_learner), online_learner.weights_version
     play(online_learner, envs.make(tiny.CORRIDOR), 100)
     assert same(copied(online_learner), before)
-    assert (online_learner.weights_version, online_learner.age, online_learner.updates) == (version, 0, 0)
+    assert (online_learner.weights_version, online_learner.steps_learnt, online_learner.updates) == (version, 0, 0)
     assert not online_learner.replay_size
     obs = np.eye(5, dtype=np.float32)
     greedy, rng = online_learner.q_values(obs).argmax(1), np.random.default_rng(0)
@@ -179,14 +179,14 @@ def test_without_learning_nothing_changes_and_the_window_s_epsilon_counts(agent:
     online_learner.learning = True
     play(online_learner, envs.make(tiny.CORRIDOR), 100)
     online_learner.learning = False
-    after, age = copied(online_learner), online_learner.age
+    after, age = copied(online_learner), online_learner.steps_learnt
     assert not same(after, before)
     play(online_learner, envs.make(tiny.CORRIDOR), 100)
     assert same(copied(online_learner), after)
-    assert online_learner.age == age == 100
+    assert online_learner.steps_learnt == age == 100
 
 
-def test_the_person_s_epsilon_and_learning_rate_count_while_it_learns() -> None:
+def test_overrides_of_epsilon_and_learning_rate_apply_while_it_learns() -> None:
     online_learner = small("dqn", learning_starts=0, epsilon_steps=100, total_timesteps=200, final_learning_rate=0.0)
     assert (online_learner.epsilon, online_learner.learning_rate) == (1.0, online_learner.config.learning_rate)
     online_learner.learning = True
@@ -204,11 +204,11 @@ def test_the_person_s_epsilon_and_learning_rate_count_while_it_learns() -> None:
     online_learner.override("learning_rate", None)
     assert online_learner.learning_rate == pytest.approx(
         online_learner.config.learning_rate / 2
-    )  # half of the run is over
+    )  # half of the schedule is over
     assert online_learner.epsilon == pytest.approx(0.03)
 
 
-def test_noise_explores_only_while_it_learns_and_is_drawn_once_a_step() -> None:
+def test_noise_explores_only_while_it_learns_and_is_drawn_once_per_step() -> None:
     online_learner = small("noisy_dqn", epsilon_start=0.0)
     obs, rng = np.full((1, 5), 0.1, np.float32), np.random.default_rng(0)
     assert len({int(online_learner.act(obs, 0.0, rng)[0]) for _ in range(50)}) == 1
@@ -226,15 +226,15 @@ def test_noise_explores_only_while_it_learns_and_is_drawn_once_a_step() -> None:
 
 
 def spy(online_learner: OnlineLearner) -> list[Batch]:
-    """Return the list into which every batch that is learnt from will come."""
+    """Return a list that will receive every batch learnt from."""
     batches: list[Batch] = []
     update = online_learner.learner.update
 
-    def listen(batch: Batch, learning_rate: float) -> Any:
-        batches.append(copy.deepcopy(batch))  # a stream's is written to again
+    def record(batch: Batch, learning_rate: float) -> Any:
+        batches.append(copy.deepcopy(batch))  # a stream's batch is reused
         return update(batch, learning_rate)
 
-    online_learner.learner.update = listen  # type: ignore[method-assign]
+    online_learner.learner.update = record  # type: ignore[method-assign]
     return batches
 
 
@@ -247,11 +247,11 @@ def stretch(online_learner: OnlineLearner, number: float, steps: int, reward: fl
         online_learner.on_step(at(number, step), action, reward, False, False, False, at(number, step + 1))
 
 
-def broken_off(online_learner: OnlineLearner) -> None:
+def interrupted(online_learner: OnlineLearner) -> None:
     online_learner.on_reset(at(1, 0))
 
 
-def broken_off_twice(online_learner: OnlineLearner) -> None:
+def interrupted_twice(online_learner: OnlineLearner) -> None:
     online_learner.on_reset(at(7, 0))
     online_learner.on_reset(at(1, 0))
 
@@ -266,21 +266,21 @@ def no_key(online_learner: OnlineLearner) -> None:
     stretch(online_learner, 0.5, 2, 1e4, action=-1)
 
 
-def nothing_is_said(online_learner: OnlineLearner) -> None:
-    """The next observation is simply another one."""
+def without_notice(online_learner: OnlineLearner) -> None:
+    """The next observation does not follow from the last one."""
 
 
-def cut_short(online_learner: OnlineLearner) -> None:
+def truncated(online_learner: OnlineLearner) -> None:
     online_learner.on_step(at(0, 5), 1, 0.0, False, True, False, at(0, 6))
 
 
-GAPS = [broken_off, broken_off_twice, off_for_a_while, no_key, nothing_is_said, cut_short]
+GAPS = [interrupted, interrupted_twice, off_for_a_while, no_key, without_notice, truncated]
 
 
 @pytest.mark.parametrize("gap", GAPS)
 @pytest.mark.parametrize("agent", ["dqn", "prioritized_dqn", "pqn", "stream_q"])
 def test_nothing_is_learnt_across_a_gap(agent: str, gap: Callable[[OnlineLearner], None]) -> None:
-    """The rewards after it are poison: no transition before it may know of them."""
+    """The rewards after it are poison: no transition before it may contain them."""
     plan = helpers.plan(
         tiny.LOOP,
         agent,
@@ -298,7 +298,7 @@ def test_nothing_is_learnt_across_a_gap(agent: str, gap: Callable[[OnlineLearner
     stretch(online_learner, 0, 5, 0.0)
     gap(online_learner)
     stretch(online_learner, 1, 12, 1e4)
-    last = online_learner.age - 12 - 1  # the step before the gap
+    last = online_learner.steps_learnt - 12 - 1  # the step before the gap
     seen = set()
     for batch in batches:
         for row, (number, step) in enumerate(batch.obs.tolist()):
@@ -306,7 +306,7 @@ def test_nothing_is_learnt_across_a_gap(agent: str, gap: Callable[[OnlineLearner
             if number == 0:
                 assert batch.reward[row] < 500
                 assert batch.next_obs[row, 0] == 0
-                if agent != "pqn":  # whose returns are whole: as where an episode is truncated the future still counts
+                if agent != "pqn":  # whose returns are complete: as after a truncation they still bootstrap
                     count = batch.next_obs[row, 1].item() - step
                     assert 1 <= count <= (1 if agent == "stream_q" else 3)
                     assert batch.discount[row] == pytest.approx(0.9**count)
@@ -317,17 +317,17 @@ def test_nothing_is_learnt_across_a_gap(agent: str, gap: Callable[[OnlineLearner
     assert {number for number, _ in seen} == {0.0, 1.0}
 
 
-@pytest.mark.parametrize("told", ["a beginning", "an end"])
-def test_an_episode_that_begins_where_the_last_one_stopped_is_another_one(told: str) -> None:
-    """All observations are the same; the rewards after the break are poison, and either word is enough to know it."""
+@pytest.mark.parametrize("reported", ["start", "end"])
+def test_an_episode_that_starts_where_the_last_one_stopped_is_separate(reported: str) -> None:
+    """All observations are the same; the rewards after the break are poison, and the start or the end reports it."""
     plan = helpers.plan(tiny.LOOP, "dqn", num_envs=1, n_step=3, learning_starts=2, replay_ratio=32.0)
     online_learner = OnlineLearner(plan.recipe, plan.config, tiny.LOOP, PLANE, 2)
     batches = spy(online_learner)
     online_learner.learning = True
     online_learner.on_reset(at(0, 0))
     for step in range(4):
-        online_learner.on_step(at(0, 0), 0, 0.0, False, told == "an end" and step == 3, False, at(0, 0))
-    if told == "a beginning":
+        online_learner.on_step(at(0, 0), 0, 0.0, False, reported == "end" and step == 3, False, at(0, 0))
+    if reported == "start":
         online_learner.on_reset(at(0, 0))
     for _ in range(8):
         online_learner.on_step(at(0, 0), 1, 1e4, False, False, False, at(0, 0))
@@ -336,7 +336,7 @@ def test_an_episode_that_begins_where_the_last_one_stopped_is_another_one(told: 
     assert not any(before)
 
 
-def test_an_end_that_terminates_has_no_future_and_a_truncation_has_one() -> None:
+def test_a_termination_does_not_bootstrap_and_a_truncation_does() -> None:
     for terminated in (True, False):
         plan = helpers.plan(tiny.LOOP, "dqn", num_envs=1, n_step=3, learning_starts=2, replay_ratio=32.0, gamma=0.9)
         online_learner = OnlineLearner(plan.recipe, plan.config, tiny.LOOP, PLANE, 2)
@@ -353,8 +353,8 @@ def test_an_end_that_terminates_has_no_future_and_a_truncation_has_one() -> None
         assert set(ends) == {(0.0 if terminated else 0.9, (0.0, 9.0))}
 
 
-def test_of_stacked_frames_learning_may_begin_in_the_midst_of_a_game() -> None:
-    """Every observation learnt from is one that was seen, whole; a lost life ends its returns, rewards are clipped."""
+def test_with_stacked_frames_learning_may_start_in_the_middle_of_a_game() -> None:
+    """Every observation learnt from is a complete one; a lost life ends the return, rewards are clipped."""
     space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
     config = FamilyConfig(
         encoder="nature",
@@ -389,37 +389,37 @@ def test_of_stacked_frames_learning_may_begin_in_the_midst_of_a_game() -> None:
     assert {5, 15} <= learnt
 
 
-# ------------------------------------------------------------------ trouble
+# ------------------------------------------------------------------ non-finite losses and weights
 
 
 @pytest.mark.parametrize("agent", COVER)
-def test_a_loss_that_is_no_number_stops_learning_and_leaves_sound_weights(agent: str) -> None:
+def test_a_nan_loss_stops_learning_and_restores_finite_weights(agent: str) -> None:
     online_learner = small(agent, learning_starts=0, replay_ratio=32.0)
     online_learner.learning = True
     kept: dict[int, dict[str, torch.Tensor]] = {}
     update = online_learner.learner.update
 
-    def listen(batch: Batch, learning_rate: float) -> Any:
-        told = update(batch, learning_rate)
+    def record(batch: Batch, learning_rate: float) -> Any:
+        result = update(batch, learning_rate)
         kept[online_learner.updates] = copied(online_learner)
-        return told
+        return result
 
-    online_learner.learner.update = listen  # type: ignore[method-assign]
+    online_learner.learner.update = record  # type: ignore[method-assign]
     play(online_learner, envs.make(tiny.CORRIDOR), 150)
     updates, obs = online_learner.updates, np.eye(5, dtype=np.float32)
     assert updates > SNAPSHOT_EVERY
     for _ in range(40):
         online_learner.on_step(obs[0], 1, float("nan"), False, False, False, obs[0])
     assert not online_learner.learning
-    assert online_learner.trouble.startswith("the loss became nan at update ")
-    assert "\n" not in online_learner.trouble
-    broken = int(online_learner.trouble.removeprefix("the loss became nan at update ").split(":")[0])
+    assert online_learner.stop_reason.startswith("the loss became nan at update ")
+    assert "\n" not in online_learner.stop_reason
+    broken = int(online_learner.stop_reason.removeprefix("the loss became nan at update ").split(":")[0])
     assert same(copied(online_learner), kept[(broken - 1) // SNAPSHOT_EVERY * SNAPSHOT_EVERY])
     assert np.isfinite(online_learner.q_values(obs)).all()
     assert np.isfinite(online_learner.target_q(obs)).all()
     version = online_learner.weights_version
     online_learner.reinitialise()
-    assert online_learner.trouble == ""
+    assert online_learner.stop_reason == ""
     assert online_learner.weights_version > version
     online_learner.learning = True
     play(online_learner, envs.make(tiny.CORRIDOR), 50)
@@ -427,25 +427,25 @@ def test_a_loss_that_is_no_number_stops_learning_and_leaves_sound_weights(agent:
     assert all(torch.isfinite(value).all() for value in online_learner.network.state_dict().values())
 
 
-def test_after_trouble_of_too_large_steps_it_can_go_on_with_small_ones() -> None:
+def test_after_a_stop_by_too_large_steps_it_can_resume_with_small_ones() -> None:
     online_learner = small("dqn", learning_starts=0, replay_ratio=32.0, max_grad_norm=None)
     online_learner.learning = True
     online_learner.override("learning_rate", 1e30)
     play(online_learner, envs.make(tiny.CORRIDOR), 60)
     assert not online_learner.learning
-    assert "learning stopped; a smaller learning rate usually helps" in online_learner.trouble
+    assert "learning stopped; a smaller learning rate usually helps" in online_learner.stop_reason
     assert all(torch.isfinite(value).all() for value in online_learner.network.state_dict().values())
     online_learner.learning = True
     online_learner.override("learning_rate", 1e-3)
     play(online_learner, envs.make(tiny.CORRIDOR), 60)
     assert online_learner.learning
-    assert online_learner.trouble == ""
+    assert online_learner.stop_reason == ""
 
 
-def test_weights_that_are_no_numbers_are_never_written(tmp_path: Path) -> None:
+def test_non_finite_weights_are_never_written(tmp_path: Path) -> None:
     online_learner = small("dqn")
     online_learner.network.state_dict()["layers.0.bias"][0] = float("inf")
-    with pytest.raises(UserError, match="the weights are no longer numbers"):
+    with pytest.raises(UserError, match=r"not written, the weights are not finite \(NaN or infinite\)"):
         online_learner.save(tmp_path / "agent")
     assert not (tmp_path / "agent").exists()
 
@@ -463,7 +463,7 @@ def test_reinitialise_draws_another_network_each_time_in_the_same_place(agent: s
         play(online_learner, envs.make(tiny.CORRIDOR), 60)
         version = online_learner.weights_version
         online_learner.reinitialise()
-        assert (online_learner.age, online_learner.updates, online_learner.td_error, online_learner.loss) == (
+        assert (online_learner.steps_learnt, online_learner.updates, online_learner.td_error, online_learner.loss) == (
             0,
             0,
             None,
@@ -475,7 +475,7 @@ def test_reinitialise_draws_another_network_each_time_in_the_same_place(agent: s
     assert not any(same(a, b) for k, a in enumerate(found) for b in found[:k])
     assert online_learner.network is online_learner.learner.online is network
     assert (online_learner.learning, online_learner.epsilon) == (True, 0.3)
-    # it is the one that would have been made with that seed, and lives as that one does
+    # it equals one created with that seed, and learns as that one does
     other = small(agent, seed=3, learning_starts=0)
     assert same(found[-1], copied(other))
     other.learning = True
@@ -486,7 +486,7 @@ def test_reinitialise_draws_another_network_each_time_in_the_same_place(agent: s
 
 
 @pytest.mark.parametrize("agent", COVER)
-def test_what_is_saved_plays_and_goes_on_learning(agent: str, tmp_path: Path) -> None:
+def test_a_saved_agent_plays_and_can_be_trained_further(agent: str, tmp_path: Path) -> None:
     online_learner = small(agent, learning_starts=0)
     online_learner.learning = True
     play(online_learner, envs.make(tiny.CORRIDOR), 100)
@@ -496,15 +496,15 @@ def test_what_is_saved_plays_and_goes_on_learning(agent: str, tmp_path: Path) ->
         np.testing.assert_array_equal(load_policy(folder).q_values(obs), online_learner.q_values(obs))
         again = OnlineLearner.of_agent(folder, seed=5)
         np.testing.assert_array_equal(again.q_values(obs), online_learner.q_values(obs))
-        assert (again.age, again.trained, again.config) == (0, 100, online_learner.config)
+        assert (again.steps_learnt, again.prior_steps, again.config) == (0, 100, online_learner.config)
         assert again.epsilon == pytest.approx(online_learner.epsilon, abs=0.02)
     again.reinitialise()
-    assert again.trained == 0
+    assert again.prior_steps == 0
     assert not same(copied(again), copied(online_learner))
     version = again.weights_version
     again.load(tmp_path / "kept")
     assert again.weights_version > version
-    assert again.trained == 100
+    assert again.prior_steps == 100
     np.testing.assert_array_equal(again.target_q(obs), online_learner.q_values(obs))
     again.learning = True
     play(again, envs.make(tiny.CORRIDOR), 100)
@@ -520,12 +520,12 @@ def test_what_is_saved_plays_and_goes_on_learning(agent: str, tmp_path: Path) ->
         again.save_run(tmp_path / "file")
 
 
-def test_the_target_network_lags_behind_and_is_the_network_itself_where_there_is_none() -> None:
+def test_the_target_network_lags_behind_and_without_one_it_is_the_network_itself() -> None:
     obs = np.eye(5, dtype=np.float32)
     online_learner = small("dqn", learning_starts=0, target_period=10, replay_ratio=32.0)
     np.testing.assert_array_equal(online_learner.target_q(obs), online_learner.q_values(obs))
     online_learner.learning = True
-    play(online_learner, envs.make(tiny.CORRIDOR), 16)  # the first step has nothing to learn from: 15 updates
+    play(online_learner, envs.make(tiny.CORRIDOR), 16)  # no update in the first step: 15 updates
     assert online_learner.updates == 15
     assert online_learner.target_q(obs).shape == (5, 2)
     assert not np.array_equal(online_learner.target_q(obs), online_learner.q_values(obs))
@@ -538,11 +538,11 @@ def test_the_target_network_lags_behind_and_is_the_network_itself_where_there_is
 
 
 @pytest.mark.parametrize("name", ["waterworld", "pong"])
-def test_the_agents_that_ship_go_on_where_their_training_ended(name: str) -> None:
+def test_pretrained_agents_continue_where_their_training_ended(name: str) -> None:
     folder = PRETRAINED / name
     online_learner, player = OnlineLearner.of_agent(folder), load_policy(folder)
     config = online_learner.config
-    assert online_learner.trained >= config.total_timesteps
+    assert online_learner.prior_steps >= config.total_timesteps
     assert online_learner.epsilon == pytest.approx(config.epsilon_final)
     assert online_learner.learning_rate == pytest.approx(config.final_learning_rate)
     obs = np.stack([online_learner.space.sample() for _ in range(3)])
@@ -552,13 +552,16 @@ def test_the_agents_that_ship_go_on_where_their_training_ended(name: str) -> Non
     assert (online_learner.name, online_learner.env_id) == (player.name, player.env_id)
 
 
-def test_agents_that_can_t_learn_here_are_refused(tmp_path: Path) -> None:
+def test_agents_that_can_not_be_trained_further_are_rejected(tmp_path: Path) -> None:
     made = small("dqn", learning_starts=0)
     made.save(tmp_path / "dqn")
     small("pqn").save(tmp_path / "pqn")
     small("dqn", hidden=(17,)).save(tmp_path / "wide")
     for path, message in (
-        (PRETRAINED / "reinforcejs_wateragent.json", "a file has no network that could go on learning here"),
+        (
+            PRETRAINED / "reinforcejs_wateragent.json",
+            "an agent file can't be trained further; give a run or an agent folder",
+        ),
         (tmp_path / "nothing", "no such run or agent"),
         (tmp_path, "no agent here"),
     ):
@@ -567,7 +570,9 @@ def test_agents_that_can_t_learn_here_are_refused(tmp_path: Path) -> None:
     before = copied(made)
     with pytest.raises(UserError, match=r"pqn: its agent is a pqn, and this one is a dqn"):
         made.load(tmp_path / "pqn")
-    with pytest.raises(UserError, match=r"wide: its weights are of a network with other layers, inputs or actions"):
+    with pytest.raises(
+        UserError, match=r"wide: its weights do not fit this dqn: its network has other layers, inputs or actions"
+    ):
         made.load(tmp_path / "wide")
     assert same(copied(made), before)
     config = {"hidden": "many"}
@@ -579,10 +584,12 @@ def test_agents_that_can_t_learn_here_are_refused(tmp_path: Path) -> None:
             (tmp_path / "dqn" / "network.safetensors").read_bytes()
         )
         for attempt in (OnlineLearner.of_agent, made.load):
-            with pytest.raises(UserError) as refused:
+            with pytest.raises(UserError) as rejected:
                 attempt(tmp_path / "damaged")
-            assert "\n" not in str(refused.value)
-    with pytest.raises(UserError, match="the weights are of a network with other"):
+            assert "\n" not in str(rejected.value)
+    with pytest.raises(
+        UserError, match="the weights do not fit this dqn: its network has other layers, inputs or actions"
+    ):
         OnlineLearner(made.recipe, made.config, tiny.LOOP, PLANE, 2, weights=before)
     with pytest.raises(UserError, match="unknown agent 'dqm'; did you mean"):
         OnlineLearner.fresh("dqm", V1)
@@ -593,7 +600,7 @@ def test_agents_that_can_t_learn_here_are_refused(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ settings and session
 
 
-def test_auto_is_what_training_would_take_and_a_range_of_returns_is_known() -> None:
+def test_auto_is_the_trainings_choice_and_the_range_of_returns_is_known() -> None:
     assert OnlineLearner.fresh("auto", "Waterworld-v1").name == "d3qn"
     c51 = OnlineLearner.fresh("c51", "Waterworld-v1").config
     assert isinstance(c51, FamilyConfig)
@@ -602,14 +609,14 @@ def test_auto_is_what_training_would_take_and_a_range_of_returns_is_known() -> N
     assert (pong.name, pong.env_id, pong.space.shape) == ("pqn", "ALE/Pong-v5", (4, 84, 84))
 
 
-def test_settings_are_made_for_one_life() -> None:
+def test_settings_are_adapted_to_a_single_environment() -> None:
     frames = spaces.Box(0, 255, (4, 84, 84), np.uint8)
     for agent in AGENTS.values():
         for preset in agent.presets.values():
             config = agent.config(**preset.settings)
-            one = for_one_life(agent, config, frames)
+            one = single_env_config(agent, config, frames)
             assert one.num_envs == 1
-            assert for_one_life(agent, one, frames) == one
+            assert single_env_config(agent, one, frames) == one
             if isinstance(one, RolloutConfig):
                 assert isinstance(config, RolloutConfig)
                 assert one.rollout_steps == 64
@@ -619,17 +626,17 @@ def test_settings_are_made_for_one_life() -> None:
                 assert isinstance(config, ReplayConfig)
                 assert one.learning_starts == min(config.learning_starts, 1_000)
                 assert (one.replay_ratio, one.batch_size) == (config.replay_ratio, config.batch_size)
-                assert agent.experience.bytes_needed(one, frames, 1) <= MOST_BYTES
+                assert agent.experience.bytes_needed(one, frames, 1) <= MAX_REPLAY_BYTES
                 assert one.capacity > 10_000
     few = RolloutConfig(num_envs=2, rollout_steps=4, minibatches=8)
-    one = for_one_life(AGENTS["pqn"], few, frames)
+    one = single_env_config(AGENTS["pqn"], few, frames)
     assert isinstance(one, RolloutConfig)
     assert (one.rollout_steps, one.minibatches) == (8, 1)
 
 
-def test_a_session_plays_it_and_the_shipped_agent_s_scores_are_its_own() -> None:
+def test_in_a_session_it_scores_exactly_as_the_pretrained_agent() -> None:
     returns = []
-    for policy in (load_policy(SHIPPED), OnlineLearner.of_agent(SHIPPED)):
+    for policy in (load_policy(DEFAULT_AGENT), OnlineLearner.of_agent(DEFAULT_AGENT)):
         session = Session(envs.make(V1), policy, seed=3, epsilon=0.05)
         assert session.reader is not None
         for _ in range(150):
@@ -638,7 +645,7 @@ def test_a_session_plays_it_and_the_shipped_agent_s_scores_are_its_own() -> None
     assert returns[0] == returns[1]
 
 
-def test_experience_of_whole_observations_is_what_a_replay_without_stacks_counts() -> None:
+def test_replay_size_equals_the_length_of_a_replay_without_stacks() -> None:
     online_learner = small("dqn", learning_starts=0, capacity=120)
     online_learner.learning = True
     play(online_learner, envs.make(tiny.CORRIDOR), 300)

@@ -22,7 +22,7 @@ from viewer.panels.q_bars import QBarsPanel
 from viewer.panels.score import ScorePanel, steps_text
 from viewer.panels.seen import SeenPanel
 from viewer.playing.session import AGENT, HUMAN, Session
-from viewer.playing.stall_detector import FEW_SIGHTS, StallDetector
+from viewer.playing.stall_detector import MAX_STALLED_FRAMES, StallDetector
 from viewer.video import record
 from viewer.window import Window
 
@@ -64,14 +64,14 @@ def test_fifteen_steps_a_second_at_normal_speed() -> None:
     assert session.score.steps == 15
 
 
-def test_steps_and_frames_are_both_told() -> None:
+def test_steps_and_frames_are_both_shown() -> None:
     view = pong(steps=40)
     assert view.session.score.frames == 160
     assert steps_text(view.session) == "step 40 · frame 160"
     assert steps_text(session_in()) == "step 0 of 1,000"
 
 
-def test_lives_are_told_where_the_game_counts_them() -> None:
+def test_lives_are_shown_where_the_game_has_them() -> None:
     session = session_of(BREAKOUT, Clumsy(np.zeros(4).tolist()))
     session.epsilon = 1.0
     assert (session.score.lives, pong(steps=1).session.score.lives) == (5, None)
@@ -82,7 +82,7 @@ def test_lives_are_told_where_the_game_counts_them() -> None:
     assert facts[0] == ("4 lives", Theme.text)
 
 
-def test_an_agent_for_other_frames_is_refused() -> None:
+def test_an_agent_for_other_frames_is_rejected() -> None:
     class Picky(Known):
         def act(self, obs: Any, epsilon: float, rng: Any) -> Any:
             return super().act(obs.reshape(-1, 4, 84, 84), epsilon, rng)
@@ -97,7 +97,7 @@ def test_an_agent_for_other_frames_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("size", "shown"), [(84, 84), (42, 84), (64, 92)])
-def test_the_network_s_frames_are_shown_as_they_are(size: int, shown: int) -> None:
+def test_the_networks_frames_are_shown_unchanged(size: int, shown: int) -> None:
     view = pong(steps=30, frame_size=size)
     panel, area = place_of(view, SeenPanel)
     seen = picture(drawn(view))
@@ -115,14 +115,14 @@ def test_the_network_s_frames_are_shown_as_they_are(size: int, shown: int) -> No
             assert abs(float(found.mean()) - float(frame.mean())) < 4.0  # smoothscale rounds down
 
 
-def test_worlds_of_numbers_have_no_frames() -> None:
+def test_vector_observations_have_no_frames() -> None:
     view = view_of(session_in(policy=Known((0.0, 1.0, 2.0, 3.0))))
     assert SeenPanel().height(view) == 0
     assert not any(isinstance(panel, SeenPanel) for panel, _ in screen.layout(view).panels)
 
 
 @pytest.mark.parametrize("env_id", [PONG, AIR_RAID])  # 210 and 250 lines
-def test_the_screen_fills_a_television_s_shape(env_id: str) -> None:
+def test_the_screen_has_the_shape_of_a_television(env_id: str) -> None:
     session = session_of(env_id, Mute(range(6)))
     for _ in range(60):
         session.step()
@@ -132,7 +132,7 @@ def test_the_screen_fills_a_television_s_shape(env_id: str) -> None:
     x, y, width, height = (round(value) for value in screen.layout(view).world)
     assert width / height == 4 / 3
     shown = seen[y : y + height, x : x + width]
-    # the middle of every pixel has its own colour, its neighbours' at most as a tint
+    # the middle of every pixel has its own colour, at most tinted by its neighbours'
     lines = ((np.arange(len(game)) + 0.5) * height / len(game)).astype(int)
     off = np.abs(shown[lines][:, 2::5].astype(int) - game)
     assert np.count_nonzero(off.max(-1) > 8) == 0
@@ -171,7 +171,7 @@ def test_pictures_are_scaled_once_a_step(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(made) == 10
 
 
-def test_panels_have_room_with_six_and_with_eighteen_actions() -> None:
+def test_the_panels_fit_with_six_and_with_eighteen_actions() -> None:
     for view in (pong(), view_of(session_of(BOXING, Known(range(18))), BOXING)):
         _, score = place_of(view, ScorePanel)
         assert score.h >= 130  # it keeps its curve
@@ -187,16 +187,16 @@ def test_the_protocol_is_shown() -> None:
     assert pygame.image.tobytes(drawn(view), "RGB") != plain
 
 
-# a game that waits
+# a stalled game
 
 
-def test_breakout_without_a_serve_is_frozen_after_ten_seconds_and_pong_is_not() -> None:
+def test_breakout_without_a_serve_is_stalled_after_ten_seconds_and_pong_is_not() -> None:
     session = session_of(BREAKOUT, Known((1.0, 0.0, 0.0, 0.0)), sticky=0.0)
     view = view_of(session, BREAKOUT)
     session.advance(9.9)
-    assert not session.frozen
+    assert not session.stalled
     session.advance(0.2)
-    assert session.frozen
+    assert session.stalled
     hint = pygame.image.tobytes(drawn(view), "RGB")
     view.human_control.press("space")
     session.step()
@@ -205,44 +205,46 @@ def test_breakout_without_a_serve_is_frozen_after_ten_seconds_and_pong_is_not() 
     assert session.history[-1].by_human
     view.human_control.release("space")
     session.advance(2.0)
-    assert not session.frozen  # the ball flies
+    assert not session.stalled  # the ball flies
     assert pygame.image.tobytes(drawn(view), "RGB") != hint
-    assert not pong(steps=200).session.frozen
+    assert not pong(steps=200).session.stalled
     session.restart()
-    assert not session.frozen
+    assert not session.stalled
 
 
 @pytest.mark.parametrize(
-    ("sights", "reward", "frozen"),
+    ("frames", "reward", "stalled"),
     [
         (1, 0.0, True),
-        (FEW_SIGHTS, 0.0, True),
-        (FEW_SIGHTS + 1, 0.0, False),
+        (MAX_STALLED_FRAMES, 0.0, True),
+        (MAX_STALLED_FRAMES + 1, 0.0, False),
         (1, 1.0, False),
     ],
 )
-def test_what_counts_as_still(sights: int, reward: float, frozen: bool) -> None:
-    still = StallDetector(1 / 15)
+def test_what_counts_as_stalled(frames: int, reward: float, stalled: bool) -> None:
+    detector = StallDetector(1 / 15)
     for step in range(200):
-        still.add(np.array([step % sights], np.float32), reward if step == 60 else 0.0)
-        assert not (still.frozen and step < 149)
-    assert still.frozen == frozen
-    still.clear()
-    assert not still.frozen
+        detector.add(np.array([step % frames], np.float32), reward if step == 60 else 0.0)
+        assert not (detector.stalled and step < 149)
+    assert detector.stalled == stalled
+    detector.clear()
+    assert not detector.stalled
 
 
 def test_the_hint_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr("viewer.drawing.canvas.Canvas.text", lambda self, x, y, text, *rest, **more: said.append(text))
+    drawn_texts: list[str] = []
+    monkeypatch.setattr(
+        "viewer.drawing.canvas.Canvas.text", lambda self, x, y, text, *rest, **more: drawn_texts.append(text)
+    )
     view = pong()
     canvas = Canvas(pygame.Surface((10, 10)), Fonts(), (10, 10))
     overlays.draw_hint(canvas, screen.layout(view).world, view)
     view.session.take_over()
     overlays.draw_hint(canvas, screen.layout(view).world, view)
-    assert said == [
-        "Nothing has happened for 10 s: the agent seems to wait. Press space to fire, or start it with a larger"
+    assert drawn_texts == [
+        "Nothing has happened for 10 s: the agent seems to be stuck. Press space to fire, or restart with a larger"
         " --epsilon (now 0).",
-        "Nothing has happened for 10 s; space is fire.",
+        "Nothing has happened for 10 s; space fires.",
     ]
 
 
@@ -296,7 +298,7 @@ def test_a_tap_between_two_steps_is_not_lost(window: Window) -> None:
     assert session.action_names[session.history[-1].action] == "fire"
 
 
-def test_a_person_alone_rests_the_stick_from_the_first_step() -> None:
+def test_a_human_alone_has_noop_without_keys_from_the_first_step() -> None:
     session = session_of(BREAKOUT)
     view = view_of(session, BREAKOUT, locked=True)
     view.human_control.update(0.0)
@@ -304,7 +306,7 @@ def test_a_person_alone_rests_the_stick_from_the_first_step() -> None:
     assert session.action_names[session.history[0].action] == "noop"
     rows = overlays.help_rows(view)
     assert ("space", "fire") in rows
-    assert ("P", "pause and go on") in rows
+    assert ("P", "pause, resume") in rows
     view.help = True
     drawn(view)
 

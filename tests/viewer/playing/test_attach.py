@@ -1,4 +1,4 @@
-"""Playing with the newest weights of a run: what plays when, what is said, and a real training next door."""
+"""Playing with the newest weights of a run: which weights play when, the status, and a real training process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ OBS = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Trainer]:
-    """A run that has not begun."""
+    """A run that has not started."""
     made = trainer(tmp_path, CARTPOLE)
     settings = {"config": {"hidden": [16], "total_timesteps": 2_000}}
     write_json(made.run_folder.path / "config.json", {**made.run_folder.config, **settings})
@@ -49,7 +49,7 @@ def run(tmp_path: Path) -> Iterator[Trainer]:
 
 @contextmanager
 def training(run: Trainer) -> Iterator[None]:
-    """Let a process, our parent, seem to train the run."""
+    """Make it look as if a process, our parent, trained the run."""
     other = psutil.Process(os.getppid())
     write_json(run.run_folder.live / lock.FILE, [[other.pid, other.create_time()]])
     yield
@@ -57,7 +57,7 @@ def training(run: Trainer) -> Iterator[None]:
 
 
 def step(run: Trainer, agent_steps: int) -> None:
-    """Let the run be somewhere else, with another network."""
+    """Move the run to another step, with other weights."""
     run.agent.steps = agent_steps
     with torch.no_grad():
         for parameter in run.learner.parameters:
@@ -74,30 +74,30 @@ def attached(run: Trainer) -> LiveAgent:
 
 
 def plays_as(agent: LiveAgent, run: Trainer) -> bool:
-    agent.look()
+    agent.poll()
     q = agent.q_values(OBS)
     return q is not None and np.array_equal(q, run.policy.q_values(OBS))
 
 
-def test_the_newest_weights_play_and_say_so(run: Trainer) -> None:
+def test_the_newest_weights_play_and_the_status_names_them(run: Trainer) -> None:
     agent = attached(run)
     assert (agent.env_id, agent.num_actions, agent.status().text) == (CARTPOLE, 2, WAITING)
     assert agent.q_values(OBS) is None
     rng = np.random.default_rng(0)
-    assert set(agent.act(np.repeat(OBS, 20, 0), 0.0, rng).tolist()) == {0, 1}  # by chance
+    assert set(agent.act(np.repeat(OBS, 20, 0), 0.0, rng).tolist()) == {0, 1}  # at random
     with training(run):
-        agent.look()
+        agent.poll()
         assert agent.status().text == WAITING
-        assert agent.status().trains
+        assert agent.status().is_training
         run.save_agent(run.run_folder.milestone(0))
         assert plays_as(agent, run)
-        assert agent.status().text == "saved at step 0, live to come"
+        assert agent.status().text == "saved at step 0, waiting for live weights"
         publish(run, 1_200)
         assert plays_as(agent, run)
         assert agent.status().text == "live, step 1,200"
         assert agent.name == "dqn (live, step 1,200)"
         step(run, 1_300)
-        run.save_agent()  # an evaluation's; what is live stays
+        run.save_agent()  # an evaluation's; the live weights stay
         assert not plays_as(agent, run)
         network, reader = agent.network, agent.reader()
         publish(run, 1_400)
@@ -122,7 +122,7 @@ def test_the_newest_weights_play_and_say_so(run: Trainer) -> None:
         (2_000, False, "the run has ended, step 2,000"),
     ],
 )
-def test_a_run_that_nobody_trains(steps: int, stopped: bool, text: str, run: Trainer) -> None:
+def test_a_run_that_is_not_in_training(steps: int, stopped: bool, text: str, run: Trainer) -> None:
     step(run, steps)
     run.save_agent()
     if stopped:
@@ -130,7 +130,7 @@ def test_a_run_that_nobody_trains(steps: int, stopped: bool, text: str, run: Tra
         run.save_state()
     agent = attached(run)
     assert agent.status().text == text
-    assert agent.request("epsilon", 0.5) is False  # nobody would hear it
+    assert agent.request("epsilon", 0.5) is False  # no trainer would apply it
     agent.close()
     assert not run.run_folder.live.exists()  # and nothing was written
 
@@ -138,14 +138,14 @@ def test_a_run_that_nobody_trains(steps: int, stopped: bool, text: str, run: Tra
 def test_a_killed_run_without_an_agent(run: Trainer) -> None:
     with training(run):
         agent = attached(run)
-    agent.look()
+    agent.poll()
     assert agent.status().text == "the run has ended without an agent"
-    publish(run, 40)  # what it had published is better than nothing
+    publish(run, 40)  # its published weights are better than nothing
     assert plays_as(agent, run)
     assert agent.status().text == "the run has ended, step 40 of 2,000"
 
 
-def test_a_mixture_is_never_used(run: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mixed_weights_and_manifest_are_never_used(run: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = run.run_folder.live
     with training(run):
         publish(run, 100)
@@ -167,11 +167,11 @@ def test_a_mixture_is_never_used(run: Trainer, monkeypatch: pytest.MonkeyPatch) 
             for name, data in files.items():
                 (folder / name).write_bytes(data)
             os.utime(folder / MANIFEST, ns=(0, number))
-            agent.look()
+            agent.poll()
             np.testing.assert_array_equal(agent.q_values(OBS), before)
             assert agent.status().text == "live, step 100"
-        monkeypatch.setattr(attach, "PATIENCE_SECONDS", -1.0)
-        agent.look()
+        monkeypatch.setattr(attach, "UNREADABLE_SECONDS", -1.0)
+        agent.poll()
         assert agent.status().text.endswith("manifest.json: damaged, its agent_steps is 'x'")
         for name in (WEIGHTS, MANIFEST):
             (folder / name).write_bytes(fresh[name])
@@ -180,44 +180,44 @@ def test_a_mixture_is_never_used(run: Trainer, monkeypatch: pytest.MonkeyPatch) 
         agent.close()
 
 
-def test_an_agent_for_something_else_is_not_used(run: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attach, "PATIENCE_SECONDS", -1.0)
+def test_an_agent_for_another_environment_is_not_used(run: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attach, "UNREADABLE_SECONDS", -1.0)
     publish(run, 100)
     path = run.run_folder.live / MANIFEST
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "env_id": "Acrobot-v1"}))
     agent = attached(run)
-    assert agent.status().text.endswith(f"live: its agent is for Acrobot-v1, the run is in {CARTPOLE}")
+    assert agent.status().text.endswith(f"live: its agent is for Acrobot-v1, but the run trains in {CARTPOLE}")
     assert agent.q_values(OBS) is None
     path.write_text(json.dumps(manifest))
     other = trainer(run.run_folder.path.parent, CARTPOLE, hidden=(8,))
     publish(other, 100)
     for name in (WEIGHTS, MANIFEST):
         shutil.copy(other.run_folder.live / name, run.run_folder.live / name)
-    agent.look()
+    agent.poll()
     assert "does not fit manifest.json" in agent.status().text
     assert agent.q_values(OBS) is None
     other.episodes.close()
 
 
-def test_a_sign_of_life_is_given_only_where_somebody_trains_and_taken_away(run: Trainer) -> None:
+def test_heartbeats_are_written_only_while_the_run_trains_and_removed_on_close(run: Trainer) -> None:
     folder = run.run_folder.live
     agent = attached(run)
     assert not folder.exists()
     with training(run):
-        agent.look()
+        agent.poll()
         first = (folder / WATCHER).stat().st_mtime_ns
-        agent.look()  # within the same second
+        agent.poll()  # within the same second
         assert (folder / WATCHER).stat().st_mtime_ns == first
-        agent._beaten -= attach.BEAT_SECONDS
+        agent._last_heartbeat -= attach.HEARTBEAT_SECONDS
         (folder / WATCHER).unlink()
-        agent.look()
+        agent.poll()
         assert (folder / WATCHER).exists()
     agent.close()
     assert not folder.exists()
 
 
-def test_the_folder_is_deleted_under_it(run: Trainer) -> None:
+def test_the_run_folder_may_be_deleted_while_attached(run: Trainer) -> None:
     publish(run, 100)
     with training(run):
         agent = attached(run)
@@ -226,15 +226,15 @@ def test_the_folder_is_deleted_under_it(run: Trainer) -> None:
         run.run_folder.live.mkdir(parents=True)
         (run.run_folder.path.parent / lock.FILE).rename(run.run_folder.live / lock.FILE)
         assert plays_as(agent, run)
-        assert agent.status().text == "the run's folder is gone"
+        assert agent.status().text == "the run's folder no longer exists"
     shutil.rmtree(run.run_folder.path)
-    assert plays_as(agent, run)  # goes on with what it has
+    assert plays_as(agent, run)  # continues with what it has
     assert agent.request("epsilon", 0.5) is False
     agent.close()
     assert not run.run_folder.path.exists()
 
 
-def test_a_request_is_written_down_or_refused(run: Trainer) -> None:
+def test_a_request_is_written_or_rejected(run: Trainer) -> None:
     with training(run):
         agent = attached(run)
         assert agent.request("epsilon", 0.25)
@@ -264,7 +264,7 @@ def test_the_status_follows_what_is_written(run: Trainer) -> None:
     folder.log({"agent_steps": 20, "epsilon": 0.8, "td_loss": None, "sps": 110.0})
     with (folder.path / "metrics.csv").open("a") as file:
         file.write("30,30")  # still being written
-    agent.look()
+    agent.poll()
     metrics = agent.status().metrics
     assert [metrics[name] for name in ("agent_steps", "epsilon", "td_loss", "sps")] == [20, 0.8, 0.5, 110]
     assert metrics["episodic_return"] == 7
@@ -275,8 +275,8 @@ def test_the_status_follows_what_is_written(run: Trainer) -> None:
         ("learning", "schedule", ""),
     ):
         folder.log_event({"agent_steps": 1, "frames": 1, "name": name, "value": value, "refused": refused})
-        agent.look()
-        assert agent.status().refused == refused
+        agent.poll()
+        assert agent.status().rejected == refused
     assert dict(agent.status().in_force) == {"epsilon": "0.1"}
     folder.close()
 
@@ -292,7 +292,7 @@ def test_the_tail_of_a_file_that_grows(tmp_path: Path) -> None:
     assert tail.rows() == []
 
 
-def test_a_session_plays_on_while_the_first_weights_come(run: Trainer) -> None:
+def test_a_session_continues_when_the_first_weights_arrive(run: Trainer) -> None:
     import envs
 
     agent = attached(run)
@@ -300,12 +300,12 @@ def test_a_session_plays_on_while_the_first_weights_come(run: Trainer) -> None:
     session.step()
     assert session.q_values() is None
     run.save_agent()
-    agent.look()
+    agent.poll()
     session.step()
     assert session.q_values() is not None
 
 
-def test_a_run_is_found_by_path_name_or_age(run: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_found_by_path_name_or_newest(run: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = run.run_folder.path
     assert find_run(str(here), Path("nowhere")) == here
     assert find_run(here.name, tmp_path) == here
@@ -314,10 +314,10 @@ def test_a_run_is_found_by_path_name_or_age(run: Trainer, tmp_path: Path, monkey
         write_json(tmp_path / name / "config.json", {})
     assert find_run("newest", tmp_path).name.endswith("__29990101-000000")
     with training(run):
-        assert find_run("newest", tmp_path) == here  # it trains
+        assert find_run("newest", tmp_path) == here  # it is in training
     with pytest.raises(UserError, match=r"no such run; did you mean CartPole-v1__dqn__1__19990101"):
         find_run("CartPole-v1__dqn__1__19990102-000000", tmp_path)
-    with pytest.raises(UserError, match=r"no run is here, its config\.json is missing"):
+    with pytest.raises(UserError, match=r"not a run, it has no config\.json"):
         find_run(str(tmp_path), tmp_path)
     with pytest.raises(UserError, match=r"there is no run in .* yet; train one: python train\.py"):
         find_run("newest", tmp_path / "empty")
@@ -343,8 +343,8 @@ def until(what: Callable[[], Any], seconds: float = 120.0) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_a_training_next_door(tmp_path: Path) -> None:
-    """Attach, see the steps grow, request, see it come into force, stop the training, and see that too."""
+def test_a_real_training_process(tmp_path: Path) -> None:
+    """Attach, see the steps grow, request, see the request in force, stop the training, and see that too."""
     words = ["CartPole-v1", "--agent", "dqn", "--total-timesteps", "4000000", "--capacity", "5000"]
     words += ["--learning-starts", "500", "--device", "cpu", "--runs-dir", str(tmp_path), "--replay-ratio", "1"]
     process = subprocess.Popen(
@@ -370,8 +370,8 @@ def test_a_training_next_door(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 130, err
-        assert "epsilon is 0.77 from now on (the window's request) at " in out
-        until(lambda: not agent.status().trains)
+        assert "epsilon is now 0.77 (set by the window) at " in out
+        until(lambda: not agent.status().is_training)
 
         def stopped() -> bool:
             agent.q_values(OBS)

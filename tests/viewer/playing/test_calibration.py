@@ -1,4 +1,4 @@
-"""The truth meter, against environments whose true expectations are known and numbers worked out by hand."""
+"""The truth meter, against environments whose true values are known and numbers worked out by hand."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from learning.policy import Training
 from tests.tiny import CORRIDOR, LOOP, Corridor
 from tests.viewer.helpers import Known, Mute, session_in
-from viewer.playing.calibration import NEGLIGIBLE, Pair, Tally, TruthMeter, came_since
+from viewer.playing.calibration import NEGLIGIBLE, Pair, RunningCalibration, TruthMeter, return_since
 from viewer.playing.session import Session
 from viewer.playing.timeline import Moment, Timeline
 
 
-class Expecting(Known):
-    """Expects what a table says of each one-hot state, plus a bias, and tells its discount."""
+class TableQ(Known):
+    """Has the Q values of a table for each one-hot state, plus a bias, and a known discount."""
 
     def __init__(self, table: NDArray[np.float64], gamma: float, bias: float = 0.0) -> None:
         super().__init__([0.0, 1.0])
@@ -42,13 +42,13 @@ def played(env_id: str, policy: Known, steps: int, **options: Any) -> Session:
     return session
 
 
-def corridor(gamma: float, bias: float = 0.0) -> Expecting:
-    """The true expectations; of the last state, in which nothing is done, anything."""
-    return Expecting(np.vstack([Corridor.q_star(gamma), [[7.0, 8.0]]]), gamma, bias)
+def corridor(gamma: float, bias: float = 0.0) -> TableQ:
+    """The true Q values; arbitrary ones for the last state, in which no action is taken."""
+    return TableQ(np.vstack([Corridor.q_star(gamma), [[7.0, 8.0]]]), gamma, bias)
 
 
-def loop(gamma: float, bias: float = 0.0) -> Expecting:
-    return Expecting(np.full((2, 2), 1 / (1 - gamma)), gamma, bias)
+def loop(gamma: float, bias: float = 0.0) -> TableQ:
+    return TableQ(np.full((2, 2), 1 / (1 - gamma)), gamma, bias)
 
 
 def near(found: Sequence[float], wanted: Sequence[float]) -> None:
@@ -60,43 +60,43 @@ def meter_of(session: Session) -> TruthMeter:
     return session.truth
 
 
-# environments whose truth is known
+# environments with known values
 
 
 @pytest.mark.parametrize(("bias", "error"), [(0.0, 0.0), (0.5, 0.5), (-0.25, 0.25)])
 def test_corridor(bias: float, error: float) -> None:
-    """Every episode terminates, so that every step is known exactly."""
+    """Every episode terminates, so that every return is known exactly."""
     session = played(CORRIDOR, corridor(0.9, bias), 300)
     found = meter_of(session).calibration()
     finished = sum(score.steps for score in session.results)
     assert found.pairs == finished > 250
     assert found.bias == pytest.approx(bias, abs=1e-9)
     assert found.error == pytest.approx(error, abs=1e-9)
-    assert found.rest == 0.0
+    assert found.bootstrapped == 0.0
     assert meter_of(session).known() == found
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.5])
 def test_loop_without_an_end(bias: float) -> None:
-    """0.9^44 is the first power below 1 %: of 200 steps the first 200 - 44 are known.
+    """0.9^44 is the first power below 1 %: of 200 returns the first 200 - 44 are known.
 
-    What is missing is filled in, so the true expectation has no error, and a bias of 0.5 is found.
+    The remainder is bootstrapped, so the true value has no error, and a bias of 0.5 is found.
     """
     session = Session(Endless(), loop(0.9, bias), seed=1)
     for _ in range(200):
         session.step()
     meter = meter_of(session)
     assert meter.calibration().pairs == 200 - 44
-    session.step()  # one more arrival, one more known
+    session.step()  # one more state, one more known return
     found = meter.calibration()
     assert found.pairs == 157
-    near((found.bias, found.error, found.rest), (bias, bias, 0.9**44))
+    near((found.bias, found.error, found.bootstrapped), (bias, bias, 0.9**44))
     assert meter.known() == found
     pair = meter.pair(0)
     assert pair is not None
     assert pair.known
     assert pair.error == pytest.approx(bias * (1 - 0.9**44))
-    assert pair.came == pytest.approx((1 - 0.9**44) / 0.1)
+    assert pair.observed == pytest.approx((1 - 0.9**44) / 0.1)
     assert len(meter.open()) == 44
 
 
@@ -115,24 +115,27 @@ class Endless(gymnasium.Env[NDArray[np.float32], np.int64]):
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.5])
-def test_a_truncated_end_is_not_the_truth(bias: float) -> None:
-    """Loop is cut after 5 steps of a return of 10: at most 4.1 has come. That is no error of the network.
+def test_truncation_is_not_an_error(bias: float) -> None:
+    """Loop is truncated after 5 steps of a return of 10: at most 4.1 is observed. That is no error of the network.
 
-    The 5 steps miss 0.9^5, 0.9^4 ... 0.9 of the weight; nothing of them is known.
+    The 5 returns lack 0.9^5, 0.9^4 ... 0.9 of their weight; none of them is known.
     """
     meter = meter_of(played(LOOP, loop(0.9, bias), 50))
     found = meter.calibration()
-    near((found.pairs, found.error, found.bias, found.rest), (50, bias, bias, sum(0.9**k for k in range(1, 6)) / 5))
+    near(
+        (found.pairs, found.error, found.bias, found.bootstrapped),
+        (50, bias, bias, sum(0.9**k for k in range(1, 6)) / 5),
+    )
     assert meter.known().pairs == 0
     assert math.isnan(meter.known().error)
-    # with a discount of 0.3 the first and the second step miss 0.3^4 or less: 0.0081
+    # with a discount of 0.3 the first and the second return lack 0.3^4 or less: 0.0081
     short = meter_of(played(LOOP, loop(0.3, bias), 50))
     assert (short.calibration().pairs, short.known().pairs) == (50, 20)
     near((short.calibration().bias, short.known().bias), (bias, bias))
 
 
-def test_a_long_life_loses_no_digits() -> None:
-    session = Session(Endless(), loop(0.5), seed=1)  # 0.5^3000 is no number
+def test_a_long_episode_loses_no_precision() -> None:
+    session = Session(Endless(), loop(0.5), seed=1)  # 0.5^3000 underflows
     for _ in range(3_000):
         session.step()
     assert meter_of(session).calibration().error < 1e-12
@@ -146,9 +149,9 @@ def test_a_long_life_loses_no_digits() -> None:
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
 def test_the_ends_of_the_discount(gamma: float) -> None:
-    """0: the next reward is all, known one step later. 1: only an end makes anything known."""
+    """0: the return is the next reward, known one step later. 1: a return is known only at the episode's end."""
     table = np.array([[0, gamma], [0, gamma], [0, gamma], [0, 1], [7, 8]])
-    meter = meter_of(played(CORRIDOR, Expecting(table, gamma), 200))
+    meter = meter_of(played(CORRIDOR, TableQ(table, gamma), 200))
     found = meter.calibration()
     assert found.pairs > 100
     assert meter.known() == found
@@ -158,14 +161,14 @@ def test_the_ends_of_the_discount(gamma: float) -> None:
 # the rule, by hand
 
 
-Told = Sequence[tuple[float, float, dict[str, Any]]]
+Steps = Sequence[tuple[float, float, dict[str, Any]]]
 
 
-def moments(*told: tuple[float, float, dict[str, Any]]) -> list[Moment]:
-    """Return greedy moments of one action: its expectation, the reward, and what else is to be said."""
+def moments(*steps: tuple[float, float, dict[str, Any]]) -> list[Moment]:
+    """Return greedy moments of one action: its Q value, the reward, and further fields."""
     timeline = Timeline(100)
     timeline.begin()
-    for step, (q, reward, more) in enumerate(told):
+    for step, (q, reward, more) in enumerate(steps):
         timeline.arrive(np.zeros(1), episode=0, step=step)
         timeline.act(0, reward, **{"q_values": np.array([q]), "greedy": True, **more})
     return list(timeline)
@@ -177,7 +180,7 @@ def test_terminated_by_hand() -> None:
     for moment in moments((3.5, 1, {}), (3, 2, {}), (4, 4, {"terminated": True})):
         assert meter.pair(moment.number) is None
         meter.add(moment)
-    assert [pair.came for pair in meter.series] == pytest.approx([3, 4, 4])
+    assert [pair.observed for pair in meter.series] == pytest.approx([3, 4, 4])
     assert [pair.error for pair in meter.series] == pytest.approx([0.5, -1, 0])
     found = meter.calibration()
     near((found.pairs, found.error, found.bias), (3, 0.5, -0.5 / 3))
@@ -188,12 +191,12 @@ def test_terminated_by_hand() -> None:
     "other",
     [{"greedy": False}, {"greedy": False, "by_human": True}, {"greedy": False, "by_human": True, "q_values": None}],
 )
-def test_what_another_does_closes_the_account(other: dict[str, Any]) -> None:
-    """Gamma 0.5, expected 2, 3, then somebody else's step where the best is worth 6.
+def test_a_non_greedy_action_closes_the_measurements(other: dict[str, Any]) -> None:
+    """Gamma 0.5, expected 2, 3, then a step that is not greedy, where the best action is worth 6.
 
     The first two are cut: 1 + 0.5 * 1 + 0.25 * 6 = 3 and 1 + 0.5 * 6 = 4, errors -1 and -1, of shares 0.75 and 0.5;
-    the other's step is not measured. What the agent does afterwards is: expected 5, 4 came, error 1 of share 1. In all
-    the bias is (-1 - 1 + 1) / 2.25. Where there are no expectations, there is nothing to fill in.
+    the step itself is not measured. The agent's step afterwards is: expected 5, observed 4, error 1 of share 1. In all
+    the bias is (-1 - 1 + 1) / 2.25. Without Q values there is nothing to bootstrap from.
     """
     meter = TruthMeter(0.5)
     for moment in moments((2, 1, {}), (3, 1, {}), (6, 100, other), (5, 4, {"terminated": True})):
@@ -203,41 +206,41 @@ def test_what_another_does_closes_the_account(other: dict[str, Any]) -> None:
     if other.get("q_values", 0) is None:
         assert found == meter.known()
         return
-    near((found.pairs, found.bias, found.error, found.rest), (3, -1 / 2.25, 3 / 2.25, 0.75 / 3))
+    near((found.pairs, found.bias, found.error, found.bootstrapped), (3, -1 / 2.25, 3 / 2.25, 0.75 / 3))
     assert [meter.pair(number) for number in (0, 1, 2)] == [Pair(0, 2, 1.5, 0.25, 6), Pair(1, 3, 1, 0.5, 6), None]
 
 
-def test_what_another_does_later_than_that_does_not_matter() -> None:
-    """Gamma 0.05: after two steps 0.0025 is missing, so the step is known although a person then takes over."""
+def test_a_non_greedy_action_after_the_return_is_known_does_not_matter() -> None:
+    """Gamma 0.05: after two steps 0.0025 is missing, so the return is known although a human then takes over."""
     meter = TruthMeter(0.05)
     by_hand = {"greedy": False, "by_human": True}
     for moment in moments((1.05, 1, {}), (1, 1, {}), (0, 1, by_hand)):
         meter.add(moment)
     assert [(pair.number, pair.known) for pair in meter.series] == [(0, True), (1, False)]
-    assert meter.series[0].came == pytest.approx(1.05)
-    assert meter.series[0].rest == pytest.approx(0.0025)
-    assert meter.series[0].rest < NEGLIGIBLE
+    assert meter.series[0].observed == pytest.approx(1.05)
+    assert meter.series[0].remaining == pytest.approx(0.0025)
+    assert meter.series[0].remaining < NEGLIGIBLE
 
 
 def test_rewards_are_clipped_as_the_agent_learnt_them() -> None:
-    told: Told = ((1.5, 4.0, {}), (1.0, 7.0, {"terminated": True}))
-    for clip, came in ((True, [1.5, 1.0]), (False, [7.5, 7.0])):
+    steps: Steps = ((1.5, 4.0, {}), (1.0, 7.0, {"terminated": True}))
+    for clip, observed in ((True, [1.5, 1.0]), (False, [7.5, 7.0])):
         meter = TruthMeter(0.5, clip_rewards=clip)
-        for moment in moments(*told):
+        for moment in moments(*steps):
             meter.add(moment)
-        assert [pair.came for pair in meter.series] == pytest.approx(came)
+        assert [pair.observed for pair in meter.series] == pytest.approx(observed)
 
 
-def test_a_lost_life_ends_the_returns_of_who_learnt_so() -> None:
-    told: Told = ((1.0, 1.0, {"life_lost": True}), (3.0, 3.0, {"terminated": True}))
-    for ends, came in ((True, [1.0, 3.0]), (False, [1 + 0.5 * 3, 3.0])):
+def test_a_lost_life_ends_the_returns_of_agents_trained_so() -> None:
+    steps: Steps = ((1.0, 1.0, {"life_lost": True}), (3.0, 3.0, {"terminated": True}))
+    for ends, observed in ((True, [1.0, 3.0]), (False, [1 + 0.5 * 3, 3.0])):
         meter = TruthMeter(0.5, life_loss_ends=ends)
-        for moment in moments(*told):
+        for moment in moments(*steps):
             meter.add(moment)
-        assert [pair.came for pair in meter.series] == pytest.approx(came)
+        assert [pair.observed for pair in meter.series] == pytest.approx(observed)
 
 
-def test_what_is_no_number_is_left_out() -> None:
+def test_nan_and_infinity_are_left_out() -> None:
     meter = TruthMeter(0.5)
     for moment in moments((math.nan, 1, {}), (math.inf, 1, {}), (2.0, 1, {"terminated": True})):
         meter.add(moment)
@@ -245,15 +248,15 @@ def test_what_is_no_number_is_left_out() -> None:
     assert meter.calibration().bias == pytest.approx(1.0)
 
 
-def test_open_accounts_tell_how_far_they_are() -> None:
+def test_open_measurements_have_the_rewards_so_far() -> None:
     meter = TruthMeter(0.5)
     for moment in moments((2, 1, {}), (3, 1, {})):
         meter.add(moment)
     assert meter.open() == [Pair(0, 2, 1.5, 0.25, 0), Pair(1, 3, 1, 0.5, 0)]
 
 
-def test_the_last_pairs_count_and_a_huge_error_leaves_no_trace() -> None:
-    tally = Tally(3)
+def test_only_the_last_pairs_count_and_a_huge_error_leaves_no_trace() -> None:
+    tally = RunningCalibration(3)
 
     def add(*errors: float) -> None:
         for error in errors:
@@ -268,8 +271,8 @@ def test_the_last_pairs_count_and_a_huge_error_leaves_no_trace() -> None:
 # in a session
 
 
-def test_chance_neither_counts_nor_biases() -> None:
-    """With chance in every second step most accounts are cut. Only the agent's own steps are measured."""
+def test_random_actions_neither_count_nor_bias() -> None:
+    """With a random action in every second step most measurements are cut. Only greedy steps are measured."""
     session = played(CORRIDOR, corridor(0.9), 600, epsilon=0.5)
     meter = meter_of(session)
     greedy = {moment.number for moment in session.timeline if moment.greedy}
@@ -279,7 +282,7 @@ def test_chance_neither_counts_nor_biases() -> None:
 
 
 class Gamble(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """Whatever is done, a step ends the episode with chance 0.1 and a reward of -1: Q = -0.1 / (1 - 0.9 gamma)."""
+    """Whatever is done, a step ends the episode with probability 0.1 and a reward of -1: Q = -0.1 / (1 - 0.9 gamma)."""
 
     def __init__(self) -> None:
         self.observation_space, self.action_space = gymnasium.spaces.Box(0, 1, (2,)), gymnasium.spaces.Discrete(2)
@@ -293,14 +296,14 @@ class Gamble(gymnasium.Env[NDArray[np.float32], np.int64]):
         return np.array([1, 0], np.float32), -float(over), over, False, {}
 
 
-def test_what_ended_soon_is_no_fair_sample() -> None:
-    """The known steps under chance are those that ended soon, and ends are bad: they make a right network look wrong.
+def test_known_returns_alone_are_a_biased_sample() -> None:
+    """With random actions the known returns are those that ended soon, and ends are bad: an exact network looks biased.
 
     Gamma 0.95: Q = -0.1 / 0.145 = -0.69, the other action a little less; each return is gamma^k times -1.
     """
     q = -0.1 / 0.145
-    policy = Expecting(np.array([[q, q - 1e-9], [0.0, 0.0]]), 0.95)
-    session = Session(Gamble(), policy, seed=1, epsilon=0.2)  # every tenth step is not the agent's
+    policy = TableQ(np.array([[q, q - 1e-9], [0.0, 0.0]]), 0.95)
+    session = Session(Gamble(), policy, seed=1, epsilon=0.2)  # every tenth action is not greedy
     meter = TruthMeter(0.95, pairs=100_000)
     session.truth = meter
     while session.total_steps < 6000:
@@ -309,7 +312,7 @@ def test_what_ended_soon_is_no_fair_sample() -> None:
     assert abs(meter.calibration().bias) < 0.03
 
 
-def test_a_persons_steps_do_not_count() -> None:
+def test_a_humans_steps_do_not_count() -> None:
     session = played(CORRIDOR, corridor(0.9), 100)
     meter = meter_of(session)
     while session.finished:
@@ -323,8 +326,8 @@ def test_a_persons_steps_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("restart", [True, False])
-def test_an_episode_broken_off_is_cut(restart: bool) -> None:
-    """Nothing of the new episode's rewards may come to the old one's steps."""
+def test_an_interrupted_episode_is_cut(restart: bool) -> None:
+    """The new episode's rewards must not count for the old one's steps."""
     session = Session(Endless(), loop(0.9), seed=1)
     for _ in range(10):
         session.step()
@@ -339,22 +342,22 @@ def test_an_episode_broken_off_is_cut(restart: bool) -> None:
     near(pair, (9, 10, 1, 0.9, 10))
 
 
-def test_who_does_not_tell_a_discount_is_not_measured() -> None:
+def test_policies_without_a_discount_are_not_measured() -> None:
     assert session_in(policy=Known((0.0, 1.0, 0.0, 0.0))).truth is None
     assert session_in(policy=Mute((0.0, 1.0, 0.0, 0.0))).truth is None
     assert session_in().truth is None
 
 
-# one step that a person asks about
+# a single step
 
 
 @pytest.mark.parametrize(
-    ("told", "wanted"),
+    ("steps", "wanted"),
     [
         (((0, 1, {}), (0, 2, {})), (1 + 0.5 * 2, 0.25)),
         (((0, 1, {}), (0, 2, {"terminated": True})), (2.0, 0.0)),
         (((0, 1, {"greedy": False, "by_human": True}), (0, 2, {})), (2.0, 0.25)),
     ],
 )
-def test_what_has_come_since(told: Told, wanted: tuple[float, float]) -> None:
-    assert came_since(moments(*told), 0.5, False, False) == pytest.approx(wanted)
+def test_return_since(steps: Steps, wanted: tuple[float, float]) -> None:
+    assert return_since(moments(*steps), 0.5, False, False) == pytest.approx(wanted)

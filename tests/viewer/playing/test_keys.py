@@ -47,7 +47,7 @@ CHECKERS = ("fire", "upright", "upleft", "downright", "downleft")
         (ALL, "space up right", "uprightfire"),
         (ALL, "left right", "right"),  # the stick can't be at both sides: the later one
         (ALL, "down left up", "upleft"),
-        (PONG, "up", "right"),  # in Pong right moves up
+        (PONG, "up", "right"),  # in Pong right moves the paddle up
         (PONG, "down space", "leftfire"),
         (PONG, "up right", "right"),
         (PONG, "up down", "left"),
@@ -70,7 +70,7 @@ CHECKERS = ("fire", "upright", "upleft", "downright", "downleft")
         (CHECKERS, "", None),
     ],
 )
-def test_the_joystick_plays_what_comes_nearest(names: tuple[str, ...], held: str, name: str | None) -> None:
+def test_the_joystick_plays_the_nearest_action(names: tuple[str, ...], held: str, name: str | None) -> None:
     action = keys_for(names).action(held.split())
     assert (None if action is None else names[action]) == name
 
@@ -85,17 +85,17 @@ def test_every_action_has_keys_that_play_it() -> None:
             assert (action in keys.labels) == bool(wanted)
 
 
-def test_keys_that_mean_nothing_in_a_game_are_not_known() -> None:
+def test_keys_without_an_action_in_a_game_are_not_known() -> None:
     assert keys_for(FREEWAY).known == {"up", "down"}  # space still pauses there
     assert keys_for(PONG).known == {*ARROWS, "space"}
     assert keys_for(FREEWAY).summary == "arrows"
 
 
-def test_only_joysticks_are_taken_for_one() -> None:
+def test_only_joysticks_are_recognised_as_one() -> None:
     others = [["left", "right", "up", "down"], ["0", "1"], ["straight", "bear left", "bear right"], ["turn left"]]
     assert all(isinstance(keys_for(names), RuleKeys) for names in others)
     assert all(isinstance(keys_for(names), Joystick) for names in (ALL, FREEWAY, CHECKERS))
-    with pytest.raises(ValueError, match="'leftup' is no action"):
+    with pytest.raises(ValueError, match="'leftup' is not a joystick action"):
         parts("leftup")
 
 
@@ -111,7 +111,7 @@ def test_only_joysticks_are_taken_for_one() -> None:
         ("3", "3", "3"),
     ],
 )
-def test_names_for_people(name: str, in_words: str, in_short: str) -> None:
+def test_readable_action_names(name: str, in_words: str, in_short: str) -> None:
     assert (words(name), short(name)) == (in_words, in_short)
 
 
@@ -119,7 +119,7 @@ def test_the_help_names_stick_button_and_both() -> None:
     assert keys_for(ALL).rows(ALL) == [
         ("← → ↑ ↓", "the joystick"),
         ("space", "fire"),
-        ("together", "diagonals, fire on the move"),
+        ("together", "diagonals, fire while moving"),
     ]
     assert keys_for(PONG).rows(PONG)[:2] == [
         ("← →", "the joystick"),

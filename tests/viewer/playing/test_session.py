@@ -71,7 +71,7 @@ def test_restart_is_the_same_episode_and_next_counts_the_seed_up() -> None:
     assert not np.array_equal(session.obs, start)
 
 
-def test_take_over_and_hand_back_share_the_episode() -> None:
+def test_take_over_and_hand_back_within_an_episode() -> None:
     session = session_in(policy=Known(Q4))
     for _ in range(6):
         session.step()
@@ -87,7 +87,7 @@ def test_take_over_and_hand_back_share_the_episode() -> None:
     assert session.score.human_share == pytest.approx(0.2)  # 2 of 10
 
 
-def test_without_an_agent_there_is_nobody_to_hand_back_to() -> None:
+def test_without_an_agent_control_stays_with_the_human() -> None:
     session = session_in()
     session.hand_back()
     assert session.control == HUMAN
@@ -95,7 +95,7 @@ def test_without_an_agent_there_is_nobody_to_hand_back_to() -> None:
     assert session.best_action() is None
 
 
-def test_no_key_repeats_the_last_pick_where_one_can_not_coast() -> None:
+def test_no_key_repeats_the_last_action_without_coasting() -> None:
     session = session_in(CARTPOLE)
     assert session.human_choice() == 0
     session.human_action = 1
@@ -113,7 +113,7 @@ def test_a_second_has_so_many_ticks(speed: float, ticks: int) -> None:
     assert ticks - resting * 50 * 1000 / 30 / 60 - 1 <= made <= ticks + 1
 
 
-def test_speeds_are_steps_of_a_ladder_that_ends() -> None:
+def test_speeds_are_a_list_with_two_ends() -> None:
     session = session_in(policy=Known(Q4))
     seen = []
     for _ in range(len(SPEEDS)):
@@ -123,7 +123,7 @@ def test_speeds_are_steps_of_a_ladder_that_ends() -> None:
     for _ in range(9):
         session.change_speed(-1)
     assert session.speed == 0.25
-    session.speed = 3.0  # from the command line: the ladder is entered at the nearest rung
+    session.speed = 3.0  # from the command line: continues from the nearest entry
     session.change_speed(+1)
     assert session.speed == 5.0
 
@@ -136,7 +136,7 @@ def test_pause_and_single_step() -> None:
     assert session.score.steps == 1
 
 
-def test_a_slow_machine_drops_time_instead_of_piling_it_up() -> None:
+def test_a_slow_machine_drops_time_instead_of_accumulating_it() -> None:
     now = iter(range(10**6))  # every look at the clock is a second later
     session = session_in(policy=Known(Q4), speed=50.0)
     assert session.advance(1.0, budget=3.0, clock=lambda: float(next(now))) == 4
@@ -148,7 +148,7 @@ def test_limit_is_exact() -> None:
     assert session.advance(1.0, limit=7) == 7
 
 
-def test_a_finished_episode_rests_then_the_next_begins_with_the_next_seed() -> None:
+def test_a_finished_episode_rests_then_the_next_starts_with_the_next_seed() -> None:
     session = session_in(policy=Known(Q4))
     while not session.finished:
         session.step()
@@ -180,12 +180,12 @@ def test_termination_ends_an_episode_too() -> None:
     assert session.score.apples is None
 
 
-def test_wrong_sizes_are_said_at_once() -> None:
+def test_wrong_sizes_are_reported_at_once() -> None:
     with pytest.raises(UserError, match=r"'known'.*does not fit CartPole-v1: 4 observations, 2 actions"):
         session_in(CARTPOLE, Known(Q4))
 
 
-def test_the_axis_holds_zero_and_forgets_outliers_slowly() -> None:
+def test_the_axis_includes_zero_and_narrows_slowly_after_outliers() -> None:
     policy = Known(Q4)
     session = session_in(policy=policy)
     session.q_values()
@@ -198,19 +198,19 @@ def test_the_axis_holds_zero_and_forgets_outliers_slowly() -> None:
     assert 1.5 < high < 2.0
 
 
-def test_q_values_are_asked_once_a_state() -> None:
-    asked = 0
+def test_q_values_are_computed_once_per_state() -> None:
+    calls = 0
 
     class Counting(Known):
         def q_values(self, obs: np.ndarray) -> np.ndarray:
-            nonlocal asked
-            asked += 1
+            nonlocal calls
+            calls += 1
             return super().q_values(obs)  # type: ignore[return-value]
 
     session = session_in(policy=Counting(Q4))
     for _ in range(5):
         session.q_values()
-    assert asked == 1
+    assert calls == 1
 
 
 # keys
@@ -248,7 +248,7 @@ def test_wheel_keys_turn_the_creature_that_way(keys: list[str], turn: float) -> 
     assert np.sign(450.0 - state["pos"][1]) == np.sign(turn)  # its left is up on the screen
 
 
-def test_of_two_arrows_the_last_one_wins() -> None:
+def test_of_two_arrows_the_later_one_wins() -> None:
     assert WATER_KEYS.action(["left", "up"]) == 2
     assert WATER_KEYS.action(["up", "left"]) == 0
 
@@ -260,86 +260,86 @@ def test_unknown_environments_get_digits_and_two_actions_get_arrows_too() -> Non
     assert len(keys_for(tuple(map(str, range(18)))).known) == 10
 
 
-def hands(policy: Known | None = None, keys: Keys = WATER_KEYS) -> HumanControl:
+def control_of(policy: Known | None = None, keys: Keys = WATER_KEYS) -> HumanControl:
     return HumanControl(session_in(policy=policy), keys)
 
 
-def test_a_key_takes_over_and_two_quiet_seconds_hand_back() -> None:
-    both = hands(Known(Q4))
-    session = both.session
-    assert both.press("up")
+def test_a_key_takes_over_and_two_seconds_without_keys_hand_back() -> None:
+    control = control_of(Known(Q4))
+    session = control.session
+    assert control.press("up")
     assert (session.control, session.human_action) == (HUMAN, 2)
-    both.update(10.0)  # as long as the key is held, it stays
-    assert both.hands_back_in is None
+    control.update(10.0)  # as long as the key is held, it stays
+    assert control.hands_back_in is None
     session.step()
-    both.release("up")
+    control.release("up")
     assert session.human_action is None
-    both.update(HAND_BACK_SECONDS - 0.5)
+    control.update(HAND_BACK_SECONDS - 0.5)
     assert session.control == HUMAN
-    assert both.hands_back_in == pytest.approx(0.5)
-    both.press("left")
-    both.release("left")
-    both.update(HAND_BACK_SECONDS - 0.5)  # the time began anew
+    assert control.hands_back_in == pytest.approx(0.5)
+    control.press("left")
+    control.release("left")
+    control.update(HAND_BACK_SECONDS - 0.5)  # the time started again
     assert session.control == HUMAN
-    both.update(0.6)
+    control.update(0.6)
     assert session.control == AGENT
-    assert both.hands_back_in is None
+    assert control.hands_back_in is None
 
 
-def test_a_tap_counts_until_a_step_has_seen_it() -> None:
-    both = hands(Known(Q4))
-    session = both.session
-    both.press("up")
-    both.release("up")
-    assert (both.held, session.human_action) == ([], 2)
-    both.update(0.01)
+def test_a_tap_counts_until_a_step_has_used_it() -> None:
+    control = control_of(Known(Q4))
+    session = control.session
+    control.press("up")
+    control.release("up")
+    assert (control.held, session.human_action) == ([], 2)
+    control.update(0.01)
     session.step()
     assert session.history[-1].action == 2
-    both.update(0.01)
+    control.update(0.01)
     session.step()
     assert session.history[-1].action == -1
 
 
 def test_a_tap_before_a_held_key_gives_way_and_one_after_it_wins() -> None:
-    both = hands(Known(Q4))
-    both.press("up")
-    both.press("left")
-    both.release("up")
-    assert both.session.human_action == 0
-    both.press("up")
-    both.release("up")
-    assert both.session.human_action == 2
-    both.session.step()
-    both.update(0.0)
-    assert both.session.human_action == 0
+    control = control_of(Known(Q4))
+    control.press("up")
+    control.press("left")
+    control.release("up")
+    assert control.session.human_action == 0
+    control.press("up")
+    control.release("up")
+    assert control.session.human_action == 2
+    control.session.step()
+    control.update(0.0)
+    assert control.session.human_action == 0
 
 
 def test_enter_hands_back_now_and_a_pause_stops_the_clock() -> None:
-    both = hands(Known(Q4))
-    both.press("up")
-    both.release("up")
-    both.session.paused = True
-    both.update(60.0)
-    assert both.session.control == HUMAN
-    both.hand_back()
-    assert both.session.control == AGENT
+    control = control_of(Known(Q4))
+    control.press("up")
+    control.release("up")
+    control.session.paused = True
+    control.update(60.0)
+    assert control.session.control == HUMAN
+    control.hand_back()
+    assert control.session.control == AGENT
 
 
-def test_keys_without_a_meaning_and_shift_alone_take_nothing_over() -> None:
-    both = hands(Known(Q4))
-    assert not both.press("7")
-    assert not both.press("shift")
-    assert both.session.control == AGENT
+def test_unknown_keys_and_shift_alone_do_not_take_over() -> None:
+    control = control_of(Known(Q4))
+    assert not control.press("7")
+    assert not control.press("shift")
+    assert control.session.control == AGENT
 
 
-def test_the_lost_keyboard_lets_everything_go() -> None:
-    both = hands(Known(Q4))
-    both.press("up")
-    both.release_all()
-    assert both.session.human_action is None
+def test_losing_the_keyboard_focus_releases_all_keys() -> None:
+    control = control_of(Known(Q4))
+    control.press("up")
+    control.release_all()
+    assert control.session.human_action is None
 
 
-def test_a_locked_person_keeps_control() -> None:
+def test_a_locked_human_keeps_control() -> None:
     session = session_in(policy=Known(Q4))
     alone = HumanControl(session, WATER_KEYS, locked=True)
     assert session.control == HUMAN
@@ -375,14 +375,14 @@ def test_countdown_then_play_in_real_time_then_record() -> None:
     assert game.phase == SUMMARY
     assert [score.steps for score in recorded] == [1000]
     assert recorded[0].human_share == 1.0
-    game.advance(60.0)  # the summary waits for the person
+    game.advance(60.0)  # the summary waits for a key
     assert game.phase == SUMMARY
     game.confirm()
     assert game.phase == DONE
     assert len(recorded) == 1
 
 
-def test_several_episodes_have_seeds_in_a_row() -> None:
+def test_several_episodes_have_consecutive_seeds() -> None:
     game, recorded = scored_play(2)
     play_through(game)
     assert game.number == 1
@@ -392,7 +392,7 @@ def test_several_episodes_have_seeds_in_a_row() -> None:
     assert [score.seed for score in recorded] == [3, 4]
 
 
-def test_a_broken_off_episode_is_not_recorded_and_its_world_does_not_come_back() -> None:
+def test_an_aborted_episode_is_not_recorded_and_its_seed_is_not_reused() -> None:
     game, recorded = scored_play()
     game.advance(3.0)
     game.advance(0.3)
@@ -414,7 +414,7 @@ def test_after_a_pause_it_counts_down_again() -> None:
     assert game.session.score.steps == 10
 
 
-def test_mute_players_play() -> None:
+def test_players_without_q_values_play() -> None:
     session = session_in(V1, Mute(Q4))
     session.step()
     assert session.history[0].action == 1

@@ -1,4 +1,4 @@
-"""Sound without a loudspeaker: SDL writes what would be heard into a file."""
+"""Sound without a loudspeaker: SDL writes its output to a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from viewer.window import Window
 
 ROOT = Path(__file__).resolve().parents[3]
 RATE, STEP = 30_720, 2_048  # of an Atari game: samples a second, and in a step
-TALK = """
+PLAYER = """
 import sys, time
 import numpy as np
 from viewer.playing.speaker import Speaker
@@ -43,33 +43,33 @@ speaker.close()
 """
 
 
-def heard(folder: Path, samples: NDArray[np.uint8], audible: str = "audible") -> NDArray[np.uint8]:
-    """Return what the sound card would have got while these samples came, a step's at a time."""
+def played(folder: Path, samples: NDArray[np.uint8], audible: str = "audible") -> NDArray[np.uint8]:
+    """Return what the sound card would get when these samples arrive, one step's at a time."""
     np.save(folder / "samples.npy", samples)
     env = {**os.environ, "SDL_AUDIODRIVER": "disk", "SDL_DISKAUDIOFILE": "out.raw", "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-c", TALK, str(len(samples) // STEP), audible]
+    words = [sys.executable, "-c", PLAYER, str(len(samples) // STEP), audible]
     subprocess.run(words, cwd=folder, env=env, check=True, capture_output=True)
     return np.fromfile(folder / "out.raw", np.uint8)
 
 
-def test_what_comes_in_time_is_heard_without_a_gap(tmp_path: Path) -> None:
+def test_samples_in_time_are_played_without_a_gap(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(0, 256, 20 * STEP, np.uint8)
-    out = heard(tmp_path, samples)
+    out = played(tmp_path, samples)
     start = out.tobytes().find(samples[:64].tobytes())
     assert start >= 0
     np.testing.assert_array_equal(out[start : start + len(samples)], samples)
     assert set(out[start + len(samples) :]) <= {128}
 
 
-def test_what_is_not_to_be_heard_is_silence(tmp_path: Path) -> None:
-    out = heard(tmp_path, np.full(4 * STEP, 200, np.uint8), "mute")
+def test_inaudible_samples_are_silence(tmp_path: Path) -> None:
+    out = played(tmp_path, np.full(4 * STEP, 200, np.uint8), "mute")
     assert len(out) > 4 * STEP
     assert set(out) == {128}
 
 
-def test_a_machine_without_sound_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_an_audio_device_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_AUDIODRIVER", "nosuch")
-    with pytest.raises(UserError, match="nothing here to make sound with; leave --sound out"):
+    with pytest.raises(UserError, match=r"this machine has no audio device \(.+\); leave --sound out"):
         Speaker(list, RATE)
 
 
@@ -80,7 +80,7 @@ def test_sound_is_for_the_present_at_normal_speed() -> None:
     def audible() -> bool:
         return Window.audible.fget(window)  # type: ignore[attr-defined, no-any-return]
 
-    assert commands.find(view, "m", "m") is None  # a mute game has no such key
+    assert commands.find(view, "m", "m") is None  # a game without sound has no such key
     view.muted = False
     assert audible()
     command = commands.find(view, "m", "m")
@@ -101,32 +101,30 @@ def test_sound_is_for_the_present_at_normal_speed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["ALE/Pong-v5", "--sound", "--record", "a.mp4"], "films are silent; leave --sound out"),
         (["Waterworld-v1", "--sound"], "tidepool/Waterworld-v1 makes no sound, only Atari games do; leave --sound out"),
     ],
 )
-def test_silence_is_explained(words: list[str], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_sound_that_is_not_possible_is_rejected(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         play.main(words)
 
 
 @pytest.mark.parametrize("words", [["--human", "--episodes", "1"], ["--versus"], []])
-def test_a_game_is_heard_however_it_is_played(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]
-) -> None:
-    """The window lives for a few steps on SDL's dummy drivers; what it takes is a game's sound."""
+def test_a_game_has_sound_in_every_mode(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]) -> None:
+    """The window is open for a few steps on SDL's dummy drivers; the samples it takes are a game's sound."""
     monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
     monkeypatch.chdir(tmp_path)
     taken: list[int] = []
     take = Soundtrack.take
 
-    def listened(self: Soundtrack) -> list[NDArray[np.uint8]]:
+    def recorded(self: Soundtrack) -> list[NDArray[np.uint8]]:
         found = take(self)
         taken.extend(len(sound) for sound in found)
         return found
 
-    monkeypatch.setattr(Soundtrack, "take", listened)
+    monkeypatch.setattr(Soundtrack, "take", recorded)
     assert play.main(["ALE/Pong-v5", "--sound", "--steps", "6", "--seed", "1", *words]) == 0
     assert set(taken) == {STEP}

@@ -30,7 +30,7 @@ def seen(moment: Moment) -> float:
     return float(moment.obs[0])
 
 
-def test_what_panels_read_needs_neither_pygame_nor_torch() -> None:
+def test_the_panels_sources_need_neither_pygame_nor_torch() -> None:
     modules = (
         "viewer.playing.timeline, viewer.playing.calibration, viewer.inspecting.explain, viewer.inspecting.neurons"
     )
@@ -41,7 +41,7 @@ def test_what_panels_read_needs_neither_pygame_nor_torch() -> None:
 # moments
 
 
-def test_a_moment_is_a_state_and_what_was_done_in_it() -> None:
+def test_a_moment_is_a_state_and_the_action_taken_in_it() -> None:
     timeline = Timeline(10)
     timeline.begin()
     timeline.arrive(np.array([1.0, 2.0]), episode=4, step=0, lives=3)
@@ -58,7 +58,7 @@ def test_a_moment_is_a_state_and_what_was_done_in_it() -> None:
 
 
 def test_no_key_has_no_expectation() -> None:
-    """-1 is no index: the last action's expectation would be a lie."""
+    """-1 must not be used as an index: it would give the last action's expectation."""
     timeline = line(1)
     timeline.act(-1, 0.0, q_values=np.array([1.0, 9.0]), by_human=True)
     assert timeline[0].expectation is None
@@ -72,7 +72,7 @@ def test_observations_are_copies() -> None:
     assert seen(timeline[0]) == 1.0
 
 
-def test_bytes_are_compressed_and_come_back() -> None:
+def test_bytes_are_compressed_and_restored() -> None:
     frames = np.zeros((4, 84, 84), np.uint8)
     frames[:, 10:20, 30:35] = 200
     assert len(pack(frames).data) < frames.nbytes / 50
@@ -81,12 +81,12 @@ def test_bytes_are_compressed_and_come_back() -> None:
     timeline.arrive(frames, episode=0, step=0)
     assert timeline.nbytes < frames.nbytes / 10
     np.testing.assert_array_equal(timeline[0].obs, frames)
-    timeline[0].obs[0, 0, 0] = 1  # a fresh array: what is kept does not change
+    timeline[0].obs[0, 0, 0] = 1  # a copy: what is stored does not change
     np.testing.assert_array_equal(timeline[0].obs, frames)
     assert timeline[0].obs.dtype == np.uint8
 
 
-def test_the_oldest_are_forgotten() -> None:
+def test_the_oldest_moments_are_dropped() -> None:
     timeline = line(7, capacity=3)
     assert (len(timeline), timeline.first, timeline.last) == (3, 4, 6)
     assert [seen(moment) for moment in timeline] == [4, 5, 6]
@@ -101,9 +101,9 @@ def test_memory_is_bounded_too() -> None:
     timeline = line(50, max_bytes=10 * each)
     assert len(timeline) == 10
     assert timeline.nbytes == sum(moment.nbytes for moment in timeline) == 10 * each
-    # pictures count: each of noise takes what it takes, until two moments fill the room
+    # pictures count: noise can't be compressed
     noise = np.random.default_rng(0).integers(0, 256, (10, 10, 40), np.uint8)
-    timeline.photograph(noise)
+    timeline.add_picture(noise)
     assert timeline.nbytes <= 10 * each
     assert len(timeline) == 6  # 4000 bytes, as much as 4 others
     timeline.act(0, 0.0)
@@ -118,17 +118,17 @@ def test_the_present_stays_however_large() -> None:
 
 def test_following_ends_with_the_round() -> None:
     timeline = line(3)
-    timeline.begin()  # broken off and begun again
+    timeline.begin()  # interrupted and restarted
     timeline.arrive(np.array([9.0]), episode=0, step=0)
     assert [moment.number for moment in timeline.following(1)] == [1, 2]
     assert [moment.number for moment in timeline.following(3)] == [3]
 
 
-def test_the_nearest_picture_before_stands_in_for_one_that_nobody_took() -> None:
+def test_the_latest_picture_before_replaces_a_missing_one() -> None:
     timeline = line(2)
     assert timeline.picture_at(1) is None
-    timeline.photograph(np.full((2, 2, 3), 7, np.uint8))
-    timeline.photograph(np.zeros((2, 2, 3), np.uint8))  # the first one counts
+    timeline.add_picture(np.full((2, 2, 3), 7, np.uint8))
+    timeline.add_picture(np.zeros((2, 2, 3), np.uint8))  # the first one counts
     timeline.act(0, 0.0)
     timeline.arrive(np.array([2.0]), episode=0, step=2)
     found = timeline.picture_at(2)
@@ -171,7 +171,7 @@ def test_the_cursor_stops_at_both_ends() -> None:
     assert timeline.live
 
 
-def test_a_forgotten_moment_gives_the_cursor_to_the_oldest() -> None:
+def test_a_dropped_moment_moves_the_cursor_to_the_oldest() -> None:
     timeline = line(4, capacity=4)
     timeline.to(1)
     for number in range(4, 8):
@@ -210,7 +210,7 @@ def test_a_session_records_every_step() -> None:
     assert [moment.step for moment in session.timeline] == list(range(6))
 
 
-def test_a_past_world_can_be_made_again() -> None:
+def test_a_past_world_can_be_restored() -> None:
     session = session_in(policy=Clumsy(Q4), epsilon=0.5)
     for _ in range(30):
         session.step()
@@ -219,13 +219,13 @@ def test_a_past_world_can_be_made_again() -> None:
     again = envs.make(V1)
     again.reset(seed=0)
     np.testing.assert_array_equal(again.unwrapped.set_state(moment.state), moment.obs)  # type: ignore[attr-defined]
-    # and goes on as it did
+    # and continues as it did
     assert moment.action is not None
     np.testing.assert_array_equal(again.step(np.int64(moment.action))[0], session.timeline[13].obs)
 
 
-def test_who_did_what_is_told() -> None:
-    """The agent prefers 1; a person does something else, then nothing; chance does not count as greedy."""
+def test_moments_record_who_acted() -> None:
+    """The agent prefers 1; a human takes the same action, then none; a random action does not count as greedy."""
     session = session_in(policy=Clumsy(Q4))
     session.step()
     session.take_over()
@@ -238,13 +238,13 @@ def test_who_did_what_is_told() -> None:
     session.step()
     while session.timeline[session.timeline.last - 1].action == 1:
         session.step()
-    told = [(moment.action, moment.by_human, moment.greedy) for moment in session.timeline]
-    assert told[:3] == [(1, False, True), (1, True, False), (-1, True, False)]
-    assert told[-2][1:] == (False, False)
-    np.testing.assert_array_equal(session.timeline[1].q_values, Q4)  # of a person's steps, too
+    recorded = [(moment.action, moment.by_human, moment.greedy) for moment in session.timeline]
+    assert recorded[:3] == [(1, False, True), (1, True, False), (-1, True, False)]
+    assert recorded[-2][1:] == (False, False)
+    np.testing.assert_array_equal(session.timeline[1].q_values, Q4)  # of a human's steps, too
 
 
-def test_ends_and_rounds_are_told() -> None:
+def test_moments_record_ends_and_rounds() -> None:
     session = session_in(CARTPOLE, Known((0.0, 1.0)))
     while not session.finished:
         session.step()
@@ -269,7 +269,7 @@ def test_pictures_are_kept_of_the_states_that_were_drawn() -> None:
     np.testing.assert_array_equal(found[1], picture)
 
 
-def test_players_without_expectations_are_recorded() -> None:
+def test_players_without_q_values_are_recorded() -> None:
     session = session_in(policy=Mute(Q4))
     session.step()
     moment = session.timeline[0]
@@ -278,13 +278,13 @@ def test_players_without_expectations_are_recorded() -> None:
     assert session.reader is None
 
 
-def test_a_policy_that_can_choose_by_its_expectations_is_asked_once() -> None:
-    asked = 0
+def test_a_policy_with_choose_computes_its_q_values_once() -> None:
+    calls = 0
 
     class Choosing(Known):
         def q_values(self, obs: NDArray[Any]) -> NDArray[np.float64] | None:
-            nonlocal asked
-            asked += 1
+            nonlocal calls
+            calls += 1
             return super().q_values(obs)
 
         def choose(self, q_values: NDArray[np.float64], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -292,11 +292,11 @@ def test_a_policy_that_can_choose_by_its_expectations_is_asked_once() -> None:
             return np.array([3])
 
     session = session_in(policy=Choosing(Q4))
-    asked = 0
+    calls = 0
     for _ in range(10):
         session.q_values()  # as the window does
         session.step()
-    assert asked == 9  # of the first state they were known already
+    assert calls == 9  # those of the first state were known already
     assert {moment.action for moment in session.timeline} == {3, None}
 
 

@@ -1,4 +1,4 @@
-"""The agent and a person in two worlds of one seed: the same, tick for tick, but for what is done in them."""
+"""The agent and a human in two environments of one seed: equal step by step, except for the actions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ PONG = "ALE/Pong-v5"
 ACTIONS = {V1: 4, RLDEMO: 5, CARTPOLE: 2, PONG: 6}
 
 
-class Told(Known):
-    """Does what it is told."""
+class Commanded(Known):
+    """Takes the action that the test sets."""
 
     now = 0
 
@@ -52,11 +52,11 @@ def both_alike(pair: Versus) -> None:
 
 @pytest.mark.parametrize(("env_id", "ticks"), [(V1, 250), (RLDEMO, 250), (PONG, 100), (CARTPOLE, 40)])
 def test_the_same_actions_make_the_same_world_tick_for_tick(env_id: str, ticks: int) -> None:
-    """Pong has sticky actions: each frame repeats the last action by chance, and by the same chance in both."""
+    """Pong has sticky actions: each frame repeats the last action at random, equally in both."""
     if env_id == PONG:
         pytest.importorskip("ale_py")
         assert envs.options(PONG)["sticky"] == 0.25
-    policy = Told([0.0] * ACTIONS[env_id])
+    policy = Commanded([0.0] * ACTIONS[env_id])
     pair = versus(env_id, policy)
     rng = np.random.default_rng(0)
     for episode in range(2):
@@ -75,7 +75,7 @@ def test_the_same_actions_make_the_same_world_tick_for_tick(env_id: str, ticks: 
 
 
 @pytest.mark.parametrize("env_id", [V1, RLDEMO, PONG])
-def test_what_the_person_does_does_not_reach_the_agents_world(env_id: str) -> None:
+def test_the_humans_actions_do_not_affect_the_agents_world(env_id: str) -> None:
     if env_id == PONG:
         pytest.importorskip("ale_py")
     policy = Clumsy(np.eye(ACTIONS[env_id])[1].tolist())
@@ -93,7 +93,7 @@ def test_what_the_person_does_does_not_reach_the_agents_world(env_id: str) -> No
     assert (pair.agent.score.human_steps, pair.human.score.human_steps) == (0, 80)
 
 
-def test_nor_does_the_agent_reach_the_persons() -> None:
+def test_the_agents_actions_do_not_affect_the_humans_world() -> None:
     one, other = versus(policy=Known((1, 0, 0, 0))), versus(policy=Known((0, 0, 0, 1)))
     for t in range(100):
         for pair in (one, other):
@@ -122,7 +122,7 @@ def test_one_clock_moves_both() -> None:
     assert pair.advance(1.0, limit=3) == 3
 
 
-def test_a_slow_machine_drops_time_instead_of_piling_it_up() -> None:
+def test_a_slow_machine_drops_time_instead_of_accumulating_it() -> None:
     now = iter(range(10**6))  # every look at the clock is a second later
     pair = versus(speed=50.0)
     assert pair.advance(1.0, budget=3.0, clock=lambda: float(next(now))) == 4
@@ -130,20 +130,20 @@ def test_a_slow_machine_drops_time_instead_of_piling_it_up() -> None:
 
 
 def fallen(pair: Versus) -> None:
-    """Let CartPole's agent fall (it pushes one way only) while the person's pole stands."""
+    """Let CartPole's agent fall (it pushes one way only) while the human's pole stands."""
     while not pair.agent.finished:
         pair.human.human_action = int(pair.human.obs[2] + 0.5 * pair.human.obs[3] > 0)
         pair.step()
 
 
-def test_who_is_done_first_waits_and_both_begin_the_next_together() -> None:
+def test_the_first_to_finish_waits_and_both_start_the_next_together() -> None:
     pair = versus(CARTPOLE)
     fallen(pair)
     assert not pair.finished
     assert not pair.results
     steps, obs = pair.agent.score.steps, pair.agent.obs.copy()
     pair.human.human_action = 1
-    assert pair.advance(0.1) == 5  # 20 ms a step: the person plays on
+    assert pair.advance(0.1) == 5  # 20 ms a step: the human plays on
     assert pair.agent.score.steps == steps
     np.testing.assert_array_equal(pair.agent.obs, obs)
     pair.advance(10.0)
@@ -160,7 +160,7 @@ def test_who_is_done_first_waits_and_both_begin_the_next_together() -> None:
     assert len(pair.results) == 1
 
 
-def test_without_auto_next_the_end_stays_in_sight_until_somebody_goes_on() -> None:
+def test_without_auto_next_the_end_stays_on_screen_until_the_next_step() -> None:
     pair = versus(CARTPOLE, auto_next=False)
     pair.human.human_action = 1
     for _ in range(30):
@@ -172,7 +172,7 @@ def test_without_auto_next_the_end_stays_in_sight_until_somebody_goes_on() -> No
     both_alike(pair)
 
 
-def test_restart_and_next_are_for_both_whoever_is_done() -> None:
+def test_restart_and_next_apply_to_both() -> None:
     pair = versus(CARTPOLE)
     start = pair.agent.obs.copy()
     fallen(pair)
@@ -187,7 +187,7 @@ def test_restart_and_next_are_for_both_whoever_is_done() -> None:
     assert not pair.results  # nobody has finished an episode together
 
 
-def test_an_agent_that_does_not_fit_and_one_environment_for_two_are_refused() -> None:
+def test_an_agent_that_does_not_fit_and_a_shared_environment_are_rejected() -> None:
     with pytest.raises(UserError, match="does not fit"):
         Versus(lambda: envs.make(V1), Known((0.0, 1.0)))
     env = envs.make(V1)
