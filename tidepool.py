@@ -34,6 +34,7 @@ from experiments.command_line import read_command_line
 from experiments.variants import arguments
 from learning.display import display
 from learning.evaluate import EVALUATION_SEED, EpisodeResult, evaluate
+from learning.live import Watcher
 from learning.policy import Policy
 
 __all__ = ["Agent", "ScoreTable", "UserError", "load", "make", "scores", "train"]
@@ -59,7 +60,8 @@ def train(env_id: str = envs.DEFAULT_ENV, *, progress: bool = True, **settings: 
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python delivers no signals
             stack.enter_context(training.stop_on_signal(trainer))
-        trainer.run(stack.enter_context(display(console, total, 0, frames_per_step)))
+        watcher: Watcher = stack.enter_context(display(console, total, 0, frames_per_step))
+        trainer.run(watcher)
     return trainer.run_folder.path
 
 
@@ -147,10 +149,14 @@ def make(env_id: str = envs.DEFAULT_ENV, **options: Any) -> gymnasium.Env[Any, A
 
 def scores(runs_dir: Path | str = "runs", env_id: str | None = None) -> ScoreTable:
     """Return the scores of all runs beside the references, or of one environment."""
-    found = score_tables.read(Path(runs_dir), PRETRAINED, [])
-    resolved = None if env_id is None else envs.resolve(env_id)
-    atari = score_tables.atari_comparison(found) if resolved is None or envs.is_atari(resolved) else None
-    return ScoreTable([] if resolved and envs.is_atari(resolved) else score_tables.worlds(found, resolved), atari)
+    data = score_tables.read(Path(runs_dir), PRETRAINED)
+    if env_id is None:
+        return ScoreTable(score_tables.environment_comparisons(data), score_tables.atari_comparison(data))
+    resolved = envs.resolve(env_id)
+    if envs.is_atari(resolved):
+        selection = score_tables.AtariSelection(games=(resolved,))
+        return ScoreTable([], score_tables.atari_comparison(data, selection))
+    return ScoreTable(score_tables.environment_comparisons(data, resolved), None)
 
 
 class ScoreTable:

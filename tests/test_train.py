@@ -33,11 +33,11 @@ def train(*words: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_first_run_from_preflight_to_score_table(tmp_path: Path) -> None:
+def test_a_first_run_prints_preflight_to_score_table(tmp_path: Path) -> None:
     done = train("--runs-dir", tmp_path, *SHORT)
     assert done.returncode == 0, done.stderr
     first, preset, rules, second, *_ = done.stdout.splitlines()
-    assert preset.startswith("preset default: a world in minutes, on two CPU cores (others: --preset long; --list")
+    assert preset.startswith("preset default: Tidepool's worlds in minutes, on two CPU cores (others: --preset long; --list")
     assert "protocol waterworld-1000" in rules
     assert first.startswith(
         f"{VECTORS} on tidepool/Waterworld-v1 | device cpu | replay 3 MB | network 36,741 parameters | about "
@@ -56,7 +56,7 @@ def test_a_first_run_from_preflight_to_score_table(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_any_gymnasium_environment(tmp_path: Path) -> None:
+def test_any_gymnasium_environment_can_be_trained(tmp_path: Path) -> None:
     done = train("CartPole-v1", "--agent", "dqn", "--num-envs", "4", "--seed", "3", "--runs-dir", tmp_path, *SHORT)
     assert done.returncode == 0, done.stderr
     (folder,) = tmp_path.iterdir()
@@ -82,7 +82,7 @@ def test_atari_from_the_command_line(tmp_path: Path) -> None:
     assert "protocol mnih2015 (Mnih et al. 2015, doi:10.1038/nature14236)" in done.stdout
 
 
-def test_the_list_shows_every_agent_switch_preset_and_world() -> None:
+def test_list_shows_every_agent_switch_preset_and_world() -> None:
     done = train("--list", COLUMNS="200")
     assert done.returncode == 0, done.stderr
     for name, recipe in AGENTS.items():
@@ -93,7 +93,7 @@ def test_the_list_shows_every_agent_switch_preset_and_world() -> None:
         assert word in done.stdout
 
 
-def test_switches_can_be_turned_and_what_a_person_should_know_is_said(tmp_path: Path) -> None:
+def test_switches_can_be_set_and_notes_are_printed(tmp_path: Path) -> None:
     words = ["CartPole-v1", "--agent", "rainbow", "--no-noisy", "--n-step", "5", "--seed", "2", *SHORT]
     done = train(*words, "--runs-dir", tmp_path / "a")
     assert done.returncode == 0, done.stderr
@@ -150,7 +150,7 @@ def test_a_budget_is_kept(tmp_path: Path) -> None:
         (["--frame-size", "10"], "--frame-size 10 is out of range; allowed: 20 to 210"),
     ],
 )
-def test_mistakes_are_one_line_and_nothing_is_made(words: list[str], message: str, tmp_path: Path) -> None:
+def test_invalid_options_are_reported_in_one_line_and_no_folder_is_created(words: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         main([*words, "--runs-dir", str(tmp_path)])
     assert message in str(error.value)
@@ -158,7 +158,7 @@ def test_mistakes_are_one_line_and_nothing_is_made(words: list[str], message: st
     assert list(tmp_path.iterdir()) == []
 
 
-def test_resume_takes_no_other_settings_and_names_what_a_config_lacks(tmp_path: Path) -> None:
+def test_resume_rejects_other_settings_and_incomplete_configs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="own settings; leave out --seed, --gamma"):
         main(["--resume", "x", "--seed", "3", "--gamma=0.5"])
     with pytest.raises(UserError, match=r"nowhere.config\.json: no such file"):
@@ -168,7 +168,7 @@ def test_resume_takes_no_other_settings_and_names_what_a_config_lacks(tmp_path: 
         main(["--resume", str(tmp_path)])
 
 
-def test_a_mistake_ends_the_process_with_one_line_and_exit_code_2(tmp_path: Path) -> None:
+def test_a_user_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = train("--runs-dir", tmp_path / "file", *SHORT)
     assert done.returncode == 2
@@ -177,7 +177,7 @@ def test_a_mistake_ends_the_process_with_one_line_and_exit_code_2(tmp_path: Path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_ctrl_c_saves_and_the_command_it_prints_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_the_printed_command_resumes(tmp_path: Path) -> None:
     words = ["CartPole-v1", "--total-timesteps", "12000", "--learning-starts", "200", "--capacity", "2000"]
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *words, "--runs-dir", str(tmp_path)],
@@ -200,7 +200,7 @@ def test_ctrl_c_saves_and_the_command_it_prints_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a screen")
-def test_the_window_is_another_process_and_may_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_continues_if_the_window_cannot_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER"):
         monkeypatch.delenv(name, raising=False)
     run = trainer(tmp_path, "CartPole-v1")
@@ -216,6 +216,6 @@ def test_the_window_is_another_process_and_may_fail(tmp_path: Path, monkeypatch:
     run.episodes.close()
 
 
-def test_watch_may_stand_beside_resume() -> None:
+def test_watch_and_resume_can_be_combined() -> None:
     with pytest.raises(UserError, match=r"nowhere.config\.json: no such file"):
         main(["--resume", "nowhere", "--watch"])

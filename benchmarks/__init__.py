@@ -1,0 +1,1 @@
+"""Speed and other measurements, each a script of its own: `python benchmarks/NAME.py --help`."""
