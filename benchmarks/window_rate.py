@@ -1,7 +1,7 @@
-"""Frames a second of the window with all panels on: python benchmarks/window_rate.py, best under xvfb-run.
+"""Frames per second of the window with all panels: python benchmarks/window_rate.py, best under xvfb-run.
 
-Each agent plays for some seconds in a window that is drawn as in play.py, at most 60 times a second. Told are the
-frames a second that came of it, and how long the work of a frame took: at 60 a second there are 16.7 ms for it.
+Each agent plays for some seconds in a window that is drawn as in play.py, at most 60 times a second. The table has the
+frames per second, and the time that a frame's work took: at 60 frames per second there are 16.7 ms for it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Settings:
     agents: tuple[str, ...] = ("waterworld", "waterworld_rainbow", "convnetjs_rldemo_net.json", "pong", "breakout")
     """In pretrained/."""
     seconds: float = 15.0
-    """Of play each."""
+    """Of play, for each agent."""
     panels: str = "all"
     speed: float = 1.0
     learn: bool = False

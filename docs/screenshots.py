@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pygame
 
+from common.files import PRETRAINED
 from viewer import commands, screen
 from viewer.drawing.canvas import Fonts
 from viewer.opening import open_session, open_view
@@ -20,9 +21,9 @@ DOCS = Path(__file__).resolve().parent
 
 
 def view_of(agent: str, steps: int, panels: str, **options: object) -> View:
-    """Return an agent that ships after so many steps, drawn now and then, as the window would."""
+    """Return a view of a pretrained agent after so many steps, drawn now and then, as the window would."""
     chosen = Options(seed=3, panels=panels, **options)  # type: ignore[arg-type]
-    source = players.PRETRAINED / agent
+    source = PRETRAINED / agent
     policy = players.load(source)
     rules = players.rules_for(chosen.env_id or policy.env_id or "", policy)
     view = open_view(chosen, open_session(chosen, policy, rules), rules, source)
@@ -34,7 +35,7 @@ def view_of(agent: str, steps: int, panels: str, **options: object) -> View:
     return view
 
 
-def looked_back(view: View) -> View:
+def looking_back(view: View) -> View:
     """Look at the step a second ago."""
     commands.look(view, view.session.timeline.last - 33)
     return view
@@ -42,9 +43,9 @@ def looked_back(view: View) -> View:
 
 SHOTS: dict[str, Callable[[], View]] = {
     "waterworld": lambda: view_of("waterworld", 620, "control,actions,learning,score,step,senses,truth,rewards"),
-    "neurons": lambda: looked_back(view_of("waterworld", 620, "control,actions,step,senses,neurons,truth,rewards")),
+    "neurons": lambda: looking_back(view_of("waterworld", 620, "control,actions,step,senses,neurons,truth,rewards")),
     "distribution": lambda: view_of("waterworld_rainbow", 620, "control,actions,returns,score,truth,rewards"),
-    "explained": lambda: looked_back(view_of("waterworld", 400, "control,actions,step,senses,truth,rewards")),
+    "explained": lambda: looking_back(view_of("waterworld", 400, "control,actions,step,senses,truth,rewards")),
     "rldemo": lambda: view_of("convnetjs_rldemo_net.json", 900, "control,actions,score,step,senses,truth,rewards"),
     "pong": lambda: view_of("pong", 500, "all"),
     "breakout": lambda: view_of("breakout", 300, "control,actions,seen,score,truth,rewards"),
@@ -52,7 +53,7 @@ SHOTS: dict[str, Callable[[], View]] = {
 
 
 def main() -> None:
-    """Draw every picture, or those that are named."""
+    """Draw all pictures, or those that are named."""
     os.environ["SDL_VIDEODRIVER"] = "dummy"
     for name in sys.argv[1:] or SHOTS:
         view = SHOTS[name]()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import envs
 import play
 from agents import recipe
 from common.errors import UserError
+from common.settings import option_name
 from learning.checkpoint import save_agent
 from learning.learner import Learner
 from scores.runs import read_humans
@@ -111,6 +113,23 @@ def test_a_mistyped_option_and_a_missing_run(tmp_path: Path) -> None:
     assert "reinforcejs_wateragent.json" in one_line_error(command("reinforcejs_wateragent", cwd=tmp_path))
 
 
+def test_help_groups_the_options_and_cuts_nothing_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("PYTHONUTF8", "1")
+    done = command("--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    _, *parts = re.split(r"╭─ (.*?) ─+╮", done.stdout)
+    found = {
+        title: set(re.findall(r"│ (--[a-z-]+)", text)) for title, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+    assert {title for title, options in found.items() if options} == {"player options", "play options", "film options"}
+    assert found["film options"] == {"--record", "--film", "--fps", "--overwrite"}
+    names = {option_name(field.name) for field in dataclasses.fields(Options)}
+    assert set().union(*found.values()) == names - {"--run"}
+    assert max(map(len, done.stdout.splitlines())) == 120
+    assert "\N{HORIZONTAL ELLIPSIS}" not in done.stdout
+
+
 # in this process
 
 
@@ -135,9 +154,9 @@ def test_without_a_name_the_newest_run_with_an_agent_plays(tmp_path: Path) -> No
 
 
 def test_without_any_run_the_pretrained_agent_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shipped = run_folder(tmp_path / "pretrained", "waterworld")
-    monkeypatch.setattr(players, "DEFAULT_AGENT", shipped)
-    assert players.find_agent(None, Path("runs")) == shipped
+    pretrained = run_folder(tmp_path / "pretrained", "waterworld")
+    monkeypatch.setattr(players, "DEFAULT_AGENT", pretrained)
+    assert players.find_agent(None, Path("runs")) == pretrained
     monkeypatch.setattr(players, "DEFAULT_AGENT", tmp_path / "nothing")
     with pytest.raises(UserError, match=r"no run in runs has an agent yet; train one: python train\.py"):
         players.find_agent(None, Path("runs"))
@@ -298,10 +317,10 @@ def test_an_environment_in_place_of_a_run(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_the_newest_run_in_an_environment_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs, shipped = tmp_path / "runs", tmp_path / "pretrained"
-    monkeypatch.setattr(players, "PRETRAINED", shipped)
+    runs, pretrained = tmp_path / "runs", tmp_path / "pretrained"
+    monkeypatch.setattr(players, "PRETRAINED", pretrained)
     assert players.trained_in("CartPole-v1", runs) is None
-    ours = run_folder(shipped, "cartpole")
+    ours = run_folder(pretrained, "cartpole")
     assert players.trained_in("CartPole-v1", runs) == ours
     newest = run_folder(runs, "a__dqn__1__20261123-101530")
     run_folder(runs, "b__dqn__1__20261122-101530")

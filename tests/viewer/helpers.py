@@ -38,7 +38,7 @@ class Known:
         return np.full(len(obs), int(np.nanargmax(self.q)))
 
 
-class Mute(Known):
+class NoQValues(Known):
     """Acts greedily without exposing its Q values."""
 
     name = "mute"
@@ -47,7 +47,7 @@ class Mute(Known):
         return None
 
 
-class Clumsy(Known):
+class EpsilonGreedy(Known):
     """Acts epsilon-greedily, with the generator that it is given."""
 
     def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:

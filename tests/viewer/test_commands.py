@@ -11,15 +11,18 @@ import pygame
 import pytest
 from PIL import Image
 
+from common.files import PRETRAINED
 from envs.drawing import picture
-from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Clumsy, Known, drawn, key, session_in, view_of
+from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, EpsilonGreedy, Known, drawn, key, session_in, view_of
 from tests.viewer.panels.test_senses import drawn_texts
-from viewer import commands, screen, settings
+from viewer import commands, opening, screen, settings
 from viewer.drawing.canvas import Area, Theme
 from viewer.drawing.widgets import Slider
+from viewer.options import Options
 from viewer.panels import PANELS, View, overlays, timeline_bar
 from viewer.panels.control import ControlPanel
 from viewer.panels.world import halves
+from viewer.playing import players
 from viewer.playing.human_control import HumanControl
 from viewer.playing.keys import keys_for
 from viewer.playing.scored_play import ScoredPlay
@@ -33,7 +36,7 @@ __all__ = ["drawn_texts"]
 @pytest.fixture
 def window(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Window]:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    view = view_of(session_in(policy=Clumsy(Q4)))
+    view = view_of(session_in(policy=EpsilonGreedy(Q4)))
     view.runs_dir = tmp_path
     opened = Window(view)
     yield opened
@@ -129,6 +132,21 @@ def test_no_line_of_the_help_is_cut_off(drawn_texts: list[str], env_id: str) -> 
     start = drawn_texts.index("Keys")
     assert "full screen on, off" in drawn_texts[start:]
     assert [line for line in drawn_texts[start:] if line.endswith("\N{HORIZONTAL ELLIPSIS}")] == []
+
+
+@pytest.mark.parametrize("agent", ["waterworld", "waterworld_rainbow", "pong"])
+def test_no_line_of_the_window_is_cut_off(drawn_texts: list[str], agent: str) -> None:
+    policy: Any = players.load(PRETRAINED / agent)
+    rules = players.rules_for(policy.env_id, policy)
+    session = opening.open_session(Options(seed=3), policy, rules)
+    view = opening.open_view(Options(panels="all"), session, rules)
+    for _ in range(150):
+        view.session.step()
+    for cursor in (view.session.timeline.last, 100):
+        view.session.paused = True
+        view.session.timeline.to(cursor)
+        drawn(view)
+    assert [line for line in drawn_texts if line.endswith("\N{HORIZONTAL ELLIPSIS}")] == []
 
 
 # looking back

@@ -8,7 +8,7 @@ import pygame
 import pytest
 
 from common.errors import UserError
-from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, Mute, color_at, drawn, key, session_in, view_of
+from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, NoQValues, color_at, drawn, key, session_in, view_of
 from viewer import screen
 from viewer.drawing.canvas import Area, Theme
 from viewer.panels import PANELS, View
@@ -58,6 +58,17 @@ def test_bars_are_as_long_as_the_q_values_and_the_best_is_dark() -> None:
     assert full > 140
     assert [length / full for length in lengths] == pytest.approx([0.25, 1.0, 0.5, 0.75], abs=0.02)
     assert colors == (Theme.agent_pale, Theme.agent, Theme.agent_pale, Theme.agent_pale)
+
+
+def test_bars_of_the_past_stay_within_their_zone() -> None:
+    """The axis has shrunk since then, so it is widened to what was expected."""
+    view = view_of(session_in(policy=Known(Q4)))
+    panel, area = next((panel, area) for panel, area in screen.layout(view).panels if isinstance(panel, QBarsPanel))
+    past = np.array([-5.0, 9.0, np.nan, 1.0])
+    assert panel.axis(view, past) == (-5.0, 9.0)
+    assert panel.axis(view, np.array(Q4)) == view.session.q_axis()
+    zone = panel.bar_zone(panel.row_area(area, 1, view), view)
+    assert panel.bar(zone, 9.0, panel.axis(view, past)).right == pytest.approx(zone.right)
 
 
 def test_negative_bars_grow_to_the_left_of_zero() -> None:
@@ -124,7 +135,7 @@ def apart(a: Area, b: Area) -> bool:
 
 @pytest.mark.parametrize("hidden", [set(), {"truth", "rewards"}, {panel.name for panel in PANELS}])
 def test_nothing_overlaps_and_everything_is_within_the_window(hidden: set[str]) -> None:
-    for policy, env_id in ((Known(Q4), V1), (Known(range(5)), RLDEMO), (Mute(Q4), V1), (None, CARTPOLE)):
+    for policy, env_id in ((Known(Q4), V1), (Known(range(5)), RLDEMO), (NoQValues(Q4), V1), (None, CARTPOLE)):
         view = view_of(session_in(env_id, policy), env_id)
         view.hidden = hidden
         places = screen.layout(view)
@@ -334,7 +345,7 @@ def test_no_screen_is_reported(monkeypatch: pytest.MonkeyPatch, display: str | N
 
 
 def test_a_player_without_q_values_has_no_best_action() -> None:
-    session = session_in(policy=Mute(Q4))
+    session = session_in(policy=NoQValues(Q4))
     panel = ControlPanel()
     assert panel._below(view_of(session)) == "mute"
     session.epsilon = 0.05

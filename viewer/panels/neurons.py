@@ -151,7 +151,7 @@ class NeuronsPanel(Panel):
             draw_tile(canvas, Area(left + used + 10, y - high / 2, wide, high), searches.layer, searches.neuron.unit)
         canvas.text(again.right, y, "again", 11, Theme.agent, align=1)
         if 0 < searches.share < 1:
-            canvas.text(again.x - 2, y, f"searching {searches.share:.0%}", 10.5, Theme.soft, align=1)
+            canvas.text(again.x - 2, y, f"search {searches.share:.0%}", 10.5, Theme.soft, align=1)
         thumbs = self.thumbs(area, view)
         canvas.text(
             left, thumbs[0].y - 9, "the states of the timeline that excite it most", 10.5, Theme.soft, width=width

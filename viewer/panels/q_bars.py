@@ -53,7 +53,7 @@ class QBarsPanel(Panel):
         title = "Expected discounted return" if q is not None else "Actions"
         canvas.text(area.x + MARGIN, area.y + 24, title, 16, bold=True)
         if q is not None:
-            about = "what the network expects to collect after each action"
+            about = "what the network expects after each action"
         elif view.session.policy is None:
             about = "no agent plays: these are your keys"
         else:
@@ -62,7 +62,7 @@ class QBarsPanel(Panel):
         for action in range(view.session.num_actions):
             self._draw_row(canvas, self.row_area(area, action, view), action, view, q)
         if q is not None:
-            self._draw_axis(canvas, area, view)
+            self._draw_axis(canvas, area, view, self.axis(view, q))
 
     def row_area(self, area: Area, action: int, view: View) -> Area:
         """Return the place of one action's row in the panel."""
@@ -93,6 +93,12 @@ class QBarsPanel(Panel):
         unit = zone.w / (high - low)
         return Area(zone.x + (min(value, 0.0) - low) * unit, zone.y, abs(value) * unit, zone.h)
 
+    def axis(self, view: View, q: NDArray[np.float64]) -> tuple[float, float]:
+        """Return the ends of the axis: the session's, and wide enough for a moment of the past."""
+        low, high = view.session.q_axis()
+        finite = q[np.isfinite(q)]
+        return min(low, finite.min(initial=low)), max(high, finite.max(initial=high))
+
     def number(self, value: float, view: View) -> str:
         """Return a Q value as text, with as many digits as the row has room for."""
         if not math.isfinite(value):
@@ -122,16 +128,16 @@ class QBarsPanel(Panel):
             return
         canvas.rect(zone, Theme.track)
         color = Theme.agent if action == best else Theme.agent_pale
-        canvas.rect(self.bar(zone, float(q[action]), session.q_axis()), color)
+        canvas.rect(self.bar(zone, float(q[action]), self.axis(view, q)), color)
         number = self.number(float(q[action]), view)
         number_color = Theme.text if action == best else Theme.soft
         canvas.text(row.right, middle, number, size, number_color, bold=action == best, align=1)
         if by_human:
             canvas.text(zone.right - 4, middle, "you", min(10.5, size), Theme.human, bold=True, align=1)
 
-    def _draw_axis(self, canvas: Canvas, area: Area, view: View) -> None:
+    def _draw_axis(self, canvas: Canvas, area: Area, view: View, axis: tuple[float, float]) -> None:
         """Write the ends and the zero of the axis below the bars, and draw the zero line through them."""
-        low, high = view.session.q_axis()
+        low, high = axis
         if high <= low:
             return
         rows = self.rows(view)

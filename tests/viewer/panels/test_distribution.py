@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from learning.insight import Distribution, Insight
 from learning.policy import Training
-from tests.viewer.helpers import Q4, Known, Mute, color_at, session_in, view_of
+from tests.viewer.helpers import Q4, Known, NoQValues, color_at, session_in, view_of
 from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
 from viewer.inspecting.explain import distribution_line
 from viewer.panels.distribution import (
@@ -252,7 +252,7 @@ def test_a_histogram_is_not_called_returns() -> None:
 
 def test_plain_networks_scripts_and_humans_have_no_panel() -> None:
     assert PANEL.height(view_of(session_in())) == 0.0
-    assert PANEL.height(view_of(session_in(policy=Mute(Q4)))) == 0.0
+    assert PANEL.height(view_of(session_in(policy=NoQValues(Q4)))) == 0.0
     assert PANEL.height(view_of(session_in(policy=Known(Q4)))) == 0.0
     assert PANEL.height(view_with(atoms(*THREE, head="expected"))) == 0.0
     view = view_with(atoms(*THREE, head="expected"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from envs.drawing import BLUE, picture
 from learning.policy import Munchausen, Training
-from tests.viewer.helpers import CARTPOLE, Q4, V1, Known, Mute, color_at, session_in, view_of
+from tests.viewer.helpers import CARTPOLE, Q4, V1, Known, NoQValues, color_at, session_in, view_of
 from tests.viewer.panels.test_senses import Thinking, count, dense, drawn_texts, fitting, painted, stays_inside
 from viewer.drawing.canvas import MINUS, Area, Canvas, Fonts, Theme
 from viewer.panels import View
@@ -155,7 +155,7 @@ def test_looking_back_explains_that_step(drawn_texts: list[str]) -> None:
     ("policy", "steps", "reason"),
     [
         (Trained(Q4, Training(0.9)), 0, "No step has been made yet."),
-        (Mute(Q4), 1, "This player has no Q values: it expects nothing."),
+        (NoQValues(Q4), 1, "This player has no Q values: it expects nothing."),
         (Known(Q4), 1, "It is not known how this network was trained, so there is no target to compare with."),
     ],
     ids=["no step", "no expectations", "no training"],
@@ -176,7 +176,7 @@ def test_the_reason_is_shown_where_there_is_no_explanation(
 def test_without_an_agent_there_is_no_panel() -> None:
     assert PANEL.height(view_of(session_in(CARTPOLE), CARTPOLE)) == 0
     mute, trained = (
-        PANEL.height(view_of(session_in(policy=policy))) for policy in (Mute(Q4), Trained(Q4, Training(0.9)))
+        PANEL.height(view_of(session_in(policy=policy))) for policy in (NoQValues(Q4), Trained(Q4, Training(0.9)))
     )
     assert 0 < mute < trained
 
@@ -247,7 +247,7 @@ def test_looking_back_shows_what_mattered_then() -> None:
 
 
 def test_where_no_eye_mattered_no_ray_is_wide() -> None:
-    for view in (view_of_weights({150: 1.0}), cartpole(Training(0.9)), view_of(session_in(policy=Mute(Q4)))):
+    for view in (view_of_weights({150: 1.0}), cartpole(Training(0.9)), view_of(session_in(policy=NoQValues(Q4)))):
         view.session.paused = True
         assert eye_saliency(view) is None
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from learning.insight import DenseNetwork, NetworkReader, Neuron
 from tests.learning.test_insight import FRAMES, policy_of
-from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, Known, Mute, color_at, session_in, view_of
+from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, Known, NoQValues, color_at, session_in, view_of
 from tests.viewer.panels.test_senses import (
     Thinking,
     count,
@@ -495,7 +495,7 @@ def test_frames_have_filters_states_and_an_optimised_picture(drawn_texts: list[s
 
 
 def test_without_hidden_neurons_there_is_no_panel() -> None:
-    for policy in (None, Known(Q4), Mute(Q4), Thinking(Q4, dense(np.ones((4, 152))))):
+    for policy in (None, Known(Q4), NoQValues(Q4), Thinking(Q4, dense(np.ones((4, 152))))):
         view = view_of(session_in(policy=policy))
         assert PANEL.height(view) == 0
         area = Area(12, 12, 340, 300)

@@ -15,7 +15,7 @@ import envs
 from agents.karpathy import Dense
 from learning.insight import Insight, Neuron
 from learning.policy import Training
-from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, Known, Mute, color_at, session_in, view_of
+from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, Known, NoQValues, color_at, session_in, view_of
 from viewer.drawing.canvas import Area, Canvas, Color, Fonts, Theme
 from viewer.panels import View
 from viewer.panels.base import Panel
@@ -296,7 +296,7 @@ def test_without_a_network_only_eyes_are_shown(drawn_texts: list[str]) -> None:
     panel = SensesPanel()
     assert panel.height(view_of(session_in(CARTPOLE), CARTPOLE)) == 0
     assert panel.height(view_of(session_in(CARTPOLE, Known((0.0, 1.0))), CARTPOLE)) == 0
-    alone, mute = view_of(session_in()), view_of(session_in(policy=Mute(Q4)))
+    alone, mute = view_of(session_in()), view_of(session_in(policy=NoQValues(Q4)))
     full = panel.height(view_of(session_in(policy=thinking())))
     assert 0 < panel.height(alone) == panel.height(mute) < full
     painted(panel, alone)

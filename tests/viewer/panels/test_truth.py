@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from learning.policy import Training
-from tests.viewer.helpers import Q4, Clumsy, Known, Mute, color_at, session_in, view_of
+from tests.viewer.helpers import Q4, EpsilonGreedy, Known, NoQValues, color_at, session_in, view_of
 from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
 from viewer.panels.plots import BAND
 from viewer.panels.truth import TruthPanel, moment_text, samples_of, stretch_of, verdict
@@ -199,7 +199,7 @@ def test_the_cursor_is_a_dark_line_with_the_numbers_of_its_moment() -> None:
 
 
 def test_what_is_not_measured_names_the_cause() -> None:
-    session = played(5, Clumsy(Q4))
+    session = played(5, EpsilonGreedy(Q4))
     session.change_policy(Trained())
     session.take_over()
     session.human_action = 2
@@ -241,7 +241,7 @@ def test_clicks_beside_the_plot_do_nothing() -> None:
     view = view_of(played(50))
     assert PANEL.press(view, AREA, ZONE.x + 50, AREA.y + 20) is None
     assert not view.game.paused
-    mute = view_of(played(50, Mute(Q4)))
+    mute = view_of(played(50, NoQValues(Q4)))
     assert PANEL.press(mute, AREA, ZONE.x + 50, ZONE.y + 20) is None
 
 
@@ -249,7 +249,7 @@ def test_clicks_beside_the_plot_do_nothing() -> None:
 
 
 def test_without_a_meter_the_reason_is_shown() -> None:
-    assert PANEL.why_not(view_of(session_in(policy=Mute(Q4)))) == "this player has no Q values: it expects nothing"
+    assert PANEL.why_not(view_of(session_in(policy=NoQValues(Q4)))) == "this player has no Q values: it expects nothing"
     assert "discount" in PANEL.why_not(view_of(session_in(policy=Known(Q4))))
     assert PANEL.why_not(view_of(session_in(policy=Trained()))) == ""
     surface = drawn(view_of(session_in(policy=Known(Q4))))
@@ -259,7 +259,7 @@ def test_without_a_meter_the_reason_is_shown() -> None:
 
 def test_there_is_no_panel_without_a_player() -> None:
     assert PANEL.height(view_of(session_in())) == 0.0
-    assert PANEL.height(view_of(session_in(policy=Mute(Q4)))) > 0
+    assert PANEL.height(view_of(session_in(policy=NoQValues(Q4)))) > 0
 
 
 @pytest.mark.parametrize(
