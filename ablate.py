@@ -1,7 +1,10 @@
-"""Ablate: what is each part of an agent worth? Trains it in full and without each part, `--seeds` times each.
+"""Ablate: what is each part of an agent worth?
 
-All options of train.py are accepted too and apply to every run, e.g. --total-timesteps, --preset, --gamma;
-`python train.py --agent rainbow --help` lists them. The same command, run again, continues where it stopped.
+Trains the agent in full and without each part, with --seeds seeds each.
+
+All options of train.py are accepted too: python train.py --agent rainbow --help
+
+The same command, run again, continues where it stopped.
 """
 
 from __future__ import annotations

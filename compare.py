@@ -1,4 +1,4 @@
-"""Compare: your runs beside human players, published agents and reference scores, as a table and as a chart."""
+"""Compare your runs with human players, published agents and reference scores."""
 
 from __future__ import annotations
 

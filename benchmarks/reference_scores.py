@@ -2,8 +2,9 @@
 
     python benchmarks/reference_scores.py
 
-A random policy, Karpathy's two networks and the apple chaser play whole episodes with fixed seeds; a difference of
-more than about 3 standard errors would mean that an environment differs from the original.
+A random policy, Karpathy's two networks and the apple chaser play whole episodes with fixed seeds.
+
+A difference of more than about 3 standard errors means that an environment differs from the original.
 """
 
 from __future__ import annotations

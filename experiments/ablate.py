@@ -1,4 +1,4 @@
-"""An ablation from the outside: the runs that are missing are trained, then table and chart are written."""
+"""Run an ablation: train the missing runs, then write table and chart."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from experiments.ablation_table import digits, interval_text, number
 from scores import chart
 
 INK, FULL, BAND = "#20242a", "#2f6fb3", "#dbe7f3"
-# in rows: seeds are drawn below the mean, so that neither hides the other; seeds with near scores below each other
+# in rows: seeds are drawn below the mean, so that neither hides the other; nearly equal seeds are stacked
 BELOW, APART, LOWEST = 0.22, 0.13, 0.46
 NEAR = 0.008  # of the axis: seeds closer than this would overlap
 MARGIN = 0.06  # of the range of the scores, on both sides

@@ -24,7 +24,7 @@ BROKEN = "broken"
 
 @dataclasses.dataclass(frozen=True)
 class PlannedRun:
-    """One variant with one seed: where its run is, and how far it is."""
+    """One variant with one seed: the place of its run, and its progress."""
 
     folder: Path
     """The variant's runs folder, ``--runs-dir`` of `train.py`."""

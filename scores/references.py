@@ -39,7 +39,7 @@ class Metric:
 
     name: str
     per_step: bool = False  # the return of an episode divided by its length
-    episode_length: int | None = None  # steps of an episode; other lengths are reported as an exception
+    episode_length: int | None = None  # steps that an episode must have; the table has a note on other lengths
 
 
 WATERWORLD_METRIC = Metric("return over 1000 steps from a fresh world", episode_length=1000)
