@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import functools
 import io
 import os
 import re
@@ -106,7 +107,12 @@ def page_of(recipe: Recipe) -> str:
 def agents() -> str:
     """Return all agents with paper and switches."""
     rows = (
-        [page_of(one), linked(one.paper), code(words(dict(one.switches))) or "none", f"[{one.name}.py](/{file_of(one)})"]
+        [
+            page_of(one),
+            linked(one.paper),
+            code(words(dict(one.switches))) or "none",
+            f"[{one.name}.py](/{file_of(one)})",
+        ]
         for one in AGENTS.values()
     )
     return table(["agent", "paper", "switches", "file"], rows)
@@ -243,7 +249,7 @@ def worlds() -> str:
 def imports() -> str:
     """Return which package imports which, imports inside functions included."""
     ours = ("common", "scores", "envs", "learning", "agents", "experiments", "viewer")
-    scripts = sorted(path.name for path in ROOT.glob("*.py"))
+    scripts = sorted(path.name for path in ROOT.glob("*.py") if path.name != "setup.py")
     rows = []
     for name in (*ours, *scripts):
         files = [ROOT / name] if name.endswith(".py") else (ROOT / name).rglob("*.py")
@@ -274,12 +280,14 @@ class Rules(NamedTuple):
     episodes: int
 
 
+@functools.cache
 def lines(name: str) -> list[Any]:
     """Return a file of raw scores: an agent's runs with one preset in one environment a line, the best first."""
     former = FORMER_NAMES.get(name, {})
     return [line._replace(agent=former.get(line.agent, line.agent)) for line in RESULTS_TABLE["lines"](RESULTS / name)]
 
 
+@functools.cache
 def rules(name: str) -> dict[str, Rules]:
     """Return under which rules the scores of a file were measured, by environment."""
     episodes: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
