@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from viewer.playing.timeline import Moment
 
-if TYPE_CHECKING:  # a person plays without torch
+if TYPE_CHECKING:  # a human plays without torch
     from learning.policy import Training
 
 NEGLIGIBLE = 0.01  # weight of the unobserved remainder below which a return counts as known

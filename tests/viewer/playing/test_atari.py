@@ -13,7 +13,7 @@ from PIL import Image
 import envs
 from common.errors import UserError
 from envs.drawing import picture
-from tests.viewer.helpers import Clumsy, Known, Mute, drawn, drawn_at, key, session_in, view_of
+from tests.viewer.helpers import EpsilonGreedy, Known, NoQValues, drawn, drawn_at, key, session_in, view_of
 from viewer import screen
 from viewer.drawing.canvas import Canvas, Fonts, Theme
 from viewer.drawing.pixels import enlarge, fit_whole, to_surface
@@ -72,7 +72,7 @@ def test_steps_and_frames_are_both_shown() -> None:
 
 
 def test_lives_are_shown_where_the_game_has_them() -> None:
-    session = session_of(BREAKOUT, Clumsy(np.zeros(4).tolist()))
+    session = session_of(BREAKOUT, EpsilonGreedy(np.zeros(4).tolist()))
     session.epsilon = 1.0
     assert (session.score.lives, pong(steps=1).session.score.lives) == (5, None)
     while session.score.lives == 5:
@@ -123,7 +123,7 @@ def test_vector_observations_have_no_frames() -> None:
 
 @pytest.mark.parametrize("env_id", [PONG, AIR_RAID])  # 210 and 250 lines
 def test_the_screen_has_the_shape_of_a_television(env_id: str) -> None:
-    session = session_of(env_id, Mute(range(6)))
+    session = session_of(env_id, NoQValues(range(6)))
     for _ in range(60):
         session.step()
     view = view_of(session, env_id)

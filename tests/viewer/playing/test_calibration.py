@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from learning.policy import Training
 from tests.tiny import CORRIDOR, LOOP, Corridor
-from tests.viewer.helpers import Known, Mute, session_in
+from tests.viewer.helpers import Known, NoQValues, session_in
 from viewer.playing.calibration import NEGLIGIBLE, Pair, RunningCalibration, TruthMeter, return_since
 from viewer.playing.session import Session
 from viewer.playing.timeline import Moment, Timeline
@@ -344,7 +344,7 @@ def test_an_interrupted_episode_is_cut(restart: bool) -> None:
 
 def test_policies_without_a_discount_are_not_measured() -> None:
     assert session_in(policy=Known((0.0, 1.0, 0.0, 0.0))).truth is None
-    assert session_in(policy=Mute((0.0, 1.0, 0.0, 0.0))).truth is None
+    assert session_in(policy=NoQValues((0.0, 1.0, 0.0, 0.0))).truth is None
     assert session_in().truth is None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Clumsy, Known, Mute, session_in
+from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, EpsilonGreedy, Known, NoQValues, session_in
 from viewer.playing.clock import REST_SECONDS, SPEEDS
 from viewer.playing.human_control import HAND_BACK_SECONDS, HumanControl
 from viewer.playing.keys import Keys, keys_for
@@ -43,7 +43,7 @@ def test_agent_plays_its_best_action_and_the_score_counts() -> None:
 
 def test_same_seed_same_episode_other_seed_another() -> None:
     def first_steps(seed: int) -> list[np.ndarray]:
-        session = session_in(policy=Clumsy(Q4), seed=seed, epsilon=0.5)
+        session = session_in(policy=EpsilonGreedy(Q4), seed=seed, epsilon=0.5)
         states = []
         for _ in range(30):
             session.step()
@@ -55,7 +55,7 @@ def test_same_seed_same_episode_other_seed_another() -> None:
 
 
 def test_restart_is_the_same_episode_and_next_counts_the_seed_up() -> None:
-    session = session_in(policy=Clumsy(Q4), epsilon=0.5)
+    session = session_in(policy=EpsilonGreedy(Q4), epsilon=0.5)
     start = session.obs.copy()
     for _ in range(20):
         session.step()
@@ -137,7 +137,7 @@ def test_pause_and_single_step() -> None:
 
 
 def test_a_slow_machine_drops_time_instead_of_accumulating_it() -> None:
-    now = iter(range(10**6))  # every look at the clock is a second later
+    now = iter(range(10**6))  # every reading of the clock is a second later
     session = session_in(policy=Known(Q4), speed=50.0)
     assert session.advance(1.0, budget=3.0, clock=lambda: float(next(now))) == 4
     assert session.advance(0.0, clock=lambda: 0.0) <= 1  # the other 1662 ticks are not made up for
@@ -415,7 +415,7 @@ def test_after_a_pause_it_counts_down_again() -> None:
 
 
 def test_players_without_q_values_play() -> None:
-    session = session_in(V1, Mute(Q4))
+    session = session_in(V1, NoQValues(Q4))
     session.step()
     assert session.history[0].action == 1
     assert session.q_values() is None

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import envs
-from tests.viewer.helpers import CARTPOLE, Q4, V1, Clumsy, Known, Mute, session_in
+from tests.viewer.helpers import CARTPOLE, Q4, V1, EpsilonGreedy, Known, NoQValues, session_in
 from viewer.playing.session import Session
 from viewer.playing.timeline import MINUTES, OVERHEAD, Moment, Timeline, pack
 
@@ -211,7 +211,7 @@ def test_a_session_records_every_step() -> None:
 
 
 def test_a_past_world_can_be_restored() -> None:
-    session = session_in(policy=Clumsy(Q4), epsilon=0.5)
+    session = session_in(policy=EpsilonGreedy(Q4), epsilon=0.5)
     for _ in range(30):
         session.step()
     moment = session.timeline[12]
@@ -226,7 +226,7 @@ def test_a_past_world_can_be_restored() -> None:
 
 def test_moments_record_who_acted() -> None:
     """The agent prefers 1; a human takes the same action, then none; a random action does not count as greedy."""
-    session = session_in(policy=Clumsy(Q4))
+    session = session_in(policy=EpsilonGreedy(Q4))
     session.step()
     session.take_over()
     session.human_action = 1  # the best action, but not the agent's
@@ -270,7 +270,7 @@ def test_pictures_are_kept_of_the_states_that_were_drawn() -> None:
 
 
 def test_players_without_q_values_are_recorded() -> None:
-    session = session_in(policy=Mute(Q4))
+    session = session_in(policy=NoQValues(Q4))
     session.step()
     moment = session.timeline[0]
     assert (moment.q_values, moment.greedy, moment.expectation) == (None, False, None)
@@ -309,7 +309,7 @@ def pong() -> Any:
 def test_minutes_of_atari_fit() -> None:
     """3600 moments of at most 10 KB: 36 MB."""
     env = pong()
-    session = Session(env, Clumsy((0.0,) * 4), seed=1, epsilon=1.0, action_names=envs.action_names(env))
+    session = Session(env, EpsilonGreedy((0.0,) * 4), seed=1, epsilon=1.0, action_names=envs.action_names(env))
     assert session.timeline.capacity == 3600
     for _ in range(60):
         session.picture()

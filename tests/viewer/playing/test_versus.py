@@ -12,7 +12,7 @@ import pytest
 
 import envs
 from common.errors import UserError
-from tests.viewer.helpers import CARTPOLE, RLDEMO, V1, Clumsy, Known
+from tests.viewer.helpers import CARTPOLE, RLDEMO, V1, EpsilonGreedy, Known
 from viewer.playing.clock import REST_SECONDS
 from viewer.playing.session import AGENT, HUMAN, Session
 from viewer.playing.versus import Versus
@@ -78,7 +78,7 @@ def test_the_same_actions_make_the_same_world_tick_for_tick(env_id: str, ticks: 
 def test_the_humans_actions_do_not_affect_the_agents_world(env_id: str) -> None:
     if env_id == PONG:
         pytest.importorskip("ale_py")
-    policy = Clumsy(np.eye(ACTIONS[env_id])[1].tolist())
+    policy = EpsilonGreedy(np.eye(ACTIONS[env_id])[1].tolist())
     alone = Session(envs.make(env_id), policy, seed=3, epsilon=0.5)
     pair = versus(env_id, policy, None, epsilon=0.5)
     rng = np.random.default_rng(8)
@@ -123,7 +123,7 @@ def test_one_clock_moves_both() -> None:
 
 
 def test_a_slow_machine_drops_time_instead_of_accumulating_it() -> None:
-    now = iter(range(10**6))  # every look at the clock is a second later
+    now = iter(range(10**6))  # every reading of the clock is a second later
     pair = versus(speed=50.0)
     assert pair.advance(1.0, budget=3.0, clock=lambda: float(next(now))) == 4
     assert pair.advance(0.0, clock=lambda: 0.0) <= 1
