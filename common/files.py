@@ -17,7 +17,7 @@ from common.errors import UserError
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
 PRETRAINED = ROOT / "pretrained"
-"""The agents that ship."""
+"""The pretrained agents."""
 DATA = ROOT / "scores" / "data"
 """Reference scores."""
 

@@ -28,7 +28,7 @@ def locked(folder: Path) -> Iterator[Callable[[list[int]], None]]:
     path = folder / FILE
     if found := alive_processes(path):
         raise UserError(
-            f"{folder}: process {found[0]} is using it; wait for it, or stop it, saved: kill -INT {found[0]}"
+            f"{folder}: process {found[0]} is using it; wait for it, or stop it and save with kill -INT {found[0]}"
         )
 
     def set_children(children: list[int]) -> None:

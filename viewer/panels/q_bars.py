@@ -47,7 +47,7 @@ class QBarsPanel(Panel):
         return max(min(ROW, room / self.rows(view)), SMALLEST_ROW)
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
-        """Draw the heading, a row for each action, and the axis."""
+        """Draw the heading and the bars."""
         canvas.card(area)
         q = view.inspector.q_values()
         title = "Expected discounted return" if q is not None else "Actions"
@@ -59,6 +59,11 @@ class QBarsPanel(Panel):
         else:
             about = "this player has no Q values: it expects nothing"
         canvas.text(area.x + MARGIN, area.y + 46, about, 11.5, Theme.soft, width=area.w - 2 * MARGIN)
+        self.draw_bars(canvas, area, view)
+
+    def draw_bars(self, canvas: Canvas, area: Area, view: View) -> None:
+        """Draw a row for each action, and the axis, below where the heading of ``area`` is or would be."""
+        q = view.inspector.q_values()
         for action in range(view.session.num_actions):
             self._draw_row(canvas, self.row_area(area, action, view), action, view, q)
         if q is not None:

@@ -18,6 +18,8 @@ from learning.display import steps_text
 from learning.runfolder import MILESTONES, RunFolder
 from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
 from viewer.panels import View, world
+from viewer.panels.q_bars import HEAD as BARS_HEAD
+from viewer.panels.q_bars import QBarsPanel
 from viewer.panels.score import number_text
 from viewer.panels.score import steps_text as episode_text
 from viewer.playing.human_control import HumanControl
@@ -28,6 +30,7 @@ from viewer.video import record
 WIDEST, WIDEST_CARD, TALLEST = 1440, 480, 480  # logical pixels of the film, of a card, of a picture
 MARGIN, GAP, PAD = 24, 16, 12
 HEAD, TOP, BOTTOM = 68, 62, 66  # of the film; of a card above and below its picture
+BARS_TOP = 10  # between picture and bars
 FINISH_SECONDS = 1.0  # of scores over the pictures at the end
 
 
@@ -100,14 +103,16 @@ class SideBySide:
 
 
 class Renderer:
-    """Draws the agents side by side, each on a card."""
+    """Draws the agents side by side, each on a card: its world, what it expects of each action, its return."""
 
     def __init__(self, shown: SideBySide) -> None:
-        self.shown, self.views = shown, shown.views()
+        self.shown, self.views, self.panel = shown, shown.views(), QBarsPanel()
         count, shape = len(shown.milestones), _shape(self.views[0])
         wide = min(WIDEST_CARD, (WIDEST - 2 * MARGIN - (count - 1) * GAP) / count)
         picture = (wide - 2 * PAD, min(TALLEST, (wide - 2 * PAD) * shape[1] / shape[0]))
-        high = TOP + picture[1] + BOTTOM
+        has_bars = all(view.session.q_values() is not None for view in self.views)
+        self.bars = self.panel.height(self.views[0]) - BARS_HEAD if has_bars else 0.0
+        high = TOP + picture[1] + BOTTOM + self.bars
         self.cards = [Area(MARGIN + number * (wide + GAP), HEAD, wide, high) for number in range(count)]
         self.places = [Area(card.x + PAD, card.y + TOP, *picture) for card in self.cards]
         width, height = self.cards[-1].right + MARGIN, HEAD + high + MARGIN
@@ -136,7 +141,10 @@ class Renderer:
         trained = steps_text(milestone.agent_steps, self.shown.frames_per_step)
         canvas.text(card.x + PAD, card.y + 45, trained, 11.5, Theme.soft, width=card.w - 2 * PAD)
         world.draw(canvas, place, self.views[number])
-        low = place.bottom + BOTTOM / 2
+        if self.bars:  # what it expects of each action, as in the window but for the heading
+            bars = Area(card.x, place.bottom + BARS_TOP - BARS_HEAD, card.w, self.bars + BARS_HEAD)
+            self.panel.draw_bars(canvas, bars, self.views[number])
+        low = place.bottom + self.bars + BOTTOM / 2
         canvas.text(card.x + PAD, low - 10, "return", 13, bold=True)
         canvas.text(card.x + PAD, low + 10, episode_text(self.shown.sessions[number]), 11.5, Theme.soft)
         canvas.text(card.right - PAD, low, number_text(score.episode_return), 26, Theme.agent, bold=True, align=1)

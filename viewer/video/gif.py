@@ -14,6 +14,7 @@ from viewer.drawing.canvas import Theme
 
 PALETTE = 255  # colours of a gif
 MAX_DIFFERENCE, MAX_PIXELS = 20, 120  # levels of a channel; pixels that may differ by more before a new palette is made
+MAX_MEAN_DIFFERENCE = 1.0  # levels, over all pixels: a large area that is slightly off is seen too
 
 
 class Gif:
@@ -86,7 +87,7 @@ def palette(image: Image.Image) -> Image.Image:
 def _differs(image: Image.Image, reduced: Image.Image) -> bool:
     """Return whether a palette has changed the colour of an area, not only of the edges of letters."""
     difference = np.abs(np.asarray(image, np.int16) - np.asarray(reduced.convert("RGB"), np.int16)).max(-1)
-    return bool(np.count_nonzero(difference > MAX_DIFFERENCE) > MAX_PIXELS)
+    return bool(np.count_nonzero(difference > MAX_DIFFERENCE) > MAX_PIXELS or difference.mean() > MAX_MEAN_DIFFERENCE)
 
 
 def _distance(one: tuple[int, ...], other: tuple[int, ...]) -> int:
