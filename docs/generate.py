@@ -323,7 +323,7 @@ REFERENCES = {
         "[agents/apple_chaser.py](/agents/apple_chaser.py), sees what the agents see",
         "none",
     ),
-    "karpathy_pretrained_eps_0.05": ("Karpathy's pretrained network", "plays Waterworld-v0", "his"),
+    "karpathy_pretrained_eps_0.05": ("Karpathy's pretrained network", "plays Waterworld-v0", "by its author"),
     "sb3_dqn_100k_steps": ("stable-baselines3 DQN", "Waterworld-v0, one seed", "100,000 agent steps"),
     "random": ("random", "", "none"),
 }
