@@ -34,7 +34,6 @@ from experiments.command_line import read_command_line
 from experiments.variants import arguments
 from learning.display import display
 from learning.evaluate import EVALUATION_SEED, EpisodeResult, evaluate
-from learning.live import Watcher
 from learning.policy import Policy
 
 __all__ = ["Agent", "ScoreTable", "UserError", "load", "make", "scores", "train"]
@@ -60,7 +59,8 @@ def train(env_id: str = envs.DEFAULT_ENV, *, progress: bool = True, **settings: 
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python delivers no signals
             stack.enter_context(training.stop_on_signal(trainer))
-        watcher: Watcher = stack.enter_context(display(console, total, 0, frames_per_step))
+        watcher = display(console, total, 0, frames_per_step)
+        stack.enter_context(watcher)
         trainer.run(watcher)
     return trainer.run_folder.path
 
