@@ -81,4 +81,3 @@ def print_catalogue(console: Console) -> None:
     console.print(f"environments: {worlds}", highlight=False)
     console.print(f"  {len(games())} Atari games, ALE/Pong-v5 and others: " + ", ".join(games()), highlight=False)
     console.print("  any other Gymnasium id with discrete actions, such as CartPole-v1", highlight=False)
-

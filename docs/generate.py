@@ -191,7 +191,16 @@ def facts(agent: str) -> str:
         ["presets", ", ".join(presets)],
         ["train it", f"`python train.py --agent {agent}`"],
     ]
+    if text := deviations(recipe):
+        rows.append(["deviations from the paper", text])
     return table(["", ""], rows)
+
+
+def deviations(recipe: Recipe) -> str:
+    """Return what the head of an agent's file says of deviations from its paper; empty: nothing."""
+    text = ast.get_docstring(ast.parse((ROOT / file_of(recipe)).read_text(encoding="utf-8"))) or ""
+    found = re.search(r"Deviations?(?: from the paper)?: (.+?)(?:\n\n|$)", text, re.DOTALL)
+    return " ".join(found[1].split()).replace("|", "\\|") if found else ""
 
 
 def protocols() -> str:
