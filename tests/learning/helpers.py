@@ -1,4 +1,4 @@
-"""A short way to a small training run."""
+"""Small training runs and batches for the tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from agents import recipe
+from learning.replay import Batch
 from learning.runfolder import RunFolder
 from learning.trainer import Plan, Trainer
 
@@ -19,18 +23,18 @@ SMALL: dict[str, Any] = {
     "batch_size": 32,
     "replay_ratio": 8.0,
     "hidden": (16,),
-    # agents without replay; lambda 0 looks one step ahead, so that exploring does not bias what is learnt
+    # agents without replay; lambda 0 bootstraps after one step, so that exploration does not bias the returns
     "rollout_steps": 8,
     "minibatches": 2,
     "epochs": 4,
     "q_lambda": 0.0,
 }
-# a stream is one life, and the rate of its steps, which are bounded, has another meaning
-OWN: dict[str, dict[str, Any]] = {"stream_q": {"num_envs": 1, "learning_rate": 1.0, "final_learning_rate": 0.01}}
+# Stream-Q learns from one environment, and its step size, which ObGD bounds, is not comparable
+PER_AGENT: dict[str, dict[str, Any]] = {"stream_q": {"num_envs": 1, "learning_rate": 1.0, "final_learning_rate": 0.01}}
 
 
-class Onlooker:
-    """A watcher that keeps what it hears and may stop the run."""
+class RecordingWatcher:
+    """Records what a `learning.live.Watcher` receives, and may stop the run at an agent step."""
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -51,11 +55,28 @@ def plan(env_id: str, agent: str = "dqn", seed: int = 1, **changes: Any) -> Plan
     """Return the plan of a small run; settings that the agent does not have are left out."""
     found = recipe(agent)
     known = {field.name for field in dataclasses.fields(found.config)}
-    wanted = {**found.switches, **SMALL, **changes, **OWN.get(agent, {})}
-    config = found.config(**{name: value for name, value in wanted.items() if name in known})
+    settings = {**found.switches, **SMALL, **changes, **PER_AGENT.get(agent, {})}
+    config = found.config(**{name: value for name, value in settings.items() if name in known})
     return Plan(env_id, found, config, seed, evaluations=2, eval_episodes=5)
 
 
 def trainer(folder: Path, env_id: str, agent: str = "dqn", seed: int = 1, **changes: Any) -> Trainer:
     """Return the trainer of a small run."""
     return Trainer(plan(env_id, agent, seed, **changes), RunFolder.create(folder, env_id, agent, seed, {}))
+
+
+def close(found: Tensor, wanted: Any, atol: float = 1e-6) -> None:
+    torch.testing.assert_close(found, torch.as_tensor(wanted, dtype=found.dtype), atol=atol, rtol=1e-5)
+
+
+def transitions(**changes: Tensor) -> Batch:
+    """Return three transitions between the states 0 and 1; the second one is terminal."""
+    plain = {
+        "obs": torch.tensor([[0.0], [1.0], [0.0]]),
+        "action": torch.tensor([1, 0, 0]),
+        "reward": torch.tensor([1.0, -2.0, 0.0]),
+        "discount": torch.tensor([0.5, 0.0, 0.5]),
+        "next_obs": torch.tensor([[1.0], [1.0], [0.0]]),
+        "weight": torch.ones(3),
+    }
+    return Batch(**{**plain, **changes})  # type: ignore[arg-type]

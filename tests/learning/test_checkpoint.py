@@ -1,4 +1,4 @@
-"""Agents on disk: read back exactly; damaged, truncated or foreign files are refused by name."""
+"""Agents on disk: damaged, truncated or missing files are rejected with their name."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.learning.helpers import trainer
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def saved_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     run = trainer(tmp_path_factory.mktemp("run"), "CartPole-v1")
     run.save_agent()
     return {name: (run.run_folder.agent / name).read_bytes() for name in (MANIFEST, WEIGHTS)}
 
 
 @pytest.fixture
-def agent(saved: dict[str, bytes], tmp_path: Path) -> Path:
-    for name, data in saved.items():
+def agent(saved_files: dict[str, bytes], tmp_path: Path) -> Path:
+    for name, data in saved_files.items():
         (tmp_path / name).write_bytes(data)
     return tmp_path
 
@@ -61,8 +61,8 @@ def drop(key: str) -> Callable[[bytes], bytes]:
         (MANIFEST, edit("config", {"wings": 2}), "settings unknown to this version: wings"),
     ],
 )
-def test_damage_is_named(agent: Path, file: str, damage: Callable[[bytes], bytes], message: str) -> None:
-    load_policy(agent)  # sound before
+def test_damaged_files_are_reported(agent: Path, file: str, damage: Callable[[bytes], bytes], message: str) -> None:
+    load_policy(agent)  # undamaged, it loads
     (agent / file).write_bytes(damage((agent / file).read_bytes()))
     with pytest.raises(UserError, match=message) as error:
         load_policy(agent)
@@ -71,20 +71,20 @@ def test_damage_is_named(agent: Path, file: str, damage: Callable[[bytes], bytes
 
 
 @pytest.mark.parametrize("file", [WEIGHTS, MANIFEST])
-def test_a_missing_file_is_named(agent: Path, file: str) -> None:
+def test_a_missing_file_is_reported(agent: Path, file: str) -> None:
     (agent / file).unlink()
     with pytest.raises(UserError, match=r"no such file|no agent here yet"):
         load_policy(agent)
 
 
-def test_nothing_there(tmp_path: Path) -> None:
+def test_a_missing_run_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such run or agent"):
         load_policy(tmp_path / "nowhere")
     with pytest.raises(UserError, match="no agent here yet"):
         load_policy(tmp_path)
 
 
-def test_an_agent_of_format_1_loads_for_ever(tmp_path: Path) -> None:
-    """The shipped agent is the fixture of format 1: it must load in every later version."""
+def test_an_agent_of_format_1_loads(tmp_path: Path) -> None:
+    """The pretrained agent is the fixture of format 1: it must load in every later version."""
     policy = load_policy(Path(__file__).parents[2] / "pretrained" / "waterworld")
     assert policy.env_id == "tidepool/Waterworld-v1"

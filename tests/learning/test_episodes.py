@@ -1,4 +1,4 @@
-"""Running episodes come back from their seeds and actions."""
+"""Running episodes are restored from their seeds and actions."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from learning.episodes import RESET, Episodes
 BREAKOUT = "ALE/Breakout-v5"
 
 
-def lived(one: Episodes, steps: int, rng: np.random.Generator) -> list[Any]:
-    return [one.step(rng.integers(0, one.num_actions, one.num_envs)) for _ in range(steps)]
+def play(episodes: Episodes, steps: int, rng: np.random.Generator) -> list[Any]:
+    return [episodes.step(rng.integers(0, episodes.num_actions, episodes.num_envs)) for _ in range(steps)]
 
 
 @pytest.mark.parametrize(
     ("env_id", "protocol"), [(BREAKOUT, "machado2018"), (BREAKOUT, "dqn_zoo"), ("CartPole-v1", "default")]
 )
 @pytest.mark.parametrize("steps", [0, 120, 431])
-def test_a_chain_of_episodes_is_its_seed_and_its_actions(env_id: str, protocol: str, steps: int) -> None:
+def test_episodes_are_restored_from_seeds_and_actions(env_id: str, protocol: str, steps: int) -> None:
     options = envs.options(env_id, protocol, evaluation=False, frame_size=42)
     one, other = (Episodes(env_id, 3, seed=4, options=options) for _ in range(2))
     one.begin()
-    lived(one, steps, np.random.default_rng(0))
+    play(one, steps, np.random.default_rng(0))
     other.load(one.state())
     assert other.state() == one.state()
     np.testing.assert_array_equal(other.obs, one.obs)
     np.testing.assert_array_equal(other.returns, one.returns)
     np.testing.assert_array_equal(other.lengths, one.lengths)
-    ahead = [lived(episodes, 200, np.random.default_rng(1)) for episodes in (one, other)]
-    for mine, its in zip(*ahead, strict=True):
-        np.testing.assert_array_equal(mine.obs, its.obs)
-        np.testing.assert_array_equal(mine.reward, its.reward)
-        assert mine.finished == its.finished
+    ahead = [play(episodes, 200, np.random.default_rng(1)) for episodes in (one, other)]
+    for first, second in zip(*ahead, strict=True):
+        np.testing.assert_array_equal(first.obs, second.obs)
+        np.testing.assert_array_equal(first.reward, second.reward)
+        assert first.finished == second.finished
     assert other.state() == one.state()
 
 
-def test_seeds_are_given_anew_only_where_they_are_cheap_or_due() -> None:
-    cheap, dear = Episodes("CartPole-v1", 2, seed=1), Episodes(BREAKOUT, 2, seed=1, options=envs.options(BREAKOUT))
-    for episodes in (cheap, dear):
+def test_new_seeds_are_given_only_where_cheap_or_due() -> None:
+    cheap, expensive = Episodes("CartPole-v1", 2, seed=1), Episodes(BREAKOUT, 2, seed=1, options=envs.options(BREAKOUT))
+    for episodes in (cheap, expensive):
         episodes.begin()
-        lived(episodes, 600, np.random.default_rng(0))
+        play(episodes, 600, np.random.default_rng(0))
         assert episodes.finished >= 2
     assert all(RESET not in played for played in cheap.actions)
-    assert any(RESET in played for played in dear.actions)
-    dear.reseed_after = 1
-    lived(dear, 600, np.random.default_rng(0))
-    assert all(RESET not in played for played in dear.actions)
+    assert any(RESET in played for played in expensive.actions)
+    expensive.reseed_after = 1
+    play(expensive, 600, np.random.default_rng(0))
+    assert all(RESET not in played for played in expensive.actions)
 
 
-def test_a_stopped_state_right_after_an_episodes_end() -> None:
+def test_a_state_saved_right_after_an_episode_end_is_restored() -> None:
     one, other = (Episodes(BREAKOUT, 1, seed=1, options=envs.options(BREAKOUT, frame_size=42)) for _ in range(2))
     one.begin()
     rng = np.random.default_rng(0)

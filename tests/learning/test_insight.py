@@ -1,4 +1,4 @@
-"""What a network says beyond its expectations, against numbers worked out by hand and finite differences."""
+"""What can be read of a network besides its Q values, against values computed by hand and finite differences."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from torch import nn
 from agents import AGENTS, karpathy
 from agents.apple_chaser import AppleChaser
 from agents.family import network as draw
-from agents.loading import load_policy
 from agents.policy import RandomPolicy
-from learning.config import FamilyConfig, LearnerConfig, RolloutConfig, torch_generator
+from learning.config import FamilyConfig, LearnerConfig, torch_generator
 from learning.heads import HEADS, QOutput
 from learning.insight import NetworkReader, Neuron, Readable, distribution, reader_of
 from learning.networks import QNetwork
-from learning.policy import Munchausen, NetworkPolicy, Training, player
+from learning.policy import NetworkPolicy, player
 from learning.stream import StreamNetwork
 
 PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
@@ -32,7 +31,7 @@ ACTIONS = 3
 
 
 def policy_of(agent: str, space: spaces.Box, **settings: Any) -> NetworkPolicy:
-    """Return a freshly drawn, small agent."""
+    """Return a small agent with initial weights."""
     recipe = AGENTS[agent]
     switches = {**recipe.switches, "hidden": (16,), **settings}
     if space is FRAMES and agent != "stream_q":
@@ -46,8 +45,8 @@ def sample(space: spaces.Box, seed: int = 0) -> NDArray[Any]:
     return np.asarray(spaces.Box(space.low, space.high, space.shape, space.dtype.type, seed=seed).sample())
 
 
-def settled(network: nn.Module) -> nn.Module:
-    """Let Stream-Q's statistics know something."""
+def with_statistics(network: nn.Module) -> nn.Module:
+    """Give Stream-Q's running statistics some observations."""
     if isinstance(network, StreamNetwork):
         for seed in range(5):
             network.observe(torch.from_numpy(sample(VECTOR, seed)))
@@ -89,12 +88,12 @@ def check_distribution(found: Any, q_values: NDArray[np.float64]) -> None:
 
 @pytest.mark.parametrize("dueling", [False, True])
 @pytest.mark.parametrize("head", HEADS)
-def test_the_mean_of_every_heads_distribution_is_the_expectation(head: str, dueling: bool) -> None:
+def test_the_mean_of_every_heads_distribution_is_its_q_value(head: str, dueling: bool) -> None:
     config = FamilyConfig(head=head, dueling=dueling, hidden=(8,), head_hidden=(8,), v_min=-3.0, v_max=7.0)  # type: ignore[arg-type]
     network = draw(VECTOR, ACTIONS, config, torch_generator(1, "network"))
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.mul_(3.0)  # else all returns are nearly equally likely
+            parameter.mul_(3.0)  # otherwise all returns are almost equally likely
     insight = NetworkReader(network).insight(sample(VECTOR))
     if head == "expected":
         assert insight.distribution is None
@@ -107,16 +106,16 @@ def test_the_mean_of_every_heads_distribution_is_the_expectation(head: str, duel
 
 
 def test_a_categorical_distribution_by_hand() -> None:
-    """Logits log 1, log 1, log 2 are 1/4, 1/4, 1/2; returns -1, 0, 1: a mean of 1/4. The other row is even: 0."""
+    """Logits log 1, log 1, log 2 are 1/4, 1/4, 1/2; returns -1, 0, 1: a mean of 1/4. The other row is uniform: 0."""
     logits = torch.log(torch.tensor([[[1.0, 1.0, 2.0], [5.0, 5.0, 5.0]]]))
-    said = QOutput(torch.tensor([[0.25, 0.0]]), torch.tensor([-1.0, 0.0, 1.0]), logits)
-    found = distribution(said)
+    output = QOutput(torch.tensor([[0.25, 0.0]]), torch.tensor([-1.0, 0.0, 1.0]), logits)
+    found = distribution(output)
     assert found is not None
     np.testing.assert_allclose(found.probabilities, [[0.25, 0.25, 0.5], [1 / 3, 1 / 3, 1 / 3]], atol=1e-7)
     np.testing.assert_array_equal(found.returns, [[-1, 0, 1], [-1, 0, 1]])
 
 
-def test_quantiles_are_equally_likely_and_keep_their_order() -> None:
+def test_quantiles_are_equally_likely_and_not_sorted() -> None:
     returns = torch.tensor([[[3.0, 1.0], [0.0, 1.0]]])
     found = distribution(QOutput(returns.mean(2), returns, None, torch.tensor([[0.25, 0.75]])))
     assert found is not None
@@ -124,8 +123,8 @@ def test_quantiles_are_equally_likely_and_keep_their_order() -> None:
     np.testing.assert_array_equal(found.returns, [[3, 1], [0, 1]])
 
 
-def by_hand() -> QNetwork:
-    """Two inputs, two rectified units, two actions; 2 is the largest input, so inputs are halved."""
+def small_network() -> QNetwork:
+    """Return a network of two inputs, two rectified units and two actions; the bounds are 2, so inputs are halved."""
     space = spaces.Box(-2, 2, (2,), np.float32)
     network = QNetwork(space, 2, LearnerConfig(hidden=(2,)), torch_generator(0, "network"))
     with torch.no_grad():
@@ -139,26 +138,26 @@ def by_hand() -> QNetwork:
 def test_activations_and_gradients_by_hand() -> None:
     """Inputs (2, 1), halved (1, 0.5): 1 + 1 + 0.5 = 2.5, and -1 + 0.5 = -0.5, rectified 0. Q = (2.5, 7.5).
 
-    Only the first unit is on: dQ(1) / d input = 3 * (1, 2) / 2 = (1.5, 3). The second unit's own gradient, before
-    its rectifier, is (-1, 1) / 2 although it is off.
+    Only the first unit is active: dQ(1) / d input = 3 * (1, 2) / 2 = (1.5, 3). The second unit's own gradient, before
+    its rectifier, is (-1, 1) / 2 although it is inactive.
     """
-    reader, obs = NetworkReader(by_hand()), np.array([2.0, 1.0], np.float32)
+    reader, obs = NetworkReader(small_network()), np.array([2.0, 1.0], np.float32)
     insight = reader.insight(obs)
     np.testing.assert_allclose(insight.q_values, [2.5, 7.5])
     assert [name for name, _ in insight.activations] == ["hidden 1"]
     np.testing.assert_allclose(insight.activations[0][1], [2.5, 0.0])
     np.testing.assert_allclose(reader.saliency(obs, 1), [1.5, 3.0])
     np.testing.assert_allclose(reader.first_weights(), [[1, 2], [-1, 1]])
-    off = Neuron("hidden 1", 1)
-    np.testing.assert_allclose(reader.excitation(np.stack([obs, -obs]), off), [-0.5, 0.5])
-    excitation, gradient = reader.excitation_gradient(obs, off)
+    inactive = Neuron("hidden 1", 1)
+    np.testing.assert_allclose(reader.excitation(np.stack([obs, -obs]), inactive), [-0.5, 0.5])
+    excitation, gradient = reader.excitation_gradient(obs, inactive)
     assert excitation == pytest.approx(-0.5)
     np.testing.assert_allclose(gradient, [-0.5, 0.5])
     with pytest.raises(KeyError):
         reader.excitation(obs[None], Neuron("hidden 2", 0))
 
 
-def test_the_last_hidden_layer_is_what_the_head_sees() -> None:
+def test_the_last_hidden_layer_is_the_heads_input() -> None:
     for settings in ({}, {"layer_norm": True}, {"encoder": "impala", "layer_norm": True}):
         config = FamilyConfig(hidden=(16, 8), **settings)
         space = FRAMES if settings.get("encoder") else VECTOR
@@ -171,7 +170,7 @@ def test_the_last_hidden_layer_is_what_the_head_sees() -> None:
         assert (activations["hidden 1"] >= 0).all()
 
 
-def test_feature_maps_are_those_that_the_next_layer_sees() -> None:
+def test_feature_maps_are_the_inputs_of_the_next_layer() -> None:
     policy, obs = policy_of("dqn", FRAMES), sample(FRAMES)
     activations = dict(policy.reader().insight(obs).activations)
     encoder = policy.network.convolutions
@@ -183,9 +182,9 @@ def test_feature_maps_are_those_that_the_next_layer_sees() -> None:
     np.testing.assert_allclose(activations["convolution 2"].ravel(), last[0].numpy(), atol=1e-6)
 
 
-def test_stream_q_activations_are_its_normalised_ones() -> None:
+def test_stream_q_activations_are_normalised() -> None:
     policy = policy_of("stream_q", VECTOR, hidden=(16, 8))
-    settled(policy.network)
+    with_statistics(policy.network)
     insight = policy.reader().insight(sample(VECTOR))
     assert [name for name, _ in insight.activations] == ["hidden 1", "hidden 2"]
     with torch.no_grad():
@@ -213,25 +212,27 @@ def test_an_unknown_network_shows_its_weighted_layers() -> None:
 # --------------------------------------------------------------------------------------- gradients
 
 
-def slopes(value: Callable[[NDArray[np.float64]], Any], x: NDArray[Any], places: Any, h: float) -> NDArray[np.float64]:
+def finite_differences(
+    value: Callable[[NDArray[np.float64]], Any], x: NDArray[Any], entries: Any, h: float
+) -> NDArray[np.float64]:
     """Return central differences of value(x) at some entries."""
     found = []
-    for place in places:
+    for entry in entries:
         up, down = x.astype(np.float64), x.astype(np.float64)
-        up[place] += h
-        down[place] -= h
+        up[entry] += h
+        down[entry] -= h
         found.append((value(up) - value(down)) / (2 * h))
     return np.array(found)
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_saliency_is_the_slope_of_the_expectation(agent: str) -> None:
+def test_saliency_against_finite_differences(agent: str) -> None:
     policy, obs = policy_of(agent, VECTOR), sample(VECTOR)
-    settled(policy.network)
-    measured = slopes(lambda x: policy.q_values(x.astype(np.float32)[None])[0, 2], obs, range(6), 2e-3)
+    with_statistics(policy.network)
+    numerical = finite_differences(lambda x: policy.q_values(x.astype(np.float32)[None])[0, 2], obs, range(6), 2e-3)
     found = policy.reader().saliency(obs, 2)
     assert found.max() > 0
-    np.testing.assert_allclose(found, np.abs(measured), atol=0.01 * found.max())
+    np.testing.assert_allclose(found, np.abs(numerical), atol=0.01 * found.max())
 
 
 @pytest.mark.parametrize("agent", ["dqn", "rainbow_iqn", "pqn", "stream_q"])
@@ -241,23 +242,23 @@ def test_saliency_of_frames_is_summed_over_the_stack(agent: str) -> None:
     assert found.shape == (84, 84)
     for row, column in ((40, 40), (20, 61)):
         stack = [(frame, row, column) for frame in range(4)]
-        measured = slopes(lambda x: policy.q_values(x.astype(np.float32)[None])[0, 0], obs, stack, 1.0)
-        assert found[row, column] == pytest.approx(np.abs(measured).sum(), abs=0.03 * found.max())
+        numerical = finite_differences(lambda x: policy.q_values(x.astype(np.float32)[None])[0, 0], obs, stack, 1.0)
+        assert found[row, column] == pytest.approx(np.abs(numerical).sum(), abs=0.03 * found.max())
 
 
 @pytest.mark.parametrize("neuron", [Neuron("hidden 1", 4), Neuron("convolution 2", 7)])
-def test_the_gradient_of_an_excitation_is_its_slope(neuron: Neuron) -> None:
+def test_excitation_gradient_against_finite_differences(neuron: Neuron) -> None:
     reader, obs = policy_of("dqn", FRAMES).reader(), sample(FRAMES).astype(np.float64)
     excitation, gradient = reader.excitation_gradient(obs, neuron)
     assert gradient.shape == obs.shape
     assert reader.excitation(obs[None], neuron)[0] == pytest.approx(excitation, abs=1e-5)
     steepest = [tuple(int(i) for i in np.unravel_index(np.abs(gradient).argmax(), obs.shape))]
-    measured = slopes(lambda x: reader.excitation(x[None], neuron)[0], obs, steepest, 0.5)
-    assert gradient[steepest[0]] == pytest.approx(measured[0], rel=0.03)
+    numerical = finite_differences(lambda x: reader.excitation(x[None], neuron)[0], obs, steepest, 0.5)
+    assert gradient[steepest[0]] == pytest.approx(numerical[0], rel=0.03)
 
 
-def test_a_filter_that_is_off_tells_how_far() -> None:
-    """Black frames leave the bias, of either sign: the encoder's own rectifier, which works in place, comes later."""
+def test_excitation_is_taken_before_the_rectifier() -> None:
+    """Black frames leave the bias, of either sign; the encoder's rectifier, which is in place, comes after it."""
     policy, black = policy_of("dqn", FRAMES), np.zeros((1, *FRAMES.shape), np.uint8)
     bias = policy.network.convolutions.layers[0].bias.detach().numpy()  # type: ignore[index, union-attr]
     found = [policy.reader().excitation(black, Neuron("convolution 1", unit))[0] for unit in range(16)]
@@ -265,8 +266,8 @@ def test_a_filter_that_is_off_tells_how_far() -> None:
     assert bias.min() < 0
 
 
-def test_reading_leaves_the_network_alone() -> None:
-    """Spectral normalisation moves its vectors wherever gradients flow: not here."""
+def test_reading_does_not_change_the_network() -> None:
+    """Spectral normalisation updates u and v where gradients are enabled, but not for the reader."""
     config = FamilyConfig(hidden=(8,), encoder="impala", impala_pool=2, spectral_norm=True, noisy=True)
     network = draw(FRAMES, ACTIONS, config, torch_generator(1, "network"))
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -279,15 +280,15 @@ def test_reading_leaves_the_network_alone() -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_the_first_layer_is_the_one_that_the_observation_reaches() -> None:
+def test_the_first_layer_is_the_one_the_observation_enters() -> None:
     assert policy_of("dqn", FRAMES).reader().first_weights().shape == (16, 4, 6, 6)
     assert policy_of("noisy_dqn", VECTOR).reader().first_weights().shape == (16, 6)
-    # not the layer that embeds quantile fractions, 64 -> 6, which stands before it
+    # not the layer that embeds quantile fractions, 64 -> 6, which comes before it
     without = policy_of("iqn", VECTOR, hidden=(), head_hidden=(8,))
     assert without.reader().first_weights().shape == (8, 6)
 
 
-# ---------------------------------------------------------------------------------- other players
+# ---------------------------------------------------------------------------------- other policies
 
 
 @pytest.mark.parametrize("name", ["reinforcejs_wateragent.json", "convnetjs_rldemo_net.json"])
@@ -304,45 +305,12 @@ def test_karpathys_networks_can_be_read(name: str) -> None:
     assert layer.activation is not None
     first = karpathy.ACTIVATIONS[layer.activation](layer.weight @ obs + layer.bias)
     np.testing.assert_allclose(insight.activations[0][1], first, rtol=1e-12)
-    measured = slopes(lambda x: policy.q_values(x[None])[0, 3], obs, range(len(obs)), 1e-6)
-    np.testing.assert_allclose(reader.saliency(obs, 3), np.abs(measured), atol=1e-6)
+    numerical = finite_differences(lambda x: policy.q_values(x[None])[0, 3], obs, range(len(obs)), 1e-6)
+    np.testing.assert_allclose(reader.saliency(obs, 3), np.abs(numerical), atol=1e-6)
     np.testing.assert_array_equal(reader.first_weights(), policy.layers[0].weight)
 
 
-def test_scripts_and_chance_have_nothing_to_read() -> None:
+def test_scripted_and_random_policies_have_no_reader() -> None:
     for policy in (RandomPolicy(4), AppleChaser(), None):
         assert not isinstance(policy, Readable)
         assert reader_of(policy) is None
-
-
-# --------------------------------------------------------------------------------- how it learnt
-
-
-def test_agents_tell_how_they_learnt() -> None:
-    water, pong = load_policy(PRETRAINED / "waterworld"), load_policy(PRETRAINED / "pong")
-    assert isinstance(water, NetworkPolicy)
-    assert isinstance(pong, NetworkPolicy)
-    assert water.training == Training(gamma=0.98, double=True, n_step=3)
-    # dqn_zoo's rules: in learning a lost life ends the return
-    assert pong.training == Training(
-        gamma=0.99, clip_rewards=True, life_loss_ends=True, target_network=False, q_lambda=0.9
-    )
-
-
-def test_how_munchausen_and_rollouts_learnt() -> None:
-    config = FamilyConfig(munchausen=True, munchausen_network="online", head="implicit_quantile", n_step=3)
-    told = Training.of(config)
-    assert told.munchausen == Munchausen(0.9, 0.03, -1.0, by_online=True)
-    assert (told.head, told.n_step, told.target_network) == ("implicit_quantile", 3, True)
-    assert Training.of(RolloutConfig(q_lambda=0.3)).q_lambda == 0.3
-    assert Training.of(AGENTS["stream_q"].config()).trace_decay == 0.8
-
-
-def test_choosing_by_known_expectations_is_acting() -> None:
-    policy = policy_of("dqn", VECTOR)
-    obs = np.stack([sample(VECTOR, seed) for seed in range(20)])
-    for epsilon in (0.0, 0.5):
-        acted = policy.act(obs, epsilon, np.random.default_rng(7))
-        chosen = policy.choose(policy.q_values(obs), epsilon, np.random.default_rng(7))
-        np.testing.assert_array_equal(acted, chosen)
-    assert len(set(acted.tolist())) > 1

@@ -1,4 +1,4 @@
-"""Watching from outside: what is published when, what may be requested, and that training stays what it is."""
+"""Attached windows: what is published and when, what can be requested, and that watching does not change training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from learning.checkpoint import MANIFEST, WEIGHTS, read_manifest
 from learning.live import COST_SHARE, GRACE_SECONDS, ControlRequests, WeightPublisher
 from learning.runfolder import RunFolder, Tail
 from learning.trainer import Trainer
-from tests.learning.helpers import Onlooker, plan, trainer
+from tests.learning.helpers import RecordingWatcher, plan, trainer
 
 CARTPOLE = "CartPole-v1"
 
@@ -32,12 +32,12 @@ def equal(one: Trainer, other: Trainer) -> bool:
 
 
 def short(folder: Path, agent: str = "dqn") -> Trainer:
-    """Return a run of 240 agent steps, with a row of metrics each time that all environments have stepped."""
+    """Return a run of 240 agent steps, with a row of metrics after every step of the environments."""
     return trainer(folder, CARTPOLE, agent, total_timesteps=240, learning_starts=60, epsilon_steps=100, replay_ratio=2)
 
 
-class Busy(Onlooker):
-    """Watches from outside all the time, and requests at some rows of metrics."""
+class AttachedWindow(RecordingWatcher):
+    """Acts as an attached window: sends a heartbeat at every row of metrics and requests at some agent steps."""
 
     def __init__(self, run: Trainer, requests: dict[int, list[tuple[str, Any]]] | None = None, **options: Any) -> None:
         super().__init__(**options)
@@ -49,7 +49,7 @@ class Busy(Onlooker):
         assert self.trainer is not None
         folder = self.trainer.run_folder.live
         live.beat(folder)
-        os.utime(folder / live.WATCHER, ns=(0, len(self.rows) + 1))  # also where the clock is coarse
+        os.utime(folder / live.WATCHER, ns=(0, len(self.rows) + 1))  # distinct even where the clock is coarse
         if (folder / MANIFEST).exists():
             self.published.append(read_manifest(folder)["agent_steps"])
         for name, value in self.requests.get(row["agent_steps"], []):
@@ -58,8 +58,8 @@ class Busy(Onlooker):
 
 
 @pytest.fixture
-def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a trainer look and publish at every step."""
+def _publish_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a trainer check for windows and publish at every step."""
     monkeypatch.setattr(live, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(live, "PUBLISH_SECONDS", 0.0)
     monkeypatch.setattr(live, "COST_SHARE", 1e9)
@@ -68,22 +68,22 @@ def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---------------------------------------------------------------------- the same training
 
 
-@pytest.mark.usefixtures("_eager")
+@pytest.mark.usefixtures("_publish_every_step")
 @pytest.mark.parametrize("agent", ["dqn", "rainbow", "pqn", "stream_q"])
-def test_a_watched_run_is_the_unwatched_one_bit_for_bit(agent: str, tmp_path: Path) -> None:
+def test_a_watched_run_equals_an_unwatched_one_bit_for_bit(agent: str, tmp_path: Path) -> None:
     alone, watched = (short(tmp_path, agent) for _ in range(2))
-    heard, busy = Onlooker(), Busy(watched)
-    assert alone.run(heard)
-    assert watched.run(busy)
+    watcher, window = RecordingWatcher(), AttachedWindow(watched)
+    assert alone.run(watcher)
+    assert watched.run(window)
     assert equal(alone, watched)
-    assert heard.evaluations == busy.evaluations
-    for row, again in zip(heard.rows, busy.rows, strict=True):
+    assert watcher.evaluations == window.evaluations
+    for row, again in zip(watcher.rows, window.rows, strict=True):
         for column in ("agent_steps", "episodic_return", "td_loss", "q_values", "epsilon", "learning_rate", "updates"):
             assert row[column] == again[column]
-    assert len(busy.published) > 20
-    assert busy.published == sorted(busy.published)
+    assert len(window.published) > 20
+    assert window.published == sorted(window.published)
     assert not (watched.run_folder.path / "events.csv").exists()
-    # what is left is the watcher's own sign of life, which it takes away itself
+    # only the window's heartbeat is left, which the window removes itself
     assert [path.name for path in watched.run_folder.live.iterdir()] == [live.WATCHER]
     live.leave(watched.run_folder.live)
     assert not watched.run_folder.live.exists()
@@ -91,11 +91,11 @@ def test_a_watched_run_is_the_unwatched_one_bit_for_bit(agent: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("total", [2_000, 20])
-def test_milestones_are_kept_once(total: int, tmp_path: Path) -> None:
+def test_milestones_are_saved_once(total: int, tmp_path: Path) -> None:
     run = trainer(tmp_path, CARTPOLE, total_timesteps=total)
-    onlooker = Onlooker(stop_at=total // 20)
-    onlooker.trainer = run
-    run.run(onlooker)  # 5 %
+    watcher = RecordingWatcher(stop_at=total // 20)
+    watcher.trainer = run
+    run.run(watcher)  # 5 %
     folder = run.run_folder
     steps = {percent: folder.milestone(percent) / MANIFEST for percent in (0, 1, 10)}
     if total == 2_000:
@@ -104,24 +104,24 @@ def test_milestones_are_kept_once(total: int, tmp_path: Path) -> None:
     resumed = Trainer(run.plan, RunFolder(folder.path))
     if not run.agent_steps >= total:
         resumed.load_state()
-        resumed.run(Onlooker())
+        resumed.run(RecordingWatcher())
     assert {percent: steps[percent].stat().st_mtime_ns for percent in before} == before
     reached = {percent: json.loads(path.read_text())["agent_steps"] for percent, path in steps.items()}
     assert reached == ({0: 0, 1: 20, 10: 200} if total == 2_000 else {0: 0, 1: 4, 10: 4})
 
 
-def test_a_milestone_that_was_missed_is_not_made_up_for(tmp_path: Path) -> None:
-    """A run of a time before films, stopped at 5 %, has 10 % only: at 5 % it is neither at 0 nor at 1 %."""
+def test_missed_milestones_are_skipped(tmp_path: Path) -> None:
+    """A run of a version without milestones, stopped at 5 %, saves the one at 10 % only, not those at 0 and 1 %."""
     folder = RunFolder.create(tmp_path, CARTPOLE, "dqn", 1, {})
     assert folder.milestones_ahead(2_000, 100) == [(200.0, folder.milestone(10))]
     assert [steps for steps, _ in folder.milestones_ahead(2_000, 0)] == [0.0, 20.0, 200.0]
 
 
-# ---------------------------------------------------------------------- what it costs
+# ---------------------------------------------------------------------- the cost of publishing
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -130,8 +130,8 @@ class Clock:
         return self.now
 
 
-def publisher(folder: Path, seconds: float) -> tuple[WeightPublisher, Clock, list[float]]:
-    """Return a publisher whose publications take so long, its clock, and when they began."""
+def make_publisher(folder: Path, seconds: float) -> tuple[WeightPublisher, Clock, list[float]]:
+    """Return a publisher whose publications take ``seconds``, its clock, and the times at which they began."""
     clock, began = Clock(), []
 
     def publish(where: Path) -> None:
@@ -144,80 +144,80 @@ def publisher(folder: Path, seconds: float) -> tuple[WeightPublisher, Clock, lis
     return WeightPublisher(folder, publish, clock), clock, began
 
 
-def passes(air: WeightPublisher, clock: Clock, seconds: float, beat: Callable[[], None] = lambda: None) -> int:
-    """Let time pass in steps of training of 10 ms; return how often the trainer was disturbed."""
+def run_clock(publisher: WeightPublisher, clock: Clock, seconds: float, beat: Callable[[], None] = lambda: None) -> int:
+    """Advance the clock in training steps of 10 ms, with a heartbeat a second; return the number of `attend` calls."""
     end, last, attended = clock.now + seconds, clock.now - 1.0, 0
     while clock.now < end:
         if clock.now - last >= 1.0:
             last = clock.now
             beat()
         clock.now += 0.01
-        if air.due():
-            air.attend()
+        if publisher.due():
+            publisher.attend()
             attended += 1
     return attended
 
 
-@pytest.mark.parametrize(("seconds", "most"), [(0.0001, 0.5), (0.004, 0.5), (0.02, 2.0), (0.5, 50.0)])
-def test_publishing_takes_at_most_its_share(seconds: float, most: float, tmp_path: Path) -> None:
-    air, clock, began = publisher(tmp_path / "live", seconds)
+@pytest.mark.parametrize(("seconds", "longest_gap"), [(0.0001, 0.5), (0.004, 0.5), (0.02, 2.0), (0.5, 50.0)])
+def test_publishing_takes_at_most_its_share_of_time(seconds: float, longest_gap: float, tmp_path: Path) -> None:
+    publisher, clock, began = make_publisher(tmp_path / "live", seconds)
     beats = 0
 
     def beat() -> None:
         nonlocal beats
         beats += 1
-        live.beat(air.live)
-        os.utime(air.live / live.WATCHER, ns=(0, beats))
+        live.beat(publisher.live)
+        os.utime(publisher.live / live.WATCHER, ns=(0, beats))
 
-    passes(air, clock, 300.0, beat)
+    run_clock(publisher, clock, 300.0, beat)
     assert seconds * len(began) <= COST_SHARE * 300.0 + seconds
     gaps = [later - earlier for earlier, later in itertools.pairwise(began)]
     assert min(gaps) >= 0.5
-    assert max(gaps) <= most + seconds + 0.03  # and no less often than that allows
+    assert max(gaps) <= longest_gap + seconds + 0.03  # and as often as the share allows
 
 
-def test_nobody_watches_nothing_is_published(tmp_path: Path) -> None:
-    air, clock, began = publisher(tmp_path / "live", 0.01)
-    assert passes(air, clock, 60.0) in (59, 60, 61)  # a look a second
+def test_nothing_is_published_without_an_attached_window(tmp_path: Path) -> None:
+    publisher, clock, began = make_publisher(tmp_path / "live", 0.01)
+    assert run_clock(publisher, clock, 60.0) in (59, 60, 61)  # one check a second
     assert began == []
 
 
-def test_who_died_is_not_waited_for(tmp_path: Path) -> None:
+def test_publishing_stops_when_heartbeats_stop(tmp_path: Path) -> None:
     folder = tmp_path / "live"
     folder.mkdir()
-    live.beat(folder)  # left behind by a watcher that was killed
-    air = WeightPublisher(folder, lambda where: pytest.fail("nobody watches"), clock := Clock())
-    passes(air, clock, 20.0)
+    live.beat(folder)  # left behind by a window that was killed
+    publisher = WeightPublisher(folder, lambda where: pytest.fail("no window is attached"), clock := Clock())
+    run_clock(publisher, clock, 20.0)
     (tmp_path / "other").mkdir()
-    air, clock, began = publisher(tmp_path / "other" / "live", 0.001)
-    live.beat(air.live)
-    passes(air, clock, 20.0)  # one sign of life, then no more
+    publisher, clock, began = make_publisher(tmp_path / "other" / "live", 0.001)
+    live.beat(publisher.live)
+    run_clock(publisher, clock, 20.0)  # one heartbeat, then no more
     assert 1 <= len(began) <= GRACE_SECONDS / 0.5 + 1
-    live.beat(air.live)
-    os.utime(air.live / live.WATCHER, ns=(0, 7))
+    live.beat(publisher.live)
+    os.utime(publisher.live / live.WATCHER, ns=(0, 7))
     count = len(began)
-    passes(air, clock, 1.5)
+    run_clock(publisher, clock, 1.5)
     assert len(began) > count
-    assert (air.live / MANIFEST).exists()
-    live.leave(air.live)
-    passes(air, clock, 1.0)
+    assert (publisher.live / MANIFEST).exists()
+    live.leave(publisher.live)
+    run_clock(publisher, clock, 1.0)
     count = len(began)
-    passes(air, clock, 20.0)
+    run_clock(publisher, clock, 20.0)
     assert len(began) == count
-    assert not (air.live / MANIFEST).exists()  # nobody will take it for the newest
+    assert not (publisher.live / MANIFEST).exists()  # so that it is not mistaken for the newest
 
 
-def test_a_full_disc_stops_no_training(tmp_path: Path) -> None:
+def test_a_full_disk_does_not_stop_training(tmp_path: Path) -> None:
     def full(where: Path) -> None:
         raise OSError(28, "No space left on device")
 
     (tmp_path / "live").mkdir()
-    air = WeightPublisher(tmp_path / "live", full, clock := Clock())
-    live.beat(air.live)
-    passes(air, clock, 10.0)
+    publisher = WeightPublisher(tmp_path / "live", full, clock := Clock())
+    live.beat(publisher.live)
+    run_clock(publisher, clock, 10.0)
 
 
-def test_weights_of_a_killed_run_are_taken_away(tmp_path: Path) -> None:
+def test_weights_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     folder = tmp_path / "live"
     folder.mkdir()
     for name in (MANIFEST, WEIGHTS):
@@ -226,7 +226,7 @@ def test_weights_of_a_killed_run_are_taken_away(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_one_process_at_a_time_trains_a_run(tmp_path: Path) -> None:
+def test_only_one_process_at_a_time_trains_a_run(tmp_path: Path) -> None:
     import psutil
 
     run = trainer(tmp_path, CARTPOLE, total_timesteps=100)
@@ -234,10 +234,11 @@ def test_one_process_at_a_time_trains_a_run(tmp_path: Path) -> None:
     write_json(run.run_folder.live / lock.FILE, [[other.pid, other.create_time()]])
     assert live.trains_now(run.run_folder.live)
     with pytest.raises(UserError, match=f"process {other.pid} is using it"):
-        run.run(Onlooker())
-    write_json(run.run_folder.live / lock.FILE, [[other.pid, other.create_time() - 100]])  # another's, long dead
+        run.run(RecordingWatcher())
+    # an ended process that had the same id
+    write_json(run.run_folder.live / lock.FILE, [[other.pid, other.create_time() - 100]])
     assert not live.trains_now(run.run_folder.live)
-    assert run.run(Onlooker())
+    assert run.run(RecordingWatcher())
 
 
 # ---------------------------------------------------------------------- requests
@@ -268,81 +269,81 @@ def requests() -> ControlRequests:
         ('{"name": "epsilo", "value": 0.5}', "unknown request 'epsilo'; did you mean epsilon"),
     ],
 )
-def test_what_can_not_be_had_is_rejected_with_the_reason(line: str, reason: str, tmp_path: Path) -> None:
-    wanted = requests()
+def test_invalid_requests_are_rejected_with_the_reason(line: str, reason: str, tmp_path: Path) -> None:
+    control = requests()
     path = tmp_path / live.REQUESTS
     path.write_text(line + "\n")
-    (event,) = wanted.read(path)
+    (event,) = control.read(path)
     assert reason in event.refused
     assert event.row["value"] == ""
     assert str(event).startswith("a request of the window was rejected: ")
-    assert wanted.in_force == {}
-    assert wanted.read(path) == []
+    assert control.in_force == {}
+    assert control.read(path) == []
 
 
-def test_of_several_requests_the_last_one_counts_and_null_gives_control_back(tmp_path: Path) -> None:
-    wanted, folder = requests(), tmp_path
+def test_the_last_request_counts_and_null_restores_the_schedule(tmp_path: Path) -> None:
+    control, folder = requests(), tmp_path
     path = folder / live.REQUESTS
     for value in (0.1, 0.2, 0.3):
         live.append_request(folder, "epsilon", value)
     live.append_request(folder, "learning_rate", 0.01, source="test")
-    epsilon, rate = wanted.read(path)
+    epsilon, rate = control.read(path)
     assert (epsilon.name, epsilon.value, rate.source) == ("epsilon", 0.3, "test")
     assert str(epsilon) == "epsilon is now 0.3 (set by the window)"
-    assert wanted.overrides == {"epsilon": 0.3, "learning_rate": 0.01}
+    assert control.overrides == {"epsilon": 0.3, "learning_rate": 0.01}
     live.append_request(folder, "learning", False)
-    assert str(wanted.read(path)[0]) == "learning stopped by the window"
-    assert wanted.overrides["learning_rate"] == 0.0
+    assert str(control.read(path)[0]) == "learning stopped by the window"
+    assert control.overrides["learning_rate"] == 0.0
     for name in ("epsilon", "learning"):
         live.append_request(folder, name, None)
-    assert [str(event) for event in wanted.read(path)] == [
+    assert [str(event) for event in control.read(path)] == [
         "epsilon follows its schedule again (set by the window)",
         "learning resumed by the window",
     ]
-    assert wanted.overrides == {"learning_rate": 0.01}
+    assert control.overrides == {"learning_rate": 0.01}
 
 
-def test_lines_are_read_whole_and_once(tmp_path: Path) -> None:
-    wanted, path = requests(), tmp_path / live.REQUESTS
-    assert wanted.read(path) == []
+def test_requests_are_read_in_whole_lines_and_once(tmp_path: Path) -> None:
+    control, path = requests(), tmp_path / live.REQUESTS
+    assert control.read(path) == []
     path.write_text('{"name": "epsilon", "value": 0.5')
-    assert wanted.read(path) == []  # still being written
-    live.append_request(tmp_path, "epsilon", 0.25)  # its writer died: the next line is not lost
-    assert [event.value for event in wanted.read(path)] == [None, 0.25]
-    path.write_text('{"name": "epsilon", "value": 0.75}\n')  # another file
-    assert [event.value for event in wanted.read(path)] == [0.75]
+    assert control.read(path) == []  # still being written
+    live.append_request(tmp_path, "epsilon", 0.25)  # its writer was killed: the next line is not lost
+    assert [event.value for event in control.read(path)] == [None, 0.25]
+    path.write_text('{"name": "epsilon", "value": 0.75}\n')  # the file was replaced
+    assert [event.value for event in control.read(path)] == [0.75]
     path.write_bytes(b"\xff" * 200_000 + b'\n{"name": "epsilon", "value": 0.5}\n')
     for _ in range(4):
-        events = wanted.read(path)
+        events = control.read(path)
     assert [event.value for event in events if not event.refused] == [0.5]
     path.unlink()
-    assert wanted.read(path) == []
+    assert control.read(path) == []
     live.append_request(tmp_path, "epsilon", 0.125)
-    assert wanted.read(path)[0].value == 0.125
+    assert control.read(path)[0].value == 0.125
 
 
-@pytest.mark.usefixtures("_eager")
-def test_requests_in_force_survive_a_stop_bit_for_bit(tmp_path: Path) -> None:
-    asked: dict[int, list[tuple[str, Any]]] = {
+@pytest.mark.usefixtures("_publish_every_step")
+def test_requests_in_force_survive_stop_and_resume(tmp_path: Path) -> None:
+    by_step: dict[int, list[tuple[str, Any]]] = {
         100: [("epsilon", 0.9), ("learning_rate", 0.002)],
         120: [("epsilon", 7)],
         200: [("learning_rate", None)],
     }
-    whole, stopped = (short(tmp_path) for _ in range(2))
+    uninterrupted, stopped = (short(tmp_path) for _ in range(2))
     lines: list[str] = []
-    whole.announce = lines.append
-    unstopped, first = Busy(whole, asked), Busy(stopped, asked, stop_at=160)
-    assert whole.run(unstopped)
+    uninterrupted.announce = lines.append
+    whole, first = AttachedWindow(uninterrupted, by_step), AttachedWindow(stopped, by_step, stop_at=160)
+    assert uninterrupted.run(whole)
     assert not stopped.run(first)
     resumed = Trainer(stopped.plan, RunFolder(stopped.run_folder.path))
     resumed.load_state()
     assert (resumed.agent.epsilon, resumed.agent.learning_rate) == (0.9, 0.002)
-    second = Busy(resumed, asked)
+    second = AttachedWindow(resumed, by_step)
     assert resumed.run(second)
-    assert equal(whole, resumed)
-    rows, alone = [*first.rows, *second.rows], Onlooker()
+    assert equal(uninterrupted, resumed)
+    rows, alone = [*first.rows, *second.rows], RecordingWatcher()
     short(tmp_path).run(alone)
-    for row, again in zip(unstopped.rows, rows, strict=True):
+    for row, again in zip(whole.rows, rows, strict=True):
         assert (row["epsilon"], row["learning_rate"]) == (again["epsilon"], again["learning_rate"])
     for row, untouched in zip(rows, alone.rows, strict=True):
         at = row["agent_steps"]
@@ -358,17 +359,17 @@ def test_requests_in_force_survive_a_stop_bit_for_bit(tmp_path: Path) -> None:
     ]
     assert "epsilon 7 is out of range" in events[2]["refused"]
     assert lines[0] == "epsilon is now 0.9 (set by the window) at 100 agent steps"
-    assert Tail(whole.run_folder.path / "events.csv").rows()[0]["value"] == "0.9"
-    assert not (resumed.run_folder.live / live.REQUESTS).exists()  # nothing is left to resume
+    assert Tail(uninterrupted.run_folder.path / "events.csv").rows()[0]["value"] == "0.9"
+    assert not (resumed.run_folder.live / live.REQUESTS).exists()  # the run has ended
 
 
-@pytest.mark.usefixtures("_eager")
+@pytest.mark.usefixtures("_publish_every_step")
 @pytest.mark.parametrize("agent", ["dqn", "btr", "pqn", "stream_q"])
-def test_learning_can_be_stopped_and_goes_on(agent: str, tmp_path: Path) -> None:
+def test_learning_can_be_paused_and_resumed(agent: str, tmp_path: Path) -> None:
     run = short(tmp_path, agent)
     kept: list[dict[str, torch.Tensor]] = []
 
-    class Keep(Busy):
+    class Keep(AttachedWindow):
         def progress(self, row: dict[str, Any]) -> None:
             kept.append({name: value.clone() for name, value in run.learner.online.named_parameters()})
             super().progress(row)
@@ -386,10 +387,10 @@ def test_learning_can_be_stopped_and_goes_on(agent: str, tmp_path: Path) -> None
     assert watcher.rows[-1]["learning_rate"] > 0
 
 
-def test_a_state_with_a_request_out_of_range_is_named(tmp_path: Path) -> None:
+def test_a_saved_request_out_of_range_is_reported(tmp_path: Path) -> None:
     run = trainer(tmp_path, CARTPOLE, total_timesteps=400)
     run.stop_requested = True
-    run.run(Onlooker())
+    run.run(RecordingWatcher())
     path = run.run_folder.state / "counters.json"
     counters = json.loads(path.read_text())
     assert counters["requests"] == {"in_force": {}, "position": 0}
@@ -397,4 +398,4 @@ def test_a_state_with_a_request_out_of_range_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"damaged, .*epsilon 3 is out of range"):
         Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()
     path.write_text(json.dumps({key: value for key, value in counters.items() if key != "requests"}))
-    Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()  # of a time before requests
+    Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()  # saved by a version without requests

@@ -1,4 +1,4 @@
-"""Losses against numbers worked out by hand; and inputs that catch swapped roles."""
+"""Losses against values computed by hand; and inputs that reveal swapped networks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from agents import recipe
 from learning.config import FamilyConfig
 from learning.heads import QOutput, huber, select
 from learning.losses import Loss, munchausen_bonus, td_loss
-from learning.networks import DuelingHead
 from learning.replay import Batch
 
 SINGLE, DOUBLE = FamilyConfig(), FamilyConfig(double=True)
 
 
 def network(rows: list[list[float]]):  # type: ignore[no-untyped-def]
-    """Return a "network" that looks its Q values up: observation k is row k."""
+    """Return a "network" that looks up its Q values: observation k is row k."""
     values = torch.tensor(rows)
 
     def forward(obs: Tensor) -> QOutput:
@@ -28,7 +27,7 @@ def network(rows: list[list[float]]):  # type: ignore[no-untyped-def]
 
 
 def batch(**changes: Tensor) -> Batch:
-    """Two transitions: state 0, action 1 -> state 1; state 1, action 0 -> the end."""
+    """Return two transitions: state 0, action 1 -> state 1; state 1, action 0 -> terminal."""
     plain = {
         "obs": torch.tensor([[0.0], [1.0]]),
         "action": torch.tensor([1, 0]),
@@ -45,7 +44,7 @@ TARGET = [[9.0, 9.0, 9.0], [3.0, 8.0, 7.0]]
 
 
 def test_td_loss_by_hand() -> None:
-    """Single: best of the target in state 1 is 8. Errors: 0.5 + 0.9 * 8 - 2 = 5.7; -3 + 0 - 4 = -7.
+    """Single: the target network's maximum in state 1 is 8. TD errors: 0.5 + 0.9 * 8 - 2 = 5.7; -3 + 0 - 4 = -7.
 
     Huber: 5.7 - 0.5 = 5.2; 7 - 0.5 = 6.5.
     """
@@ -61,14 +60,14 @@ def test_squared_errors_by_hand() -> None:
     torch.testing.assert_close(loss.per_sample, torch.tensor([16.245, 24.5]))
 
 
-def test_pqn_regresses_on_whole_returns() -> None:
-    """The reward field holds the return: (0.5 - 2)^2 / 2 = 1.125; (-3 - 4)^2 / 2 = 24.5; nobody else is asked."""
+def test_pqn_regresses_on_returns() -> None:
+    """The reward field holds the return: (0.5 - 2)^2 / 2 = 1.125; (-3 - 4)^2 / 2 = 24.5; there is no target network."""
     pqn = recipe("pqn")
 
-    def nobody(obs: Tensor) -> QOutput:
-        raise AssertionError("the target network was asked")
+    def no_target(obs: Tensor) -> QOutput:
+        raise AssertionError("the target network was evaluated")
 
-    loss = pqn.loss(network(ONLINE), nobody, batch(discount=torch.zeros(2)), pqn.config())
+    loss = pqn.loss(network(ONLINE), no_target, batch(discount=torch.zeros(2)), pqn.config())
     torch.testing.assert_close(loss.per_sample, torch.tensor([1.125, 24.5]))
     torch.testing.assert_close(loss.q_values, torch.tensor([2.0, 4.0]))
 
@@ -86,7 +85,7 @@ def test_double_is_single_when_the_networks_agree() -> None:
 
 
 @pytest.mark.parametrize("double", [False, True])
-def test_a_terminal_transition_never_looks_at_its_next_observation(double: bool) -> None:
+def test_a_terminal_transition_ignores_its_next_observation(double: bool) -> None:
     poisoned = [[1.0, 2.0, 0.0], [1e9, 1e9, 1e9]]
     ended = batch(discount=torch.zeros(2), obs=torch.zeros(2, 1))
     loss = td_loss(network(poisoned), network(poisoned), ended, FamilyConfig(double=double))
@@ -94,7 +93,7 @@ def test_a_terminal_transition_never_looks_at_its_next_observation(double: bool)
 
 
 @pytest.mark.parametrize("double", [False, True])
-def test_only_the_online_network_at_the_action_taken_learns(double: bool) -> None:
+def test_gradients_reach_only_the_online_q_value_of_the_action_taken(double: bool) -> None:
     online = torch.tensor(ONLINE, requires_grad=True)
     target = torch.tensor(TARGET, requires_grad=True)
     loss = td_loss(
@@ -105,7 +104,7 @@ def test_only_the_online_network_at_the_action_taken_learns(double: bool) -> Non
     )
     loss.per_sample.sum().backward()  # type: ignore[no-untyped-call]
     assert target.grad is None
-    # errors are 0.5 and 0; within one unit Huber's slope is the error: -0.5 at (0, 1), nothing elsewhere
+    # TD errors are 0.5 and 0; below 1 Huber's derivative is the error: -0.5 at (0, 1), 0 elsewhere
     assert online.grad is not None
     torch.testing.assert_close(online.grad, torch.tensor([[0.0, -0.5, 0.0], [0.0, 0.0, 0.0]]))
 
@@ -132,61 +131,40 @@ def test_gradient_against_finite_differences() -> None:
     assert torch.autograd.gradcheck(mean_loss, weights)
 
 
-def test_dueling_head_by_hand() -> None:
-    """Advantages 1, 2, 6 (mean 3) and value 10: Q = 10 + (1 - 3, 2 - 3, 6 - 3) = 8, 9, 13."""
-    head = DuelingHead(1, 3, 1, (), dueling=True)
-    with torch.no_grad():
-        head.linear.weight.zero_()  # type: ignore[operator]
-        head.linear.bias.copy_(torch.tensor([1.0, 2.0, 6.0, 10.0]))  # type: ignore[operator]
-    torch.testing.assert_close(head(torch.zeros(1, 1)), torch.tensor([[[8.0], [9.0], [13.0]]]))
-
-
-def test_dueling_streams_with_hidden_layers_by_hand() -> None:
-    """Every number twice: advantages (1, 2, 6) and (0, 0, 3), values 10 and 20; each number has its own mean."""
-    head = DuelingHead(1, 3, 2, (2,), dueling=True)
-    with torch.no_grad():
-        for layer in head.last_layers:
-            layer.weight.zero_()  # type: ignore[operator]
-        head.linear.bias.copy_(torch.tensor([1.0, 0.0, 2.0, 0.0, 6.0, 3.0]))  # type: ignore[operator]
-        head.value.bias.copy_(torch.tensor([10.0, 20.0]))  # type: ignore[operator]
-    wanted = torch.tensor([[[8.0, 19.0], [9.0, 19.0], [13.0, 22.0]]])
-    torch.testing.assert_close(head(torch.zeros(1, 1)), wanted)
-
-
 def test_munchausen_by_hand() -> None:
     """Temperature 1 and expectations log 1, log 3: probabilities 1/4 and 3/4.
 
     Next: 3/4 (log 3 - log 3/4) + 1/4 (log 1 - log 1/4) = log 4 = 1.386294. Action 1 was taken: log 3/4 = -0.287682, of
-    which 0.9 is -0.258914; action 0: log 1/4 = -1.386294, cut to -1, of which 0.9 is -0.9.
+    which 0.9 is -0.258914; action 0: log 1/4 = -1.386294, clipped to -1, of which 0.9 is -0.9.
     """
     rows = [[0.0, float(np.log(3))]] * 2
     config = FamilyConfig(munchausen=True, munchausen_temperature=1.0, gamma=0.9)
     plain = batch(discount=torch.tensor([0.9, 0.9]))
     loss = td_loss(network(rows), network(rows), plain, config)
-    said = torch.tensor([np.log(3), 0.0], dtype=torch.float32)
-    goal = plain.reward + torch.tensor([-0.258914, -0.9]) + 0.9 * 1.386294
-    torch.testing.assert_close(loss.priority, (goal - said).abs(), atol=1e-5, rtol=0)
+    prediction = torch.tensor([np.log(3), 0.0], dtype=torch.float32)
+    td_target = plain.reward + torch.tensor([-0.258914, -0.9]) + 0.9 * 1.386294
+    torch.testing.assert_close(loss.priority, (td_target - prediction).abs(), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("whose", "wanted"), [("target", -0.9), ("online", 0.0)])
-def test_munchausen_asks_the_network_that_it_should(whose: str, wanted: float) -> None:
-    """One is sure of action 1, the other of action 0: the log-probability of 1 is 0 or far below the floor."""
+@pytest.mark.parametrize(("which", "wanted"), [("target", -0.9), ("online", 0.0)])
+def test_munchausen_uses_the_configured_network(which: str, wanted: float) -> None:
+    """One network is certain of action 1, the other of action 0: log pi(1) is 0, or far below the clipping bound."""
     online, target = network([[0.0, 99.0]] * 2), network([[99.0, 0.0]] * 2)
-    config = FamilyConfig(munchausen=True, munchausen_network=whose)  # type: ignore[arg-type]
+    config = FamilyConfig(munchausen=True, munchausen_network=which)  # type: ignore[arg-type]
     one = batch(action=torch.tensor([1, 1]), discount=torch.zeros(2))
     loss = td_loss(online, target, one, config)
     torch.testing.assert_close(loss.priority, (one.reward + wanted - 99.0).abs())
 
 
-def test_munchausen_fades_into_dqn() -> None:
-    """Alpha 0 and a temperature near 0: the softmax is the maximum, and nothing is added."""
+def test_munchausen_with_alpha_0_and_low_temperature_is_dqn() -> None:
+    """Alpha 0 and a temperature near 0: the softmax is the maximum, and the bonus is 0."""
     config = FamilyConfig(munchausen=True, munchausen_alpha=0.0, munchausen_temperature=1e-4)
     soft, hard = (td_loss(network(ONLINE), network(TARGET), batch(), one) for one in (config, SINGLE))
     torch.testing.assert_close(soft.per_sample, hard.per_sample, atol=1e-3, rtol=0)
     assert munchausen_bonus(torch.tensor(ONLINE), torch.tensor([1, 0]), config).abs().max() == 0
 
 
-def test_the_dqn_recipe_obeys_its_switch() -> None:
+def test_the_dqn_recipe_follows_its_double_switch() -> None:
     dqn = recipe("dqn")
     for double, first in ((True, 4.8), (False, 5.7)):
         loss = dqn.loss(network(ONLINE), network(TARGET), batch(), dqn.config(double=double))  # type: ignore[call-arg]

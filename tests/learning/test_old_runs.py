@@ -1,7 +1,7 @@
 """A run stopped before names changed resumes: `tests/fixtures/stopped_run`, stopped at 1,000 of 2,048 agent steps.
 
-Its settings, weights, counters and replay have the names of that time, and a request was in force (epsilon 0.25).
-``stopped_run_finished.safetensors`` is what that version itself made of it afterwards.
+Its settings, weights, counters and replay have the old names, and a request was in force (epsilon 0.25).
+``stopped_run_finished.safetensors`` has the final weights of the same run resumed by the old version.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agents import load_policy
 from common.files import PRETRAINED
 from experiments.training import resume
 from learning.live import Watcher
-from tests.learning.helpers import Onlooker
+from tests.learning.helpers import RecordingWatcher
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
@@ -30,8 +30,8 @@ def run(tmp_path: Path) -> Path:
     return Path(shutil.copytree(FIXTURES / "stopped_run", tmp_path / "run"))
 
 
-def test_a_run_stopped_before_names_changed_ends_as_it_would_have(run: Path) -> None:
-    watcher: Watcher = Onlooker()
+def test_a_run_stopped_under_old_names_resumes_and_ends_the_same(run: Path) -> None:
+    watcher: Watcher = RecordingWatcher()
     trainer = resume(run, Console(quiet=True))
     assert trainer.agent_steps == 1_000
     assert trainer.agent.overrides == {"epsilon": 0.25}
@@ -47,7 +47,7 @@ def test_a_run_stopped_before_names_changed_ends_as_it_would_have(run: Path) -> 
     assert not (run / "state").exists()
 
 
-def test_its_agent_plays_the_same_under_new_names(run: Path) -> None:
+def test_its_agent_loads_under_new_names(run: Path) -> None:
     old = load_file(run / "agent" / "network.safetensors")
     policy = load_policy(run)
     state = policy.network.state_dict()  # type: ignore[attr-defined]
@@ -60,7 +60,7 @@ def test_its_agent_plays_the_same_under_new_names(run: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["pong", "breakout"])
-def test_the_encoder_of_2013_is_read_by_its_old_name(name: str) -> None:
+def test_the_old_name_of_the_2013_encoder_is_understood(name: str) -> None:
     manifest = json.loads((PRETRAINED / name / "agent" / "manifest.json").read_text())
     assert manifest["config"]["encoder"] == "workshop"
     policy = load_policy(PRETRAINED / name)

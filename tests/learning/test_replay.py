@@ -1,4 +1,4 @@
-"""Boundary tables, and the replay against a naive one that stores every transition whole."""
+"""Replay: episode boundaries by hand, and random episodes against a naive replay that stores whole transitions."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def column(*values: float) -> np.ndarray[Any, Any]:
 
 
 def all_transitions(replay: Replay) -> dict[float, tuple[float, float, float, float]]:
-    """Return every transition held by its observation: action, reward, discount, next observation."""
+    """Return every stored transition by its observation: action, reward, discount, next observation."""
 
-    held = replay.acted.reshape(replay.num_envs, -1)[:, : replay.filled].ravel()
-    records = np.flatnonzero(held)
+    stored = replay.acted.reshape(replay.num_envs, -1)[:, : replay.filled].ravel()
+    records = np.flatnonzero(stored)
 
-    class Held:
-        """Stands in for a generator: draws each record once."""
+    class EachOnce:
+        """Replaces the generator: draws each record once."""
 
         def integers(self, low: int, high: int, count: int) -> np.ndarray[Any, Any]:
             return records[:count]
 
-    batch = replay.sample(len(records), Held())  # type: ignore[arg-type]
+    batch = replay.sample(len(records), EachOnce())  # type: ignore[arg-type]
     rows = zip(*(np.asarray(part).reshape(len(records)).tolist() for part in batch[:5]), strict=True)
-    return {obs: (action, reward, discount, following) for obs, action, reward, discount, following in rows}
+    return {obs: (action, reward, discount, next_obs) for obs, action, reward, discount, next_obs in rows}
 
 
-def lived(n_step: int, terminated: bool) -> Replay:
-    """Observations 0, 1, 2 and a last one, 3; rewards 1, 10, 100; then an episode that begins at 50."""
+def two_episodes(n_step: int, terminated: bool) -> Replay:
+    """Return a replay of observations 0 to 3 with rewards 1, 10, 100, then an episode that starts at 50."""
     replay = Replay(100, 1, SPACE, n_step)
     replay.reset(column(0))
     for t, reward in enumerate((1, 10, 100)):
@@ -50,28 +50,28 @@ def lived(n_step: int, terminated: bool) -> Replay:
     return replay
 
 
-# obs -> (action, reward, discount, next obs), worked out by hand with gamma 1/2
-TABLES = {
+# obs -> (action, reward, discount, next obs), computed by hand with gamma 1/2
+BOUNDARIES = {
     (1, False): {0: (0, 1, 0.5, 1), 1: (1, 10, 0.5, 2), 2: (2, 100, 0.5, 3), 50: (7, 1000, 0.5, 51)},
     (1, True): {0: (0, 1, 0.5, 1), 1: (1, 10, 0.5, 2), 2: (2, 100, 0.0, 3), 50: (7, 1000, 0.5, 51)},
     # 0: 1 + 10/2 = 6, discount 1/4, bootstrap from 2; 2: the window is cut at the episode's end
     (2, False): {0: (0, 6, 0.25, 2), 1: (1, 60, 0.25, 3), 2: (2, 100, 0.5, 3), 50: (7, 1000, 0.5, 51)},
     (2, True): {0: (0, 6, 0.25, 2), 1: (1, 60, 0.0, 3), 2: (2, 100, 0.0, 3), 50: (7, 1000, 0.5, 51)},
-    # 0: 1 + 10/2 + 100/4 = 31, discount 1/8; no window reaches into the episode that begins at 50
+    # 0: 1 + 10/2 + 100/4 = 31, discount 1/8; no window reaches into the episode that starts at 50
     (3, False): {0: (0, 31, 0.125, 3), 1: (1, 60, 0.25, 3), 2: (2, 100, 0.5, 3), 50: (7, 1000, 0.5, 51)},
     (5, True): {0: (0, 31, 0.0, 3), 1: (1, 60, 0.0, 3), 2: (2, 100, 0.0, 3), 50: (7, 1000, 0.5, 51)},
 }
 
 
-@pytest.mark.parametrize(("n_step", "terminated"), TABLES)
-def test_boundary_tables(n_step: int, terminated: bool) -> None:
-    assert all_transitions(lived(n_step, terminated)) == TABLES[n_step, terminated]
+@pytest.mark.parametrize(("n_step", "terminated"), BOUNDARIES)
+def test_episode_boundaries_by_hand(n_step: int, terminated: bool) -> None:
+    assert all_transitions(two_episodes(n_step, terminated)) == BOUNDARIES[n_step, terminated]
 
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), num_envs=st.integers(1, 3), n_step=st.integers(1, 4), slots=st.integers(2, 12))
-def test_replay_equals_a_naive_one(data: st.DataObject, num_envs: int, n_step: int, slots: int) -> None:
-    """Random episodes, terminated and truncated, long enough to go round the ring several times."""
+def test_replay_equals_a_naive_implementation(data: st.DataObject, num_envs: int, n_step: int, slots: int) -> None:
+    """Random episodes, terminated and truncated, long enough to overwrite the ring several times."""
     replay = Replay(slots * num_envs, num_envs, SPACE, n_step)
     # per environment: episodes, each a list of [obs, action, reward, discount] and at last the final obs
     naive: list[list[list[Any]]] = [[] for _ in range(num_envs)]
@@ -89,16 +89,16 @@ def test_replay_equals_a_naive_one(data: st.DataObject, num_envs: int, n_step: i
         reward = np.array([float(next(counter) % 7) for _ in range(num_envs)])
         ends = np.array(data.draw(st.lists(st.sampled_from("---TC"), min_size=num_envs, max_size=num_envs)))
         discount = np.where(ends == "T", 0.0, GAMMA)
-        following = fresh()
-        replay.add(action, reward, discount, following)
+        next_obs = fresh()
+        replay.add(action, reward, discount, next_obs)
         for i in range(num_envs):
-            naive[i][-1][-1:] = [[naive[i][-1][-1], action[i], reward[i], discount[i]], following[i, 0]]
+            naive[i][-1][-1:] = [[naive[i][-1][-1], action[i], reward[i], discount[i]], next_obs[i, 0]]
         done = ends != "-"
         if done.any():
-            begun = fresh()
-            replay.reset(begun, done)
+            first_obs = fresh()
+            replay.reset(first_obs, done)
             for i in map(int, np.flatnonzero(done)):
-                naive[i].append([begun[i, 0]])
+                naive[i].append([first_obs[i, 0]])
     wanted: dict[float, Any] = {}
     for i in range(num_envs):
         # a record is an observation; the ring keeps the newest ones
@@ -117,7 +117,7 @@ def test_replay_equals_a_naive_one(data: st.DataObject, num_envs: int, n_step: i
 
 
 def test_sampling_is_uniform_over_transitions_of_uneven_environments() -> None:
-    """Environment 1 has many short episodes, so fewer transitions per record; each still has equal chance."""
+    """Environment 1 has many short episodes, so fewer transitions per record; all are still equally likely."""
     replay = Replay(60, 2, SPACE)
     replay.reset(column(0, 1000))
     for t in range(1, 25):
@@ -134,8 +134,8 @@ def test_sampling_is_uniform_over_transitions_of_uneven_environments() -> None:
     assert abs(chi_square - (count - 1)) < 4 * np.sqrt(2 * (count - 1))
 
 
-def test_one_generator_state_gives_one_batch_and_another_another() -> None:
-    replay = lived(1, True)
+def test_batches_depend_on_the_generator_state_only() -> None:
+    replay = two_episodes(1, True)
     one, same, other = (np.asarray(replay.sample(50, np.random.default_rng(s)).obs) for s in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
@@ -151,8 +151,8 @@ def test_each_observation_is_stored_once() -> None:
     assert measured < 1.05 * 1000 * 152 * 4
 
 
-def test_state_and_load_make_the_same_replay() -> None:
-    replay = lived(3, False)
+def test_state_and_load_round_trip() -> None:
+    replay = two_episodes(3, False)
     other = Replay(100, 1, SPACE, 3)
     other.load(replay.state(), replay.held.numpy())
     assert all_transitions(other) == all_transitions(replay)
@@ -161,7 +161,7 @@ def test_state_and_load_make_the_same_replay() -> None:
     assert all_transitions(other) == all_transitions(replay)
 
 
-def test_bad_input_is_refused() -> None:
+def test_invalid_arguments_are_rejected() -> None:
     with pytest.raises(UserError, match="--capacity 7 is too small for 4 environments; at least 8"):
         Replay(7, 4, SPACE)
     with pytest.raises(UserError, match="float64"):
@@ -171,7 +171,7 @@ def test_bad_input_is_refused() -> None:
 
 
 def test_batch_fields_have_the_documented_types() -> None:
-    batch: Batch = lived(2, False).sample(5, np.random.default_rng(0))
+    batch: Batch = two_episodes(2, False).sample(5, np.random.default_rng(0))
     parts = (batch.obs, batch.action, batch.reward, batch.discount, batch.next_obs, batch.weight, batch.index)
     assert [str(getattr(part, "dtype", None)) for part in parts] == [
         "torch.float32",
@@ -185,12 +185,12 @@ def test_batch_fields_have_the_documented_types() -> None:
     assert [tuple(getattr(part, "shape", ())) for part in parts] == [(5, 1), (5,), (5,), (5,), (5, 1), (5,), (5,)]
 
 
-def test_uniform_draws_are_what_they_always_were() -> None:
-    """Old seeds give old runs: records are drawn from all, and again where there is no action; all weights are 1."""
-    replay, rng, same = lived(1, True), np.random.default_rng(3), np.random.default_rng(3)
+def test_uniform_draws_are_unchanged_for_old_seeds() -> None:
+    """Old seeds reproduce old runs: records are drawn from all, and redrawn where there is no action; weights are 1."""
+    replay, rng, same = two_episodes(1, True), np.random.default_rng(3), np.random.default_rng(3)
     wanted = same.integers(0, 6, 50)  # the records 0, 1, 2, 3, 50, 51, of which 3 and 51 have no action
-    while len(unfit := np.flatnonzero((wanted == 3) | (wanted == 5))):
-        wanted[unfit] = same.integers(0, 6, len(unfit))
+    while len(invalid := np.flatnonzero((wanted == 3) | (wanted == 5))):
+        wanted[invalid] = same.integers(0, 6, len(invalid))
     batch = replay.sample(50, rng)
     assert batch.index is not None
     assert batch.index.tolist() == wanted.tolist()
@@ -206,18 +206,18 @@ STACK = 3
 FRAMES = spaces.Box(0, 255, (STACK, 1, 2), np.uint8)
 
 
-class Stacker:
-    """Stacks everything, whole, as an environment hands it out: N histories of [stack, action, reward, discount]."""
+class NaiveFrameStack:
+    """Builds whole stacks of frames, as an environment returns them."""
 
     def __init__(self, num_envs: int) -> None:
         self.counter = iter(range(10**6))
         self.stacks = np.zeros((num_envs, STACK, 1, 2), np.uint8)
 
     def advance(self, mask: np.ndarray[Any, Any], fresh: bool) -> np.ndarray[Any, Any]:
-        """Push a new frame where ``mask`` holds; ``fresh``: the frames before it are blank."""
+        """Push a new frame where ``mask`` is set; ``fresh``: the frames before it are blank."""
         for i in np.flatnonzero(mask):
             number = next(self.counter)
-            frame = np.array([[[number % 251 + 1, number // 251]]])  # never blank, never twice
+            frame = np.array([[[number % 251 + 1, number // 251]]])  # never blank, always unique
             past = np.zeros_like(self.stacks[i, 1:]) if fresh else self.stacks[i, 1:]
             self.stacks[i] = np.concatenate([past, frame])
         return self.stacks.copy()
@@ -232,30 +232,30 @@ class Stacker:
     length=st.integers(1, 40),
     exponent=st.sampled_from([None, 0.6]),
 )
-def test_stacks_equal_a_naive_replay_that_stores_them_whole(
+def test_stacks_equal_those_of_a_naive_replay(
     data: st.DataObject, num_envs: int, n_step: int, slots: int, length: int, exponent: float | None
 ) -> None:
-    """Random episodes round and round the ring: what is sampled is what the naive replay has, stack for stack."""
+    """Random episodes over many turns of the ring: samples equal the naive replay's, stack by stack."""
     replay = Replay(slots * num_envs, num_envs, FRAMES, n_step, stack=STACK, priority_exponent=exponent)
-    world, everyone = Stacker(num_envs), np.ones(num_envs, np.bool_)
+    frames, everyone = NaiveFrameStack(num_envs), np.ones(num_envs, np.bool_)
     # per environment: episodes, each a list of (stack, action, reward, discount) and at last the final stack
     naive: list[list[list[Any]]] = [[[]] for _ in range(num_envs)]
-    obs = world.advance(everyone, fresh=True)
+    obs = frames.advance(everyone, fresh=True)
     replay.reset(obs)
     for t in range(length):
         ends = np.array(data.draw(st.lists(st.sampled_from("---TC"), min_size=num_envs, max_size=num_envs)))
         action, reward = np.full(num_envs, t % 5), np.arange(num_envs) + float(t % 7)
         discount = np.where(ends == "T", 0.0, GAMMA)
-        following = world.advance(everyone, fresh=False)
-        replay.add(action, reward, discount, following)
+        next_obs = frames.advance(everyone, fresh=False)
+        replay.add(action, reward, discount, next_obs)
         for i in range(num_envs):
             naive[i][-1].append((obs[i], int(action[i]), reward[i], discount[i]))
-        obs, done = following, ends != "-"
+        obs, done = next_obs, ends != "-"
         if done.any():
             for i in map(int, np.flatnonzero(done)):
-                naive[i][-1].append(following[i])
+                naive[i][-1].append(next_obs[i])
                 naive[i].append([])
-            obs = world.advance(done, fresh=True)
+            obs = frames.advance(done, fresh=True)
             replay.reset(obs, done)
     for i in range(num_envs):
         naive[i][-1].append(obs[i])
@@ -283,7 +283,7 @@ def test_stacks_equal_a_naive_replay_that_stores_them_whole(
         key = one[0].tobytes()
         assert (int(one[1]), float(one[2]), float(one[3]), one[4].tobytes()) == wanted[key]
         found.add(key)
-    assert len(found) == len(replay)  # and every one of them comes up
+    assert len(found) == len(replay)  # and every one of them is drawn
 
 
 def test_a_million_frames_are_stored_once() -> None:
@@ -292,9 +292,9 @@ def test_a_million_frames_are_stored_once() -> None:
     replay = Replay(1_000, 2, space, stack=4)
     arrays = (replay.action, replay.reward, replay.discount, replay.acted)
     held = replay.obs.numel() + sum(array.nbytes for array in arrays)
-    assert held == Replay.bytes_needed(1_000, space, stack=4) + 84 * 84  # and one blank frame
+    assert held == Replay.bytes_needed(1_000, space, stack=4) + 84 * 84  # plus one blank frame
 
 
-def test_a_replay_too_small_for_its_stacks_is_refused() -> None:
+def test_a_capacity_too_small_for_stacks_is_rejected() -> None:
     with pytest.raises(UserError, match="--capacity 7 is too small for 2 environments; at least 8"):
         Replay(7, 2, FRAMES, stack=STACK)

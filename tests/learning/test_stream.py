@@ -1,4 +1,4 @@
-"""DuelingHead: what ends a trace, statistics, units, sparse first weights, an exact resume."""
+"""Stream-Q: ends of traces, running statistics, units, sparse initialisation, exact resume, ObGD."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from common.settings import validate
 from learning.checkpoint import load_agent, load_learner, save_agent, save_learner
 from learning.replay import Batch
 from learning.runfolder import RunFolder
-from learning.stream import RewardScale, Running, Stream, StreamLearner, StreamNetwork
+from learning.stream import ObGD, RewardScale, Running, Stream, StreamLearner, StreamNetwork
 from learning.trainer import Plan, Trainer
-from tests.learning.helpers import Onlooker
+from tests.learning.helpers import RecordingWatcher
 
 SPACE = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 FRAMES = spaces.Box(0, 255, (4, 84, 84), np.uint8)
@@ -38,17 +38,17 @@ def transition(
 ) -> Batch:
     obs, next_obs = (torch.from_numpy(rng.normal(size=(1, 3)).astype(np.float32)) for _ in range(2))
     action = torch.from_numpy(rng.integers(0, 2, 1))
-    numbers = torch.tensor([reward]), torch.tensor([discount])
-    return Batch(obs, action, *numbers, next_obs, torch.ones(1), ends=ends, explored=explored)
+    rewards, discounts = torch.tensor([reward]), torch.tensor([discount])
+    return Batch(obs, action, rewards, discounts, next_obs, torch.ones(1), ends=ends, explored=explored)
 
 
-# ------------------------------------------------------------------ what ends a trace
+# ------------------------------------------------------------------ eligibility traces
 
 
 @pytest.mark.parametrize("flag", ["ends", "explored"])
-def test_the_trace_is_forgotten_after_the_step_that_ends_it(flag: str) -> None:
-    """The step itself still moves what led to it: it differs from the same step without a past."""
-    moved = []
+def test_the_trace_is_reset_after_the_step_that_ends_it(flag: str) -> None:
+    """That step still updates by the trace: it differs from the same step without a past."""
+    updates = []
     for past in (True, False):
         rng = np.random.default_rng(0)
         before, now = transition(rng), transition(rng, **{flag: True})
@@ -60,11 +60,11 @@ def test_the_trace_is_forgotten_after_the_step_that_ends_it(flag: str) -> None:
         weights = one.optimizer.flat.clone()
         one.update(now, 1.0)
         assert not one.optimizer.trace.any()
-        moved.append(one.optimizer.flat - weights)
-    assert not torch.allclose(moved[0], moved[1])
+        updates.append(one.optimizer.flat - weights)
+    assert not torch.allclose(updates[0], updates[1])
 
 
-def test_the_trace_fades_by_gamma_and_lambda() -> None:
+def test_the_trace_decays_by_gamma_times_lambda() -> None:
     rng = np.random.default_rng(0)
     one = learner(gamma=0.5, trace_decay=0.25)
     one.update(transition(rng), 1.0)
@@ -89,7 +89,7 @@ def test_a_truncated_episode_bootstraps_and_a_terminated_one_does_not(discount: 
     torch.testing.assert_close(one.update(step, 1.0).priority, wanted.abs())
 
 
-def ways(batch: Batch) -> tuple[float, float, int]:
+def states_and_action(batch: Batch) -> tuple[float, float, int]:
     return batch.obs[0, 0].item(), batch.next_obs[0, 0].item(), int(batch.action)
 
 
@@ -97,42 +97,42 @@ def stream() -> Stream:
     return Stream(SMALL, SPACE, 1, np.random.default_rng(0), "cpu", None, lambda obs: np.zeros(len(obs)))
 
 
-def live(experience: Stream, action: int, q_values: list[float], discount: float, next_obs: float) -> list[Batch]:
-    """Return what is learnt before a step is taken, out of reach of what comes, and take it."""
+def take_step(experience: Stream, action: int, q_values: list[float], discount: float, next_obs: float) -> list[Batch]:
+    """Return copies of the batches that are due before a step, then take the step."""
     due = list(experience.batches(np.array([q_values])))
     due = [one._replace(obs=one.obs.clone(), next_obs=one.next_obs.clone(), action=one.action.clone()) for one in due]
     experience.add(np.array([action]), np.array([1.0]), np.array([discount]), np.full((1, 3), next_obs, np.float32))
     return due
 
 
-def test_a_stream_hands_out_each_step_once_and_says_what_ended_it() -> None:
+def test_a_stream_yields_each_step_once_with_its_flags() -> None:
     experience = stream()
     experience.reset(np.zeros((1, 3), np.float32))
-    assert live(experience, 1, [1.0, 2.0], 0.9, 1.0) == []
-    (first,) = live(experience, 0, [1.0, 2.0], 0.9, 2.0)
-    assert ways(first) == (0.0, 1.0, 1)
+    assert take_step(experience, 1, [1.0, 2.0], 0.9, 1.0) == []
+    (first,) = take_step(experience, 0, [1.0, 2.0], 0.9, 2.0)
+    assert states_and_action(first) == (0.0, 1.0, 1)
     assert not first.ends
     assert not first.explored
-    (second,) = live(experience, 0, [2.0, 2.0], 0.9, 3.0)
+    (second,) = take_step(experience, 0, [2.0, 2.0], 0.9, 3.0)
     assert second.explored
-    (third,) = live(experience, 1, [2.0, 2.0], 0.0, 4.0)
-    assert not third.explored  # as good as the other
-    (fourth,) = live(experience, 1, [2.0, 3.0], 0.9, 5.0)
-    assert fourth.ends  # a life lost: no reset came
+    (third,) = take_step(experience, 1, [2.0, 2.0], 0.0, 4.0)
+    assert not third.explored  # a tie: greedy too
+    (fourth,) = take_step(experience, 1, [2.0, 3.0], 0.9, 5.0)
+    assert fourth.ends  # a life lost: there was no reset
     experience.reset(np.full((1, 3), 7.0, np.float32), np.array([True]))  # truncated
-    (fifth,) = live(experience, 1, [2.0, 3.0], 0.9, 8.0)
+    (fifth,) = take_step(experience, 1, [2.0, 3.0], 0.9, 8.0)
     assert fifth.ends
-    assert ways(fifth) == (4.0, 5.0, 1)
+    assert states_and_action(fifth) == (4.0, 5.0, 1)
     assert fifth.discount > 0
-    (sixth,) = live(experience, 1, [2.0, 3.0], 0.9, 9.0)
+    (sixth,) = take_step(experience, 1, [2.0, 3.0], 0.9, 9.0)
     assert not sixth.ends
-    assert ways(sixth) == (7.0, 8.0, 1)
+    assert states_and_action(sixth) == (7.0, 8.0, 1)
 
 
 # ------------------------------------------------------------------ statistics and units
 
 
-def test_running_statistics_are_numpys() -> None:
+def test_running_statistics_equal_numpys() -> None:
     seen = np.random.default_rng(0).normal([10.0, 0.0, -3.0], [1.0, 5.0, 0.0], (500, 3)).astype(np.float32)
     running = Running((3,))
     for count, new in enumerate(seen, 1):
@@ -143,7 +143,7 @@ def test_running_statistics_are_numpys() -> None:
         np.testing.assert_allclose(running.variance, wanted, rtol=1e-3, atol=1e-12)
 
 
-def test_the_reward_scale_is_the_deviation_of_the_discounted_return() -> None:
+def test_the_reward_scale_is_the_standard_deviation_of_the_discounted_return() -> None:
     rng = np.random.default_rng(0)
     rewards, ends = rng.normal(1.0, 3.0, 300).astype(np.float32), rng.random(300) < 0.1
     scale, returns, total = RewardScale(0.9), [], 0.0
@@ -155,12 +155,12 @@ def test_the_reward_scale_is_the_deviation_of_the_discounted_return() -> None:
         assert scale.value.item() == pytest.approx(wanted, rel=1e-4)
 
 
-def test_expectations_are_in_the_environments_units() -> None:
-    """Rewards eight times as large: the same weights, eight times the expectations and errors."""
+def test_q_values_are_in_the_environments_units() -> None:
+    """Rewards eight times as large: the same weights, eight times the Q values and TD errors."""
     one, eight = learner(), learner()
     steps = np.random.default_rng(0)
     for t in range(200):
-        # of a single return no deviation is known yet: it must be 0 for the scales to be proportional
+        # a single return has no deviation yet: it must be 0 for the scales to be proportional
         step = transition(steps, float(steps.normal()) if t else 0.0, ends=t % 17 == 16, explored=t % 5 == 4)
         plain = one.update(step, 1.0)
         scaled = eight.update(step._replace(reward=8 * step.reward), 1.0)
@@ -171,7 +171,7 @@ def test_expectations_are_in_the_environments_units() -> None:
     torch.testing.assert_close(eight.online(step.obs).q_values, 8 * one.online(step.obs).q_values, rtol=1e-3, atol=1e-3)
 
 
-def test_only_exploring_changes_the_statistics() -> None:
+def test_only_training_steps_change_the_statistics() -> None:
     one = learner()
     policy = one.policy("CartPole-v1")
     obs = np.random.default_rng(0).normal(5.0, 2.0, (40, 1, 3)).astype(np.float32)
@@ -194,7 +194,7 @@ def test_frames_are_normalised_by_the_pixels_of_the_newest_one() -> None:
     np.testing.assert_allclose(one.online.observations.mean, frames[:, 0, -1].mean(0), rtol=1e-4)
     assert one.online.observations.variance[0, 0] == 0.0
     assert [layer.in_features for layer in one.online.dense] == [256]
-    # black frames, as before an episode's start: a pixel that never was black does not drown the others
+    # black frames, as before an episode's start: a pixel that was never black does not dominate the others
     stack = frames[0].copy()
     stack[0, :3] = 0
     stack[0, 3, 5:, 5:] = 255 - stack[0, 3, 5:, 5:]
@@ -204,11 +204,11 @@ def test_frames_are_normalised_by_the_pixels_of_the_newest_one() -> None:
     assert seen[0].abs().max() == 10.0
 
 
-# ------------------------------------------------------------------ first weights and settings
+# ------------------------------------------------------------------ initialisation and settings
 
 
 @pytest.mark.parametrize("space", [SPACE, FRAMES, spaces.Box(-1, 1, (152,), np.float32)])
-def test_nine_weights_in_ten_of_each_unit_begin_at_zero(space: spaces.Box) -> None:
+def test_sparse_initialisation_leaves_a_tenth_of_each_units_weights(space: spaces.Box) -> None:
     network = StreamNetwork(space, 5, StreamConfig(hidden=(64, 40)), torch.Generator().manual_seed(0))
     layers = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     assert len(layers) == (6 if space is FRAMES else 3)
@@ -220,7 +220,7 @@ def test_nine_weights_in_ten_of_each_unit_begin_at_zero(space: spaces.Box) -> No
         bound = 1 / math.sqrt(inputs)
         assert units.abs().max() <= bound
         assert units.abs().max() > 0.8 * bound
-        assert len(set(map(tuple, (units != 0).tolist()))) > 1  # each unit has its own inputs
+        assert len(set(map(tuple, (units != 0).tolist()))) > 1  # each unit has inputs of its own
         assert layer.bias is not None
         assert not layer.bias.any()
 
@@ -234,7 +234,7 @@ def test_nine_weights_in_ten_of_each_unit_begin_at_zero(space: spaces.Box) -> No
         ({"encoder": "impala"}, r"--encoder impala is not available for stream_q"),
     ],
 )
-def test_settings_without_meaning_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_settings_without_effect_are_rejected(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         validate(dataclasses.replace(StreamConfig(), **changes))
 
@@ -247,10 +247,10 @@ def test_presets_are_valid_and_leave_rewards_to_the_scale() -> None:
         assert not config.clip_rewards
 
 
-# ------------------------------------------------------------------ what is kept
+# ------------------------------------------------------------------ saving
 
 
-def life(one: StreamLearner, steps: int, seed: int) -> NDArray[np.float64]:
+def train(one: StreamLearner, steps: int, seed: int) -> NDArray[np.float64]:
     rng, policy = np.random.default_rng(seed), one.policy("CartPole-v1")
     for t in range(steps):
         step = transition(rng, float(rng.normal()), ends=t % 7 == 6)
@@ -259,43 +259,113 @@ def life(one: StreamLearner, steps: int, seed: int) -> NDArray[np.float64]:
     return policy.q_values(rng.normal(size=(10, 3)).astype(np.float32))
 
 
-def test_a_learner_goes_on_from_what_was_saved_bit_for_bit(tmp_path: Path) -> None:
-    one, other, stranger = learner(), learner(seed=2), learner(seed=2)
-    life(one, 40, 0)
+def test_a_loaded_learner_continues_bit_for_bit(tmp_path: Path) -> None:
+    one, other, fresh = learner(), learner(seed=2), learner(seed=2)
+    train(one, 40, 0)
     save_learner(tmp_path, one)
     load_learner(tmp_path, other, one.updates)
     assert one.optimizer.trace.any()
     assert torch.equal(one.optimizer.trace, other.optimizer.trace)
-    again, same = life(one, 40, 1), life(other, 40, 1)
+    again, same = train(one, 40, 1), train(other, 40, 1)
     np.testing.assert_array_equal(again, same)
     assert torch.equal(one.optimizer.flat, other.optimizer.flat)
-    assert not np.array_equal(life(stranger, 40, 1), same)
+    assert not np.array_equal(train(fresh, 40, 1), same)
 
 
-def test_a_saved_agent_plays_by_itself(tmp_path: Path) -> None:
+def test_a_saved_agent_plays_the_same(tmp_path: Path) -> None:
     one = learner()
-    life(one, 40, 0)
+    train(one, 40, 0)
     save_agent(tmp_path, one, "CartPole-v1", SPACE, 40)
-    player = load_agent(tmp_path, RECIPE)
+    loaded = load_agent(tmp_path, RECIPE)
     obs = np.random.default_rng(1).normal(size=(10, 3)).astype(np.float32)
-    np.testing.assert_array_equal(player.q_values(obs), one.policy("CartPole-v1").q_values(obs))
+    np.testing.assert_array_equal(loaded.q_values(obs), one.policy("CartPole-v1").q_values(obs))
 
 
-def test_a_stopped_run_goes_on_exactly(tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_exactly(tmp_path: Path) -> None:
     plan = Plan("CartPole-v1", RECIPE, SMALL, 1, evaluations=1, eval_episodes=1)
 
     def trainer() -> Trainer:
         return Trainer(plan, RunFolder.create(tmp_path, plan.env_id, RECIPE.name, 1, {}))
 
-    whole, stopped = trainer(), trainer()
-    assert whole.run(Onlooker())
-    onlooker = Onlooker(stop_at=300)
-    onlooker.trainer = stopped
-    assert not stopped.run(onlooker)
+    uninterrupted, stopped = trainer(), trainer()
+    assert uninterrupted.run(RecordingWatcher())
+    watcher = RecordingWatcher(stop_at=300)
+    watcher.trainer = stopped
+    assert not stopped.run(watcher)
     resumed = Trainer(plan, RunFolder(stopped.run_folder.path))
     resumed.load_state()
     assert resumed.agent_steps == 300
-    assert resumed.run(Onlooker())
-    assert resumed.learner.updates == whole.learner.updates == 599  # the last step is not learnt from
-    wanted = whole.learner.online.state_dict()
+    assert resumed.run(RecordingWatcher())
+    assert resumed.learner.updates == uninterrupted.learner.updates == 599  # there is no update for the last step
+    wanted = uninterrupted.learner.online.state_dict()
     assert all(torch.equal(value, wanted[name]) for name, value in resumed.learner.online.state_dict().items())
+
+
+# ------------------------------------------------------------------ ObGD
+
+
+class LinearFunction(nn.Module):
+    """q = w . x + b, w = (1, 2), b = 1/2: all values below are exact in binary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w, self.b = nn.Parameter(torch.tensor([1.0, 2.0])), nn.Parameter(torch.tensor(0.5))
+
+    def error(self, target: float, x: list[float]) -> torch.Tensor:
+        return target - (self.w @ torch.tensor(x) + self.b)
+
+
+def obgd_step(function: LinearFunction, optimizer: ObGD, target: float, x: list[float]) -> float:
+    optimizer.decay()
+    error = function.error(target, x)
+    error.backward()  # type: ignore[no-untyped-call]
+    optimizer.move(error.item())
+    return error.item()
+
+
+def test_two_bounded_obgd_steps_by_hand() -> None:
+    """Both steps are bounded.
+
+    q = 1 - 4 + 1/2 = -2.5, error 2.5 with gradient (-1, 2, -1), the trace, of length 4. Bound 2 * 2.5 * 4 = 20:
+    w -= 2.5 / 20 (-1, 2, -1). Then error 1 - (1.125 + 0.625) = -0.75, gradient (-1, 0, -1), trace half of the old one
+    plus this, (-1.5, 1, -1.5), of length 4. Errors below 1 count as 1: bound 2 * 4 = 8, w -= -0.75 / 8 (-1.5, 1, -1.5).
+    """
+    function = LinearFunction()
+    optimizer = ObGD(function.parameters(), lr=1.0, decay=0.5, kappa=2.0)
+    assert obgd_step(function, optimizer, 0.0, [1.0, -2.0]) == 2.5
+    assert function.w.tolist() == [1.125, 1.75]
+    assert function.b.item() == 0.625
+    assert function.error(0.0, [1.0, -2.0]).item() == 1.75  # smaller, of the same sign: no overshoot
+    assert obgd_step(function, optimizer, 1.0, [1.0, 0.0]) == -0.75
+    assert optimizer.trace.tolist() == [-1.5, 1.0, -1.5]
+    assert function.w.tolist() == [1.125 - 9 / 64, 1.75 + 6 / 64]
+    assert function.b.item() == 0.625 - 9 / 64
+
+
+def test_small_obgd_steps_are_not_bounded() -> None:
+    """Bound 2 * 1/64 * 2.5 * 4 < 1: w -= 2.5 / 64 (-1, 2, -1)."""
+    function = LinearFunction()
+    obgd_step(function, ObGD(function.parameters(), lr=1 / 64, decay=0.5, kappa=2.0), 0.0, [1.0, -2.0])
+    assert function.w.tolist() == [1 + 2.5 / 64, 2 - 5 / 64]
+
+
+def test_a_reset_trace_is_the_last_gradient_only() -> None:
+    function = LinearFunction()
+    optimizer = ObGD(function.parameters(), lr=1.0, decay=0.5, kappa=2.0)
+    obgd_step(function, optimizer, 0.0, [1.0, -2.0])
+    optimizer.reset_traces()
+    obgd_step(function, optimizer, 0.0, [0.0, 3.0])
+    assert optimizer.trace.tolist() == [0.0, -3.0, -1.0]
+
+
+def test_parameters_and_traces_stay_views_of_one_vector_when_loaded() -> None:
+    one, other = (LinearFunction() for _ in range(2))
+    optimizers = [ObGD(function.parameters(), lr=1.0, decay=0.5, kappa=2.0) for function in (one, other)]
+    obgd_step(one, optimizers[0], 0.0, [1.0, -2.0])
+    other.load_state_dict(one.state_dict())
+    optimizers[1].load_state_dict(optimizers[0].state_dict())
+    for function, optimizer in zip((one, other), optimizers, strict=True):
+        obgd_step(function, optimizer, 1.0, [1.0, 0.0])
+        assert optimizer.trace.tolist() == [-1.5, 1.0, -1.5]
+        assert optimizer.flat.tolist() == [*function.w.tolist(), function.b.item()]
+    assert torch.equal(one.w, other.w)

@@ -1,4 +1,4 @@
-"""The commit that a run names is Tidepool's own, or none."""
+"""The commit that a run names is Tidepool's own, or None."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from learning import runfolder
 
 def repository(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for words in (
+    for arguments in (
         ["init", "-q"],
         ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "first"],
     ):
-        subprocess.run(["git", *words], cwd=folder, check=True)
+        subprocess.run(["git", *arguments], cwd=folder, check=True)
 
 
 def head(folder: Path) -> str:
-    words = ["git", "rev-parse", "--short=12", "HEAD"]
-    return subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_in_a_checkout_it_is_that_checkouts_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_in_a_checkout_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository(tmp_path / "tidepool")
     monkeypatch.setattr(runfolder, "ROOT", (tmp_path / "tidepool").resolve())
     assert runfolder._commit() == head(tmp_path / "tidepool")
@@ -33,7 +33,7 @@ def test_in_a_checkout_it_is_that_checkouts_commit(tmp_path: Path, monkeypatch: 
     assert runfolder._commit() == head(tmp_path / "tidepool") + "+"
 
 
-def test_inside_another_repository_it_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_inside_another_repository_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository(tmp_path / "theirs")
     copy = tmp_path / "theirs" / "tidepool"
     copy.mkdir()
@@ -41,7 +41,7 @@ def test_inside_another_repository_it_is_none(tmp_path: Path, monkeypatch: pytes
     assert runfolder._commit() is None
 
 
-def test_outside_any_repository_it_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_outside_any_repository_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runfolder, "ROOT", tmp_path.resolve())
     assert runfolder._commit() is None
     assert runfolder.provenance("cpu", 1)["commit"] is None

@@ -1,27 +1,22 @@
-"""The trainer as a whole: it learns what is known, repeats itself bit for bit, resumes, and fails clearly."""
+"""The trainer as a whole: it learns known Q values, is reproducible bit for bit, resumes, and reports errors."""
 
 from __future__ import annotations
 
 import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
-import envs
 from agents import AGENTS, load_policy
 from common.errors import UserError
-from learning.config import episode_seed
-from learning.evaluate import EVALUATION_SEED, EpisodeResult, evaluate
-from learning.networks import epsilon_greedy
+from learning.evaluate import EpisodeResult, evaluate
 from learning.runfolder import RunFolder
 from learning.trainer import Trainer
 from tests import tiny
-from tests.learning.helpers import Onlooker, trainer
+from tests.learning.helpers import RecordingWatcher, trainer
 
 WATERWORLD = "tidepool/Waterworld-v1"
 
@@ -34,15 +29,15 @@ def equal(one: Trainer, other: Trainer) -> bool:
     return all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())
 
 
-# Every idea is in one of these, and every way to learn: from a replay, prioritized or not, and from rollouts.
-COVER = ["dqn", "rainbow", "btr", "hl_gauss", "pqn", "stream_q"]
+# Together they cover every idea and every experience: replay, prioritized or not, rollouts and a stream.
+COVERING_AGENTS = ["dqn", "rainbow", "btr", "hl_gauss", "pqn", "stream_q"]
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_the_known_values_of_the_corridor_are_learnt(agent: str, tmp_path: Path) -> None:
-    """One step, gamma 0.9, half of the actions random: Q must come to Q*, not only to the right order.
+def test_the_optimal_q_values_of_the_corridor_are_learnt(agent: str, tmp_path: Path) -> None:
+    """One step, gamma 0.9, half of the actions random: Q must converge to Q*, not only to the right order.
 
-    Munchausen's fixed point is another one, on purpose: it has a wider gap between the better and the worse action.
+    Munchausen's fixed point differs on purpose: its gap between the better and the worse action is wider.
     """
     run = trainer(
         tmp_path,
@@ -59,7 +54,7 @@ def test_the_known_values_of_the_corridor_are_learnt(agent: str, tmp_path: Path)
         capacity=5_000,
         noisy_epsilon=True,
     )
-    assert run.run(Onlooker())
+    assert run.run(RecordingWatcher())
     q, q_star = run.policy.q_values(np.eye(5, dtype=np.float32)[:4]), tiny.Corridor.q_star(0.9)
     if getattr(run.plan.config, "munchausen", False):
         assert (q[:, 1] - q[:, 0] > q_star[:, 1] - q_star[:, 0]).all()
@@ -69,9 +64,9 @@ def test_the_known_values_of_the_corridor_are_learnt(agent: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("n_step", [1, 3])
-@pytest.mark.parametrize("agent", COVER)
-def test_truncation_does_not_shorten_the_future(agent: str, n_step: int, tmp_path: Path) -> None:
-    """Episodes are cut after 5 steps; the value is that of the endless loop, 1 / (1 - 0.8) = 5, not 3.4."""
+@pytest.mark.parametrize("agent", COVERING_AGENTS)
+def test_truncation_does_not_cut_the_return(agent: str, n_step: int, tmp_path: Path) -> None:
+    """Episodes are truncated after 5 steps; the value is that of the endless loop, 1 / (1 - 0.8) = 5, not 3.4."""
     run = trainer(
         tmp_path,
         tiny.LOOP,
@@ -85,59 +80,59 @@ def test_truncation_does_not_shorten_the_future(agent: str, n_step: int, tmp_pat
         noisy_epsilon=True,
         epsilon_final=0.5,
     )
-    run.run(Onlooker())
+    run.run(RecordingWatcher())
     q = run.policy.q_values(np.array([[1.0, 0.0]], np.float32))
-    # Munchausen pays for what is unsure, a little: 0.9 * 0.03 * log(1/2) and more a step
+    # Munchausen adds a small log-probability to each reward: 0.9 * 0.03 * log(1/2) or less
     np.testing.assert_allclose(q, 5.0, atol=0.2 if getattr(run.plan.config, "munchausen", False) else 0.1)
 
 
 @pytest.mark.parametrize("env_id", [WATERWORLD, "CartPole-v1"])
-def test_one_seed_is_one_run_bit_for_bit_and_another_seed_another(env_id: str, tmp_path: Path) -> None:
+def test_one_seed_gives_one_run_bit_for_bit(env_id: str, tmp_path: Path) -> None:
     one, same, other = (trainer(tmp_path, env_id, seed=seed) for seed in (1, 1, 2))
-    heard = [Onlooker() for _ in range(3)]
-    for run, onlooker in zip((one, same, other), heard, strict=True):
-        run.run(onlooker)
+    watchers = [RecordingWatcher() for _ in range(3)]
+    for run, watcher in zip((one, same, other), watchers, strict=True):
+        run.run(watcher)
     assert equal(one, same)
     assert not equal(one, other)
-    assert heard[0].evaluations == heard[1].evaluations
-    for row, again in zip(heard[0].rows, heard[1].rows, strict=True):
+    assert watchers[0].evaluations == watchers[1].evaluations
+    for row, again in zip(watchers[0].rows, watchers[1].rows, strict=True):
         for column in ("agent_steps", "episodic_return", "td_loss", "q_values", "epsilon", "updates"):
             assert row[column] == again[column]
 
 
-@pytest.mark.parametrize("agent", COVER)
+@pytest.mark.parametrize("agent", COVERING_AGENTS)
 @pytest.mark.parametrize("env_id", [WATERWORLD, "CartPole-v1"])
-def test_stopped_and_resumed_is_the_run_that_was_never_stopped(env_id: str, agent: str, tmp_path: Path) -> None:
-    whole = trainer(tmp_path, env_id, agent)
-    assert whole.run(Onlooker())
+def test_a_resumed_run_equals_an_uninterrupted_one(env_id: str, agent: str, tmp_path: Path) -> None:
+    uninterrupted = trainer(tmp_path, env_id, agent)
+    assert uninterrupted.run(RecordingWatcher())
     stopped = trainer(tmp_path, env_id, agent)
-    onlooker = Onlooker(stop_at=1_200)
-    onlooker.trainer = stopped
-    assert not stopped.run(onlooker)
+    watcher = RecordingWatcher(stop_at=1_200)
+    watcher.trainer = stopped
+    assert not stopped.run(watcher)
     resumed = Trainer(stopped.plan, RunFolder(stopped.run_folder.path))
     resumed.load_state()
     assert 1_200 <= resumed.agent_steps < 1_400
     np.testing.assert_array_equal(resumed.episodes.obs, stopped.episodes.obs)
-    assert not equal(resumed, whole)
-    assert resumed.run(Onlooker())
-    assert equal(resumed, whole)
-    # the finished run keeps its agent; its state, large and now stale, is gone
+    assert not equal(resumed, uninterrupted)
+    assert resumed.run(RecordingWatcher())
+    assert equal(resumed, uninterrupted)
+    # the finished run keeps its agent; its large state, no longer needed, is deleted
     assert not resumed.run_folder.state.exists()
     with pytest.raises(UserError, match="only a run stopped by Ctrl-C can be resumed"):
         resumed.load_state()
 
 
 def test_a_run_stopped_before_its_first_step_resumes_too(tmp_path: Path) -> None:
-    whole = trainer(tmp_path, "CartPole-v1")
-    whole.run(Onlooker())
+    uninterrupted = trainer(tmp_path, "CartPole-v1")
+    uninterrupted.run(RecordingWatcher())
     stopped = trainer(tmp_path, "CartPole-v1")
     stopped.stop_requested = True
-    assert not stopped.run(Onlooker())
+    assert not stopped.run(RecordingWatcher())
     resumed = Trainer(stopped.plan, RunFolder(stopped.run_folder.path))
     resumed.load_state()
     assert resumed.agent_steps == 0
-    resumed.run(Onlooker())
-    assert equal(resumed, whole)
+    resumed.run(RecordingWatcher())
+    assert equal(resumed, uninterrupted)
 
 
 @pytest.mark.parametrize(
@@ -149,18 +144,18 @@ def test_a_run_stopped_before_its_first_step_resumes_too(tmp_path: Path) -> None
         ("replay.safetensors", b"half", r"replay\.safetensors: not readable"),
     ],
 )
-def test_a_damaged_state_is_named(file: str, content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_damaged_state_is_reported(file: str, content: bytes, message: str, tmp_path: Path) -> None:
     run = trainer(tmp_path, "CartPole-v1")
     run.stop_requested = True
-    assert not run.run(Onlooker())
+    assert not run.run(RecordingWatcher())
     (run.run_folder.state / file).write_bytes(content)
     with pytest.raises(UserError, match=message):
         Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()
 
 
-def test_the_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
+def test_the_run_folder_has_the_documented_files(tmp_path: Path) -> None:
     run = trainer(tmp_path, WATERWORLD)
-    run.run(Onlooker())
+    run.run(RecordingWatcher())
     folder = run.run_folder.path
     rows = list(csv.DictReader((folder / "eval.csv").open()))
     assert list(rows[0]) == [
@@ -181,7 +176,7 @@ def test_the_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
     metrics = list(csv.DictReader((folder / "metrics.csv").open()))
     assert float(metrics[-2]["td_loss"]) > 0
     assert metrics[-1]["eval_return"]
-    # what was saved plays exactly as what was trained
+    # the saved agent plays exactly as the trained one
     policy = load_policy(folder)
     obs = np.random.default_rng(0).uniform(-1, 1, (20, 152)).astype(np.float32)
     np.testing.assert_array_equal(policy.q_values(obs), run.policy.q_values(obs))
@@ -189,11 +184,11 @@ def test_the_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
     assert [f"{result.episode_return}" for result in results] == [row["episode_return"] for row in final]
 
 
-def test_tensorboard_gets_the_standard_tags(tmp_path: Path) -> None:
+def test_tensorboard_has_the_standard_tags(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = trainer(tmp_path, "CartPole-v1")
-    run.run(Onlooker())
+    run.run(RecordingWatcher())
     board = EventAccumulator(str(run.run_folder.path))
     board.Reload()
     tags = board.Tags()["scalars"]
@@ -201,30 +196,30 @@ def test_tensorboard_gets_the_standard_tags(tmp_path: Path) -> None:
     assert wanted <= set(tags)
 
 
-def test_the_replay_ratio_is_held_whatever_the_number_of_environments(tmp_path: Path) -> None:
+def test_the_replay_ratio_does_not_depend_on_the_number_of_environments(tmp_path: Path) -> None:
     for num_envs in (1, 4, 7):
         run = trainer(tmp_path, "CartPole-v1", num_envs=num_envs)
-        run.run(Onlooker())
-        learnt_from = run.learner.updates * 32
-        assert learnt_from == pytest.approx((2000 - 200) * 8, abs=2 * 32 + 8 * num_envs)
+        run.run(RecordingWatcher())
+        sampled = run.learner.updates * 32
+        assert sampled == pytest.approx((2000 - 200) * 8, abs=2 * 32 + 8 * num_envs)
 
 
-def test_logged_returns_are_the_environments_own(tmp_path: Path) -> None:
-    """Every step of the loop pays 1 and every episode has 5: the return is 5, whatever the learner does."""
+def test_logged_returns_are_those_of_the_environment(tmp_path: Path) -> None:
+    """Every step of the loop is rewarded with 1 and every episode has 5 steps: the return is 5, whatever is learnt."""
     run = trainer(tmp_path, tiny.LOOP)
-    onlooker = Onlooker()
-    run.run(onlooker)
-    assert {row["episodic_return"] for row in onlooker.rows if row["episodic_return"] is not None} == {5.0}
-    assert {row["episodic_length"] for row in onlooker.rows if row["episodic_length"] is not None} == {5.0}
-    assert onlooker.rows[-1]["episodes"] == 400
+    watcher = RecordingWatcher()
+    run.run(watcher)
+    assert {row["episodic_return"] for row in watcher.rows if row["episodic_return"] is not None} == {5.0}
+    assert {row["episodic_length"] for row in watcher.rows if row["episodic_length"] is not None} == {5.0}
+    assert watcher.rows[-1]["episodes"] == 400
 
 
-def test_a_loss_that_is_not_a_number_names_the_update_and_spares_the_saved_agent(tmp_path: Path) -> None:
+def test_a_nan_loss_names_the_update_and_keeps_the_saved_agent(tmp_path: Path) -> None:
     run = trainer(tmp_path, "CartPole-v1")
-    before = run.run_folder.path
+    folder = run.run_folder.path
     poisoned_after = []
 
-    class Poison(Onlooker):
+    class Poison(RecordingWatcher):
         def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
             poisoned_after.append(run.learner.updates)
             with torch.no_grad():
@@ -233,8 +228,8 @@ def test_a_loss_that_is_not_a_number_names_the_update_and_spares_the_saved_agent
     with pytest.raises(UserError, match=r"the loss became nan at update \d+ .*agent step 1,0") as error:
         run.run(Poison())
     assert f"update {poisoned_after[0] + 1} " in str(error.value)
-    assert str(before) in str(error.value)
-    policy = load_policy(before)
+    assert str(folder) in str(error.value)
+    policy = load_policy(folder)
     assert np.isfinite(policy.q_values(np.zeros((1, 4), np.float32))).all()  # type: ignore[arg-type]
 
 
@@ -242,27 +237,3 @@ def test_a_run_folder_is_never_used_twice(tmp_path: Path) -> None:
     paths = {RunFolder.create(tmp_path, "a/b", "dqn", 1, {}).path for _ in range(5)}
     assert len(paths) == 5
     assert all(json.loads((path / "config.json").read_text())["env_id"] == "a/b" for path in paths)
-
-
-def test_evaluation_plays_every_episode_once_in_its_own_world() -> None:
-    class Left:
-        name = "left"
-        env_id: str | None = None
-
-        def q_values(self, obs: Any) -> None:
-            return None
-
-        def act(self, obs: Any, epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
-            return epsilon_greedy(np.zeros(len(obs), np.int64), 2, epsilon, rng)
-
-    few, many = (evaluate(Left(), "CartPole-v1", episodes, 0.0) for episodes in (3, 130))
-    assert [result.episode for result in many] == list(range(130))
-    assert many[:3] == few  # the same episodes, however many run beside them
-    assert len({result.episode_return for result in many}) > 1
-    env = envs.make("CartPole-v1")
-    env.reset(seed=episode_seed(EVALUATION_SEED, "evaluation", 0, 120))
-    length, done = 0, False
-    while not done:
-        done = env.step(0)[2]
-        length += 1
-    assert many[120].episode_length == length
