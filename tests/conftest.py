@@ -1,3 +1,5 @@
+"""Settings of every test: no screen, one thread, no module-level randomness, no user settings."""
+
 from __future__ import annotations
 
 import os
@@ -6,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-# also in the programs that tests start: beside other tests, a second thread of theirs would only wait for its turn
+# also for the programs that tests start: with tests running in parallel, a second thread would only compete for a core
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -20,19 +22,19 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def _no_module_level_randomness() -> None:
-    """Seed torch's and NumPy's global generators by chance: whoever draws from them can't repeat itself."""
+    """Seed torch's and NumPy's global generators at random: code that draws from them is not reproducible."""
     torch.seed()
     np.random.seed(None)  # noqa: NPY002
 
 
 @pytest.fixture(autouse=True)
-def ordinary_numbers() -> Iterator[None]:
-    """Undo what `train.main` sets for its process: Hypothesis wants its denormal numbers back."""
+def _denormal_numbers() -> Iterator[None]:
+    """Undo what `train.main` sets for its process: Hypothesis needs denormal numbers."""
     yield
     torch.set_flush_denormal(False)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_remembered(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every window be a first one, and leave none of the tester's own settings touched."""
+def _no_saved_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every window start without saved settings, and leave the developer's own untouched."""
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))

@@ -1,4 +1,4 @@
-"""What ships in `pretrained/`: small, sound, and as good as its own evaluation says."""
+"""The agents in `pretrained/` are small and complete, and score as in their own evaluation."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ AGENTS = sorted(path.parent for path in ROOT.glob("*/config.json"))
 
 
 @pytest.mark.parametrize("folder", AGENTS, ids=lambda path: path.name)
-def test_an_agent_comes_with_config_curve_and_evaluation_and_is_small(folder: Path) -> None:
+def test_a_pretrained_agent_is_complete_and_small(folder: Path) -> None:
     config = read_json(folder / "config.json")
     assert config["commit"]
-    assert not config["commit"].endswith("+"), "trained by code that no commit holds"
+    assert not config["commit"].endswith("+"), "trained from uncommitted code"
     with (folder / "metrics.csv").open(newline="") as file:
         assert len([row for row in csv.DictReader(file) if row["episodic_return"]]) > 50
     megabytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
@@ -30,24 +30,24 @@ def test_an_agent_comes_with_config_curve_and_evaluation_and_is_small(folder: Pa
 
 
 @pytest.mark.parametrize("folder", AGENTS, ids=lambda path: path.name)
-def test_it_plays_as_well_as_its_evaluation_says(folder: Path) -> None:
+def test_it_scores_as_in_its_evaluation(folder: Path) -> None:
     with (folder / "eval.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     last = max(int(row["agent_steps"]) for row in rows)
-    told = [float(row["episode_return"]) for row in rows if int(row["agent_steps"]) == last]
-    assert len(told) == 100
+    recorded = [float(row["episode_return"]) for row in rows if int(row["agent_steps"]) == last]
+    assert len(recorded) == 100
     policy: Any = load_policy(folder)
     assert policy.default_epsilon == float(rows[-1]["epsilon"])
     assert envs.protocol(policy.env_id, policy.protocol).name == rows[-1]["protocol"]
-    # other worlds than those of its evaluation, so that nothing but its skill can explain the score
+    # other seeds than those of its evaluation
     episodes = 12 if envs.is_atari(policy.env_id) else 50  # a game of Pong takes 2000 steps
     results = evaluate(
         policy, policy.env_id, episodes, policy.default_epsilon, seed=77, **getattr(policy, "env_options", {})
     )
     played = [result.episode_return for result in results]
-    error = (statistics.variance(told) / len(told) + statistics.variance(played) / len(played)) ** 0.5
-    assert abs(statistics.fmean(played) - statistics.fmean(told)) < 4 * error
+    error = (statistics.variance(recorded) / len(recorded) + statistics.variance(played) / len(played)) ** 0.5
+    assert abs(statistics.fmean(played) - statistics.fmean(recorded)) < 4 * error
 
 
-def test_the_agents_that_the_readme_promises_ship() -> None:
+def test_the_agents_named_in_the_readme_are_included() -> None:
     assert {"waterworld", "pong", "breakout"} <= {folder.name for folder in AGENTS}

@@ -1,4 +1,4 @@
-"""The tables of results/README.md say what the raw scores beside it say."""
+"""The tables of results/README.md agree with the raw scores in results/."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCRIPT: dict[str, Any] = runpy.run_path(str(RESULTS.parent / "benchmarks" / "res
 
 
 @pytest.mark.parametrize("name", ["family.csv", "cartpole.csv"])
-def test_tables_are_what_the_script_prints(name: str) -> None:
+def test_tables_equal_the_scripts_output(name: str) -> None:
     table = SCRIPT["markdown"](SCRIPT["lines"](RESULTS / name))
     assert table in (RESULTS / "README.md").read_text(encoding="utf-8")
 
@@ -38,11 +38,11 @@ def test_means_and_intervals_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.csv")), ids=lambda path: path.name)
-def test_every_score_has_what_makes_it_one(path: Path) -> None:
+def test_every_score_states_its_protocol_and_provenance(path: Path) -> None:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows
     needed = ("env_id", "agent", "seed", "agent_steps", "frames", "protocol", "epsilon", "preset", "commit", "hardware")
     for row in rows:
         assert all(row[column] for column in needed), row
-        assert not row["commit"].endswith("+"), "trained from files that differ from the commit"
+        assert not row["commit"].endswith("+"), "trained from uncommitted code"

@@ -1,4 +1,4 @@
-"""`train.py` as a person runs it: a process, its output, its folder, its exit code."""
+"""`train.py` from the command line: its output, its folder, its exit code."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SHORT = ["--total-timesteps", "3200", "--learning-starts", "500", "--capacity", "5000", "--eval-episodes", "5"]
 
 
-def train(*words: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
+def train(*arguments: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *map(str, words)],
+        [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -37,7 +37,9 @@ def test_a_first_run_prints_preflight_to_score_table(tmp_path: Path) -> None:
     done = train("--runs-dir", tmp_path, *SHORT)
     assert done.returncode == 0, done.stderr
     first, preset, rules, second, *_ = done.stdout.splitlines()
-    assert preset.startswith("preset default: Tidepool's worlds in minutes, on two CPU cores (others: --preset long; --list")
+    assert preset.startswith(
+        "preset default: Tidepool's worlds in minutes, on two CPU cores (others: --preset long; --list"
+    )
     assert "protocol waterworld-1000" in rules
     assert first.startswith(
         f"{VECTORS} on tidepool/Waterworld-v1 | device cpu | replay 3 MB | network 36,741 parameters | about "
@@ -46,7 +48,7 @@ def test_a_first_run_prints_preflight_to_score_table(tmp_path: Path) -> None:
     assert folder.name.startswith(f"tidepool-Waterworld-v1__{VECTORS}__1__")
     assert str(folder) in second
     assert "evaluation at 3,200 agent steps: mean return" in done.stdout
-    assert "karpathy" in done.stdout.lower()  # the references stand beside the run
+    assert "karpathy" in done.stdout.lower()  # the references are in the table of the run
     assert f"python play.py {folder}" in done.stdout
     assert "python compare.py" in done.stdout
     assert "\x1b" not in done.stdout  # not a terminal: plain lines
@@ -64,10 +66,10 @@ def test_any_gymnasium_environment_can_be_trained(tmp_path: Path) -> None:
 
 
 def test_atari_from_the_command_line(tmp_path: Path) -> None:
-    """2000 agent steps with what this machine would choose, and as the first paper did."""
-    words = ["--total-timesteps", "2000", "--eval-episodes", "1", "--evaluations", "1", "--device", "cpu"]
-    words += ["--threads", "1"]
-    done = train("ALE/Pong-v5", *words, "--runs-dir", tmp_path / "a")
+    """2000 agent steps with the defaults of a CPU, and with the preset of the Nature paper."""
+    arguments = ["--total-timesteps", "2000", "--eval-episodes", "1", "--evaluations", "1", "--device", "cpu"]
+    arguments += ["--threads", "1"]
+    done = train("ALE/Pong-v5", *arguments, "--runs-dir", tmp_path / "a")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("pqn on ALE/Pong-v5 | device cpu")
     assert "preset cpu: the small network of 2013" in done.stdout
@@ -75,7 +77,7 @@ def test_atari_from_the_command_line(tmp_path: Path) -> None:
     assert "evaluation at 2,016 agent steps (8,064 frames): mean return" in done.stdout
     assert "human" in done.stdout
     nature = ["--preset", "nature", "--learning-starts", "1900", "--capacity", "5000", "--protocol", "mnih2015"]
-    done = train("ALE/Pong-v5", *words, *nature, "--runs-dir", tmp_path / "b")
+    done = train("ALE/Pong-v5", *arguments, *nature, "--runs-dir", tmp_path / "b")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("dqn on ALE/Pong-v5 | device cpu")
     assert "| replay 35 MB | network 1,687,206 parameters" in done.stdout
@@ -94,8 +96,8 @@ def test_list_shows_every_agent_switch_preset_and_world() -> None:
 
 
 def test_switches_can_be_set_and_notes_are_printed(tmp_path: Path) -> None:
-    words = ["CartPole-v1", "--agent", "rainbow", "--no-noisy", "--n-step", "5", "--seed", "2", *SHORT]
-    done = train(*words, "--runs-dir", tmp_path / "a")
+    arguments = ["CartPole-v1", "--agent", "rainbow", "--no-noisy", "--n-step", "5", "--seed", "2", *SHORT]
+    done = train(*arguments, "--runs-dir", tmp_path / "a")
     assert done.returncode == 0, done.stderr
     assert "note:" not in done.stdout
     (folder,) = (tmp_path / "a").iterdir()
@@ -105,15 +107,15 @@ def test_switches_can_be_set_and_notes_are_printed(tmp_path: Path) -> None:
     assert "note: noisy layers and random actions explore together" in done.stdout
     (folder,) = (tmp_path / "b").iterdir()
     config = json.loads((folder / "config.json").read_text())["config"]
-    assert (config["v_min"], config["v_max"]) == (-4.0, 8.0)  # what is known of Waterworld
+    assert (config["v_min"], config["v_max"]) == (-4.0, 8.0)  # the known range of Waterworld
 
 
-def test_a_budget_is_kept(tmp_path: Path) -> None:
+def test_the_budget_is_kept(tmp_path: Path) -> None:
     began = time.monotonic()
     done = train("CartPole-v1", "--budget", "10s", "--eval-episodes", "5", "--runs-dir", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "about 0 min 10 s" in done.stdout
-    assert time.monotonic() - began < 60  # with the start of Python on a busy machine
+    assert time.monotonic() - began < 60  # includes the start of Python on a busy machine
     (folder,) = tmp_path.iterdir()
     total = json.loads((folder / "config.json").read_text())["config"]["total_timesteps"]
     assert total % 8 == 0
@@ -121,7 +123,7 @@ def test_a_budget_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["Waterwrld-v1"], "unknown environment 'Waterwrld-v1'; did you mean Waterworld-v1"),
         (["--agent", "dqm"], "unknown agent 'dqm'; did you mean dqn"),
@@ -150,9 +152,11 @@ def test_a_budget_is_kept(tmp_path: Path) -> None:
         (["--frame-size", "10"], "--frame-size 10 is out of range; allowed: 20 to 210"),
     ],
 )
-def test_invalid_options_are_reported_in_one_line_and_no_folder_is_created(words: list[str], message: str, tmp_path: Path) -> None:
+def test_invalid_options_are_reported_in_one_line_and_no_folder_is_created(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(UserError) as error:
-        main([*words, "--runs-dir", str(tmp_path)])
+        main([*arguments, "--runs-dir", str(tmp_path)])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
@@ -178,9 +182,9 @@ def test_a_user_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_saves_and_the_printed_command_resumes(tmp_path: Path) -> None:
-    words = ["CartPole-v1", "--total-timesteps", "12000", "--learning-starts", "200", "--capacity", "2000"]
+    arguments = ["CartPole-v1", "--total-timesteps", "12000", "--learning-starts", "200", "--capacity", "2000"]
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *words, "--runs-dir", str(tmp_path)],
+        [sys.executable, str(ROOT / "train.py"), *arguments, "--runs-dir", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -199,7 +203,7 @@ def test_ctrl_c_saves_and_the_printed_command_resumes(tmp_path: Path) -> None:
     assert "evaluation at 12,000 agent steps" in resumed.stdout
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a screen")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a screen")
 def test_training_continues_if_the_window_cannot_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER"):
         monkeypatch.delenv(name, raising=False)

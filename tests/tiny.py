@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Corridor(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """States 0..4; action 1 goes right, 0 goes left; the step onto 4 pays 1 and terminates.
+    """States 0..4; action 1 goes right, 0 goes left; the step to 4 is rewarded with 1 and terminates.
 
     With discount g the optimal values are Q*(s, right) = g^(3-s) and Q*(s, left) = g * g^(3 - max(s-1, 0)).
     """
@@ -32,8 +32,8 @@ class Corridor(gymnasium.Env[NDArray[np.float32], np.int64]):
         return self._obs(), float(done), done, False, {}
 
     def _obs(self) -> NDArray[np.float32]:
-        seen: NDArray[np.float32] = np.eye(5, dtype=np.float32)[self.state]
-        return seen
+        obs: NDArray[np.float32] = np.eye(5, dtype=np.float32)[self.state]
+        return obs
 
     @staticmethod
     def q_star(g: float) -> NDArray[np.float64]:
@@ -41,7 +41,7 @@ class Corridor(gymnasium.Env[NDArray[np.float32], np.int64]):
 
 
 class Loop(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """One state, a reward of 1 a step whatever is done, never terminates: Q* = 1 / (1 - g).
+    """One state, a reward of 1 per step for any action, never terminates: Q* = 1 / (1 - g).
 
     Registered with a limit of 5 steps, so that treating truncation as termination shows at once.
     """

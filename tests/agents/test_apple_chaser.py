@@ -1,4 +1,4 @@
-"""The scripted chaser: what it does in small worlds made for one question, and how well it scores."""
+"""The scripted apple chaser: its actions in small constructed worlds, and its score."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIDDLE = (350.0, 250.0)
 
 
 def _obs(env_id: str, items: list[list[float]], pos: tuple[float, float] = MIDDLE, vel: tuple[float, float] = (0, 0)):  # type: ignore[no-untyped-def]
-    """Return what an agent sees among items [x, y, vx, vy, type, age]."""
+    """Return the observation of an agent among items [x, y, vx, vy, type, age]."""
     env = envs.make(env_id)
     env.reset(seed=0)
     state = {"clock": 1, "pos": np.array(pos), "vel": np.array(vel, float), "items": np.array(items).reshape(-1, 6)}
@@ -52,7 +52,7 @@ def test_it_does_not_thrust_towards_poison(env_id: str, action: int) -> None:
 
 @pytest.mark.parametrize("env_id", VERSIONS)
 @pytest.mark.parametrize("action", range(4))
-def test_of_an_apple_and_poison_it_takes_the_apple(env_id: str, action: int) -> None:
+def test_it_chooses_the_apple_over_poison(env_id: str, action: int) -> None:
     ahead = 50 * THRUSTS[action]
     assert _act(env_id, [_item(ahead, APPLE), _item(-ahead, POISON)]) == action
 
@@ -61,7 +61,7 @@ def test_of_an_apple_and_poison_it_takes_the_apple(env_id: str, action: int) -> 
 @pytest.mark.parametrize("side", [-1, 1])
 @pytest.mark.parametrize("height", [-1, 1])
 def test_it_aims_where_an_apple_will_be(env_id: str, side: int, height: int) -> None:
-    """An apple in a corner of its sight, as far across as along: only where it drifts decides which comes first."""
+    """An apple equally far in x and y: only its velocity decides which direction comes first."""
     corner = np.array([45.0 * side, 45.0 * height])
     outwards = _act(env_id, [_item(corner, APPLE, (2.5 * side, -2.5 * height))])
     assert outwards == (1 if side > 0 else 0)
@@ -70,14 +70,14 @@ def test_it_aims_where_an_apple_will_be(env_id: str, side: int, height: int) -> 
 
 
 @pytest.mark.parametrize("env_id", VERSIONS)
-def test_it_never_rams_a_wall_when_nothing_is_in_sight(env_id: str) -> None:
+def test_it_never_hits_a_wall_when_nothing_is_in_sight(env_id: str) -> None:
     for pos, into in [((25.0, 250.0), 0), ((675.0, 250.0), 1), ((350.0, 25.0), 2), ((350.0, 475.0), 3)]:
         speed = 3 * THRUSTS[into]
         assert _act(env_id, [], pos=pos, vel=(float(speed[0]), float(speed[1]))) != into
 
 
 @pytest.mark.parametrize("env_id", VERSIONS)
-def test_a_batch_is_its_rows(env_id: str) -> None:
+def test_acting_on_a_batch_equals_acting_on_each_row(env_id: str) -> None:
     vec = envs.make_vec(env_id, 6, seed=3)
     obs, _ = vec.reset(seed=1)
     chaser = AppleChaser(env_id)
@@ -90,7 +90,7 @@ def test_a_batch_is_its_rows(env_id: str) -> None:
         obs, *_ = vec.step(actions)
 
 
-def test_epsilon_explores_and_the_protocol_holds() -> None:
+def test_it_is_a_policy_and_epsilon_explores() -> None:
     chaser = AppleChaser("tidepool/Waterworld-v1")
     assert isinstance(chaser, Policy)
     obs = np.repeat(_obs("tidepool/Waterworld-v1", [_item(np.array([40.0, 0.0]), APPLE)])[None], 2000, axis=0)
@@ -99,13 +99,13 @@ def test_epsilon_explores_and_the_protocol_holds() -> None:
     np.testing.assert_allclose(shares, [0.1, 0.7, 0.1, 0.1], atol=0.045)
 
 
-def test_another_environment_is_refused_with_the_nearest() -> None:
+def test_another_environment_is_rejected_with_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean tidepool/Waterworld-v1"):
         AppleChaser("tidepool/Waterworld-v2")
 
 
 @pytest.mark.parametrize("env_id", VERSIONS)
-def test_it_scores_what_the_table_says(env_id: str) -> None:
+def test_it_scores_as_in_the_reference_table(env_id: str) -> None:
     expected = references.find(env_id, "apple_chaser")
     results = evaluate(AppleChaser(env_id), env_id, 20, 0.0, seed=23)
     found = student_interval([one.episode_return for one in results])

@@ -1,4 +1,4 @@
-"""Karpathy's networks: the numbers of the original JavaScript, and files that are not what they say."""
+"""Karpathy's networks: Q values and scores of the original JavaScript, and damaged files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WHEELS = ROOT / "pretrained" / "convnetjs_rldemo_net.json"
 @pytest.mark.parametrize(
     ("network", "golden", "inputs"), [(WATER, "reinforcejs_q.npz", "obs"), (WHEELS, "rldemo_q.npz", "input")]
 )
-def test_q_values_are_those_of_the_javascript(network: Path, golden: str, inputs: str) -> None:
+def test_q_values_equal_the_javascript(network: Path, golden: str, inputs: str) -> None:
     recorded = np.load(GOLDEN / golden)
     q = karpathy.load(network).q_values(recorded[inputs])
     assert q.dtype == np.float64
@@ -41,22 +41,22 @@ def test_q_values_are_those_of_the_javascript(network: Path, golden: str, inputs
     ("path", "env_id", "env_options", "actions"),
     [(WATER, "tidepool/Waterworld-v0", {}, 4), (WHEELS, "tidepool/RLDemo-v0", {"temporal_window": 1}, 5)],
 )
-def test_the_policy_knows_its_world(path: Path, env_id: str, env_options: dict[str, int], actions: int) -> None:
+def test_the_policy_knows_its_environment(path: Path, env_id: str, env_options: dict[str, int], actions: int) -> None:
     policy = karpathy.load(path)
     assert isinstance(policy, Policy)
     assert (policy.name, policy.env_id) == ("karpathy_pretrained", env_id)
     assert (policy.env_options, policy.num_actions, policy.default_epsilon) == (env_options, actions, 0.05)
 
 
-def test_greedy_takes_the_best_and_epsilon_one_takes_all() -> None:
+def test_acting_is_epsilon_greedy() -> None:
     recorded = np.load(GOLDEN / "reinforcejs_q.npz")
     policy, rng = karpathy.load(WATER), np.random.default_rng(0)
     np.testing.assert_array_equal(policy.act(recorded["obs"], 0.0, rng), recorded["q"].argmax(1))
-    crowd = np.repeat(recorded["obs"][:1], 4000, axis=0)
-    shares = np.bincount(policy.act(crowd, 1.0, rng), minlength=4) / 4000
+    batch = np.repeat(recorded["obs"][:1], 4000, axis=0)
+    shares = np.bincount(policy.act(batch, 1.0, rng), minlength=4) / 4000
     np.testing.assert_allclose(shares, 0.25, atol=0.04)  # 6 standard errors
-    np.testing.assert_allclose(  # 0.2 random, a quarter of which is the best one again
-        (policy.act(crowd, 0.2, rng) == recorded["q"][0].argmax()).mean(), 0.85, atol=0.035
+    np.testing.assert_allclose(  # 0.2 random, a quarter of which is the greedy action
+        (policy.act(batch, 0.2, rng) == recorded["q"][0].argmax()).mean(), 0.85, atol=0.035
     )
 
 
@@ -86,7 +86,7 @@ def _set(saved: Any, value: object, *keys: Any) -> None:
 
 
 def _smaller_world(saved: dict[str, Any]) -> None:
-    """A sound network for an environment with 4 inputs and 2 actions."""
+    """Put in a valid network for an environment with 4 inputs and 2 actions."""
     layer = {"n": 3, "d": 4, "w": {str(i): 0.1 for i in range(12)}}
     saved["net"] = {
         "W1": layer,
@@ -104,8 +104,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], str], str]] = {
     "another agent": (lambda path: '{"weights": {}}', "neither a REINFORCEjs agent"),
     "no W2": (_water(lambda saved: saved["net"].pop("W2")), "net has no 'W2'"),
     "net is a number": (_water(lambda saved: _set(saved, 3, "net")), "net has no 'W1'"),
-    "a weight is gone": (_water(lambda saved: saved["net"]["W1"]["w"].pop("15199")), "15199 numbers, 15200 expected"),
-    "a hole": (_water(lambda saved: saved["net"]["W1"]["w"].pop("7")), "not numbered"),
+    "a missing weight": (_water(lambda saved: saved["net"]["W1"]["w"].pop("15199")), "15199 numbers, 15200 expected"),
+    "a gap": (_water(lambda saved: saved["net"]["W1"]["w"].pop("7")), "not numbered"),
     "null": (_water(lambda saved: _set(saved, None, "net", "b2", "w", "0")), "b2 holds something that is not a number"),
     "NaN": (_water(lambda saved: _set(saved, float("nan"), "net", "b2", "w", "0")), "not finite"),
     "overflow": (_water(lambda saved: _set(saved, 10**400, "net", "b2", "w", "0")), "not finite"),
@@ -115,15 +115,15 @@ DAMAGES: dict[str, tuple[Callable[[Path], str], str]] = {
     "another world": (_water(_smaller_world), "layer of weights 1 is 4 -> 3"),
     "layers is text": (_wheels(lambda saved: _set(saved, "x", "layers")), "'layers' is not a list"),
     "no filters": (_wheels(lambda saved: _set(saved, [], "layers", 1, "filters")), "layer 1: 'filters'"),
-    "a filter is gone": (_wheels(lambda saved: saved["layers"][1]["filters"].pop()), "50 numbers, 49 expected"),
+    "a missing filter": (_wheels(lambda saved: saved["layers"][1]["filters"].pop()), "50 numbers, 49 expected"),
     "unknown layer": (_wheels(lambda saved: _set(saved, "rleu", "layers", 2, "layer_type")), "nearest: relu"),
-    "last layer gone": (_wheels(lambda saved: _set(saved, saved["layers"][:5], "layers")), "50 outputs"),
+    "no last layer": (_wheels(lambda saved: _set(saved, saved["layers"][:5], "layers")), "50 outputs"),
     "no layers": (_wheels(lambda saved: _set(saved, [], "layers")), "59 outputs"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_named_with_its_fault(damage: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_with_its_fault(damage: str, tmp_path: Path) -> None:
     make, fault = DAMAGES[damage]
     path = tmp_path / "agent.json"
     path.write_text(make(path))
@@ -134,14 +134,14 @@ def test_a_damaged_file_is_named_with_its_fault(damage: str, tmp_path: Path) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
+def test_missing_files_and_folders_are_rejected(tmp_path: Path) -> None:
     for path in (tmp_path / "none.json", tmp_path):
         with pytest.raises(UserError, match=path.name):
             karpathy.load(path)
 
 
-def test_plain_lists_and_other_hidden_sizes_load_too(tmp_path: Path) -> None:
-    """A network that a person trained in the page, saved by another tool, may have another width."""
+def test_lists_of_weights_and_other_hidden_sizes_load(tmp_path: Path) -> None:
+    """A network trained in the web page or saved by another tool may have another width."""
     saved = json.loads(WATER.read_text())
     wide = copy.deepcopy(saved)
     wide["net"]["W1"] = {"n": 1, "d": 152, "w": [1.0] + [0.0] * 151}
@@ -171,7 +171,7 @@ def test_it_scores_as_in_the_original_world(path: Path, reference: str, epsilon:
 
 
 @pytest.mark.parametrize(("env_id", "actions"), [("tidepool/Waterworld-v0", 4), ("tidepool/RLDemo-v0", 5)])
-def test_chance_scores_as_in_the_original_world(env_id: str, actions: int) -> None:
+def test_a_random_policy_scores_as_in_the_original_world(env_id: str, actions: int) -> None:
     _scores_like(RandomPolicy(actions), env_id, "random", 0.0, {})
 
 
@@ -182,11 +182,11 @@ def _scores_like(policy: Policy, env_id: str, reference: str, epsilon: float, en
     results = evaluate(policy, env_id, 20, epsilon, seed=11, **env_options)
     found = student_interval([one.episode_return / (one.episode_length if per_step else 1) for one in results])
     assert found.standard_error is not None
-    # RLDemo's references state no error: 100,000 steps are 20 of our episodes, so theirs is about ours
+    # RLDemo's references have no standard error: their 100,000 steps are 20 of our episodes, so it is about ours
     other = found.standard_error if expected.standard_error is None else expected.standard_error
     error = float(np.hypot(found.standard_error, other))
     assert abs(found.mean - expected.mean) < 4 * error, f"{found.mean:.3f} +- {error:.3f}, not {expected.mean}"
-    # and the bound means something: far enough from what chance scores, unless this is chance
+    # the test is meaningful: far above a random policy, unless this is the random policy
     if reference != "random":
         assert found.mean - 4 * error > references.find(env_id, "random").mean
 
@@ -198,8 +198,8 @@ def _scores_like(policy: Policy, env_id: str, reference: str, epsilon: float, en
         (WHEELS, 0.7, (0.5, 0.85)),
     ],
 )
-def test_the_truth_meter_finds_the_discount_of_the_page(path: Path, gamma: float, others: tuple[float, float]) -> None:
-    """With a smaller discount less comes than the network expects, with a larger one more."""
+def test_the_truth_meter_identifies_the_discount(path: Path, gamma: float, others: tuple[float, float]) -> None:
+    """With a smaller discount the actual return is below the expected one, with a larger one above."""
     policy = karpathy.load(path)
     assert policy.training.gamma == gamma
     env = envs.make(policy.env_id or "", **policy.env_options)

@@ -1,4 +1,4 @@
-"""Rainbow-IQN is Rainbow with another head, and priorities that mean something else."""
+"""Rainbow-IQN is Rainbow with another head and other priorities."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from learning.replay import Batch
 RECIPE, RAINBOW = AGENTS["rainbow_iqn"], AGENTS["rainbow"]
 
 
-def test_it_differs_from_rainbow_in_the_head_and_in_what_the_authors_tuned() -> None:
-    ours, theirs = (recipe.config(**recipe.presets["paper"].settings) for recipe in (RECIPE, RAINBOW))
-    assert isinstance(ours, FamilyConfig)
-    differs = {name for name in FamilyConfig.__dataclass_fields__ if getattr(ours, name) != getattr(theirs, name)}
+def test_it_differs_from_rainbow_in_the_head_and_tuned_settings() -> None:
+    iqn, rainbow = (recipe.config(**recipe.presets["paper"].settings) for recipe in (RECIPE, RAINBOW))
+    assert isinstance(iqn, FamilyConfig)
+    differs = {name for name in FamilyConfig.__dataclass_fields__ if getattr(iqn, name) != getattr(rainbow, name)}
     assert differs == {
         "head",
         "num_quantiles",
@@ -32,8 +32,8 @@ def test_it_differs_from_rainbow_in_the_head_and_in_what_the_authors_tuned() -> 
     }
 
 
-def test_a_transition_is_as_surprising_as_its_mean_is_wrong() -> None:
-    """Terminal transitions with rewards far from what a fresh network, near 0, expects: 1 and 5."""
+def test_priorities_are_absolute_errors_of_the_mean() -> None:
+    """Terminal transitions with rewards 1 and 5; an untrained network predicts about 0."""
     config = RECIPE.config(**RECIPE.presets["default"].settings)
     space = spaces.Box(-1.0, 1.0, (3,), np.float32)
     learner = Learner(RECIPE, config, space, 2, seed=1)

@@ -1,4 +1,4 @@
-"""Which agent and preset are taken where."""
+"""The choice of agent and preset by environment and device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PONG, WATERWORLD = "ALE/Pong-v5", "tidepool/Waterworld-v1"
 
 
 @pytest.mark.parametrize(
-    ("agent", "preset", "env_id", "device", "wanted"),
+    ("agent", "preset", "env_id", "device", "expected"),
     [
         ("auto", "auto", WATERWORLD, "cpu", (VECTORS, "default")),
         ("auto", "auto", WATERWORLD, "cuda", (VECTORS, "default")),
@@ -34,10 +34,10 @@ PONG, WATERWORLD = "ALE/Pong-v5", "tidepool/Waterworld-v1"
     ],
 )
 def test_agent_and_preset_fit_environment_and_device(
-    agent: str, preset: str, env_id: str, device: str, wanted: tuple[str, str]
+    agent: str, preset: str, env_id: str, device: str, expected: tuple[str, str]
 ) -> None:
     recipe, name = choose(agent, preset, env_id, device)
-    assert (recipe.name, name) == wanted
+    assert (recipe.name, name) == expected
 
 
 def test_every_preset_of_every_agent_is_valid() -> None:
@@ -46,7 +46,7 @@ def test_every_preset_of_every_agent_is_valid() -> None:
         for preset in recipe.presets.values():
             config = recipe.config(**preset.settings)
             validate(config)
-            # Stream-Q scales them instead
+            # Stream-Q scales rewards instead
             assert config.clip_rewards == (preset.suits == "atari" and recipe.name != "stream_q")
 
 
@@ -60,6 +60,6 @@ def test_every_preset_of_every_agent_is_valid() -> None:
         ("dqnn", "auto", PONG, r"unknown agent 'dqnn'; did you mean dqn"),
     ],
 )
-def test_what_does_not_fit_is_refused(agent: str, preset: str, env_id: str, message: str) -> None:
+def test_unsuitable_presets_are_rejected(agent: str, preset: str, env_id: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         choose(agent, preset, env_id, "cpu")

@@ -1,4 +1,4 @@
-"""Settings with ranges, errors of one line, files that are whole or not there."""
+"""Settings with ranges, command lines, errors of one line, atomic file writes."""
 
 from __future__ import annotations
 
@@ -50,21 +50,23 @@ def test_options_of_nested_settings_have_no_prefix() -> None:
         (["--seed"], r"--seed"),
     ],
 )
-def test_every_mistake_is_one_line(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_options_are_reported_in_one_line(
+    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(UserError, match=message) as error:
         parse(Outer, argv)
     assert "\n" not in str(error.value)
     assert capsys.readouterr() == ("", "")
 
 
-def test_help_is_printed_and_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_is_printed_and_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         parse(Outer, ["--help"])
     assert stop.value.code == 0
     assert "--seed" in capsys.readouterr().out
 
 
-def test_validate_looks_into_nested_settings() -> None:
+def test_validate_checks_nested_settings() -> None:
     with pytest.raises(UserError, match="--rate 2"):
         validate(Outer(inner=Inner(rate=2)))
     validate(Outer())
@@ -76,7 +78,7 @@ def test_nearest_names() -> None:
     assert str(unknown("agent", "dqm", ["dqn"])) == "unknown agent 'dqm'; did you mean dqn?"
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "deep" / "x.json"
     write_json(path, {"a": 1})
 
@@ -90,7 +92,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     assert [child.name for child in path.parent.iterdir()] == ["x.json"]
 
 
-def test_unreadable_json_is_named(tmp_path: Path) -> None:
+def test_unreadable_json_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.json: no such file"):
         read_json(tmp_path / "none.json")
     (tmp_path / "half.json").write_text("{")

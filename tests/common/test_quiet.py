@@ -1,4 +1,4 @@
-"""What libraries write by themselves is kept away from the person, and nothing else is."""
+"""Only what libraries write to standard error within the block is discarded."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 from common.quiet import silenced_stderr
 
 
-def test_only_what_is_written_meanwhile_is_lost(capfd: pytest.CaptureFixture[str]) -> None:
+def test_only_output_within_the_block_is_discarded(capfd: pytest.CaptureFixture[str]) -> None:
     os.write(2, b"before ")
     with silenced_stderr():
-        os.write(2, b"meanwhile ")
+        os.write(2, b"within ")
     os.write(2, b"after")
     assert capfd.readouterr().err == "before after"
 
 
-def test_an_error_comes_through(capfd: pytest.CaptureFixture[str]) -> None:
+def test_exceptions_pass_through(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(OSError, match="no device"), silenced_stderr():
         raise OSError("no device")
     os.write(2, b"after")

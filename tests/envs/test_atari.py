@@ -1,4 +1,4 @@
-"""Atari: preprocessing against a slow reference, the two paths frame for frame, explicit resets, protocols."""
+"""Atari: preprocessing against a reference, vector and single environment, explicit resets, protocols."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def make_vec(env_id: str, num_envs: int, **options: Any) -> atari.AtariVector:
     return vec
 
 
-# ---------------------------------------------------------------------- against a slow NumPy reference
+# ---------------------------------------------------------------------- against a NumPy reference
 
 
 def area_weights(size: int, into: int) -> NDArray[np.float64]:
-    """Return W (into, size): how much of each old pixel lies in each new one, rows summing to 1."""
+    """Return W (into, size): the share of each old pixel in each new one; rows sum to 1."""
     edges = np.arange(into + 1) * size / into
     low, high = np.maximum.outer(edges[:-1], np.arange(size)), np.minimum.outer(edges[1:], np.arange(size) + 1.0)
     weights: NDArray[np.float64] = np.maximum(high - low, 0) / (size / into)
     return weights
 
 
-class SlowAtari:
-    """What the paper says, one line after the other: four frames, the last two pooled, grey, made small, stacked."""
+class ReferenceAtari:
+    """The paper's preprocessing, step by step: four frames, the maximum of the last two, grey, resized, stacked."""
 
     def __init__(self, rom: str, size: int) -> None:
         self.ale = ale_py.ALEInterface()
@@ -49,12 +49,12 @@ class SlowAtari:
         self.ale.loadROM(path)
         self.ale.reset_game()
         self.size = size
-        self.stack = [np.zeros((size, size))] * 3 + [self.small(self.grey())]
+        self.stack = [np.zeros((size, size))] * 3 + [self.resize(self.grey())]
 
     def grey(self) -> NDArray[np.float64]:
         return self.ale.getScreenGrayscale().astype(np.float64)
 
-    def small(self, frame: NDArray[np.float64]) -> NDArray[np.float64]:
+    def resize(self, frame: NDArray[np.float64]) -> NDArray[np.float64]:
         height, width = frame.shape
         return area_weights(height, self.size) @ frame @ area_weights(width, self.size).T
 
@@ -63,89 +63,89 @@ class SlowAtari:
         for _ in range(4):
             before, reward = last, reward + self.ale.act(self.ale.getMinimalActionSet()[action])
             last = self.grey()
-        self.stack = [*self.stack[1:], self.small(np.maximum(before, last))]
+        self.stack = [*self.stack[1:], self.resize(np.maximum(before, last))]
         return reward
 
 
 @pytest.mark.parametrize(
     ("env_id", "rom", "size"), [(PONG, "pong", 84), (BREAKOUT, "breakout", 84), (PONG, "pong", 42)]
 )
-def test_observations_and_rewards_are_what_the_paper_says(env_id: str, rom: str, size: int) -> None:
+def test_observations_and_rewards_equal_the_reference(env_id: str, rom: str, size: int) -> None:
     env = envs.make(env_id, **PLAIN, frame_size=size)
     obs, _ = env.reset(seed=0)
-    slow = SlowAtari(rom, size)
+    reference = ReferenceAtari(rom, size)
     rng = np.random.default_rng(0)
     rewards = []
     for _ in range(150):
-        # emulator and reference round once: never more than a grey level apart
-        assert np.abs(obs - np.stack(slow.stack)).max() <= 1.0
+        # both round once: never more than one grey level apart
+        assert np.abs(obs - np.stack(reference.stack)).max() <= 1.0
         action = int(rng.integers(env.action_space.n))  # type: ignore[attr-defined]
         obs, reward, terminated, _, _ = env.step(action)
-        assert reward == slow.step(action)
+        assert reward == reference.step(action)
         rewards.append(reward)
         if terminated:
             break
-    assert any(rewards)  # something was compared
+    assert any(rewards)  # not only zeros were compared
 
 
-# ---------------------------------------------------------------------- the two paths
+# ---------------------------------------------------------------------- vector and single environment
 
 
 @pytest.mark.parametrize("protocol", protocols.ATARI)
 @pytest.mark.parametrize("env_id", [PONG, BREAKOUT])
-def test_the_vector_and_the_single_game_are_equal_frame_for_frame(env_id: str, protocol: str) -> None:
+def test_vector_and_single_environment_are_equal_frame_for_frame(env_id: str, protocol: str) -> None:
     options = envs.options(env_id, protocol, evaluation=False, frame_size=42)
     vec, env = make_vec(env_id, 3, **options), envs.make(env_id, "rgb_array", **options)
     obs, _ = vec.reset(seed=[5, 6, 2**32 - 1])
-    single, _ = env.reset(seed=6)
-    np.testing.assert_array_equal(obs[1], single)
+    single_obs, _ = env.reset(seed=6)
+    np.testing.assert_array_equal(obs[1], single_obs)
     rng = np.random.default_rng(0)
     ended = 0
     for t in range(400):
         actions = rng.integers(0, vec.single_action_space.n, 3)  # type: ignore[attr-defined]
         obs, reward, terminated, truncated, info = vec.step(actions)
-        single, alone, over, cut, told = env.step(actions[1])
-        np.testing.assert_array_equal(obs[1], single)
-        assert (reward[1], terminated[1], truncated[1]) == (alone, over, cut)
-        assert {key: values[1] for key, values in info.items()} == told
+        single_obs, single_reward, over, cut, single_info = env.step(actions[1])
+        np.testing.assert_array_equal(obs[1], single_obs)
+        assert (reward[1], terminated[1], truncated[1]) == (single_reward, over, cut)
+        assert {key: values[1] for key, values in info.items()} == single_info
         if over:
             ended += 1
             mask = np.array([False, True, False])
             untouched = obs[0].copy()
             obs, _ = vec.reset(seed=[None, 100 + t, None], options={"reset_mask": mask})
             np.testing.assert_array_equal(obs[0], untouched)
-            single, _ = env.reset(seed=100 + t)
-            np.testing.assert_array_equal(obs[1], single)
+            single_obs, _ = env.reset(seed=100 + t)
+            np.testing.assert_array_equal(obs[1], single_obs)
     assert ended or env_id == PONG
     env.close()
     vec.close()
 
 
-def test_the_picture_is_the_screen_that_the_observation_was_made_of() -> None:
+def test_render_returns_the_screen_behind_the_observation() -> None:
     env = envs.make(PONG, "rgb_array", **{**PLAIN, "sticky": 0.25})
     env.reset(seed=3)
     for action in np.random.default_rng(1).integers(0, 6, 100):
         obs, *_ = env.step(action)
-    picture: Any = env.render()
-    assert picture.shape == (210, 160, 3)
-    assert picture.dtype == np.uint8
-    grey = picture @ np.array([0.2989, 0.587, 0.114])
-    small = area_weights(210, 84) @ grey @ area_weights(160, 84).T
-    # a maximum of colours is not quite the colour of the maximum of greys
-    assert np.abs(small - obs[-1]).mean() < 1.0
+    screen: Any = env.render()
+    assert screen.shape == (210, 160, 3)
+    assert screen.dtype == np.uint8
+    grey = screen @ np.array([0.2989, 0.587, 0.114])
+    resized = area_weights(210, 84) @ grey @ area_weights(160, 84).T
+    # the maximum of colours differs a little from the maximum of greys
+    assert np.abs(resized - obs[-1]).mean() < 1.0
     assert envs.make(PONG).render() is None
 
 
-def test_all_games_can_be_made_and_drawn() -> None:
-    """All are resolved; one in eight is played, as making one takes a while."""
+def test_all_games_can_be_made_and_rendered() -> None:
+    """All ids are resolved; one game in eight is made, as making one takes a while."""
     assert len(atari.games()) >= 100
     assert [envs.resolve(env_id) for env_id in atari.games()] == atari.games()
-    for env_id in [*atari.games()[::8], "ALE/AirRaid-v5"]:  # the last has 250 lines
+    for env_id in [*atari.games()[::8], "ALE/AirRaid-v5"]:  # the last one's screen has 250 lines
         env = envs.make(env_id, "rgb_array")
         obs, _ = env.reset(seed=0)
         assert obs.shape == (4, 84, 84)
-        picture: Any = env.render()
-        assert picture.shape == ((250 if "Air" in env_id else 210), 160, 3) or picture.shape[0] in (214, 220, 230, 250)
+        screen: Any = env.render()
+        assert screen.shape == ((250 if "Air" in env_id else 210), 160, 3) or screen.shape[0] in (214, 220, 230, 250)
         assert len(envs.action_names(env)) == env.action_space.n  # type: ignore[attr-defined]
         env.close()
 
@@ -165,7 +165,7 @@ def play(env_id: str, seeds: list[int], steps: int, num_threads: int = 1, **opti
 
 
 @pytest.mark.parametrize("protocol", protocols.ATARI)
-def test_one_seed_is_one_game_and_another_seed_another(protocol: str) -> None:
+def test_episodes_depend_on_the_seed_only(protocol: str) -> None:
     options = envs.options(BREAKOUT, protocol)
     first, again = (play(BREAKOUT, [1, 2, 1], 100, **options) for _ in range(2))
     np.testing.assert_array_equal(first, again)
@@ -177,7 +177,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
     np.testing.assert_array_equal(play(PONG, [1, 2, 3, 4], 50), play(PONG, [1, 2, 3, 4], 50, num_threads=2))
 
 
-def test_losing_a_life_is_told_and_ends_nothing() -> None:
+def test_life_loss_is_reported_and_does_not_end_the_episode() -> None:
     env = envs.make(BREAKOUT, **PLAIN)
     env.reset(seed=0)
     losses, lives = [], [5]
@@ -188,14 +188,14 @@ def test_losing_a_life_is_told_and_ends_nothing() -> None:
         if terminated:
             break
     assert terminated
-    assert sum(losses) == 4  # of five lives; with the fifth the game is over
+    assert sum(losses) == 4  # of five lives; losing the fifth ends the game
     assert not losses[-1]
     assert lives[-1] == 0
     assert [lives[i + 1] - lives[i] for i, lost in enumerate(losses) if lost] == [-1] * 4
 
 
 @pytest.mark.parametrize("noops", [0, 30])
-def test_the_cap_counts_emulator_frames_and_truncates(noops: int) -> None:
+def test_the_frame_cap_counts_emulator_frames_and_truncates(noops: int) -> None:
     vec = make_vec(PONG, 1, sticky=0.0, noops=noops, frame_cap=400)
     vec.reset(seed=[3])
     for _ in range(100):
@@ -204,8 +204,8 @@ def test_the_cap_counts_emulator_frames_and_truncates(noops: int) -> None:
     assert not terminated[0]
 
 
-def test_rewards_are_the_games_own() -> None:
-    """A pill pays 10 in Ms. Pac-Man; a clipped reward would be 1."""
+def test_rewards_are_not_clipped() -> None:
+    """A pill is worth 10 in Ms. Pac-Man; a clipped reward would be 1."""
     vec = make_vec("ALE/MsPacman-v5", 4, **PLAIN)
     vec.reset(seed=[1, 2, 3, 4])
     rng = np.random.default_rng(0)
@@ -213,16 +213,16 @@ def test_rewards_are_the_games_own() -> None:
     assert most >= 10.0  # a pill
 
 
-def test_sticky_actions_repeat_as_often_as_they_should() -> None:
-    """Machado et al. 2018: with chance 0.25 the last action goes on. Two equal games part when it does."""
-    sticky, plain = (
-        play(PONG, list(range(6)), 60, sticky=chance, noops=0, frame_cap=108_000) for chance in (0.25, 0.0)
+def test_sticky_actions_repeat_at_random() -> None:
+    """Machado et al. 2018: with probability 0.25 the last action is repeated, and equal games diverge."""
+    random, deterministic = (
+        play(PONG, list(range(6)), 60, sticky=sticky, noops=0, frame_cap=108_000) for sticky in (0.25, 0.0)
     )
-    assert all(np.array_equal(frame[0], one) for frame in plain for one in frame)  # no chance left: all alike
-    assert not any(np.array_equal(sticky[-1][0], one) for one in sticky[-1][1:])
+    assert all(np.array_equal(frame[0], one) for frame in deterministic for one in frame)  # all are equal
+    assert not any(np.array_equal(random[-1][0], one) for one in random[-1][1:])
 
 
-def test_noops_draw_the_start() -> None:
+def test_noops_randomise_the_start() -> None:
     _, info = make_vec(PONG, 15, sticky=0.0, noops=30, frame_cap=108_000).reset(seed=list(range(15)))
     starts = set(info["frames"].tolist())
     assert len(starts) > 5
@@ -233,7 +233,7 @@ def test_noops_draw_the_start() -> None:
 # ---------------------------------------------------------------------- names
 
 
-def test_protocols_are_the_papers() -> None:
+def test_protocols_equal_the_papers() -> None:
     default, nature, zoo = (envs.protocol(PONG, name) for name in ("default", "mnih2015", "dqn_zoo"))
     assert default.name == "machado2018"
     assert default.evaluation == {"sticky": 0.25, "noops": 0, "frame_cap": 108_000}
@@ -245,7 +245,7 @@ def test_protocols_are_the_papers() -> None:
     assert {one.frames_per_step for one in (default, nature, zoo)} == {4}
 
 
-def test_our_protocols_are_known_to_the_scores() -> None:
+def test_every_protocol_is_known_to_the_scores() -> None:
     from scores.atari.normalization import protocol
 
     for name in protocols.ATARI:
@@ -261,7 +261,7 @@ def test_our_protocols_are_known_to_the_scores() -> None:
         ("ALE/MsPackman-v5", r"did you mean ALE/MsPacman-v5"),
     ],
 )
-def test_a_misspelt_game_names_the_nearest(name: str, message: str) -> None:
+def test_a_misspelt_game_is_rejected_with_the_nearest_name(name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         envs.resolve(name)
 
@@ -274,7 +274,7 @@ def test_short_names_and_wrong_protocols() -> None:
         envs.protocol("CartPole-v1", "mnih2015")
 
 
-def test_without_the_wheel_one_line_says_what_is_missing() -> None:
+def test_without_ale_py_one_line_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['ale_py'] = None\n"
         "import envs\nfrom common.errors import UserError\n"
@@ -284,7 +284,7 @@ def test_without_the_wheel_one_line_says_what_is_missing() -> None:
     assert done.stdout.strip() == "ALE/Pong-v5 needs the Atari emulator: pip install ale-py"
 
 
-def test_bad_resets_are_refused() -> None:
+def test_invalid_resets_and_spaces_are_rejected() -> None:
     vec = make_vec(PONG, 2)
     with pytest.raises(ValueError, match="reset_mask must be bool"):
         vec.reset(seed=[1, 2], options={"reset_mask": np.array([1, 0])})

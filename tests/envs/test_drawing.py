@@ -1,4 +1,4 @@
-"""The second player, the agent view and moments of the past, as pixels."""
+"""Pixels of the second player, the agent view and past states."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ APPLE, POISON = 1, 2
 def world(
     env_id: str, rows: list[tuple[float, float, int]], pos: tuple[float, float], second_player: Any = None
 ) -> Any:
-    """Return a world with just these items (x, y, type), and a second player at ``second_player``."""
+    """Return a world with only these items (x, y, type), and a second player at ``second_player``."""
     env: Any = envs.make(env_id).unwrapped
     items = [[x, y, 0, 0, kind, 0] if env_id == V1 else [x, y, kind, 0] for x, y, kind in rows]
     still: dict[str, Any] = {"vel": (0.0, 0.0)} if env_id == V1 else {"angle": 0.0}
@@ -38,7 +38,7 @@ def drawn(shown: Any, scale: float = 1.0, **options: Any) -> pygame.Surface:
     return surface
 
 
-def has(surface: pygame.Surface, color: tuple[int, int, int], *area: float) -> bool:
+def has_color(surface: pygame.Surface, color: tuple[int, int, int], *area: float) -> bool:
     """Return whether a pixel of that colour is in an area (x, y, width, height), or anywhere."""
     pixels = picture(surface.subsurface([round(side) for side in area]) if area else surface)
     return bool((pixels == color).all(-1).any())
@@ -46,19 +46,19 @@ def has(surface: pygame.Surface, color: tuple[int, int, int], *area: float) -> b
 
 @pytest.mark.parametrize("scale", [1.0, 0.6, 2.0])
 @pytest.mark.parametrize("env_id", [V1, RLDEMO])
-def test_a_second_player_has_a_colour_and_a_mark_of_its_own(env_id: str, scale: float) -> None:
+def test_the_second_player_has_its_own_colour_and_mark(env_id: str, scale: float) -> None:
     surface = drawn(world(env_id, [], (50, 50), second_player=(350, 450)), scale)
     body = [side * scale for side in (343, 443, 14, 14)]  # within the disc
-    assert has(surface, ORANGE, *body)
-    assert has(surface, WHITE, *body)  # the arrow head
-    assert not has(surface, TEAL, *body)
+    assert has_color(surface, ORANGE, *body)
+    assert has_color(surface, WHITE, *body)  # the arrow head
+    assert not has_color(surface, TEAL, *body)
     assert color_at(surface, 50 * scale, 50 * scale) == TEAL
-    assert not has(drawn(world(env_id, [], (50, 50)), scale), ORANGE)
+    assert not has_color(drawn(world(env_id, [], (50, 50)), scale), ORANGE)
 
 
 @pytest.mark.parametrize("env_id", [V1, RLDEMO])
-def test_under_the_ray_of_an_eye_that_mattered_lies_a_band(env_id: str) -> None:
-    """As broad as the eye mattered, and only there; the ray stays on top."""
+def test_salient_eyes_have_a_band_under_their_ray(env_id: str) -> None:
+    """The band is as wide as the eye is salient; the ray stays on top."""
     shown = world(env_id, [], (350, 250))
     eyes = shown.eyes()
     chosen, half = 0, len(eyes.angle) // 2
@@ -66,23 +66,23 @@ def test_under_the_ray_of_an_eye_that_mattered_lies_a_band(env_id: str) -> None:
     mattered[chosen], mattered[half] = 1.0, 0.25
     surface = drawn(shown, mattered=mattered)
 
-    def breadth(eye: int) -> int:
+    def width(eye: int) -> int:
         """Count the band's pixels across a ray, far from the body."""
         angle, reach = float(eyes.angle[eye]), 0.8 * float(eyes.distance[eye])
         x, y = 350 + reach * np.sin(angle), 250 + reach * np.cos(angle)
         across = [(x + k / 4 * np.cos(angle), y - k / 4 * np.sin(angle)) for k in range(-40, 41)]
         return sum(color_at(surface, *point) == BLUE for point in across)
 
-    assert breadth(chosen) > 2.5 * breadth(half) > 0
+    assert width(chosen) > 2.5 * width(half) > 0
     assert not any(
-        breadth(eye)
+        width(eye)
         for eye in range(len(mattered))
         if abs(eye - chosen) > 2 and abs(eye - half) > 2 and eye < len(mattered) - 2
     )
-    assert not has(drawn(shown), BLUE)
+    assert not has_color(drawn(shown), BLUE)
 
 
-def test_second_player_and_agent_differ_in_lightness_where_colours_fail() -> None:
+def test_the_second_player_differs_in_lightness_from_agent_and_items() -> None:
     def luminance(color: tuple[int, int, int]) -> float:
         return float(np.dot((0.2126, 0.7152, 0.0722), (np.array(color) / 255) ** 2.2))
 
@@ -90,7 +90,7 @@ def test_second_player_and_agent_differ_in_lightness_where_colours_fail() -> Non
     assert all(luminance(other) / luminance(ORANGE) > 1.3 for other in others)
 
 
-def test_the_arrow_points_where_the_second_player_goes() -> None:
+def test_the_arrow_points_in_the_second_players_direction() -> None:
     shown = world(V1, [], (50, 50), second_player=(350, 250))
     for vel, axis, sign in (((3.0, 0.0), 1, 1), ((-3.0, 0.0), 1, -1), ((0.0, 3.0), 0, 1), ((0.0, 0.0), 0, -1)):
         state = shown.get_state()
@@ -104,7 +104,7 @@ def test_the_arrow_points_where_the_second_player_goes() -> None:
         assert abs(tip[1 - axis]) <= 1
 
 
-def test_the_agent_view_hides_items_and_walls_and_shows_what_rays_hit() -> None:
+def test_the_agent_view_shows_only_what_rays_hit() -> None:
     rows = [(300.0, 380.0, APPLE), (300.0, 220.0, POISON), (600.0, 100.0, APPLE)]  # eye 0 down, eye 15 nearly up
     shown = world(V1, rows, (300, 300))
     full, seen = drawn(shown), drawn(shown, agent_view=True)
@@ -115,23 +115,23 @@ def test_the_agent_view_hides_items_and_walls_and_shows_what_rays_hit() -> None:
         assert color_at(seen, x, y) == WHITE
     assert color_at(seen, 300, 300) == TEAL
     assert color_at(seen, 300, 350) == RED  # the ray, up to the apple's rim at y = 370
-    assert color_at(seen, 300, 370) == RED  # a dot with a dark rim
-    assert has(seen, BLACK, 294, 364, 12, 12)
-    assert has(seen, (GREEN[0] // 2, GREEN[1] // 2, GREEN[2] // 2), 290, 222, 20, 16)  # a cross
-    assert not has(seen, BLACK, 345, 345, 80, 80)  # rays that see nothing end without a mark
-    assert has(seen, GREY, 345, 345, 80, 80)
+    assert color_at(seen, 300, 370) == RED  # a dot with a dark outline
+    assert has_color(seen, BLACK, 294, 364, 12, 12)
+    assert has_color(seen, (GREEN[0] // 2, GREEN[1] // 2, GREEN[2] // 2), 290, 222, 20, 16)  # a cross
+    assert not has_color(seen, BLACK, 345, 345, 80, 80)  # rays that hit nothing end without a mark
+    assert has_color(seen, GREY, 345, 345, 80, 80)
 
 
-def test_the_agent_view_marks_walls_and_keeps_the_second_player_in_sight() -> None:
+def test_the_agent_view_marks_walls_and_shows_the_second_player() -> None:
     shown = world(V1, [], (300, 40), second_player=(500, 300))
     seen = drawn(shown, agent_view=True)
-    assert has(seen, BLACK, 290, 0, 20, 4)  # eye 15 looks up (0.008 rad off), the border is 40 px away
-    assert has(seen, ORANGE, 490, 290, 20, 20)
+    assert has_color(seen, BLACK, 290, 0, 20, 4)  # eye 15 looks up (0.008 rad off), the border is 40 px away
+    assert has_color(seen, ORANGE, 490, 290, 20, 20)
 
 
 @pytest.mark.parametrize("env_id", [V1, RLDEMO])
 @pytest.mark.parametrize("agent_view", [False, True])
-def test_a_moment_of_the_past_looks_as_it_did(env_id: str, agent_view: bool) -> None:
+def test_a_past_state_is_drawn_as_it_was(env_id: str, agent_view: bool) -> None:
     env = envs.make(env_id)
     env.reset(seed=2)
     shown: Any = env.unwrapped
@@ -183,10 +183,10 @@ def test_the_panel_shows_second_player_agent_view_and_past() -> None:
     assert not np.array_equal(now, then)
 
 
-def test_the_panel_shows_the_pictures_of_the_past_and_says_where_none_was_kept() -> None:
+def test_the_panel_shows_past_frames_and_says_where_none_was_kept() -> None:
     session = session_in("CartPole-v1")
     view = view_of(session, "CartPole-v1")
-    then = shown_by_panel(view)  # who looks keeps the picture
+    then = shown_by_panel(view)  # drawing keeps the frame
     number = session.timeline.last
     for _ in range(6):
         session.step()
@@ -196,13 +196,13 @@ def test_the_panel_shows_the_pictures_of_the_past_and_says_where_none_was_kept()
     np.testing.assert_array_equal(shown_by_panel(view), then)
     session.next_episode()
     session.step()
-    session.timeline.to(session.timeline.last - 1)  # nobody has looked at this one
+    session.timeline.to(session.timeline.last - 1)  # no frame of this one was kept
     blank = shown_by_panel(view)
     assert (blank[:100] == Theme.card).all()
-    assert (blank != np.array(Theme.card)).any()  # the line that says so
+    assert (blank != np.array(Theme.card)).any()  # the line that says that there is none
 
 
-def test_drawing_asks_a_world_for_no_more_than_its_protocol() -> None:
+def test_drawing_uses_only_the_protocol_of_a_world() -> None:
     real = world(V1, [(100, 100, APPLE)], (300, 300))
     names = ("size", "walls", "radius", "get_state", "eyes", "eyes_of")
     bare: Any = SimpleNamespace(**{name: getattr(real, name) for name in names})

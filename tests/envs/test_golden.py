@@ -31,21 +31,21 @@ def test_every_tick_equals_the_original(env_id: str, file: str, motion: str) -> 
         # float32 holds 24 bits: half a unit in the last place of the largest value, 19
         np.testing.assert_allclose(obs, golden["obs"][t], rtol=2**-24, atol=1e-9)
         _, reward, terminated, truncated, _ = world.step(golden["action"][t])
-        state, wanted = world.get_state(), recorded(golden, motion, t + 1)
+        state, expected = world.get_state(), recorded(golden, motion, t + 1)
         assert not terminated
         assert not truncated
         assert reward == pytest.approx(golden["reward"][t], abs=1e-9)
-        assert state["clock"] == wanted["clock"]
-        np.testing.assert_allclose(state["pos"], wanted["pos"], rtol=0, atol=1e-9)
-        np.testing.assert_allclose(state[motion], wanted[motion], rtol=0, atol=1e-9)
+        assert state["clock"] == expected["clock"]
+        np.testing.assert_allclose(state["pos"], expected["pos"], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(state[motion], expected[motion], rtol=0, atol=1e-9)
         if not golden["random_event"][t]:
-            assert state["items"].shape == wanted["items"].shape
-            np.testing.assert_allclose(state["items"], wanted["items"], rtol=0, atol=1e-9)
+            assert state["items"].shape == expected["items"].shape
+            np.testing.assert_allclose(state["items"], expected["items"], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(("env_id", "file", "motion"), WORLDS)
-def test_a_run_without_chance_is_followed_for_many_ticks(env_id: str, file: str, motion: str) -> None:
-    """Ticks are chained, not set up one by one, so that no error of one tick can hide in the next set-up."""
+def test_a_deterministic_stretch_is_followed_for_many_ticks(env_id: str, file: str, motion: str) -> None:
+    """Ticks are chained, without setting the state between them, so that errors would accumulate."""
     golden = dict(np.load(GOLDEN / file))
     world: Any = envs.make(env_id).unwrapped
     events = np.flatnonzero(golden["random_event"])
@@ -55,13 +55,13 @@ def test_a_run_without_chance_is_followed_for_many_ticks(env_id: str, file: str,
     world.set_state(recorded(golden, motion, start))
     for t in range(start, start + length):
         world.step(golden["action"][t])
-    state, wanted = world.get_state(), recorded(golden, motion, start + length)
-    np.testing.assert_allclose(state["items"], wanted["items"], rtol=0, atol=1e-9)
-    np.testing.assert_allclose(state["pos"], wanted["pos"], rtol=0, atol=1e-9)
+    state, expected = world.get_state(), recorded(golden, motion, start + length)
+    np.testing.assert_allclose(state["items"], expected["items"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(state["pos"], expected["pos"], rtol=0, atol=1e-9)
 
 
-def test_the_demos_own_input_is_the_observation_with_a_temporal_window_of_one() -> None:
-    """Current eyes, previous eyes, previous action one-hot times 27: the first 27 + 27 + 5 inputs."""
+def test_temporal_window_1_is_the_input_of_the_original_demo() -> None:
+    """Its inputs: 27 current eyes, 27 previous eyes, and the previous action one-hot (5), times 27."""
     golden = dict(np.load(GOLDEN / "rldemo_v0.npz"))
     world: Any = envs.make("tidepool/RLDemo-v0", temporal_window=1).unwrapped
     obs = world.set_state(recorded(golden, "angle", 0))

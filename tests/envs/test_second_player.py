@@ -1,4 +1,4 @@
-"""A second player in a single world: the agent's own physics, and nothing changed for the agent but the items."""
+"""A second player in a single world: it moves as the agent does, and changes nothing for the agent but the items."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def world_of(env_id: str, seed: int | None = 1) -> Any:
     return world
 
 
-def same(one: Any, other: Any) -> None:
+def assert_same_state(one: Any, other: Any) -> None:
     """Assert that two states are equal, bit for bit."""
     assert one.keys() == other.keys()
     for name, value in one.items():
         if isinstance(value, dict):
-            same(value, other[name])
+            assert_same_state(value, other[name])
         else:
             np.testing.assert_array_equal(value, other[name])
 
@@ -37,17 +37,17 @@ def motion(state: Any) -> dict[str, Any]:
     return {name: state[name] for name in ("pos", "vel", "angle") if name in state}
 
 
-def second_player_like_the_agent(world: Any) -> None:
-    """Let a second player join who stands and moves as the agent does."""
+def add_second_player_at_the_agent(world: Any) -> None:
+    """Add a second player with the agent's position and motion."""
     state = world.get_state()
     world.set_state({**state, "second_player": {**motion(state), "action": COAST, "apples": 0, "poison": 0}})
 
 
-# without one
+# joining and leaving
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_who_came_and_went_left_nothing_behind(env_id: str) -> None:
+def test_joining_and_leaving_changes_nothing(env_id: str) -> None:
     plain, visited = world_of(env_id), world_of(env_id)
     visited.join()
     visited.leave()
@@ -57,17 +57,17 @@ def test_who_came_and_went_left_nothing_behind(env_id: str) -> None:
         np.testing.assert_array_equal(one[0], other[0])
         assert one[1:] == other[1:]
         assert set(other[4]) == {"apples", "poison"}
-    same(plain.get_state(), visited.get_state())
+    assert_same_state(plain.get_state(), visited.get_state())
     assert "second_player" not in plain.get_state()
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_the_agent_does_not_see_a_second_player_nor_bump_into_it(env_id: str) -> None:
+def test_the_agent_neither_sees_nor_hits_the_second_player(env_id: str) -> None:
     plain, visited = world_of(env_id), world_of(env_id)
-    second_player_like_the_agent(visited)  # on the very spot: every ray would meet it
+    add_second_player_at_the_agent(visited)  # at the agent's place: every ray would hit it
     visited.set_state({**visited.get_state(), "items": np.zeros((0, 6 if env_id != RLDEMO else 4)), "clock": 1})
     plain.set_state({key: value for key, value in visited.get_state().items() if key != "second_player"})
-    for t in range(8):  # until the tenth tick no item comes
+    for t in range(8):  # no item appears before the tenth tick
         one, other = plain.step(t % 4), visited.step(t % 4)
         np.testing.assert_array_equal(one[0], other[0])
         assert one[1] == other[1]
@@ -77,24 +77,24 @@ def test_the_agent_does_not_see_a_second_player_nor_bump_into_it(env_id: str) ->
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_second_player_moves_and_eats_as_the_agent_would_bit_for_bit(env_id: str) -> None:
-    """World A: the agent acts. World B: a second player who began on the agent's spot acts, and so does the agent.
+def test_the_second_player_moves_and_eats_as_the_agent_bit_for_bit(env_id: str) -> None:
+    """World A: the agent acts. World B: a second player that starts at the agent's place acts, and so does the agent.
 
-    Both are on the same spot all the time, and the second player eats first: it gets all of the agent's meals of A.
+    Both are always at the same place, and the second player eats first: it gets all that the agent eats in A.
     """
     agents, second_players = world_of(env_id), world_of(env_id)
-    second_player_like_the_agent(second_players)
+    add_second_player_at_the_agent(second_players)
     rng = np.random.default_rng(0)
-    meals = np.zeros(2, int)
+    eaten = np.zeros(2, int)
     for _ in range(1500):
-        # RLDemo: mostly straight on, or it would never leave its corner; walls are met all the same
+        # RLDemo: mostly straight on, or it would never leave its corner; it still hits walls
         action = int(rng.integers(-1, 4)) if env_id != RLDEMO else int(rng.choice([-1, 0, 0, 0, 0, 0, 1, 2, 3, 4]))
         second_players.second_player_action = action
-        *_, wanted = agents.step(action)
-        *_, told = second_players.step(action)
-        assert (told["apples"], told["poison"]) == (0, 0)
-        assert (told["second_player_apples"], told["second_player_poison"]) == (wanted["apples"], wanted["poison"])
-        meals += wanted["apples"], wanted["poison"]
+        *_, expected = agents.step(action)
+        *_, info = second_players.step(action)
+        assert (info["apples"], info["poison"]) == (0, 0)
+        assert (info["second_player_apples"], info["second_player_poison"]) == (expected["apples"], expected["poison"])
+        eaten += expected["apples"], expected["poison"]
         state, second_player = agents.get_state(), second_players.second_player
         np.testing.assert_array_equal(second_player.pos, state["pos"])
         if "vel" in state:
@@ -103,15 +103,15 @@ def test_a_second_player_moves_and_eats_as_the_agent_would_bit_for_bit(env_id: s
             assert second_player.angle == state["angle"]
         np.testing.assert_array_equal(second_players.get_state()["items"], state["items"])
         assert second_players.get_state()["rng"] == state["rng"]
-    assert min(meals) > 0
-    assert (second_players.second_player.apples, second_players.second_player.poison) == tuple(meals)
+    assert min(eaten) > 0
+    assert (second_players.second_player.apples, second_players.second_player.poison) == tuple(eaten)
 
 
 def test_one_thrust_by_hand() -> None:
-    """From rest at (400, 200), "right": velocity 0.95 (0 + 1), place 400.95; then coasting: 0.95^2 more."""
+    """From rest at (400, 200), "right": velocity 0.95 (0 + 1), position 400.95; then coasting: 0.95^2 more."""
     world = world_of(V1)
     second_player = world.join()
-    np.testing.assert_array_equal(second_player.pos, [400.0, 200.0])  # the agent's (300, 300) turned about the middle
+    np.testing.assert_array_equal(second_player.pos, [400.0, 200.0])  # the agent's (300, 300) mirrored at the centre
     world.second_player_action = 1
     world.step(COAST)
     np.testing.assert_allclose(second_player.vel, [0.95, 0.0], atol=1e-15)
@@ -123,20 +123,20 @@ def test_one_thrust_by_hand() -> None:
     assert second_player.action == COAST
 
 
-def test_rldemos_second_player_begins_in_the_far_corner_and_stands_still_without_a_key() -> None:
+def test_rldemos_second_player_starts_in_the_far_corner_and_rests_without_a_key() -> None:
     world = world_of(RLDEMO)
     second_player = world.join()
     np.testing.assert_array_equal(second_player.pos, [650.0, 450.0])
-    assert second_player.angle == np.pi  # looks up
+    assert second_player.angle == np.pi  # facing up
     world.step(0)
     np.testing.assert_array_equal(second_player.pos, [650.0, 450.0])
-    world.second_player_action = 0  # both wheels by 1: no turn, and ahead by an axle's half times sin 1, twice halved
+    world.second_player_action = 0  # both wheels by 1: straight ahead by half an axle's length times sin 1
     world.step(0)
     np.testing.assert_allclose(second_player.pos, [650.0, 450.0 - 5.0 * np.sin(1.0)], atol=1e-9)
     assert second_player.radius == world.radius == 10.0
 
 
-def test_an_action_out_of_range_is_refused() -> None:
+def test_an_action_out_of_range_is_rejected() -> None:
     world = world_of(V1)
     world.join()
     world.second_player_action = 4
@@ -177,8 +177,8 @@ def test_a_wall_keeps_rldemos_second_player_from_an_item() -> None:
     np.testing.assert_array_equal(world.get_state()["items"][:, 0], [295.0])
 
 
-def test_what_the_second_player_has_eaten_comes_again_as_the_world_has_it() -> None:
-    """A fresh Waterworld is full; after the second player's first meal a new item comes in a quarter of tenth ticks."""
+def test_items_the_second_player_has_eaten_are_replaced() -> None:
+    """A fresh Waterworld is full; after the second player has eaten, a new item appears in a quarter of tenth ticks."""
     world = world_of(V1)
     world.join()
     counts = []
@@ -196,7 +196,7 @@ def test_what_the_second_player_has_eaten_comes_again_as_the_world_has_it() -> N
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_one_seed_and_the_same_actions_of_both_give_one_episode(env_id: str) -> None:
+def test_one_seed_and_the_same_actions_give_one_episode(env_id: str) -> None:
     def play(world: Any, seed: int) -> tuple[list[Any], Any]:
         world.reset(seed=seed)
         world.join()
@@ -209,16 +209,19 @@ def test_one_seed_and_the_same_actions_of_both_give_one_episode(env_id: str) -> 
         return seen, world.get_state()
 
     world = world_of(env_id)
-    (one, end), (again, end_again) = play(world, 3), play(world, 3)  # the second player stays: its reset counts too
+    (one, end), (again, end_again) = (
+        play(world, 3),
+        play(world, 3),
+    )  # the second player stays, so its reset is tested too
     assert one == again
-    same(end, end_again)
+    assert_same_state(end, end_again)
     other = play(world_of(env_id), 3)[1]
-    same(end, other)
+    assert_same_state(end, other)
     assert play(world, 4)[0] != one
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_reset_lets_the_second_player_begin_again(env_id: str) -> None:
+def test_a_reset_returns_the_second_player_to_its_start(env_id: str) -> None:
     world = world_of(env_id)
     second_player = world.join()
     assert world.join() is second_player
@@ -231,14 +234,14 @@ def test_a_reset_lets_the_second_player_begin_again(env_id: str) -> None:
     _, info = world.reset(seed=1)
     assert info == {"apples": 0, "poison": 0, "second_player_apples": 0, "second_player_poison": 0}
     assert world.second_player is second_player
-    same(second_player.get_state(), start)
+    assert_same_state(second_player.get_state(), start)
 
 
 # states
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_state_taken_and_set_goes_on_as_if_nothing_had_been(env_id: str) -> None:
+def test_a_restored_state_continues_identically(env_id: str) -> None:
     world = world_of(env_id)
     world.join()
 
@@ -254,12 +257,12 @@ def test_a_state_taken_and_set_goes_on_as_if_nothing_had_been(env_id: str) -> No
     state = world.get_state()
     other: Any = envs.make(env_id).unwrapped
     other.set_state(state)
-    same(other.get_state(), state)
+    assert_same_state(other.get_state(), state)
     assert play(other, 150, 200) == play(world, 150, 200)
-    same(other.get_state(), world.get_state())
+    assert_same_state(other.get_state(), world.get_state())
 
 
-def test_a_state_without_a_second_player_is_one_without_a_second_player() -> None:
+def test_setting_a_state_adds_or_removes_the_second_player() -> None:
     world = world_of(V1)
     before = world.get_state()
     world.join()
@@ -268,10 +271,10 @@ def test_a_state_without_a_second_player_is_one_without_a_second_player() -> Non
     assert world.second_player is None
     world.set_state(with_second_player)
     assert isinstance(world.second_player, SecondPlayer)
-    same(world.get_state(), with_second_player)
+    assert_same_state(world.get_state(), with_second_player)
 
 
-def test_a_kept_state_does_not_move_with_the_second_player() -> None:
+def test_a_saved_state_does_not_change_later() -> None:
     world = world_of(V1)
     world.join()
     state = world.get_state()
@@ -284,7 +287,7 @@ def test_a_kept_state_does_not_move_with_the_second_player() -> None:
 @pytest.mark.parametrize(
     ("missing", "text"), [("pos", "needs 'pos'"), ("vel", "needs 'vel'"), ("apples", "second player needs 'apples'")]
 )
-def test_a_second_players_state_that_lacks_something_says_what(missing: str, text: str) -> None:
+def test_an_incomplete_second_player_state_is_rejected(missing: str, text: str) -> None:
     world = world_of(V1)
     world.join()
     state = world.get_state()
@@ -294,7 +297,7 @@ def test_a_second_players_state_that_lacks_something_says_what(missing: str, tex
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_what_the_eyes_saw_then_is_told_without_touching_now(env_id: str) -> None:
+def test_eyes_of_a_past_state_do_not_change_the_present(env_id: str) -> None:
     world = world_of(env_id)
     kept = []
     for t in range(60):
@@ -304,10 +307,10 @@ def test_what_the_eyes_saw_then_is_told_without_touching_now(env_id: str) -> Non
     for state, eyes in kept:
         for one, other in zip(world.eyes_of(state), eyes, strict=True):
             np.testing.assert_array_equal(one, other)
-    same(world.get_state(), now)
+    assert_same_state(world.get_state(), now)
 
 
-def test_a_state_keeps_the_reward_that_colours_the_creature() -> None:
+def test_a_state_includes_the_last_reward() -> None:
     world = world_of(RLDEMO)
     assert world.get_state()["reward"] == 0.0
     reward = world.step(0)[1]

@@ -1,3 +1,5 @@
+"""Waterworld and RLDemo: vector and single worlds, seeds, masked resets, states, rules; the factory's errors."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -16,15 +18,15 @@ IDS = [f"tidepool/{world}" for world in EPISODE_STEPS]
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_gymnasiums_own_checker_has_nothing_to_say(env_id: str, recwarn: pytest.WarningsRecorder) -> None:
+def test_gymnasiums_environment_checker_finds_nothing(env_id: str, recwarn: pytest.WarningsRecorder) -> None:
     env = gymnasium.make(env_id, render_mode="rgb_array")
     check_env(env.unwrapped)
-    # Gymnasium calls every v0 that has a v1 "out of date"; ours is the original, and stays
+    # Gymnasium calls every v0 that has a v1 "out of date"; ours is the original, and is kept
     assert [str(w.message) for w in recwarn if not issubclass(w.category, DeprecationWarning)] == []
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_world_i_of_a_batch_is_the_single_world_of_that_seed(env_id: str) -> None:
+def test_world_i_of_a_batch_equals_a_single_world_of_that_seed(env_id: str) -> None:
     seeds = [7, 8, 2**31, 0]
     vec: Any = gymnasium.make_vec(env_id, num_envs=4)
     singles = [envs.make(env_id) for _ in seeds]
@@ -43,7 +45,7 @@ def test_world_i_of_a_batch_is_the_single_world_of_that_seed(env_id: str) -> Non
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_one_seed_gives_one_world_and_another_seed_another(env_id: str) -> None:
+def test_episodes_depend_on_the_seed_only(env_id: str) -> None:
     def play(seed: int) -> np.ndarray[Any, Any]:
         env = envs.make(env_id)
         env.reset(seed=seed)
@@ -54,7 +56,7 @@ def test_one_seed_gives_one_world_and_another_seed_another(env_id: str) -> None:
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_masked_reset_touches_only_the_masked_worlds(env_id: str) -> None:
+def test_a_masked_reset_resets_only_the_masked_worlds(env_id: str) -> None:
     vec: Any = gymnasium.make_vec(env_id, num_envs=3)
     assert vec.metadata["autoreset_mode"] is AutoresetMode.DISABLED
     first, _ = vec.reset(seed=[1, 2, 3])
@@ -83,7 +85,7 @@ def test_episodes_are_truncated_never_terminated(env_id: str) -> None:
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_state_taken_and_set_goes_on_as_if_nothing_had_been(env_id: str) -> None:
+def test_a_restored_state_continues_identically(env_id: str) -> None:
     env: Any = envs.make(env_id)
     env.reset(seed=5)
     for t in range(100):
@@ -98,7 +100,7 @@ def test_a_state_taken_and_set_goes_on_as_if_nothing_had_been(env_id: str) -> No
         assert again[1] == reward
 
 
-def test_a_state_that_lacks_something_says_what() -> None:
+def test_an_incomplete_state_is_rejected() -> None:
     world: Any = envs.make("tidepool/Waterworld-v1").unwrapped
     with pytest.raises(UserError, match="needs 'vel'"):
         world.set_state({"clock": 0, "pos": (1, 1), "items": np.empty((0, 6))})
@@ -107,15 +109,15 @@ def test_a_state_that_lacks_something_says_what() -> None:
 
 
 @pytest.mark.parametrize("action", [-2, 4])
-def test_an_action_out_of_range_is_refused(action: int) -> None:
+def test_an_action_out_of_range_is_rejected(action: int) -> None:
     env = envs.make("tidepool/Waterworld-v1")
     env.reset(seed=0)
     with pytest.raises(ValueError, match="out of range"):
         env.step(np.int64(action))
 
 
-def test_eating_pays_and_a_border_stops_the_agent() -> None:
-    """Apple and poison lie on the agent, one more apple just out of reach: reward 1 - 1, two items gone.
+def test_eating_is_rewarded_and_borders_stop_the_agent() -> None:
+    """Apple and poison lie on the agent, one more apple just out of reach: reward 1 - 1, two items removed.
 
     The agent moves first: from (1.5, 300) at velocity -2, thrust left: -3 x 0.95 = -2.85, to the border x = 1.
     """
@@ -131,29 +133,29 @@ def test_eating_pays_and_a_border_stops_the_agent() -> None:
     np.testing.assert_array_equal(state["items"], [[21.0, 300.0, 0, 0, 1, 1]])
 
 
-def test_old_items_go_and_new_ones_come_with_the_originals_chances() -> None:
-    """At clock 5100 every item is past 5000 ticks: 10 % of 50 go; then a new one comes in 25 % of tenth ticks."""
+def test_items_vanish_and_appear_with_the_originals_probabilities() -> None:
+    """At clock 5100 every item is older than 5000 ticks: 10 % of 50 vanish; then one appears in 25 % of tenth ticks."""
     vec: Any = gymnasium.make_vec("tidepool/Waterworld-v0", num_envs=400)
     vec.reset(seed=0)
     worlds = vec.worlds
     worlds.clock[:] = 5099
     worlds.items[:, :, 5] = 5050.0
-    worlds.pos[:] = -500.0  # nobody eats: the border puts the agent into a corner
+    worlds.pos[:] = -500.0  # nothing is eaten: the border puts the agent into a corner
     worlds.items[:, :, :2] = 250.0
     worlds.items[:, :, 2:4] = 0.0
     vec.step(np.full(400, -1))
-    gone = 50 - worlds.count
-    # mean of Binomial(50, 0.1) less the 0.25 that come back: 4.75, standard error 2.1 / 20 = 0.11
-    assert abs(gone.mean() - 4.75) < 0.5
+    vanished = 50 - worlds.count
+    # mean of Binomial(50, 0.1) less the 0.25 that reappear: 4.75, standard error 2.1 / 20 = 0.11
+    assert abs(vanished.mean() - 4.75) < 0.5
     before = worlds.count.copy()
     for _ in range(9):
         vec.step(np.full(400, -1))
-    np.testing.assert_array_equal(worlds.count, before)  # between tenth ticks nothing comes
+    np.testing.assert_array_equal(worlds.count, before)  # nothing appears between tenth ticks
     vec.step(np.full(400, -1))
     assert abs((worlds.count - before).mean() - 0.25) < 0.09  # 4 standard errors
 
 
-def test_fresh_worlds_are_what_the_original_draws() -> None:
+def test_initial_worlds_have_the_originals_distribution() -> None:
     vec: Any = gymnasium.make_vec("tidepool/Waterworld-v0", num_envs=500)
     vec.reset(seed=1)
     items = vec.worlds.items.reshape(-1, 6)
@@ -175,7 +177,7 @@ def test_the_factory_takes_any_discrete_environment() -> None:
         vec.close()
 
 
-def test_factory_errors_name_what_is_near() -> None:
+def test_factory_errors_name_the_nearest() -> None:
     with pytest.raises(UserError, match=r"unknown environment 'Waterwrld-v1'.*Waterworld-v1"):
         envs.resolve("Waterwrld-v1")
     with pytest.raises(UserError, match="did you mean CartPole-v"):
@@ -185,8 +187,8 @@ def test_factory_errors_name_what_is_near() -> None:
     assert envs.resolve("RLDemo-v0") == "tidepool/RLDemo-v0"
 
 
-def test_the_wheels_of_rldemo() -> None:
-    """One wheel still, the other turned by 0.5 rad: the centre swings about the still wheel, half an axle away."""
+def test_rldemo_turns_about_a_resting_wheel() -> None:
+    """One wheel at rest, the other by 0.5 rad: the centre turns about the resting wheel, half an axle away."""
     world: Any = envs.make("tidepool/RLDemo-v0").unwrapped
     world.set_state({"clock": 0, "pos": (50.0, 50.0), "angle": 1.0, "items": np.empty((0, 4))})
     world.step(4)  # left wheel 0, right wheel 0.5
@@ -205,7 +207,7 @@ def test_rldemo_is_stopped_by_walls() -> None:
     assert world.get_state()["pos"][0] > 10.0
 
 
-def test_the_temporal_window_of_a_batch_is_that_of_single_worlds_across_masked_resets() -> None:
+def test_the_temporal_window_of_a_batch_equals_that_of_single_worlds() -> None:
     vec = envs.make_vec("tidepool/RLDemo-v0", 3, temporal_window=2)
     singles: list[Any] = [envs.make("tidepool/RLDemo-v0", temporal_window=2) for _ in range(3)]
     rng = np.random.default_rng(3)

@@ -65,8 +65,8 @@ def trainer(folder: Path, env_id: str, agent: str = "dqn", seed: int = 1, **chan
     return Trainer(plan(env_id, agent, seed, **changes), RunFolder.create(folder, env_id, agent, seed, {}))
 
 
-def close(found: Tensor, wanted: Any, atol: float = 1e-6) -> None:
-    torch.testing.assert_close(found, torch.as_tensor(wanted, dtype=found.dtype), atol=atol, rtol=1e-5)
+def close(found: Tensor, expected: Any, atol: float = 1e-6) -> None:
+    torch.testing.assert_close(found, torch.as_tensor(expected, dtype=found.dtype), atol=atol, rtol=1e-5)
 
 
 def transitions(**changes: Tensor) -> Batch:

@@ -157,9 +157,9 @@ def test_the_encoder_equals_the_papers(
             nn.init.uniform_(norm.bias, -1, 1, generator=generator(3))
     with torch.no_grad():
         found = network(frames(3, shape)).double()
-    wanted = reference(network, frames(3, shape), pool, spectral_norm, layer_norm)
+    expected = reference(network, frames(3, shape), pool, spectral_norm, layer_norm)
     tolerance = 2e-3 if spectral_norm else 1e-5  # sigma approximates the spectral norm
-    torch.testing.assert_close(found, wanted, rtol=tolerance, atol=tolerance * float(wanted.std()))
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance * float(expected.std()))
 
 
 def test_only_residual_convolutions_are_spectrally_normalised() -> None:

@@ -123,8 +123,8 @@ def test_quantile_regression_finds_the_quantiles() -> None:
         returns = (returns - 0.05 * gradient).detach().requires_grad_()
     # Huber's quadratic part makes it an expectile: the weights of both sides balance
     # at f (1 - x) 0.7 = (1 - f) x 0.3, so x = 0.7 f / (0.7 f + 0.3 (1 - f))
-    wanted = [0.7 * f / (0.7 * f + 0.3 * (1 - f)) for f in (0.125, 0.25, 0.375, 0.875)]
-    close(returns, [wanted], atol=1e-4)
+    expected = [0.7 * f / (0.7 * f + 0.3 * (1 - f)) for f in (0.125, 0.25, 0.375, 0.875)]
+    close(returns, [expected], atol=1e-4)
 
 
 def test_implicit_quantile_output_is_arranged_by_action() -> None:

@@ -24,14 +24,14 @@ def test_centred_rmsprop_against_its_formula() -> None:
     start, gradients = np.array([1.0, -2.0]), [np.array([0.5, 3.0]), np.array([-1.0, 1e-6]), np.array([0.2, 0.0])]
     parameter = torch.nn.Parameter(torch.tensor(start))
     optimizer = CentredRMSProp([parameter], lr=0.1, decay=0.95, eps=0.01 / 32**2)
-    mean, square, wanted = np.zeros(2), np.zeros(2), start.copy()
+    mean, square, expected = np.zeros(2), np.zeros(2), start.copy()
     for gradient in gradients:
         parameter.grad = torch.tensor(gradient)
         optimizer.step()
         mean = 0.95 * mean + 0.05 * gradient
         square = 0.95 * square + 0.05 * gradient**2
-        wanted -= 0.1 * gradient / np.sqrt(square - mean**2 + 0.01 / 32**2)
-    np.testing.assert_allclose(parameter.detach().numpy(), wanted, rtol=1e-12)
+        expected -= 0.1 * gradient / np.sqrt(square - mean**2 + 0.01 / 32**2)
+    np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-12)
 
 
 def test_optimisers_by_name() -> None:

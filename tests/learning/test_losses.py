@@ -146,14 +146,14 @@ def test_munchausen_by_hand() -> None:
     torch.testing.assert_close(loss.priority, (td_target - prediction).abs(), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("which", "wanted"), [("target", -0.9), ("online", 0.0)])
-def test_munchausen_uses_the_configured_network(which: str, wanted: float) -> None:
+@pytest.mark.parametrize(("which", "expected"), [("target", -0.9), ("online", 0.0)])
+def test_munchausen_uses_the_configured_network(which: str, expected: float) -> None:
     """One network is certain of action 1, the other of action 0: log pi(1) is 0, or far below the clipping bound."""
     online, target = network([[0.0, 99.0]] * 2), network([[99.0, 0.0]] * 2)
     config = FamilyConfig(munchausen=True, munchausen_network=which)  # type: ignore[arg-type]
     one = batch(action=torch.tensor([1, 1]), discount=torch.zeros(2))
     loss = td_loss(online, target, one, config)
-    torch.testing.assert_close(loss.priority, (one.reward + wanted - 99.0).abs())
+    torch.testing.assert_close(loss.priority, (one.reward + expected - 99.0).abs())
 
 
 def test_munchausen_with_alpha_0_and_low_temperature_is_dqn() -> None:

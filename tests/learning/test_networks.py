@@ -105,8 +105,8 @@ def test_noise_has_the_expected_variance() -> None:
     with sampling_noise([layer], torch_generator(7, "noise")):
         out = layer(torch.ones(40_000, 16))
     # 16 weights: (0.5/4)^2 * 16 * E|e| E|e'|; bias: (0.5/4)^2 * E|e|; E|e| = 0.797885; they are uncorrelated
-    wanted = 0.125**2 * (16 * 0.797885**2 + 0.797885)
-    assert out.var().item() == pytest.approx(wanted, rel=0.04)
+    expected = 0.125**2 * (16 * 0.797885**2 + 0.797885)
+    assert out.var().item() == pytest.approx(expected, rel=0.04)
     assert abs(out.mean().item()) < 0.01
 
 
@@ -127,5 +127,5 @@ def test_dueling_streams_with_hidden_layers_by_hand() -> None:
             layer.weight.zero_()  # type: ignore[operator]
         head.linear.bias.copy_(torch.tensor([1.0, 0.0, 2.0, 0.0, 6.0, 3.0]))  # type: ignore[operator]
         head.value.bias.copy_(torch.tensor([10.0, 20.0]))  # type: ignore[operator]
-    wanted = torch.tensor([[[8.0, 19.0], [9.0, 19.0], [13.0, 22.0]]])
-    torch.testing.assert_close(head(torch.zeros(1, 1)), wanted)
+    expected = torch.tensor([[[8.0, 19.0], [9.0, 19.0], [13.0, 22.0]]])
+    torch.testing.assert_close(head(torch.zeros(1, 1)), expected)

@@ -125,8 +125,8 @@ def test_draws_follow_the_mixture_distribution(share: float) -> None:
         batch = replay.sample(64, world.rng, 0.7, share)
         index = records_of(batch)
         np.add.at(times, index, 1)
-        wanted = (1 / (len(replay) * probabilities(share)[index])) ** 0.7
-        np.testing.assert_allclose(batch.weight, wanted / wanted.max(), rtol=1e-5)
+        expected = (1 / (len(replay) * probabilities(share)[index])) ** 0.7
+        np.testing.assert_allclose(batch.weight, expected / expected.max(), rtol=1e-5)
     assert not times[~drawable].any()
 
     def chi_square(share: float) -> float:
@@ -185,8 +185,8 @@ def test_the_importance_exponent_is_annealed_linearly() -> None:
     assert found == pytest.approx([0.4, 0.6, 0.8])
     priorities_of(experience.replay).update(np.arange(100), np.arange(100.0))
     batch = next(experience.batches(np.zeros((2, 3))))
-    wanted = priorities_of(experience.replay).weights(records_of(batch), 0.8, 0.1)
-    assert batch.weight.tolist() == wanted.tolist()
+    expected = priorities_of(experience.replay).weights(records_of(batch), 0.8, 0.1)
+    assert batch.weight.tolist() == expected.tolist()
 
 
 def test_without_prioritized_there_is_no_sum_tree() -> None:

@@ -99,7 +99,7 @@ def test_replay_equals_a_naive_implementation(data: st.DataObject, num_envs: int
             replay.reset(first_obs, done)
             for i in map(int, np.flatnonzero(done)):
                 naive[i].append([first_obs[i, 0]])
-    wanted: dict[float, Any] = {}
+    expected: dict[float, Any] = {}
     for i in range(num_envs):
         # a record is an observation; the ring keeps the newest ones
         records = [(e, k) for e, episode in enumerate(naive[i]) for k in range(len(episode))][-slots:]
@@ -110,10 +110,10 @@ def test_replay_equals_a_naive_implementation(data: st.DataObject, num_envs: int
                 for _, _, reward_k, discount_k in steps:
                     total, product = total + product * reward_k, product * discount_k
                 after = naive[i][e][k + len(steps)]
-                wanted[steps[0][0]] = (steps[0][1], total, product, after[0] if isinstance(after, list) else after)
-    if wanted:
-        assert all_transitions(replay) == wanted
-    assert len(replay) == len(wanted)
+                expected[steps[0][0]] = (steps[0][1], total, product, after[0] if isinstance(after, list) else after)
+    if expected:
+        assert all_transitions(replay) == expected
+    assert len(replay) == len(expected)
 
 
 def test_sampling_is_uniform_over_transitions_of_uneven_environments() -> None:
@@ -188,13 +188,13 @@ def test_batch_fields_have_the_documented_types() -> None:
 def test_uniform_draws_are_unchanged_for_old_seeds() -> None:
     """Old seeds reproduce old runs: records are drawn from all, and redrawn where there is no action; weights are 1."""
     replay, rng, same = two_episodes(1, True), np.random.default_rng(3), np.random.default_rng(3)
-    wanted = same.integers(0, 6, 50)  # the records 0, 1, 2, 3, 50, 51, of which 3 and 51 have no action
-    while len(invalid := np.flatnonzero((wanted == 3) | (wanted == 5))):
-        wanted[invalid] = same.integers(0, 6, len(invalid))
+    expected = same.integers(0, 6, 50)  # the records 0, 1, 2, 3, 50, 51, of which 3 and 51 have no action
+    while len(invalid := np.flatnonzero((expected == 3) | (expected == 5))):
+        expected[invalid] = same.integers(0, 6, len(invalid))
     batch = replay.sample(50, rng)
     assert batch.index is not None
-    assert batch.index.tolist() == wanted.tolist()
-    assert batch.obs[:, 0].tolist() == np.array([0, 1, 2, 3, 50, 51])[wanted].tolist()
+    assert batch.index.tolist() == expected.tolist()
+    assert batch.obs[:, 0].tolist() == np.array([0, 1, 2, 3, 50, 51])[expected].tolist()
     assert rng.bit_generator.state == same.bit_generator.state
     assert batch.weight.tolist() == [1.0] * 50
     assert replay.sample(7, rng).weight.tolist() == [1.0] * 7
@@ -259,7 +259,7 @@ def test_stacks_equal_those_of_a_naive_replay(
             replay.reset(obs, done)
     for i in range(num_envs):
         naive[i][-1].append(obs[i])
-    wanted: dict[bytes, Any] = {}
+    expected: dict[bytes, Any] = {}
     least = 0
     for i in range(num_envs):
         records = [(e, k) for e, episode in enumerate(naive[i]) for k in range(len(episode))][-slots:]
@@ -272,16 +272,16 @@ def test_stacks_equal_those_of_a_naive_replay(
                 total, product = total + product * reward_k, product * discount_k
             after = naive[i][e][k + len(steps)]
             after = after[0] if isinstance(after, tuple) else after
-            wanted[steps[0][0].tobytes()] = (steps[0][1], total, product, after.tobytes())
+            expected[steps[0][0].tobytes()] = (steps[0][1], total, product, after.tobytes())
             least += position >= STACK - 1  # only the oldest two may have lost frames before them
-    assert least <= len(replay) <= len(wanted)
+    assert least <= len(replay) <= len(expected)
     if not len(replay):
         return
     found = set()
     batch = replay.sample(40 * slots * num_envs, np.random.default_rng(0))
     for one in zip(*(np.asarray(part) for part in batch[:5]), strict=True):
         key = one[0].tobytes()
-        assert (int(one[1]), float(one[2]), float(one[3]), one[4].tobytes()) == wanted[key]
+        assert (int(one[1]), float(one[2]), float(one[3]), one[4].tobytes()) == expected[key]
         found.add(key)
     assert len(found) == len(replay)  # and every one of them is drawn
 

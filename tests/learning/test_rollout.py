@@ -50,8 +50,8 @@ def test_lambda_0_is_one_step_and_lambda_1_the_full_return() -> None:
     one = returns(reward.tolist(), [0.9] * 6, value.tolist(), [False] * 6, 0.0)
     np.testing.assert_allclose(one, reward + 0.9 * value, rtol=1e-5)
     whole = returns(reward.tolist(), [0.9] * 6, value.tolist(), [False] * 6, 1.0)
-    wanted = sum(0.9**k * reward[k] for k in range(6)) + 0.9**6 * value[-1]
-    assert whole[0] == pytest.approx(wanted, rel=1e-5)
+    expected = sum(0.9**k * reward[k] for k in range(6)) + 0.9**6 * value[-1]
+    assert whole[0] == pytest.approx(expected, rel=1e-5)
 
 
 def make(num_envs: int, steps: int, value: Any = None, **changes: Any) -> Rollout:
@@ -99,20 +99,20 @@ def test_rollouts_equal_a_naive_implementation(
 
 
 def check_batches(batches: list[Any], steps: list[tuple[Any, ...]], num_envs: int, lam: float) -> None:
-    wanted = {}
+    expected = {}
     for i in range(num_envs):
         ahead = None  # the return of the next step
         for obs, action, reward, discount, next_obs, done in reversed(steps):
             value = next_obs[i, 0] * 100.0
             mixed = value if done[i] or ahead is None else (1 - lam) * value + lam * ahead
             ahead = reward[i] + discount[i] * mixed
-            wanted[float(obs[i, 0])] = (int(action[i]), ahead)
+            expected[float(obs[i, 0])] = (int(action[i]), ahead)
     seen = [float(one) for batch in batches for one in batch.obs[:, 0]]
-    assert sorted(seen) == sorted([*wanted, *wanted])  # two epochs, every transition once in each
+    assert sorted(seen) == sorted([*expected, *expected])  # two epochs, every transition once in each
     for batch in batches:
         for obs, action, target in zip(batch.obs[:, 0], batch.action, batch.reward, strict=True):
-            assert int(action) == wanted[float(obs)][0]
-            assert float(target) == pytest.approx(wanted[float(obs)][1], rel=1e-5, abs=1e-4)
+            assert int(action) == expected[float(obs)][0]
+            assert float(target) == pytest.approx(expected[float(obs)][1], rel=1e-5, abs=1e-4)
         assert not batch.discount.any()
         assert batch.weight.tolist() == [1.0] * len(batch.reward)
         assert batch.index is None

@@ -85,8 +85,8 @@ def test_a_truncated_episode_bootstraps_and_a_terminated_one_does_not(discount: 
     one = learner(gamma=0.5)
     step = transition(np.random.default_rng(0), 2.0, discount, ends=ends)
     q, ahead = (one.online(obs).q_values.detach() for obs in (step.obs, step.next_obs))
-    wanted = 2.0 + discount * ahead.max() - q[0, step.action]
-    torch.testing.assert_close(one.update(step, 1.0).priority, wanted.abs())
+    expected = 2.0 + discount * ahead.max() - q[0, step.action]
+    torch.testing.assert_close(one.update(step, 1.0).priority, expected.abs())
 
 
 def states_and_action(batch: Batch) -> tuple[float, float, int]:
@@ -139,8 +139,8 @@ def test_running_statistics_equal_numpys() -> None:
         running.observe(torch.from_numpy(new))
         known = seen[:count].astype(np.float64)
         np.testing.assert_allclose(running.mean, known.mean(0), rtol=1e-5, atol=1e-5)
-        wanted = known.var(0, ddof=1) if count > 1 else np.ones(3)
-        np.testing.assert_allclose(running.variance, wanted, rtol=1e-3, atol=1e-12)
+        expected = known.var(0, ddof=1) if count > 1 else np.ones(3)
+        np.testing.assert_allclose(running.variance, expected, rtol=1e-3, atol=1e-12)
 
 
 def test_the_reward_scale_is_the_standard_deviation_of_the_discounted_return() -> None:
@@ -151,8 +151,8 @@ def test_the_reward_scale_is_the_standard_deviation_of_the_discounted_return() -
         scale.observe(torch.tensor(reward), bool(end))
         total = reward + (0.0 if end else 0.9 * total)
         returns.append(total)
-        wanted = np.std(returns, ddof=1) if len(returns) > 1 else 1.0
-        assert scale.value.item() == pytest.approx(wanted, rel=1e-4)
+        expected = np.std(returns, ddof=1) if len(returns) > 1 else 1.0
+        assert scale.value.item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_q_values_are_in_the_environments_units() -> None:
@@ -297,8 +297,8 @@ def test_a_stopped_run_resumes_exactly(tmp_path: Path) -> None:
     assert resumed.agent_steps == 300
     assert resumed.run(RecordingWatcher())
     assert resumed.learner.updates == uninterrupted.learner.updates == 599  # there is no update for the last step
-    wanted = uninterrupted.learner.online.state_dict()
-    assert all(torch.equal(value, wanted[name]) for name, value in resumed.learner.online.state_dict().items())
+    expected = uninterrupted.learner.online.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in resumed.learner.online.state_dict().items())
 
 
 # ------------------------------------------------------------------ ObGD

@@ -124,9 +124,9 @@ def test_the_tree_equals_a_naive_sum(data: st.DataObject, size: int, exponent: f
     batch_size = data.draw(st.integers(1, 40))
     places = np.random.default_rng(7).random(batch_size)
     points = (np.arange(batch_size) + places) / batch_size * naive.sum()
-    wanted = order[np.searchsorted(np.cumsum(naive[order]), points, side="right").clip(max=size - 1)]
+    expected = order[np.searchsorted(np.cumsum(naive[order]), points, side="right").clip(max=size - 1)]
     index = tree.draw(batch_size, np.random.default_rng(7))
-    assert index.tolist() == wanted.tolist()
+    assert index.tolist() == expected.tolist()
 
 
 @settings(max_examples=60, deadline=None)

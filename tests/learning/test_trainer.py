@@ -192,8 +192,8 @@ def test_tensorboard_has_the_standard_tags(tmp_path: Path) -> None:
     board = EventAccumulator(str(run.run_folder.path))
     board.Reload()
     tags = board.Tags()["scalars"]
-    wanted = {"charts/episodic_return", "charts/SPS", "losses/td_loss", "losses/q_values", "eval/episodic_return"}
-    assert wanted <= set(tags)
+    expected = {"charts/episodic_return", "charts/SPS", "losses/td_loss", "losses/q_values", "eval/episodic_return"}
+    assert expected <= set(tags)
 
 
 def test_the_replay_ratio_does_not_depend_on_the_number_of_environments(tmp_path: Path) -> None:
