@@ -104,7 +104,7 @@ def test_switches_can_be_set_and_notes_are_printed(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())["config"]
     assert (config["noisy"], config["n_step"], config["head"], config["prioritized"]) == (False, 5, "categorical", True)
     done = train("--agent", "rainbow", "--noisy-epsilon", *SHORT, "--runs-dir", tmp_path / "b")
-    assert "note: noisy layers and random actions explore together" in done.stdout
+    assert "note: both noisy layers and random actions explore; --no-noisy-epsilon" in done.stdout
     (folder,) = (tmp_path / "b").iterdir()
     config = json.loads((folder / "config.json").read_text())["config"]
     assert (config["v_min"], config["v_max"]) == (-4.0, 8.0)  # the known range of Waterworld
