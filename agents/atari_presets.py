@@ -69,7 +69,7 @@ MODERN = Preset(
     },
 )
 
-# For CPUs: a small network on small frames, no sticky actions. PQN learns sooner there; see README, "Atari on a CPU".
+# For CPUs: a small network on small frames, no sticky actions. PQN learns sooner there; see docs/atari.md.
 CPU = {
     "total_timesteps": 2_000_000,
     "num_envs": 16,

@@ -58,7 +58,7 @@ PAPER = {
     "protocol": "dqn_zoo",  # no-op starts, no sticky actions, life loss cuts the bootstrap
 }
 
-# Found by measuring on two AMD Zen 3 cores; see README, "Atari on a CPU".
+# Found by measuring on two AMD Zen 3 cores; see docs/atari.md.
 CPU = {
     **PAPER,
     "total_timesteps": 2_000_000,

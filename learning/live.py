@@ -130,7 +130,7 @@ class ControlRequests:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             text = line[:60].decode(errors="replace")
             return Event("", None, "window", f"not a request with a name and a value: {text!r}")
-        reason = refusal(name, value, self.allowed)
+        reason = rejection(name, value, self.allowed)
         return Event(name[:40], None if reason else value, source[:40], reason)
 
     def state(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class ControlRequests:
     def load(self, state: Mapping[str, Any]) -> None:
         """Restore what was in force; `ValueError` for values out of range."""
         for name, value in state["in_force"].items():
-            if reason := refusal(name, value, self.allowed):
+            if reason := rejection(name, value, self.allowed):
                 raise ValueError(reason)
         self.in_force, self.position = dict(state["in_force"]), int(state["position"])
 
@@ -151,7 +151,7 @@ def allowed(config: LearnerConfig) -> dict[str, Between]:
     return {EPSILON: known["epsilon_final"], LEARNING_RATE: known["learning_rate"]}
 
 
-def refusal(name: str, value: Any, allowed: Mapping[str, Between]) -> str:
+def rejection(name: str, value: Any, allowed: Mapping[str, Between]) -> str:
     """Return why a request is rejected; empty if it is accepted."""
     if name not in (*allowed, LEARNING):
         return f"unknown request '{name[:40]}'; did you mean {nearest(name[:40], (*allowed, LEARNING))}?"
@@ -250,7 +250,7 @@ def live_session(live: Path, publish: Callable[[Path], None]) -> Iterator[Weight
 # ------------------------------------------------------------------ the window's side
 
 
-def trains_now(live: Path) -> bool:
+def is_training(live: Path) -> bool:
     """Return whether a process trains this run, on this machine."""
     try:
         return bool(lock.alive_processes(live / lock.FILE))
@@ -258,13 +258,13 @@ def trains_now(live: Path) -> bool:
         return False
 
 
-def beat(live: Path) -> None:
+def write_heartbeat(live: Path) -> None:
     """Write a heartbeat; `OSError` where the run's folder is gone or can't be written to."""
     live.mkdir(exist_ok=True)
     (live / WATCHER).write_text(json.dumps({"time": time.time(), "pid": os.getpid()}) + "\n", encoding="utf-8")
 
 
-def leave(live: Path) -> None:
+def remove_heartbeat(live: Path) -> None:
     """Remove the heartbeat."""
     with suppress(OSError):
         (live / WATCHER).unlink(missing_ok=True)

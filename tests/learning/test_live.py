@@ -48,7 +48,7 @@ class AttachedWindow(RecordingWatcher):
     def progress(self, row: dict[str, Any]) -> None:
         assert self.trainer is not None
         folder = self.trainer.run_folder.live
-        live.beat(folder)
+        live.write_heartbeat(folder)
         os.utime(folder / live.WATCHER, ns=(0, len(self.rows) + 1))  # distinct even where the clock is coarse
         if (folder / MANIFEST).exists():
             self.published.append(read_manifest(folder)["agent_steps"])
@@ -85,7 +85,7 @@ def test_a_watched_run_equals_an_unwatched_one_bit_for_bit(agent: str, tmp_path:
     assert not (watched.run_folder.path / "events.csv").exists()
     # only the window's heartbeat is left, which the window removes itself
     assert [path.name for path in watched.run_folder.live.iterdir()] == [live.WATCHER]
-    live.leave(watched.run_folder.live)
+    live.remove_heartbeat(watched.run_folder.live)
     assert not watched.run_folder.live.exists()
     assert not alone.run_folder.live.exists()
 
@@ -166,7 +166,7 @@ def test_publishing_takes_at_most_its_share_of_time(seconds: float, longest_gap:
     def beat() -> None:
         nonlocal beats
         beats += 1
-        live.beat(publisher.live)
+        live.write_heartbeat(publisher.live)
         os.utime(publisher.live / live.WATCHER, ns=(0, beats))
 
     run_clock(publisher, clock, 300.0, beat)
@@ -185,21 +185,21 @@ def test_nothing_is_published_without_an_attached_window(tmp_path: Path) -> None
 def test_publishing_stops_when_heartbeats_stop(tmp_path: Path) -> None:
     folder = tmp_path / "live"
     folder.mkdir()
-    live.beat(folder)  # left behind by a window that was killed
+    live.write_heartbeat(folder)  # left behind by a window that was killed
     publisher = WeightPublisher(folder, lambda where: pytest.fail("no window is attached"), clock := Clock())
     run_clock(publisher, clock, 20.0)
     (tmp_path / "other").mkdir()
     publisher, clock, began = make_publisher(tmp_path / "other" / "live", 0.001)
-    live.beat(publisher.live)
+    live.write_heartbeat(publisher.live)
     run_clock(publisher, clock, 20.0)  # one heartbeat, then no more
     assert 1 <= len(began) <= GRACE_SECONDS / 0.5 + 1
-    live.beat(publisher.live)
+    live.write_heartbeat(publisher.live)
     os.utime(publisher.live / live.WATCHER, ns=(0, 7))
     count = len(began)
     run_clock(publisher, clock, 1.5)
     assert len(began) > count
     assert (publisher.live / MANIFEST).exists()
-    live.leave(publisher.live)
+    live.remove_heartbeat(publisher.live)
     run_clock(publisher, clock, 1.0)
     count = len(began)
     run_clock(publisher, clock, 20.0)
@@ -213,7 +213,7 @@ def test_a_full_disk_does_not_stop_training(tmp_path: Path) -> None:
 
     (tmp_path / "live").mkdir()
     publisher = WeightPublisher(tmp_path / "live", full, clock := Clock())
-    live.beat(publisher.live)
+    live.write_heartbeat(publisher.live)
     run_clock(publisher, clock, 10.0)
 
 
@@ -232,12 +232,12 @@ def test_only_one_process_at_a_time_trains_a_run(tmp_path: Path) -> None:
     run = trainer(tmp_path, CARTPOLE, total_timesteps=100)
     other = psutil.Process(os.getppid())
     write_json(run.run_folder.live / lock.FILE, [[other.pid, other.create_time()]])
-    assert live.trains_now(run.run_folder.live)
+    assert live.is_training(run.run_folder.live)
     with pytest.raises(UserError, match=f"process {other.pid} is using it"):
         run.run(RecordingWatcher())
     # an ended process that had the same id
     write_json(run.run_folder.live / lock.FILE, [[other.pid, other.create_time() - 100]])
-    assert not live.trains_now(run.run_folder.live)
+    assert not live.is_training(run.run_folder.live)
     assert run.run(RecordingWatcher())
 
 

@@ -158,7 +158,7 @@ class LiveAgent:
         Raises:
             UserError: there is no such request, or the value is out of range.
         """
-        if reason := live.refusal(name, value, self._allowed):
+        if reason := live.rejection(name, value, self._allowed):
             raise UserError(reason)
         if not self._is_training:
             return False
@@ -174,7 +174,7 @@ class LiveAgent:
         if self._thread.is_alive():
             self._thread.join(timeout=5.0)
         if self._last_heartbeat >= 0:
-            live.leave(self._folder.live)
+            live.remove_heartbeat(self._folder.live)
 
     def _follow(self) -> None:
         while not self._closing.wait(POLL_SECONDS):
@@ -182,12 +182,12 @@ class LiveAgent:
 
     def poll(self) -> None:
         """Read what is new in the run's folder; what can't be read yet is tried again the next time."""
-        self._is_training = live.trains_now(self._folder.live)
+        self._is_training = live.is_training(self._folder.live)
         self._was_training |= self._is_training
         now = time.monotonic()
         if self._is_training and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
             with suppress(OSError):  # deleted or read-only: what is there can be watched all the same
-                live.beat(self._folder.live)
+                live.write_heartbeat(self._folder.live)
                 self._last_heartbeat = now
         self._load_new_weights(now)
         for row in self._metrics.rows():
@@ -302,4 +302,4 @@ def find_run(given: str, runs_dir: Path) -> Path:
 
 def _recency(run: Path) -> tuple[bool, str, float]:
     """Return a sort key: runs being trained come last, then by the time in the name, then by that of the folder."""
-    return live.trains_now(run / "live"), run.name.rpartition("__")[2], (run / "config.json").stat().st_mtime
+    return live.is_training(run / "live"), run.name.rpartition("__")[2], (run / "config.json").stat().st_mtime

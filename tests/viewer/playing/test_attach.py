@@ -351,7 +351,7 @@ def test_a_real_training_process(tmp_path: Path) -> None:
         [sys.executable, train.__file__, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        until(lambda: any(live.trains_now(path.parent / "live") for path in tmp_path.glob("*/config.json")))
+        until(lambda: any(live.is_training(path.parent / "live") for path in tmp_path.glob("*/config.json")))
         agent = LiveAgent(find_run("newest", tmp_path))
         seen: set[int] = set()
 
