@@ -1,13 +1,13 @@
-"""Does `python train.py` keep its promise? Trains several seeds as a person would, and times the whole command.
+"""Score and duration of `python train.py` with its defaults: trains several seeds from the command line.
 
     python benchmarks/default_run.py --seeds 1 2 3            # the default preset: 3 minutes each
     python benchmarks/default_run.py --seeds 1 --preset long --results results/waterworld.csv
     python benchmarks/default_run.py --agents dqn c51 rainbow --total-timesteps 300000 --results results/family.csv
     python benchmarks/default_run.py --env-id ALE/Pong-v5 --results results/atari.csv
-    python benchmarks/default_run.py --runs RUN --results results/atari.csv    # of a run that is there already
+    python benchmarks/default_run.py --runs RUN --results results/atari.csv    # from a finished run
 
-``--results`` appends the final evaluation, one row an episode, with all that makes a score a score. All other options
-go to train.py.
+``--results`` appends the final evaluation, one row per episode, with protocol, versions and hardware. All other options
+are passed to train.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def final_rows(folder: Path) -> list[dict[str, str]]:
-    """Return the last evaluation of a run, one row an episode."""
+    """Return the last evaluation of a run, one row per episode."""
     with (folder / "eval.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     last = max(int(row["agent_steps"]) for row in rows)
@@ -72,27 +72,29 @@ def main() -> None:
     parser.add_argument("--agents", nargs="+", default=["auto"])
     parser.add_argument("--preset", default="auto")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
-    parser.add_argument("--results", type=Path)
-    parser.add_argument("--runs", type=Path, nargs="+", default=[], help="finished runs to take in place of new ones")
-    words, options = parser.parse_known_args()
-    for folder in words.runs:
-        append_results(words.results, folder, final_rows(folder), wall_seconds(folder))
-    if words.runs:
+    parser.add_argument("--results", type=Path, help="CSV to append the scores to")
+    parser.add_argument(
+        "--runs", type=Path, nargs="+", default=[], help="finished runs to append to --results, instead of training"
+    )
+    args, train_options = parser.parse_known_args()
+    for folder in args.runs:
+        append_results(args.results, folder, final_rows(folder), wall_seconds(folder))
+    if args.runs:
         return
-    title = f"{words.env_id}, preset {words.preset}"
+    title = f"{args.env_id}, preset {args.preset}"
     table = Table("agent", "seed", "wall s", "mean return", "standard error", "episodes", "run", title=title)
-    for agent, seed in itertools.product(words.agents, words.seeds):
+    for agent, seed in itertools.product(args.agents, args.seeds):
         began = time.perf_counter()
-        command = [sys.executable, str(ROOT / "train.py"), words.env_id, "--agent", agent, "--preset", words.preset]
-        command += options
-        place = words.runs_dir / agent  # of its own, so that the new run is found whatever else is trained
-        before = set(place.glob("*"))
-        subprocess.run([*command, "--seed", str(seed), "--runs-dir", str(place)], check=True)
+        command = [sys.executable, str(ROOT / "train.py"), args.env_id, "--agent", agent, "--preset", args.preset]
+        command += train_options
+        runs_dir = args.runs_dir / agent  # of its own, so that the new run is found whatever else is trained
+        before = set(runs_dir.glob("*"))
+        subprocess.run([*command, "--seed", str(seed), "--runs-dir", str(runs_dir)], check=True)
         wall = time.perf_counter() - began
-        (folder,) = set(place.glob("*")) - before
+        (folder,) = set(runs_dir.glob("*")) - before
         rows = final_rows(folder)
-        if words.results:
-            append_results(words.results, folder, rows, wall)
+        if args.results:
+            append_results(args.results, folder, rows, wall)
         returns = [float(row["episode_return"]) for row in rows]
         error = statistics.stdev(returns) / len(returns) ** 0.5
         mean = statistics.fmean(returns)

@@ -1,10 +1,10 @@
-"""How fast is Nature DQN beside stable-baselines3's, at equal hyper-parameters on the same machine?
+"""Training speed of Nature DQN compared with stable-baselines3, with equal hyperparameters on the same machine.
 
     pip install stable-baselines3 opencv-python-headless      # only this benchmark needs them
     python benchmarks/nature_speed.py
 
 Both: Pong, one game, 84 x 84 x 4 frames, Nature's network, a batch of 32 every 4 agent steps, Adam 1e-4,
-replay warm. They take turns in one process, segment by segment, so that a noisy machine disturbs both.
+replay warm. Both alternate in one process, segment by segment, so that load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ CAPACITY, WARM_UP = 10_000, 200
 
 
 def ours() -> Callable[[int], None]:
-    """Return a function that plays and learns so many agent steps."""
+    """Return a function that trains for a number of agent steps."""
     dqn = recipe("dqn")
     config = dqn.config(**NATURE.settings)
     config = replace(config, optimizer="adam", learning_rate=1e-4, capacity=CAPACITY, learning_starts=WARM_UP)  # type: ignore[call-arg]
     trainer = Trainer(Plan("ALE/Pong-v5", dqn, config, seed=1), None)
     trainer.begin()
 
-    def play(steps: int) -> None:
+    def train(steps: int) -> None:
         for _ in range(steps):
             trainer.step()
 
-    return play
+    return train
 
 
 def stable_baselines() -> Callable[[int], None]:
-    """Return the same of stable-baselines3, with its own recommended Atari wrappers."""
+    """Return the same for stable-baselines3, with its own recommended Atari wrappers."""
     try:
         from stable_baselines3 import DQN
         from stable_baselines3.common.env_util import make_atari_env
@@ -72,23 +72,25 @@ def stable_baselines() -> Callable[[int], None]:
 
 
 def main() -> None:
-    """Let both take turns and print the medians and their ratio."""
+    """Alternate between both and print the medians and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--segments", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=300, help="agent steps of a segment")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="torch threads, both the same")
-    words = parser.parse_args()
-    players = {"tidepool": ours(), "stable-baselines3": stable_baselines()}
-    table = Table("torch threads", *players, "ratio", title="agent steps a second, median of the segments")
-    for threads in words.threads:
+    parser.add_argument("--segments", type=int, default=7, help="after the first, which warms up")
+    parser.add_argument("--steps", type=int, default=300, help="agent steps per segment")
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=[1, 2], help="numbers of torch threads, the same for both"
+    )
+    args = parser.parse_args()
+    trainers = {"tidepool": ours(), "stable-baselines3": stable_baselines()}
+    table = Table("torch threads", *trainers, "ratio", title="agent steps per second, median of the segments")
+    for threads in args.threads:
         torch.set_num_threads(threads)
-        speeds: dict[str, list[float]] = {name: [] for name in players}
-        for segment in range(words.segments + 1):
-            for name, play in players.items():
+        speeds: dict[str, list[float]] = {name: [] for name in trainers}
+        for segment in range(args.segments + 1):
+            for name, train in trainers.items():
                 began = time.perf_counter()
-                play(words.steps)
+                train(args.steps)
                 if segment:  # the first warms up
-                    speeds[name].append(words.steps / (time.perf_counter() - began))
+                    speeds[name].append(args.steps / (time.perf_counter() - began))
         medians = {name: statistics.median(values) for name, values in speeds.items()}
         ratio = medians["tidepool"] / medians["stable-baselines3"]
         table.add_row(str(threads), *(f"{value:.1f}" for value in medians.values()), f"{ratio:.2f}")

@@ -1,9 +1,9 @@
-"""Where does the time of training go? The default recipe on Waterworld-v1, part by part.
+"""Time of each part of training: the default recipe on Waterworld-v1.
 
     python benchmarks/training_profile.py [--total-timesteps N]
 
-Each part of the loop is timed around the very calls that the trainer makes. The bar: everything that
-is not learning (acting, stepping, copying to and from the replay, logging) takes under a quarter.
+Each part is timed around the calls that the trainer itself makes. The limit: everything that is not
+learning (acting, stepping, copying to and from the replay, logging) takes less than a quarter of the time.
 """
 
 from __future__ import annotations
@@ -30,34 +30,34 @@ from learning.trainer import Plan, Trainer
 
 
 class Silent:
-    """A watcher that watches nothing."""
+    """A watcher that ignores everything."""
 
     def progress(self, row: dict[str, Any]) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def evaluated(self, agent_steps: int, results: list[Any]) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
 
 def main() -> None:
-    """Train with a clock around every part, then print the shares."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Train with a timer around every part, then print the shares."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--total-timesteps", type=int, default=100_000)
     parser.add_argument("--threads", type=int, default=1)
-    words = parser.parse_args()
-    torch.set_num_threads(words.threads)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     dqn = recipe("dqn")
-    config = dqn.config(total_timesteps=words.total_timesteps)
+    config = dqn.config(total_timesteps=args.total_timesteps)
     seconds: dict[str, float] = {}
 
-    def clocked(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*args: Any, **keywords: Any) -> Any:
+    def timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def call_timed(*args: Any, **keywords: Any) -> Any:
             began = time.perf_counter()
             result = call(*args, **keywords)
             seconds[part] = seconds.get(part, 0.0) + time.perf_counter() - began
             return result
 
-        return timed
+        return call_timed
 
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder), envs.DEFAULT_ENV, "dqn", 1, {})
@@ -71,11 +71,11 @@ def main() -> None:
             ("learning", trainer.learner, "update"),
             ("logging", trainer, "_log"),
         ):
-            setattr(owner, name, clocked(part, getattr(owner, name)))
+            setattr(owner, name, timed(part, getattr(owner, name)))
         began = time.perf_counter()
         trainer.run(Silent())
         total = time.perf_counter() - began
-    seconds["the rest"] = total - sum(seconds.values())
+    seconds["other"] = total - sum(seconds.values())
     table = Table("part", "seconds", "share", title=f"{trainer.learner.updates:,} updates, {total:.1f} s")
     for part, spent in sorted(seconds.items(), key=lambda item: -item[1]):
         table.add_row(part, f"{spent:.2f}", f"{spent / total:.1%}")
@@ -83,7 +83,7 @@ def main() -> None:
     Console().print(
         f"learning {seconds['learning'] / total:.1%}, everything else {1 - seconds['learning'] / total:.1%}"
     )
-    Console().print(f"{1000 * seconds['learning'] / trainer.learner.updates:.3f} ms an update")
+    Console().print(f"{1000 * seconds['learning'] / trainer.learner.updates:.3f} ms per update")
 
 
 if __name__ == "__main__":

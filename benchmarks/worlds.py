@@ -1,14 +1,15 @@
-"""How fast are the worlds? Agent steps per second on one core, for several batch sizes.
+"""Speed of the worlds: agent steps per second on one core, for several batch sizes.
 
-    python benchmarks/worlds.py
+    python benchmarks/worlds.py [--rounds 7]
 
-Random actions, finished episodes reset as the trainer resets them, observations copied out as the
-trainer gets them. Rounds alternate between the worlds, so that a drift of the machine meets all
-alike; the median round is printed with the slowest and the fastest.
+Random actions; finished episodes are reset, and observations copied, as in the trainer. Rounds
+alternate between the worlds, so that changes in the machine's speed affect all of them; the median
+round is printed with the slowest and the fastest.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import time
@@ -24,9 +25,8 @@ import envs
 from envs.factory import EPISODE_STEPS
 
 BATCHES = (1, 16, 128, 1024)
-ROUNDS = 7
-STEPS_A_ROUND = 200_000
-ORIGINAL = {"Waterworld": 25_000, "RLDemo": 91_000}  # the JavaScript under Node, on a machine of this kind
+STEPS_PER_ROUND = 200_000
+ORIGINAL = {"Waterworld": 25_000, "RLDemo": 91_000}  # the JavaScript under Node, on a comparable machine
 
 
 def steps_per_second(world: str, batch: int) -> float:
@@ -34,7 +34,7 @@ def steps_per_second(world: str, batch: int) -> float:
     vec = envs.make_vec(f"tidepool/{world}", batch, seed=0)
     actions = np.random.default_rng(0).integers(0, vec.single_action_space.n, (1000, batch))  # type: ignore[attr-defined]
     vec.step(actions[0])
-    ticks = STEPS_A_ROUND // batch
+    ticks = STEPS_PER_ROUND // batch
     began = time.perf_counter()
     for t in range(ticks):
         _, _, terminated, truncated, _ = vec.step(actions[t % 1000])
@@ -46,8 +46,11 @@ def steps_per_second(world: str, batch: int) -> float:
 
 def main() -> None:
     """Measure all worlds and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
     rounds: dict[tuple[str, int], list[float]] = {}
-    for _ in range(ROUNDS):
+    for _ in range(args.rounds):
         for world in EPISODE_STEPS:
             for batch in BATCHES:
                 rounds.setdefault((world, batch), []).append(steps_per_second(world, batch))
