@@ -1,6 +1,8 @@
 """Memory of a replay of Atari frames: fills one and reads the process's memory from the operating system.
 
-    python benchmarks/replay_memory.py                # one million transitions of 84 x 84 frames
+    python benchmarks/replay_memory.py
+
+One million transitions of 84 x 84 frames, the default, take about 7 GB.
 """
 
 from __future__ import annotations
