@@ -198,7 +198,8 @@ def _draw_second_player(surface: pygame.Surface, second_player: Mapping[str, Any
     else:
         across, down = (float(value) for value in second_player["vel"])
         direction = math.atan2(across, down) if math.hypot(across, down) > STILL else UP
-    _stamp(surface, _disc(ORANGE, radius * scale, SECOND_PLAYER, round(direction / math.tau * DIRECTIONS) % DIRECTIONS), x, y)
+    pointing = round(direction / math.tau * DIRECTIONS) % DIRECTIONS
+    _stamp(surface, _disc(ORANGE, radius * scale, SECOND_PLAYER, pointing), x, y)
 
 
 def _body_color(state: Mapping[str, Any]) -> Color:
