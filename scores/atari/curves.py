@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -149,55 +150,13 @@ def _levels(one: AtariComparison, game: str) -> dict[str, float]:
 
 
 def _panel(axes: Axes, panel: Panel, names: Sequence[str], agents: Sequence[str]) -> None:
-    for agent, points in panel.published.items():
-        marker = "xv+*"[agents.index(agent) % 4]
-        axes.plot(
-            list(points),
-            list(points.values()),
-            color="#8a9099",
-            linewidth=1.2,
-            marker=marker,
-            markersize=5,
-            label=_published_label(agent),
-            zorder=1,
-        )
+    _draw_published(axes, panel, agents)
     for line in panel.lines:
-        color, dash, marker = STYLES[names.index(line.name) % len(STYLES)]
-        every = max(len(line.frames) // 10, 1)
-        label = line.name + (" (training returns)" if line.training else "")
-        axes.plot(
-            line.frames,
-            line.mean,
-            color=color,
-            linestyle=dash,
-            marker=marker,
-            markersize=4,
-            markevery=every,
-            linewidth=1.8,
-            label=label,
-            zorder=3,
-        )
-        if line.low is not None and line.high is not None:
-            axes.fill_between(
-                line.frames,
-                line.low,
-                line.high,
-                color=color,
-                alpha=0.3,
-                linewidth=0,
-                label="95 % interval over seeds (bootstrap)",
-            )
+        _draw_line(axes, line, STYLES[names.index(line.name) % len(STYLES)])
     for name, score in panel.levels.items():
         axes.axhline(score, color="#b3261e" if name.startswith("human") else "#6b7280", linewidth=1, linestyle="--")
-        axes.annotate(
-            name,
-            (1, score),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 2),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8,
-        )
+        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
+        axes.annotate(name, (1, score), xytext=(-2, 2), fontsize=8, **place)
     first = min(float(line.frames[0]) for line in panel.lines)
     last = max([float(line.frames[-1]) for line in panel.lines] + [max(one) for one in panel.published.values()])
     if last > 20 * max(first, 1):
@@ -210,3 +169,22 @@ def _panel(axes: Axes, panel: Panel, names: Sequence[str], agents: Sequence[str]
     axes.tick_params(labelsize=8)
     axes.grid(color="#e3e6ea", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_published(axes: Axes, panel: Panel, agents: Sequence[str]) -> None:
+    """Draw the published curves, pale, behind ours."""
+    style: dict[str, Any] = {"color": "#8a9099", "linewidth": 1.2, "markersize": 5, "zorder": 1}
+    for agent, points in panel.published.items():
+        marker = "xv+*"[agents.index(agent) % 4]
+        axes.plot(list(points), list(points.values()), marker=marker, label=_published_label(agent), **style)
+
+
+def _draw_line(axes: Axes, line: Line, style: tuple[str, str, str]) -> None:
+    """Draw one of our curves: the mean over seeds, and its interval if there are several."""
+    color, dash, marker = style
+    label = line.name + (" (training returns)" if line.training else "")
+    look: dict[str, Any] = {"markersize": 4, "markevery": max(len(line.frames) // 10, 1), "linewidth": 1.8, "zorder": 3}
+    axes.plot(line.frames, line.mean, color=color, linestyle=dash, marker=marker, label=label, **look)
+    if line.low is not None and line.high is not None:
+        label = "95 % interval over seeds (bootstrap)"
+        axes.fill_between(line.frames, line.low, line.high, color=color, alpha=0.3, linewidth=0, label=label)
