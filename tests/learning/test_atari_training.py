@@ -106,6 +106,3 @@ def test_a_damaged_replay_file_is_reported(tmp_path: Path) -> None:
     (run.run_folder.state / "observations.npy").write_bytes(b"half")
     with pytest.raises(UserError, match=r"observations\.npy: not readable"):
         Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()
-
-
-# ---------------------------------------------------------------------- networks for frames

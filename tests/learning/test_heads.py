@@ -244,7 +244,7 @@ def test_a_terminal_transition_ignores_its_next_observation(head: str, munchause
     close(one.per_sample, other.per_sample)
 
 
-# ---------------------------------------------------------------------------- gradients and weights
+# ---------------------------------------------------------------------------- gradients
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -273,6 +273,3 @@ def test_gradients_against_finite_differences(head: str) -> None:
         return td_loss(online, target, batch, config).per_sample.mean()
 
     assert torch.autograd.gradcheck(mean_loss, tuple(online.parameters()), eps=1e-6, atol=1e-5)
-
-
-# ------------------------------------------------------------------------------------------- noise

@@ -65,7 +65,7 @@ def _publish_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "COST_SHARE", 1e9)
 
 
-# ---------------------------------------------------------------------- the same training
+# ---------------------------------------------------------------------- training does not change
 
 
 @pytest.mark.usefixtures("_publish_every_step")
