@@ -25,25 +25,25 @@ def emulator(sticky: float = 0.0, sound: bool = False) -> ALEInterface:
     """Return an emulator without a game."""
     import ale_py
 
-    console = ale_py.ALEInterface()
-    console.setFloat("repeat_action_probability", sticky)
-    console.setBool("sound_obs", sound)
-    return console
+    ale = ale_py.ALEInterface()
+    ale.setFloat("repeat_action_probability", sticky)
+    ale.setBool("sound_obs", sound)
+    return ale
 
 
-def load(console: ALEInterface, env_id: str) -> None:
+def load(ale: ALEInterface, env_id: str) -> None:
     """Put the game into the emulator; a seed that was set counts from here on."""
     import ale_py
 
     rom = ale_py.roms.get_rom_path(gymnasium.spec(env_id).kwargs["game"])
     assert rom is not None  # all registered games come with the wheel
-    console.loadROM(rom)
+    ale.loadROM(rom)
 
 
 def _with(env_id: str) -> ALEInterface:
-    console = emulator()
-    load(console, env_id)
-    return console
+    ale = emulator()
+    load(ale, env_id)
+    return ale
 
 
 def action_names(env_id: str) -> tuple[str, ...]:
@@ -67,26 +67,26 @@ class Soundtrack:
 
     def __init__(self, env_id: str, sticky: float) -> None:
         self.env_id = env_id
-        self._console = emulator(sticky, sound=True)
+        self._ale = emulator(sticky, sound=True)
         self._kept: deque[U8] = deque(maxlen=STEPS_KEPT)
 
     def reset(self, seed: int, idle_frames: int) -> None:
         """Begin the game of a seed (31 bits), idle for the frames in which the other one was."""
-        self._console.setInt("random_seed", seed)
-        load(self._console, self.env_id)
-        self._console.reset_game()
-        self._actions = self._console.getMinimalActionSet()
+        self._ale.setInt("random_seed", seed)
+        load(self._ale, self.env_id)
+        self._ale.reset_game()
+        self._actions = self._ale.getMinimalActionSet()
         for _ in range(idle_frames):
-            self._console.act(self._actions[0])
+            self._ale.act(self._actions[0])
         self._kept.clear()
 
     def step(self, action: int) -> None:
         """Play one action and keep the sound of its four frames, or fewer if the game ends before."""
         frames = []
         for _ in range(FRAME_SKIP):
-            self._console.act(self._actions[action])
-            frames.append(self._console.getAudio().copy())
-            if self._console.game_over():
+            self._ale.act(self._actions[action])
+            frames.append(self._ale.getAudio().copy())
+            if self._ale.game_over():
                 break
         self._kept.append(np.concatenate(frames))
 

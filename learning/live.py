@@ -90,14 +90,14 @@ class ControlRequests:
 
     def read(self, path: Path) -> list[Event]:
         """Apply new lines and return their outcomes; of several for one name the last one counts."""
-        events = [self._judge(line) for line in self._new_lines(path) if line.strip()]
-        heard = {event.name: event for event in events if not event.refused}
-        for name, event in heard.items():
+        events = [self._check(line) for line in self._new_lines(path) if line.strip()]
+        accepted = {event.name: event for event in events if not event.refused}
+        for name, event in accepted.items():
             if event.value is None:
                 self.in_force.pop(name, None)
             else:
                 self.in_force[name] = event.value
-        return [event for event in events if event.refused] + list(heard.values())
+        return [event for event in events if event.refused] + list(accepted.values())
 
     def _new_lines(self, path: Path) -> list[bytes]:
         """Return the whole lines that were appended since the last time."""
@@ -121,7 +121,7 @@ class ControlRequests:
         self.position += end
         return data[:end].splitlines()
 
-    def _judge(self, line: bytes) -> Event:
+    def _check(self, line: bytes) -> Event:
         try:
             request: Any = json.loads(line)
             name, value, source = request["name"], request["value"], request.get("source", "window")

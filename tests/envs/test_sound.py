@@ -37,7 +37,7 @@ class FrameRecorder:
 def test_the_sound_emulator_plays_the_same_game(env_id: str, protocol: str) -> None:
     env: Any = envs.make(env_id, "rgb_array", **envs.options(env_id, protocol), sound=True)
     track = env.soundtrack
-    track._console = recorder = FrameRecorder(track._console)
+    track._ale = recorder = FrameRecorder(track._ale)
     rng = np.random.default_rng(0)
     for seed in (6, 2**32 - 1, 6):
         env.reset(seed=seed)
