@@ -17,8 +17,9 @@ from rich.console import Console
 from common.cli import run
 from common.lock import locked
 from experiments import ablation_runs
-from experiments.ablate import TRAINER, missing_tasks, print_line, print_plan, report, train
+from experiments.ablate import TRAINER, missing_tasks, print_plan, report, train
 from experiments.ablation_plan import read_command_line
+from experiments.training import print_line
 
 
 def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER) -> int:

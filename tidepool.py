@@ -30,8 +30,7 @@ from agents import load_policy
 from common.errors import UserError
 from common.files import PRETRAINED
 from experiments import training
-from experiments.command_line import read_command_line
-from experiments.variants import arguments
+from experiments.command_line import arguments, read_command_line
 from learning.display import display
 from learning.evaluate import EVALUATION_SEED, EpisodeResult, evaluate
 from learning.policy import Policy

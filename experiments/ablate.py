@@ -17,15 +17,11 @@ from experiments.ablation_plan import Plan
 from experiments.ablation_runs import PlannedRun
 from experiments.pool import Pool, Task, last_line
 from experiments.pool_display import display
+from experiments.training import print_line
 from experiments.variants import Variant
 from scores.runs import read_run
 
 TRAINER = (sys.executable, str(ROOT / "train.py"))
-
-
-def print_line(console: Console, text: str) -> None:
-    """Print a line as it is: neither wrapped nor coloured."""
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def missing_tasks(plan: Plan, trainer: Sequence[str]) -> list[Task]:

@@ -12,7 +12,7 @@ from common.errors import UserError, nearest
 from common.settings import Between, option_name
 from experiments import command_line
 from experiments.ablation_runs import PlannedRun
-from experiments.variants import Variant, arguments, selected_parts, variants
+from experiments.variants import Variant, selected_parts, variants
 from learning.config import LearnerConfig
 from learning.runfolder import as_json
 from scores import chart
@@ -86,7 +86,7 @@ def read_command_line(argv: Sequence[str], description: str | None = None) -> Pl
     if options.jobs > 1:
         passed.setdefault("threads", 1)
     env_id, agent, preset = run_options.env_id, run_options.agent, run_options.preset
-    base = [env_id, *arguments({"agent": agent, "preset": preset, **passed})]
+    base = [env_id, *command_line.arguments({"agent": agent, "preset": preset, **passed})]
     agent_settings = {field.name for field in dataclasses.fields(config)}
     parts = selected_parts(agent, preset, config, env_id, options.parts)
     planned = variants(base, config, [name for name in given if name in agent_settings], parts)

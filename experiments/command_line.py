@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal, get_type_hints
 import tyro
 
 import envs
-from agents import AGENTS, choose
+from agents import AGENTS, catalogue, choose
 from common.cli import parse
-from common.settings import Between, check_given, validate
+from common.settings import Between, check_given, option_name, validate
 from learning.config import FamilyConfig, LearnerConfig
 from learning.preflight import available_devices
 
@@ -115,6 +115,17 @@ def given(argv: Sequence[str]) -> list[str]:
     """Return the names of the fields that the words of a command line set."""
     words = [word.split("=")[0] for word in argv if word.startswith("--")]
     return [word.removeprefix("--").removeprefix("no-").replace("-", "_") for word in words]
+
+
+def arguments(settings: Mapping[str, Any]) -> list[str]:
+    """Return settings as the words of a command line: ``["--n-step", "3", "--no-double"]``."""
+    line: list[str] = []
+    for name, value in settings.items():
+        if isinstance(value, tuple):
+            line += [option_name(name), *map(str, value)]
+        else:
+            line += catalogue.words({name: value})[0].split(" ", 1)
+    return line
 
 
 def any_settings() -> type[Any]:

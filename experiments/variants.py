@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agents.catalogue import words
 from agents.family import IDEAS
 from agents.registry import AGENTS, choose
 from common.errors import UserError, unknown
-from common.settings import check_given, option_name, validate
+from common.settings import check_given, validate
+from experiments.command_line import arguments
 from learning.config import LearnerConfig
 
 FULL = "full"
@@ -112,17 +112,6 @@ def variants(
         changes = arguments(without)
         found.append(Variant(f"without {part}", tuple(changes), (*base, *arguments(kept), *changes)))
     return found
-
-
-def arguments(settings: Mapping[str, Any]) -> list[str]:
-    """Return settings as the words of a command line: ``["--n-step", "3", "--no-double"]``."""
-    line: list[str] = []
-    for name, value in settings.items():
-        if isinstance(value, tuple):
-            line += [option_name(name), *map(str, value)]
-        else:
-            line += words({name: value})[0].split(" ", 1)
-    return line
 
 
 def _has_effect(config: LearnerConfig, name: str) -> bool:

@@ -100,7 +100,7 @@ class Agent:
 
     Attributes:
         steps: agent steps taken so far; the schedules go by them.
-        overrides: values of "epsilon" and "learning_rate" that a person has set in place of the schedules.
+        overrides: values of "epsilon" and "learning_rate" set by the user in place of the schedules.
         on_update: called with the report of each update.
         watch: the time spent acting, learning and in the environment.
     """

@@ -9,7 +9,8 @@ import pytest
 from agents import AGENTS
 from agents.family import IDEAS
 from common.errors import UserError
-from experiments.variants import agents_with_parts, arguments, parts, selected_parts, variants
+from experiments.command_line import arguments
+from experiments.variants import agents_with_parts, parts, selected_parts, variants
 
 RAINBOW = ["double", "dueling", "prioritized", "n_step", "noisy", "head"]
 WATERWORLD = "tidepool/Waterworld-v1"
