@@ -52,7 +52,7 @@ def train(env_id: str = envs.DEFAULT_ENV, *, progress: bool = True, **settings: 
     """
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
     options, config = read_command_line([env_id, *arguments(settings)])
-    console = Console(quiet=not progress)
+    console = Console(quiet=not progress, force_jupyter=False)  # plain lines, as in a log
     trainer = training.start(options, config, console)
     total, frames_per_step = config.total_timesteps, trainer.rules.frames_per_step
     with ExitStack() as stack:

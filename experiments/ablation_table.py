@@ -49,6 +49,7 @@ def as_text(one: Ablation, width: int | None = None, color: bool = False) -> str
     file = io.StringIO()
     console = Console(
         file=file,
+        force_jupyter=False,  # a notebook would show the text instead of writing it
         width=width or 10_000,
         force_terminal=color,
         color_system="standard" if color else None,

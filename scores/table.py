@@ -142,6 +142,7 @@ def as_text(
     # A console wraps at its width: without a limit it must be wider than any line.
     console = Console(
         file=file,
+        force_jupyter=False,  # a notebook would show the text instead of writing it
         width=width or 10_000,
         force_terminal=color,
         color_system="standard" if color else None,

@@ -32,7 +32,7 @@ def test_the_page_works_as_written(
     assert names["episode_return"] >= 8
     assert "CartPole-v1: episode return" in printed
     assert "unknown agent 'dqm'; did you mean dqn" in printed
-    assert set(eval(next(line for line in printed.splitlines() if line.startswith("{'left'")), {"np": np})) == {
+    assert set(eval(next(line for line in printed.splitlines() if line.startswith("{'left'")))) == {
         *("left", "right", "up", "down")
     }
     (row,) = names["table"].rows
@@ -75,6 +75,13 @@ def test_scores_are_a_table_of_text_of_markdown_and_of_rows(tmp_path: Path) -> N
     assert table._repr_markdown_().startswith("## tidepool/Waterworld-v1")
     assert all(row["env_id"].startswith("tidepool/Waterworld") for row in table.rows)
     assert all(row["env_id"].startswith("ALE/Pong") for row in tidepool.scores(tmp_path, "ALE/Pong-v5").rows)
+
+
+def test_a_notebook_gets_the_table_as_text_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = repr(tidepool.scores(tmp_path, "Waterworld-v1"))
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)  # then rich shows what it should write
+    assert repr(tidepool.scores(tmp_path, "Waterworld-v1")) == text
+    assert "full_information_planner" in text
 
 
 def test_nothing_there_is_one_line(tmp_path: Path) -> None:
