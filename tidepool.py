@@ -16,6 +16,7 @@ import io
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -132,13 +133,11 @@ class Agent:
         sides = ", ".join(map(str, shape))
         raise UserError(f"observations of {self.env_id} have shape ({sides}) or (B, {sides}), not {obs.shape}")
 
-    @property
+    @cached_property
     def _obs_shape(self) -> tuple[int, ...]:
-        if not hasattr(self, "_shape"):
-            env = self.make_env()
-            self._shape: tuple[int, ...] = env.observation_space.shape or ()
-            env.close()
-        return self._shape
+        env = self.make_env()
+        env.close()
+        return env.observation_space.shape or ()
 
 
 def make(env_id: str = envs.DEFAULT_ENV, **options: Any) -> gymnasium.Env[Any, Any]:

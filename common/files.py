@@ -18,8 +18,6 @@ ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
 PRETRAINED = ROOT / "pretrained"
 """The pretrained agents."""
-DATA = ROOT / "scores" / "data"
-"""Reference scores."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -53,7 +53,7 @@ class RunOptions:
     """Continue this stopped run exactly where it was, with its own settings."""
     watch: bool = False
     """Open a window on the run, in a process of its own; closing either leaves the other alone."""
-    show: Annotated[bool, tyro.conf.arg(name="list")] = False
+    list: bool = False
     """Print all agents, switches, presets and environments with their papers, and exit."""
 
 
@@ -61,7 +61,7 @@ class RunOptions:
 GROUPS: dict[str, tuple[str, ...]] = {
     "run": (
         *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "num_envs", "runs_dir", "device"),
-        *("threads", "resume", "watch", "show"),
+        *("threads", "resume", "watch", "list"),
     ),
     "agent": (),
     "replay": (
@@ -168,8 +168,7 @@ def _fields(cls: type[Any], defaults: Any) -> Iterator[tuple[str, Any, Any]]:
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
         if text := helps.get(field.name):
-            name = "list" if field.name == "show" else None
-            hint = Annotated[hint, tyro.conf.arg(help=text, name=name)]
+            hint = Annotated[hint, tyro.conf.arg(help=text)]
         yield field.name, hint, getattr(defaults, field.name)
 
 

@@ -27,8 +27,9 @@ from learning.runfolder import as_json
 
 FORMAT = 1
 # What older agents and runs call otherwise: settings, their values, counters, and the start of weights' names.
-RENAMED = {"adam_epsilon": "optimizer_epsilon", "wishes": "requests"}
+RENAMED = {"adam_epsilon": "optimizer_epsilon"}
 RENAMED_VALUES = {"workshop": "mnih2013"}
+RENAMED_COUNTERS = {"wishes": "requests"}
 RENAMED_WEIGHTS = {"head.": "output."}
 MANIFEST, WEIGHTS, COUNTERS = "manifest.json", "network.safetensors", "counters.json"
 
@@ -203,7 +204,7 @@ def saved_counters(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield the counters that `save_state` wrote; an error in their use becomes a `UserError`."""
     if not (folder / COUNTERS).exists():
         raise UserError(f"{folder}: no saved state here; only a run stopped by Ctrl-C can be resumed")
-    counters = {RENAMED.get(key, key): value for key, value in read_json(folder / COUNTERS).items()}
+    counters = {RENAMED_COUNTERS.get(key, key): value for key, value in read_json(folder / COUNTERS).items()}
     try:
         yield counters
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:

@@ -35,6 +35,12 @@ CONVOLUTIONS: dict[str, tuple[Conv, ...]] = {
 ENCODERS = ("mlp", *CONVOLUTIONS)
 
 
+def check_frames(space: spaces.Box) -> None:
+    """Raise `UserError` for observations that are no stacks of frames."""
+    if len(space.shape) != 3 or space.dtype != np.uint8:
+        raise UserError(f"a convolutional --encoder needs frames; observations here have shape {space.shape}")
+
+
 class Convolutions(nn.Module):
     """Frames (B, stack, height, width) uint8 -> features (B, D) by convolutions with a ReLU each.
 
@@ -43,8 +49,7 @@ class Convolutions(nn.Module):
 
     def __init__(self, space: spaces.Box, convolutions: Sequence[Conv], layer_norm: bool = False) -> None:
         super().__init__()
-        if len(space.shape) != 3 or space.dtype != np.uint8:
-            raise UserError(f"a convolutional --encoder needs frames; observations here have shape {space.shape}")
+        check_frames(space)
         channels, height, width = space.shape
         layers = []
         for conv in convolutions:
@@ -101,8 +106,7 @@ class Impala(nn.Module):
         self, space: spaces.Box, width: int = 1, pool: int = 0, spectral_norm: bool = False, layer_norm: bool = False
     ) -> None:
         super().__init__()
-        if len(space.shape) != 3 or space.dtype != np.uint8:
-            raise UserError(f"a convolutional --encoder needs frames; observations here have shape {space.shape}")
+        check_frames(space)
         channels, *sides = space.shape
         blocks = []
         for filters in [width * count for count in CHANNELS]:
@@ -114,7 +118,7 @@ class Impala(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.pool = pool
         self.features = channels * math.prod((pool, pool) if pool else sides)
-        # channels last: as in `encoders.Convolutions`
+        # channels last: as in `Convolutions`
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, obs: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Update(NamedTuple):
 
 
 class Learner:
-    """Online and target network, optimiser and schedules of any recipe."""
+    """Online network, target network and optimiser of any recipe."""
 
     def __init__(
         self,

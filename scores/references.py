@@ -9,7 +9,6 @@ import math
 from pathlib import Path
 
 from common.errors import UserError, unknown
-from common.files import DATA
 from scores.stats import around
 
 COLUMNS = (
@@ -24,6 +23,7 @@ COLUMNS = (
     "agent_steps",
     "protocol",
 )
+DATA = Path(__file__).resolve().parent / "data"
 REFERENCE_FILE = DATA / "reference_scores.csv"
 
 SAME_GAME = {

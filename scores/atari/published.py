@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from common.errors import UserError
-from common.files import DATA
+from scores.references import DATA
 
 AGENTS_FILE, SCORES_FILE, CURVES_FILE, SOURCES_FILE = (
     "atari_agents.csv",

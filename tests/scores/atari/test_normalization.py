@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from common.files import DATA
 from scores.atari import normalization
 from scores.atari.published import AGENTS_FILE, CURVES_FILE, SCORES_FILE, SOURCES_FILE, load
+from scores.references import DATA
 
 
 def _normalised(agent: str, baseline: str = "atari57") -> list[float]:
