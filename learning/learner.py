@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -21,16 +22,27 @@ from learning.recipe import Experience, Recipe
 from learning.replay import Batch
 
 
+SPARE_CORES = len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) - 1
+
+
 class Update(NamedTuple):
     """What one update reports, still on the device: reading it would make a GPU wait."""
 
-    loss: Tensor  # ()
-    q_values: Tensor  # () mean expectation of the actions taken
+    loss: Tensor | float  # ()
+    q_values: Tensor | float  # () mean expectation of the actions taken
     priority: Tensor  # (B,) |TD error| of each transition, or what a head has in its place
 
 
 class Learner:
-    """Online network, target network and optimiser of any recipe."""
+    """Online network, target network and optimiser of any recipe; PyTorch computes its updates.
+
+    Attributes:
+        engine: what computes them.
+        busy: whether updates were begun and not ended.
+    """
+
+    engine: ClassVar[str] = "torch"
+    busy = False
 
     def __init__(
         self,
@@ -64,6 +76,29 @@ class Learner:
     def sync_target(self) -> None:
         """Copy the online network to the target network."""
         self.target.load_state_dict(self.online.state_dict())
+
+    def load_optimizer(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+        """Take the optimiser's state of each parameter, by its number; nothing of those that are missing."""
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+    def begin(self, experience: Experience, learning_rate: float) -> None:
+        """Begin to learn what is due, if another thread can do it while the caller acts; `learn` ends it.
+
+        Until then `noisy_q_values` goes by the parameters as they are now, as if the caller acted first.
+        """
+
+    def learn(
+        self,
+        experience: Experience,
+        q_values: NDArray[np.float64],
+        learning_rate: float,
+        on_update: Callable[[Update], None],
+    ) -> None:
+        """Make the updates that are due; ``q_values`` (N, A) are of the present observations."""
+        for batch in experience.batches(q_values):
+            update = self.update(batch, learning_rate)
+            experience.updated(batch, update.priority)
+            on_update(update)
 
     def policy(self, env_id: str) -> NetworkPolicy:
         """Return the online network as a player; it keeps learning while it plays."""
@@ -132,30 +167,37 @@ class Agent:
         """Return epsilon-greedy actions, (N,), for expectations (N, A)."""
         return epsilon_greedy(q_values.argmax(1), self.learner.num_actions, self.epsilon, rng)
 
+    def learn_beside(self) -> None:
+        """Let updates that are due begin in a second thread, where the learner can; `transition` ends them.
+
+        A run is the same with and without it.
+        """
+        self.learner.begin(self.experience, self.learning_rate)
+
     def transition(
         self, q_values: NDArray[np.float64], actions: NDArray[np.int64], receive: Callable[[], Step]
     ) -> Step:
         """Learn what is due, then store what the actions brought: every transition, in training and in the window.
-
-        Learning comes first: environments with threads of their own step meanwhile.
 
         Args:
             q_values: (N, A) by which the actions were chosen.
             actions: (N,) taken.
             receive: waits for what they brought, and returns it.
         """
-        config = self.learner.config
-        with self.watch("learning"):
-            for batch in self.experience.batches(q_values):
-                update = self.learner.update(batch, self.learning_rate)
-                self.experience.updated(batch, update.priority)
-                self.on_update(update)
+        config, learner = self.learner.config, self.learner
+        begun = learner.busy
+        if not begun:  # environments with threads of their own step meanwhile
+            with self.watch("learning"):
+                learner.learn(self.experience, q_values, self.learning_rate, self.on_update)
         with self.watch("environment"):
             step = receive()
-            cut = step.terminated | step.life_lost if self.life_loss_cuts else step.terminated
-            reward = np.clip(step.reward, -1.0, 1.0) if config.clip_rewards else step.reward
-            # truncation ends an episode and leaves its discount alone
-            self.experience.add(actions, reward, config.gamma * (1.0 - cut), step.obs)
+        if begun:
+            with self.watch("learning"):
+                learner.learn(self.experience, q_values, self.learning_rate, self.on_update)
+        cut = step.terminated | step.life_lost if self.life_loss_cuts else step.terminated
+        reward = np.clip(step.reward, -1.0, 1.0) if config.clip_rewards else step.reward
+        # truncation ends an episode and leaves its discount alone
+        self.experience.add(actions, reward, config.gamma * (1.0 - cut), step.obs)
         self.steps += len(actions)
         return step
 
@@ -236,37 +278,42 @@ class NonFiniteLoss(NamedTuple):
 
 
 class UpdateLog:
-    """The reports of the updates since the last row of metrics.
+    """Losses and expectations of the updates since the last row of metrics.
 
-    It is read in one go and seldom, so that a GPU need not wait for each update.
+    They are read in one go and seldom, so that a GPU need not wait for each update.
     """
 
     def __init__(self) -> None:
-        self._updates: list[Update] = []
+        self._losses: list[Tensor | float] = []
+        self._q_values: list[Tensor | float] = []
 
     def add(self, update: Update) -> None:
         """Keep one update's report."""
-        self._updates.append(update)
+        self._losses.append(update.loss)
+        self._q_values.append(update.q_values)
 
     def non_finite(self) -> NonFiniteLoss | None:
         """Return the first loss that is NaN or infinite; None if all are finite."""
-        if not self._updates:
-            return None
-        losses = torch.stack([update.loss for update in self._updates]).cpu()
-        bad = torch.nonzero(~torch.isfinite(losses)).flatten()
-        if not len(bad):
-            return None
-        return NonFiniteLoss(losses[bad[0]].item(), len(losses) - 1 - int(bad[0]))
+        losses = _numbers(self._losses)
+        bad = np.flatnonzero(~np.isfinite(losses))
+        return NonFiniteLoss(float(losses[bad[0]]), len(losses) - 1 - int(bad[0])) if len(bad) else None
 
     def read(self) -> tuple[float | None, float | None]:
         """Return mean loss and mean Q value, and clear the log; None where there were no updates."""
-        if not self._updates:
+        if not self._losses:
             return None, None
-        losses = torch.stack([update.loss for update in self._updates]).cpu()
-        q_values = torch.stack([update.q_values for update in self._updates])
+        means = float(_numbers(self._losses).mean()), float(_numbers(self._q_values).mean())
         self.clear()
-        return losses.mean().item(), q_values.mean().item()
+        return means
 
     def clear(self) -> None:
         """Discard all reports."""
-        self._updates.clear()
+        self._losses.clear()
+        self._q_values.clear()
+
+
+def _numbers(scalars: Sequence[Tensor | float]) -> NDArray[np.float64]:
+    """Return scalars as an array; those on a device come over in one transfer."""
+    if scalars and isinstance(scalars[0], Tensor):
+        return torch.stack([torch.as_tensor(scalar) for scalar in scalars]).double().cpu().numpy()
+    return np.array(scalars, np.float64)

@@ -43,6 +43,17 @@ class Batch(NamedTuple):
     explored: bool = False  # the action was not the one with the highest expectation
 
 
+class Draws(NamedTuple):
+    """What U batches of B transitions are made of: indices of records instead of observations; (U, B) each."""
+
+    start: NDArray[np.int64]  # record of the observation
+    end: NDArray[np.int64]  # record of the next one
+    action: NDArray[np.int64]
+    reward: NDArray[np.float32]
+    discount: NDArray[np.float32]
+    weight: NDArray[np.float32]
+
+
 @njit(cache=True, nogil=True)
 def follow(start, slots, n_step, acted, reward, discount, total, product, end):  # type: ignore[no-untyped-def]
     """Follow each window from its start until n actions or a record without one; fill total, product, end, (B,)."""
@@ -133,6 +144,7 @@ class Replay:
         # exactly the transitions that can be sampled have a priority
         self.sum_tree = None if priority_exponent is None else SumTree(len(self.acted), priority_exponent)
         self._ones = torch.ones(0)
+        self._gathered: dict[str, Tensor] = {}  # a batch's observations: fresh memory would cost more than the copy
 
     @staticmethod
     def bytes_needed(capacity: int, space: spaces.Box, stack: int = 1, prioritized: bool = False) -> int:
@@ -174,30 +186,59 @@ class Replay:
     def sample(
         self, batch_size: int, rng: np.random.Generator, importance_exponent: float = 0.0, uniform_share: float = 0.0
     ) -> Batch:
-        """Return a batch drawn with replacement from all transitions held.
+        """Return a batch drawn with replacement from all transitions held; see `draw` and `gather`."""
+        return self.gather(self.draw(1, batch_size, rng, importance_exponent, uniform_share), 0)
+
+    def draw(
+        self,
+        batches: int,
+        batch_size: int,
+        rng: np.random.Generator,
+        importance_exponent: float = 0.0,
+        uniform_share: float = 0.0,
+    ) -> Draws:
+        """Return what some batches consist of, drawn with replacement from all transitions held.
 
         Args:
+            batches: U.
             batch_size: B.
             rng: of the draws.
             importance_exponent: beta; with priorities, how much of the bias the weights take back, 0 to 1.
             uniform_share: with priorities, share of the draws that is uniform all the same.
         """
-        if self.sum_tree is None:
-            start, weight = self._draw(batch_size, rng), self._even(batch_size)
-        else:
-            start = self._draw_by_priority(self.sum_tree, batch_size, rng, uniform_share)
-            chosen = self.sum_tree.weights(start, importance_exponent, uniform_share)
-            weight = torch.from_numpy(chosen).to(self.device)
-        reward, discount = np.empty(batch_size, np.float32), np.empty(batch_size, np.float32)
-        end = np.empty(batch_size, np.int64)
-        follow(start, self.slots, self.n_step, self.acted, self.reward, self.discount, reward, discount, end)
+        shape = (batches, batch_size)
+        start, weight = np.empty(shape, np.int64), np.ones(shape, np.float32)
+        for drawn, weights in zip(start, weight, strict=True):
+            if self.sum_tree is None:
+                drawn[:] = self._draw(batch_size, rng)
+            else:
+                drawn[:] = self._draw_by_priority(self.sum_tree, batch_size, rng, uniform_share)
+                weights[:] = self.sum_tree.weights(drawn, importance_exponent, uniform_share)
+        reward, discount = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        end = np.empty(shape, np.int64)
+        follow(
+            start.ravel(),
+            self.slots,
+            self.n_step,
+            self.acted,
+            self.reward,
+            self.discount,
+            reward.ravel(),
+            discount.ravel(),
+            end.ravel(),
+        )
+        return Draws(start, end, self.action[start], reward, discount, weight)
+
+    def gather(self, draws: Draws, which: int) -> Batch:
+        """Return one of the batches, on the learner's device; the next one overwrites its observations."""
+        start, end, action, reward, discount, weight = (array[which] for array in draws)
         return Batch(
-            obs=self._observations(start),
-            action=torch.from_numpy(self.action[start]).to(self.device),
+            obs=self._observations(start, "obs"),
+            action=torch.from_numpy(action).to(self.device),
             reward=torch.from_numpy(reward).to(self.device),
             discount=torch.from_numpy(discount).to(self.device),
-            next_obs=self._observations(end),
-            weight=weight,
+            next_obs=self._observations(end, "next_obs"),
+            weight=self._even(len(start)) if self.sum_tree is None else torch.from_numpy(weight).to(self.device),
             index=start,
         )
 
@@ -240,17 +281,20 @@ class Replay:
         whole: NDArray[np.bool_] = self.acted[flat] & (age >= self.stack - 1)
         return whole
 
-    def _observations(self, index: NDArray[np.int64]) -> Tensor:
+    def _observations(self, index: NDArray[np.int64], role: str) -> Tensor:
         """Return the observations of some records, (B, ...), on the learner's device."""
         if self.stack == 1:
-            return self._rows(index).to(self.device)
+            return self._rows(index, role).to(self.device)
         rows = np.empty((len(index), self.stack), np.int64)
         stacks(index, self.slots, self.acted, len(self.acted), rows)
-        frames = self._rows(rows.ravel())  # (B * stack, ...)
+        frames = self._rows(rows.ravel(), role)  # (B * stack, ...)
         return frames.view(len(index), self.stack, *frames.shape[1:]).to(self.device)
 
-    def _rows(self, index: NDArray[np.int64]) -> Tensor:
-        return self.obs.index_select(0, torch.from_numpy(index).to(self.obs.device))
+    def _rows(self, index: NDArray[np.int64], role: str) -> Tensor:
+        out = self._gathered.get(role)
+        if out is None or len(out) != len(index):
+            out = self._gathered[role] = self.obs.new_empty((len(index), *self.obs.shape[1:]))
+        return torch.index_select(self.obs, 0, torch.from_numpy(index).to(self.obs.device), out=out)
 
     @property
     def held(self) -> Tensor:
@@ -334,19 +378,31 @@ class ReplayExperience:
 
     def batches(self, q_values: NDArray[np.float64]) -> Iterator[Batch]:
         """Yield the batches that are due after one step of all environments."""
+        for draws in self.draws():
+            for which in range(len(draws.start)):
+                yield self.replay.gather(draws, which)
+
+    def draws(self) -> Iterator[Draws]:
+        """Yield what these batches consist of: all at once, or with priorities each as those before have left them."""
         config = self.config
         if self.steps <= config.learning_starts:
             return
         self.updates_due += config.num_envs * config.replay_ratio / config.batch_size
         while self.updates_due >= 1.0:
-            self.updates_due -= 1.0
-            yield self.replay.sample(config.batch_size, self.rng, self.importance_exponent, config.uniform_share)
+            count = 1 if config.prioritized else int(self.updates_due)
+            self.updates_due -= count
+            yield self.replay.draw(count, config.batch_size, self.rng, self.importance_exponent, config.uniform_share)
 
     def updated(self, batch: Batch, priority: Tensor) -> None:
         """Set the priorities of a batch, if there are any; before the next step is added."""
         if self.replay.sum_tree is not None:
             assert batch.index is not None
-            self.replay.sum_tree.update(batch.index, priority.detach().cpu().numpy())
+            self.set_priorities(batch.index, priority.detach().cpu().numpy())
+
+    def set_priorities(self, index: NDArray[np.int64], priority: NDArray[Any]) -> None:
+        """Set the priorities of records that were learnt from, (B,) each, if there are any."""
+        if self.replay.sum_tree is not None:
+            self.replay.sum_tree.update(index, priority)
 
     @property
     def importance_exponent(self) -> float:

@@ -171,6 +171,7 @@ class Trainer:
         Environments with threads of their own step while the network learns.
         """
         agent, episodes = self.agent, self.episodes
+        agent.learn_beside()
         with agent.watch("acting"):
             q_values = self.learner.noisy_q_values(episodes.obs)
             actions = agent.act(q_values, self.rng["exploration"])
