@@ -49,6 +49,7 @@ def start(options: RunOptions, config: LearnerConfig, console: Console) -> Train
         options.seed,
         evaluations=options.evaluations,
         eval_episodes=options.eval_episodes,
+        engine=options.engine,
     )
     seconds = None if options.budget is None else seconds_of(options.budget)
     longest = REHEARSAL_SECONDS if seconds is None else seconds / 10
@@ -56,7 +57,7 @@ def start(options: RunOptions, config: LearnerConfig, console: Console) -> Train
     if seconds is not None:
         config = fit(config, seconds, estimate.steps_per_second)
         estimate = replace(estimate, seconds=seconds)
-    plan = replace(plan, config=config, device=estimate.device, storage=estimate.storage)
+    plan = replace(plan, config=config, device=estimate.device, storage=estimate.storage, engine=estimate.engine)
     print_plan(console, plan, options.preset, estimate)
     described = {
         "preset": options.preset,
@@ -65,6 +66,7 @@ def start(options: RunOptions, config: LearnerConfig, console: Console) -> Train
         "eval_episodes": options.eval_episodes,
         "protocol": plan.protocol.name,
         "storage": estimate.storage,
+        "engine": estimate.engine,
         **provenance(estimate.device, estimate.threads),
     }
     if isinstance(config, ReplayConfig) and config.learning_starts >= config.total_timesteps:
@@ -114,6 +116,7 @@ def resume(path: Path, console: Console) -> Trainer:
         about["evaluations"],
         about["eval_episodes"],
         about.get("storage"),
+        about.get("engine", "torch"),  # older runs knew no other
     )
     trainer = Trainer(plan, folder)
     trainer.load_state()

@@ -185,7 +185,7 @@ def load_learner(folder: Path, learner: Learner, updates: int) -> None:
         if value.shape == parameter.shape:  # in the parameter's own memory layout: fused kernels rely on it
             value = torch.empty_like(parameter, requires_grad=False).copy_(value)
         state.setdefault(int(index), {})[key] = value
-    learner.optimizer.load_state_dict({**learner.optimizer.state_dict(), "state": state})
+    learner.load_optimizer(state)
     learner.generator.set_state(parts["generator"]["state"])
     learner.updates = updates
 

@@ -10,6 +10,7 @@ parameters are views into one array, so acting, saving and the window see no dif
 # mypy: allow-untyped-decorators
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -25,10 +26,12 @@ from scipy.linalg import cython_blas  # noqa: F401, the BLAS that numba calls: i
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from common.errors import UserError
 from learning.config import FamilyConfig, LearnerConfig
-from learning.learner import SPARE_CORES, Learner, Update
+from learning.heads import Expected
+from learning.learner import Learner, Update
 from learning.losses import td_loss
-from learning.networks import QNetwork
+from learning.networks import DuelingHead, QNetwork, Scale, automatic_encoder
 from learning.recipe import Experience, Recipe
 from learning.replay import Batch, Draws, ReplayExperience
 
@@ -38,6 +41,7 @@ I64 = NDArray[np.int64]
 # Sums may be taken in another order, so that they use vector instructions; infinities and NaN stay what they are.
 kernel = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
 
+SPARE_CORES = len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) - 1
 PARTS = 2  # of a batch, for two threads; also where there is one, so that the sums are the same
 INPUTS, OUTPUTS, WEIGHT, BIAS, UNITS = range(5)  # columns of a layer: sizes, and where its arrays begin
 NONE, MERGED, SEPARATE = range(3)  # dueling: no; one matrix makes values and advantages; a stream each
@@ -346,7 +350,7 @@ def work(network, schedule, draws, obs, room, turns, loss, mean_q, priority):  #
     """
     updates, batch = draws.start.shape
     for u in range(updates):
-        part = fetch_add(turns[0], u)
+        part: int = fetch_add(turns[0], u)  # type: ignore[call-arg]
         while part < PARTS:
             low, high = part * batch // PARTS, (part + 1) * batch // PARTS
             loss[u, part], mean_q[u, part] = learn_part(
@@ -355,7 +359,7 @@ def work(network, schedule, draws, obs, room, turns, loss, mean_q, priority):  #
             if fetch_add(turns[1], u) == PARTS - 1:
                 move(network, schedule, u)
                 fetch_add(turns[2], u)
-            part = fetch_add(turns[0], u)
+            part = fetch_add(turns[0], u)  # type: ignore[call-arg]
         while load(turns[2], u) == 0:
             pass
 
@@ -475,8 +479,6 @@ class FusedLearner(Learner):
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(recipe, config, space, num_actions, seed, device)
-        if reason := objection(recipe, config, space) or unknown_layer(self.online):
-            raise ValueError(f"the fused engine can't update this network: {reason}")
         assert isinstance(self.online, QNetwork)
         assert isinstance(config, FamilyConfig)
         assert self.online.scale is not None
@@ -527,10 +529,11 @@ class FusedLearner(Learner):
 
     def noisy_q_values(self, obs: NDArray[Any]) -> NDArray[np.float64]:
         """Return the expectations by which it explores, (B, ...) -> (B, A)."""
-        return q_values(self.network, self._acting, obs.reshape(len(obs), -1))
+        expected: NDArray[np.float64] = q_values(self.network, self._acting, obs.reshape(len(obs), -1))
+        return expected
 
     def begin(self, experience: Experience, learning_rate: float) -> None:
-        """Begin to learn what is due in a second thread; until `learn` acting goes by the parameters as they are now."""
+        """Begin to learn what is due in a second thread; until `learn` ends it, acting goes by the parameters of now."""
         if SPARE_CORES < 1 or not isinstance(experience, ReplayExperience) or self._job is not None:
             return
         self._rounds = experience.draws()
@@ -571,10 +574,10 @@ class FusedLearner(Learner):
                 self._helping.result()
             self._job = self._helping = None
             self._acting = self._flat
-            for update in self._ended(job):
+            for index, update in zip(job.draws.start, self._reports(job), strict=True):
+                experience.set_priorities(index, update.priority.numpy())
+                self.updates += 1
                 on_update(update)
-            for index, priority in zip(job.draws.start, job.priority, strict=True):
-                experience.set_priorities(index, priority)
 
     def _make_job(self, draws: Draws, obs: NDArray[Any], learning_rate: float) -> Job:
         updates, batch = draws.start.shape
@@ -593,11 +596,10 @@ class FusedLearner(Learner):
         priority = np.zeros((updates, batch), np.float32)
         return Job(self.network, schedule, draws, obs.reshape(len(obs), -1), self._room, turns, loss, mean_q, priority)
 
-    def _ended(self, job: Job) -> list[Update]:
-        """Count the updates that were made, and return their reports."""
+    def _reports(self, job: Job) -> list[Update]:
+        """Return the reports of updates that were made."""
         updates, batch = job.draws.start.shape
         self._steps += updates
-        self.updates += updates
         losses, expectations = job.loss.sum(1) / batch, job.mean_q.sum(1) / batch
         return [Update(*each) for each in zip(losses, expectations, map(torch.from_numpy, job.priority), strict=True)]
 
@@ -609,7 +611,8 @@ class FusedLearner(Learner):
         draws = Draws(first, first + size, *(array.numpy()[None] for array in arrays))
         job = self._make_job(draws, torch.cat([batch.obs, batch.next_obs]).numpy(), learning_rate)
         work(*job)
-        return self._ended(job)[0]
+        self.updates += 1
+        return self._reports(job)[0]
 
 
 def room_size(network: Network, batch: int) -> int:
@@ -619,12 +622,37 @@ def room_size(network: Network, batch: int) -> int:
     return batch * (2 * len(network.factor) + 4 * network.actions + 2 * units_ + features)
 
 
-def objection(recipe: Recipe, config: LearnerConfig, space: spaces.Box) -> str | None:
+def make_learner(
+    recipe: Recipe,
+    config: LearnerConfig,
+    space: spaces.Box,
+    num_actions: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    engine: str = "auto",
+) -> Learner:
+    """Return a learner with the engine of that name; "auto": the fused one where it can, else PyTorch.
+
+    Raises:
+        UserError: the fused engine was asked for and can't learn with these settings.
+    """
+    if engine != "torch":
+        reason = objection(recipe, config, space, str(device))
+        if reason is None:
+            return FusedLearner(recipe, config, space, num_actions, seed, device)
+        if engine == "fused":
+            raise UserError(f"--engine fused can't train this: {reason}; --engine torch can")
+    return (recipe.learner or Learner)(recipe, config, space, num_actions, seed, device)
+
+
+def objection(recipe: Recipe, config: LearnerConfig, space: spaces.Box, device: str) -> str | None:
     """Return why the fused engine can't learn with these settings; None if it can."""
+    if device != "cpu":
+        return f"it works on the CPU, not on {device}"
     if recipe.loss is not td_loss or recipe.learner is not None or not isinstance(config, FamilyConfig):
-        return f"{recipe.name} has a loss of its own"
-    if len(space.shape) == 3 and space.dtype == np.uint8 and config.encoder != "mlp" or config.encoder not in ("auto", "mlp"):
-        return "frames go through convolutions"
+        return f"{recipe.name} has a loss or a learner of its own"
+    if (automatic_encoder(space) if config.encoder == "auto" else config.encoder) != "mlp":
+        return "frames go through convolutions, which it lacks"
     lacking = {
         f"--head {config.head}": config.head != "expected",
         "--noisy": config.noisy,
@@ -632,15 +660,12 @@ def objection(recipe: Recipe, config: LearnerConfig, space: spaces.Box) -> str |
         "--layer-norm": config.layer_norm,
         f"--optimizer {config.optimizer}": config.optimizer != "adam",
     }
-    return next((f"{option} is not among its loops" for option, there in lacking.items() if there), None)
-
-
-def unknown_layer(network: nn.Module) -> str | None:
-    """Return the first kind of layer that is not a network's of fully connected layers; None if all are."""
-    if type(network) is not QNetwork:
-        return type(network).__name__
-    known = {"QNetwork", "Scale", "ModuleList", "Linear", "Expected", "DuelingHead"}
-    return next((name for module in network.modules() if (name := type(module).__name__) not in known), None)
+    if option := next((option for option, there in lacking.items() if there), None):
+        return f"it lacks {option}"
+    network = recipe.network(space, 2, config, torch.Generator())
+    known = {QNetwork, Scale, nn.ModuleList, nn.Linear, Expected, DuelingHead}
+    strange = next((type(module).__name__ for module in network.modules() if type(module) not in known), None)
+    return strange and f"it lacks layers of type {strange}"
 
 
 def layout(network: QNetwork) -> tuple[I64, int]:

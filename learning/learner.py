@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,9 +21,6 @@ from learning.recipe import Experience, Recipe
 from learning.replay import Batch
 
 
-SPARE_CORES = len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) - 1
-
-
 class Update(NamedTuple):
     """What one update reports, still on the device: reading it would make a GPU wait."""
 
@@ -38,11 +34,9 @@ class Learner:
 
     Attributes:
         engine: what computes them.
-        busy: whether updates were begun and not ended.
     """
 
     engine: ClassVar[str] = "torch"
-    busy = False
 
     def __init__(
         self,
@@ -80,6 +74,11 @@ class Learner:
     def load_optimizer(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
         """Take the optimiser's state of each parameter, by its number; nothing of those that are missing."""
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+    @property
+    def busy(self) -> bool:
+        """Whether updates were begun and not ended."""
+        return False
 
     def begin(self, experience: Experience, learning_rate: float) -> None:
         """Begin to learn what is due, if another thread can do it while the caller acts; `learn` ends it.

@@ -30,6 +30,8 @@ class Preflight:
 
     device: str
     storage: str
+    engine: str
+    """What computes updates."""
     memory: str
     """What takes the memory: a replay, a rollout."""
     replay_bytes: int
@@ -44,9 +46,10 @@ class Preflight:
         hours, minutes = divmod(minutes, 60)
         time_left = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
         threads = f" ({self.threads} threads)" if self.threads > 1 else ""
+        device = f"{self.device}{threads}, {self.engine} engine"
         where = "" if self.storage == self.device else " in host memory"
         return (
-            f"device {self.device}{threads} | {self.memory} {self.replay_bytes / 1e6:,.0f} MB{where}"
+            f"device {device} | {self.memory} {self.replay_bytes / 1e6:,.0f} MB{where}"
             f" | network {self.parameters:,} parameters | about {time_left}"
         )
 
@@ -81,10 +84,11 @@ def preflight(plan: Plan, device: str, threads: int | None = None, longest: floa
     capacity = getattr(plan.config, "capacity", None)
     storages = {name: place(needed, capacity, name) for name in candidates}
     measured = {name: rehearse(replace(plan, device=name, storage=storages[name]), longest) for name in candidates}
-    fastest = max(measured, key=measured.__getitem__)
-    seconds = plan.config.total_timesteps / measured[fastest]
+    fastest = max(measured, key=lambda name: measured[name][0])
+    steps_per_second, engine = measured[fastest]
+    seconds = plan.config.total_timesteps / steps_per_second
     label = plan.recipe.experience.label
-    return Preflight(fastest, storages[fastest], label, needed, parameters, threads, measured[fastest], seconds)
+    return Preflight(fastest, storages[fastest], engine, label, needed, parameters, threads, steps_per_second, seconds)
 
 
 def available_devices() -> list[str]:
@@ -115,8 +119,8 @@ def check_memory(needed: int, capacity: int | None, free: int) -> None:
     raise UserError(f"the {label} would take {needed / 1e9:,.1f} GB and {usable / 1e9:,.1f} GB can be used; {remedy}")
 
 
-def rehearse(plan: Plan, longest: float) -> float:
-    """Return agent steps a second, acting and learning included."""
+def rehearse(plan: Plan, longest: float) -> tuple[float, str]:
+    """Return agent steps a second, acting and learning included, and the engine that learnt."""
     config = plan.recipe.experience.rehearsal(plan.config)
     trainer = Trainer(replace(plan, config=config), None)
 
@@ -136,7 +140,7 @@ def rehearse(plan: Plan, longest: float) -> float:
         play(max(REHEARSAL_STEPS, 2 * period))
         if plan.device != "cpu":
             torch.accelerator.synchronize()  # the clock stops when the work is done, not when it is queued
-        return (trainer.agent_steps - before) / (time.perf_counter() - began)
+        return (trainer.agent_steps - before) / (time.perf_counter() - began), trainer.learner.engine
     finally:
         trainer.episodes.close()
 

@@ -19,6 +19,7 @@ from learning import checkpoint
 from learning.config import LearnerConfig, numpy_generator
 from learning.episodes import Episodes
 from learning.evaluate import evaluate
+from learning.fused import make_learner
 from learning.learner import Agent, Learner, UpdateLog
 from learning.live import REQUESTS, ControlRequests, Watcher, WeightPublisher, live_session
 from learning.policy import env_options
@@ -43,6 +44,8 @@ class Plan:
     """Episodes of the final evaluation; those on the way take a fifth."""
     storage: str | None = None
     """Where the replay's observations lie; None: with the learner."""
+    engine: str = "auto"
+    """What computes updates; see `learning.fused.make_learner`."""
 
     @property
     def protocol(self) -> envs.Protocol:
@@ -64,9 +67,8 @@ class Trainer:
         self.rules = plan.protocol
         self.episodes = Episodes(plan.env_id, config.num_envs, plan.seed, plan.env_options())
         self.space = self.episodes.space
-        make_learner = plan.recipe.learner or Learner
         self.learner: Learner = make_learner(
-            plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device
+            plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device, plan.engine
         )
         self.policy = self.learner.policy(plan.env_id)
         self.rng = {name: numpy_generator(plan.seed, name) for name in ("exploration", "replay")}

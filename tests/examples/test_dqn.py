@@ -37,7 +37,7 @@ def contents(path: Path) -> list[tuple[tuple[int, ...], str, bytes]]:
     ],
 )
 def test_the_weights_are_those_of_the_modular_code(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fixed = "--agent dqn --evaluations 1 --eval-episodes 1 --threads 1 --device cpu --runs-dir"
+    fixed = "--agent dqn --engine torch --evaluations 1 --eval-episodes 1 --threads 1 --device cpu --runs-dir"
     assert train([*fixed.split(), str(tmp_path / "runs"), *words.split()]) == 0
     (modular,) = (tmp_path / "runs").glob("*/agent/*.safetensors")
     own = tmp_path / "own.safetensors"

@@ -20,6 +20,7 @@ from common.errors import UserError
 from learning.checkpoint import save_agent
 from learning.config import FamilyConfig, LearnerConfig, numpy_generator, torch_generator, torch_seed
 from learning.episodes import Step
+from learning.fused import make_learner
 from learning.insight import NetworkReader
 from learning.learner import Agent, Learner, Update
 from learning.recipe import Experience, Recipe
@@ -71,7 +72,6 @@ class OnlineLearner:
         self.space, self.num_actions = space, num_actions
         self.learning = False
         self.weights_version = 0  # grows with each change of the network
-        make_learner = recipe.learner or Learner
         self.learner: Learner = make_learner(recipe, self.config, space, num_actions, seed)
         self.network = self.learner.online  # always the same object, so that its readers stay valid
         self._player = self.learner.policy(env_id)
@@ -82,7 +82,7 @@ class OnlineLearner:
         self._life_loss_cuts = envs.protocol(env_id, config.protocol).life_loss_cuts
         # of epsilon and learning rate, by the user; they stay when the weights are replaced
         self._overrides: dict[str, float] = {}
-        self._initial_optimizer = copy.deepcopy(self.learner.optimizer.state_dict())
+        self._initial_optimizer = copy.deepcopy(self.learner.optimizer.state_dict()["state"])
         if weights is not None:
             self._check(weights, "the weights")
         self._start(self.network.state_dict() if weights is None else weights, prior_steps)
@@ -145,7 +145,7 @@ class OnlineLearner:
         """Copy weights into both networks, in place, and reset the optimiser."""
         self.network.load_state_dict(weights)
         self.learner.sync_target()
-        self.learner.optimizer.load_state_dict(self._initial_optimizer)
+        self.learner.load_optimizer(self._initial_optimizer)
         self.weights_version += 1
         self._last_obs: NDArray[Any] | None = None  # that the next transition continues from; None: a gap
         # an observation, (...), and its Q values for exploration, (1, A)
@@ -275,7 +275,7 @@ class OnlineLearner:
 
     def _updated(self, update: Update) -> None:
         """Add an update to the statistics; raise `NonFiniteError` where its loss or the weights are not finite."""
-        loss, priority, number = update.loss.item(), update.priority.mean().item(), self.updates
+        loss, priority, number = float(update.loss), update.priority.mean().item(), self.updates
         self.weights_version += 1
         if not math.isfinite(loss):
             raise NonFiniteError(f"the loss became {loss} at update {number:,}")
