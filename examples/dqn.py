@@ -3,7 +3,7 @@
 Many networks answer with a probability for each choice. This one answers with an expectation: the discounted return of
 each action, which is all the reward still to come, counted less the later it comes. Nobody tells it these numbers: it
 learns each from the reward that came and its own expectation one step later. Mnih et al. 2015, doi:10.1038/nature14236.
-`python train.py --agent dqn --engine torch` is the same in exchangeable parts: equal settings give equal weights, bit for bit.
+`train.py --agent dqn --engine torch` is the same in exchangeable parts: equal settings, equal weights, bit for bit.
 """
 
 import copy

@@ -1,13 +1,11 @@
 """The fused engine: a whole update of a fully connected network as one compiled function over one flat array.
 
-PyTorch spends most of an update of so small a network between its kernels. Here nothing lies between the products: each
-is one call of BLAS, and the loops around them are compiled by numba. The networks stay PyTorch modules, but all their
-parameters are views into one array, so acting, saving and the window see no difference. `learning.losses.td_loss` and
-`learning.learner.Learner.update` say the same in a way that is easier to read; tests hold both to float32 rounding.
+PyTorch spends most of an update of so small a network between its kernels. Here nothing lies between the products. The
+networks stay PyTorch modules, but all their parameters are views into one array, so acting, saving and the window see
+no difference. `learning.losses.td_loss` and `learning.learner.Learner.update` say the same in a way that is easier to
+read; tests hold both to float32 rounding.
 """
 
-# numba's decorator has no types: kernels are typed by hand and checked by their tests
-# mypy: allow-untyped-decorators
 from __future__ import annotations
 
 import os
@@ -18,9 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium import spaces
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 from scipy.linalg import cython_blas  # noqa: F401, the BLAS that numba calls: it must be there to be limited
 from threadpoolctl import threadpool_limits
@@ -28,6 +23,19 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from learning.config import FamilyConfig, LearnerConfig
+from learning.fused_kernels import (
+    F32,
+    I64,
+    MERGED,
+    NONE,
+    PARTS,
+    SEPARATE,
+    Network,
+    Schedule,
+    q_values,
+    room_size,
+    work,
+)
 from learning.heads import Expected
 from learning.learner import Learner, Update
 from learning.losses import td_loss
@@ -35,419 +43,7 @@ from learning.networks import DuelingHead, QNetwork, Scale, automatic_encoder
 from learning.recipe import Experience, Recipe
 from learning.replay import Batch, Draws, ReplayExperience
 
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
-
-# Sums may be taken in another order, so that they use vector instructions; infinities and NaN stay what they are.
-kernel = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
-
 SPARE_CORES = len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) - 1
-PARTS = 2  # of a batch, for two threads; also where there is one, so that the sums are the same
-INPUTS, OUTPUTS, WEIGHT, BIAS, UNITS = range(5)  # columns of a layer: sizes, and where its arrays begin
-NONE, MERGED, SEPARATE = range(3)  # dueling: no; one matrix makes values and advantages; a stream each
-
-
-# ------------------------------------------------------------------ one layer
-
-
-@kernel
-def rectify(x, bias):  # type: ignore[no-untyped-def]
-    """Add the biases (D,) and apply ReLU to x (B, D), in place; NaN stays NaN."""
-    zero = np.float32(0.0)
-    for b in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            v = x[b, j] + bias[j]
-            x[b, j] = zero if v <= zero else v
-
-
-@kernel
-def add_bias(x, bias):  # type: ignore[no-untyped-def]
-    """Add the biases (D,) to x (B, D), in place."""
-    for b in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            x[b, j] += bias[j]
-
-
-@kernel
-def mask(d, x):  # type: ignore[no-untyped-def]
-    """Set the gradient d (B, D) to 0 where ReLU's output x (B, D) is, in place."""
-    zero = np.float32(0.0)
-    for b in range(d.shape[0]):
-        for j in range(d.shape[1]):
-            if x[b, j] <= zero:
-                d[b, j] = zero
-
-
-@kernel
-def weights(parameters, layer):  # type: ignore[no-untyped-def]
-    """Return a layer's weights, (outputs, inputs), as a view."""
-    at, size = layer[WEIGHT], layer[INPUTS] * layer[OUTPUTS]
-    return parameters[at : at + size].reshape((layer[OUTPUTS], layer[INPUTS]))
-
-
-@kernel
-def biases(parameters, layer):  # type: ignore[no-untyped-def]
-    """Return a layer's biases, (outputs,), as a view."""
-    return parameters[layer[BIAS] : layer[BIAS] + layer[OUTPUTS]]
-
-
-@kernel
-def units(buffer, layer, batch):  # type: ignore[no-untyped-def]
-    """Return where a layer's outputs lie in a buffer, (batch, outputs), as a view."""
-    at = layer[UNITS] * batch
-    return buffer[at : at + batch * layer[OUTPUTS]].reshape((batch, layer[OUTPUTS]))
-
-
-@kernel
-def backward_layer(parameters, gradient, layer, x, d):  # type: ignore[no-untyped-def]
-    """Fill the gradients of a layer's weights and biases from its inputs x and its outputs' gradient d."""
-    np.dot(d.T, x, weights(gradient, layer))
-    bias = biases(gradient, layer)
-    bias[:] = np.float32(0.0)
-    for b in range(d.shape[0]):
-        for j in range(d.shape[1]):
-            bias[j] += d[b, j]
-
-
-# ------------------------------------------------------------------ the network
-
-
-@kernel
-def forward(parameters, layers, trunk, dueling, x, buffer, q):  # type: ignore[no-untyped-def]
-    """Compute the expectations q (B, A) of inputs x (B, D); each layer's outputs stay in the buffer.
-
-    ``layers``: first ``trunk`` shared ones, then the head's, then as many of the value's stream if it is separate.
-    """
-    batch, actions = q.shape
-    streams = 2 if dueling == SEPARATE else 1
-    depth = (layers.shape[0] - trunk) // streams  # layers of a stream
-    features = x
-    for k in range(trunk):
-        features = forward_layer(parameters, layers[k], features, buffer, True)
-    for stream in range(streams):
-        h = features
-        for k in range(depth):
-            h = forward_layer(parameters, layers[trunk + stream * depth + k], h, buffer, k < depth - 1)
-    out = units(buffer, layers[trunk + depth - 1], batch)  # (B, A), with merged values (B, A + 1)
-    if dueling == NONE:
-        q[:] = out
-        return
-    for b in range(batch):
-        mean = np.float32(0.0)
-        for a in range(actions):
-            mean += out[b, a]
-        mean /= np.float32(actions)
-        value = out[b, actions] if dueling == MERGED else units(buffer, layers[-1], batch)[b, 0]
-        for a in range(actions):
-            q[b, a] = value + out[b, a] - mean
-
-
-@kernel
-def forward_layer(parameters, layer, x, buffer, rectified):  # type: ignore[no-untyped-def]
-    """Return a layer's outputs, (B, outputs), in the buffer."""
-    h = units(buffer, layer, x.shape[0])
-    np.dot(x, weights(parameters, layer).T, h)
-    if rectified:
-        rectify(h, biases(parameters, layer))
-    else:
-        add_bias(h, biases(parameters, layer))
-    return h
-
-
-@kernel
-def backward(parameters, gradient, layers, trunk, dueling, x, buffer, slopes, spare, d_q):  # type: ignore[no-untyped-def]
-    """Fill the gradient of all parameters from that of the expectations, d_q (B, A).
-
-    ``buffer`` holds each layer's outputs, ``slopes`` receives their gradients; ``spare`` (B * D,) is room for the
-    second stream's gradient of the D features.
-    """
-    batch = d_q.shape[0]
-    streams = 2 if dueling == SEPARATE else 1
-    depth = (layers.shape[0] - trunk) // streams
-    backward_streams(units(slopes, layers[trunk + depth - 1], batch), units(slopes, layers[-1], batch), dueling, d_q)
-    features = units(buffer, layers[trunk - 1], batch) if trunk > 0 else x
-    for stream in range(streams):
-        first = trunk + stream * depth
-        for k in range(first + depth - 1, first, -1):
-            d = units(slopes, layers[k], batch)
-            backward_layer(parameters, gradient, layers[k], units(buffer, layers[k - 1], batch), d)
-            backward_inputs(parameters, layers[k], d, units(slopes, layers[k - 1], batch))
-            mask(units(slopes, layers[k - 1], batch), units(buffer, layers[k - 1], batch))
-        d = units(slopes, layers[first], batch)
-        backward_layer(parameters, gradient, layers[first], features, d)
-        if trunk > 0:
-            into = units(slopes, layers[trunk - 1], batch)
-            if stream == 0:
-                backward_inputs(parameters, layers[first], d, into)
-            else:
-                more = spare[: into.size].reshape(into.shape)
-                backward_inputs(parameters, layers[first], d, more)
-                into += more
-    for k in range(trunk - 1, -1, -1):
-        d = units(slopes, layers[k], batch)
-        mask(d, units(buffer, layers[k], batch))
-        before = units(buffer, layers[k - 1], batch) if k > 0 else x
-        backward_layer(parameters, gradient, layers[k], before, d)
-        if k > 0:
-            backward_inputs(parameters, layers[k], d, units(slopes, layers[k - 1], batch))
-
-
-@kernel
-def backward_streams(out, value, dueling, d_q):  # type: ignore[no-untyped-def]
-    """Fill the gradient of the last layer's outputs, (B, A) or (B, A + 1), or of both streams', from d_q (B, A)."""
-    batch, actions = d_q.shape
-    if dueling == NONE:
-        out[:] = d_q
-        return
-    for b in range(batch):
-        total = np.float32(0.0)
-        for a in range(actions):
-            total += d_q[b, a]
-        for a in range(actions):
-            out[b, a] = d_q[b, a] - total / np.float32(actions)
-        if dueling == MERGED:
-            out[b, actions] = total
-        else:
-            value[b, 0] = total
-
-
-@kernel
-def backward_inputs(parameters, layer, d, into):  # type: ignore[no-untyped-def]
-    """Fill the gradient of a layer's inputs, (B, inputs), from that of its outputs d (B, outputs)."""
-    np.dot(d, weights(parameters, layer), into)
-
-
-# ------------------------------------------------------------------ one update
-
-
-@kernel
-def td_slopes(q, next_q, selecting, action, reward, discount, weight, squared, whole, d_q, priority):  # type: ignore[no-untyped-def]
-    """Fill the loss's gradient d_q (B, A) and the priorities (B,); return the sums of losses and of expectations.
-
-    The next action is the best of ``selecting``, valued by ``next_q``, (B, A) each. The loss is the mean over
-    ``whole`` transitions, of which these are a part.
-    """
-    batch, actions = q.shape
-    one, half = np.float32(1.0), np.float32(0.5)
-    share = one / np.float32(whole)
-    loss, total = np.float32(0.0), np.float32(0.0)
-    d_q[:] = np.float32(0.0)
-    for b in range(batch):
-        best = 0
-        for a in range(1, actions):
-            if selecting[b, a] > selecting[b, best]:
-                best = a
-        q_taken = q[b, action[b]]
-        td_error = reward[b] + discount[b] * next_q[b, best] - q_taken
-        size = abs(td_error)
-        priority[b] = size
-        total += q_taken
-        if squared or size < one:
-            loss += weight[b] * (half * td_error * td_error)
-            d_q[b, action[b]] = -weight[b] * td_error * share
-        else:
-            loss += weight[b] * (size - half)
-            d_q[b, action[b]] = -weight[b] * (td_error / size) * share
-    return loss, total
-
-
-@kernel
-def sum_up(gradients):  # type: ignore[no-untyped-def]
-    """Add all gradients (P, N) to the first one; return the norm of the sum."""
-    total = np.float32(0.0)
-    first = gradients[0]
-    for part in range(1, gradients.shape[0]):
-        for i in range(first.size):
-            first[i] += gradients[part, i]
-    for i in range(first.size):
-        total += first[i] * first[i]
-    return np.sqrt(total)
-
-
-@kernel
-def adam(parameters, gradient, share, mean, square, step, rate, epsilon):  # type: ignore[no-untyped-def]
-    """Move the parameters by Adam's ``step``-th step, Kingma and Ba 2014, arXiv:1412.6980, by a share of the gradient."""
-    one, beta1, beta2 = np.float32(1.0), np.float32(0.9), np.float32(0.999)
-    root = np.sqrt(1.0 - 0.999**step)  # of the second correction: both sides of the fraction are multiplied by it
-    size, small = np.float32(rate * root / (1.0 - 0.9**step)), np.float32(epsilon * root)
-    for i in range(parameters.size):
-        g = share * gradient[i]
-        mean[i] += (one - beta1) * (g - mean[i])
-        square[i] = beta2 * square[i] + (one - beta2) * (g * g)
-        parameters[i] -= size * mean[i] / (np.sqrt(square[i]) + small)
-
-
-# ------------------------------------------------------------------ two threads
-
-
-@intrinsic
-def fetch_add(typing, array, index):  # type: ignore[no-untyped-def]
-    """Add 1 to an entry of an int64 array as one indivisible step; return what it was."""
-
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.atomic_rmw("add", builder.gep(data, [args[1]]), ir.Constant(ir.IntType(64), 1), "seq_cst")
-
-    return types.int64(array, types.intp), generate
-
-
-@intrinsic
-def load(typing, array, index):  # type: ignore[no-untyped-def]
-    """Return an entry of an int64 array as other threads have left it."""
-
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.load_atomic(builder.gep(data, [args[1]]), "seq_cst", 8)
-
-    return types.int64(array, types.intp), generate
-
-
-class Network(NamedTuple):
-    """What the kernels know of a network and its optimiser."""
-
-    online: F32  # (N,) all parameters
-    target: F32  # (N,)
-    mean: F32  # (N,) of gradients, Adam's
-    square: F32  # (N,) of their squares
-    gradients: F32  # (PARTS, N)
-    layers: I64  # (L, 5)
-    factor: F32  # (D,) of the observations
-    trunk: int
-    dueling: int
-    actions: int
-    double: bool
-    squared: bool
-
-
-class Schedule(NamedTuple):
-    """What holds for the updates of one step."""
-
-    step: float  # of Adam, before the first of them
-    rate: float  # Adam's step size
-    epsilon: float  # Adam's
-    max_norm: float  # of gradients; 0: they are not clipped
-    updates: int  # of the learner, before the first of them
-    target_period: int  # updates; 0: never
-
-
-@kernel
-def work(network, schedule, draws, obs, room, turns, loss, mean_q, priority):  # type: ignore[no-untyped-def]
-    """Make U updates, alone or together with another thread that calls this with the same arguments.
-
-    A batch has `PARTS` parts, of which each thread takes the next one; whoever ends the last one moves the parameters.
-    The sums do not depend on who did what.
-
-    Args:
-        network: a `Network`.
-        schedule: a `Schedule`.
-        draws: `Draws` of U batches.
-        obs: (records, D) of the replay.
-        room: (PARTS, ...) to work in, see `room_size`.
-        turns: (3, U) int64, zeros: parts taken, parts ended, whether the parameters have moved.
-        loss: (U, PARTS) is filled with the summed losses,
-        mean_q: (U, PARTS) with the summed expectations of the actions taken,
-        priority: (U, B) with the priorities.
-    """
-    updates, batch = draws.start.shape
-    for u in range(updates):
-        part: int = fetch_add(turns[0], u)  # type: ignore[call-arg]
-        while part < PARTS:
-            low, high = part * batch // PARTS, (part + 1) * batch // PARTS
-            loss[u, part], mean_q[u, part] = learn_part(
-                network, draws, obs, room[part], u, low, high, network.gradients[part], priority[u, low:high]
-            )
-            if fetch_add(turns[1], u) == PARTS - 1:
-                move(network, schedule, u)
-                fetch_add(turns[2], u)
-            part = fetch_add(turns[0], u)  # type: ignore[call-arg]
-        while load(turns[2], u) == 0:
-            pass
-
-
-@kernel
-def learn_part(network, draws, obs, room, u, low, high, gradient, priority):  # type: ignore[no-untyped-def]
-    """Fill the gradient of a batch's transitions ``low`` to ``high``, and their priorities; return the summed losses."""
-    batch, inputs, actions = high - low, network.factor.size, network.actions
-    units_, features = network.layers[:, OUTPUTS].sum(), network.layers[network.trunk, INPUTS]
-    at = 0
-    x, at = take(room, at, batch, inputs)
-    next_x, at = take(room, at, batch, inputs)
-    q, at = take(room, at, batch, actions)
-    next_q, at = take(room, at, batch, actions)
-    selecting, at = take(room, at, batch, actions)
-    d_q, at = take(room, at, batch, actions)
-    buffer, slopes = room[at : at + batch * units_], room[at + batch * units_ : at + 2 * batch * units_]
-    spare = room[at + 2 * batch * units_ : at + batch * (2 * units_ + features)]
-    layers, trunk, dueling = network.layers, network.trunk, network.dueling
-    scaled(obs, draws.end[u, low:high], network.factor, next_x)
-    forward(network.target, layers, trunk, dueling, next_x, buffer, next_q)
-    if network.double:
-        forward(network.online, layers, trunk, dueling, next_x, buffer, selecting)
-    else:
-        selecting[:] = next_q
-    scaled(obs, draws.start[u, low:high], network.factor, x)
-    forward(network.online, layers, trunk, dueling, x, buffer, q)
-    found = td_slopes(
-        q,
-        next_q,
-        selecting,
-        draws.action[u, low:high],
-        draws.reward[u, low:high],
-        draws.discount[u, low:high],
-        draws.weight[u, low:high],
-        network.squared,
-        draws.start.shape[1],
-        d_q,
-        priority,
-    )
-    backward(network.online, gradient, layers, trunk, dueling, x, buffer, slopes, spare, d_q)
-    return found
-
-
-@kernel
-def take(room, at, rows, columns):  # type: ignore[no-untyped-def]
-    """Return the next (rows, columns) of an array to work in, and where they end."""
-    end = at + rows * columns
-    return room[at:end].reshape((rows, columns)), end
-
-
-@kernel
-def move(network, schedule, u):  # type: ignore[no-untyped-def]
-    """Move the parameters by update ``u`` of a step; copy the target network when its period is over."""
-    norm = sum_up(network.gradients)
-    share = np.float32(1.0)
-    if schedule.max_norm > 0.0:
-        share = min(np.float32(schedule.max_norm) / (norm + np.float32(1e-6)), share)
-    step = schedule.step + u + 1
-    adam(
-        network.online, network.gradients[0], share, network.mean, network.square, step, schedule.rate, schedule.epsilon
-    )
-    if schedule.target_period > 0 and (schedule.updates + u + 1) % schedule.target_period == 0:
-        network.target[:] = network.online
-
-
-@kernel
-def scaled(obs, index, factor, out):  # type: ignore[no-untyped-def]
-    """Fill out (B, D) with the observations of some records (B,), times a factor each (D,)."""
-    for b in range(out.shape[0]):
-        row = index[b]
-        for j in range(out.shape[1]):
-            out[b, j] = obs[row, j] * factor[j]
-
-
-@kernel
-def q_values(network, parameters, obs):  # type: ignore[no-untyped-def]
-    """Return the expectations, (B, A) float64, of observations (B, D) by these parameters (N,)."""
-    batch = obs.shape[0]
-    x = np.empty((batch, network.factor.size), np.float32)
-    scaled(obs, np.arange(batch), network.factor, x)
-    q = np.empty((batch, network.actions), np.float32)
-    buffer = np.empty(batch * network.layers[:, OUTPUTS].sum(), np.float32)
-    forward(parameters, network.layers, network.trunk, network.dueling, x, buffer, q)
-    return q.astype(np.float64)
-
-
-# ------------------------------------------------------------------ the learner
 
 
 class Job(NamedTuple):
@@ -501,14 +97,16 @@ class FusedLearner(Learner):
             config.double,
             config.loss == "mse",
         )
-        self._steps = torch.zeros(())  # of Adam
+        self._steps = torch.zeros(len(self.parameters))  # of Adam, all the same
         for parameter, *moments in zip(
-            self.parameters, views(mean, self.parameters), views(square, self.parameters), strict=True
+            self.parameters,
+            self._steps,
+            views(mean, self.parameters),
+            views(square, self.parameters),
+            strict=True,
         ):
             # views again: the optimiser's state is saved and loaded as that of any learner
-            self.optimizer.state[parameter] = dict(
-                zip(("step", "exp_avg", "exp_avg_sq"), (self._steps, *moments), strict=True)
-            )
+            self.optimizer.state[parameter] = dict(zip(("step", "exp_avg", "exp_avg_sq"), moments, strict=True))
         self._room = np.zeros((PARTS, 0), np.float32)
         self._acting, self._held = self._flat, self._flat.copy()
         self._thread: ThreadPoolExecutor | None = None
@@ -533,7 +131,7 @@ class FusedLearner(Learner):
         return expected
 
     def begin(self, experience: Experience, learning_rate: float) -> None:
-        """Begin to learn what is due in a second thread; until `learn` ends it, acting goes by the parameters of now."""
+        """Begin to learn in a second thread; until `learn` ends it, acting goes by the parameters of now."""
         if SPARE_CORES < 1 or not isinstance(experience, ReplayExperience) or self._job is not None:
             return
         self._rounds = experience.draws()
@@ -584,7 +182,7 @@ class FusedLearner(Learner):
         if self._room.shape[1] < (size := room_size(self.network, -(-batch // PARTS))):
             self._room = np.zeros((PARTS, size), np.float32)
         schedule = Schedule(
-            float(self._steps),
+            float(self._steps[0]),
             learning_rate,
             self.config.optimizer_epsilon,
             self.config.max_grad_norm or 0.0,
@@ -613,13 +211,6 @@ class FusedLearner(Learner):
         work(*job)
         self.updates += 1
         return self._reports(job)[0]
-
-
-def room_size(network: Network, batch: int) -> int:
-    """Return the numbers that `learn_part` has to work in for so many transitions."""
-    units_ = int(network.layers[:, OUTPUTS].sum())
-    features = int(network.layers[network.trunk, INPUTS])
-    return batch * (2 * len(network.factor) + 4 * network.actions + 2 * units_ + features)
 
 
 def make_learner(
@@ -694,5 +285,5 @@ def flatten(network: nn.Module) -> F32:
 
 def views(flat: F32, parameters: list[nn.Parameter]) -> list[torch.Tensor]:
     """Return tensors of the parameters' shapes, one after the other in a flat array."""
-    parts = torch.from_numpy(flat).split([parameter.numel() for parameter in parameters])
+    parts = torch.split(torch.from_numpy(flat), [parameter.numel() for parameter in parameters])
     return [part.view(parameter.shape) for part, parameter in zip(parts, parameters, strict=True)]
