@@ -26,9 +26,6 @@ NONE, MERGED, SEPARATE = range(3)  # dueling: no; one matrix makes values and ad
 # Sums may be taken in another order, so that they use vector instructions; infinities and NaN stay what they are.
 kernel = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
 
-SPARE_CORES = len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) - 1
-PARTS = 2  # of a batch, for two threads; also where there is one, so that the sums are the same
-
 
 # ------------------------------------------------------------------ one layer
 
@@ -251,7 +248,7 @@ def sum_up(gradients):  # type: ignore[no-untyped-def]
 
 @kernel
 def adam(parameters, gradient, share, mean, square, step, rate, epsilon):  # type: ignore[no-untyped-def]
-    """Move the parameters by Adam's ``step``-th step, Kingma and Ba 2014, arXiv:1412.6980, by a share of the gradient."""
+    """Move the parameters by Adam's ``step``-th step, by a share of the gradient. Kingma and Ba 2014."""
     one, beta1, beta2 = np.float32(1.0), np.float32(0.9), np.float32(0.999)
     root = np.sqrt(1.0 - 0.999**step)  # of the second correction: both sides of the fraction are multiplied by it
     size, small = np.float32(rate * root / (1.0 - 0.9**step)), np.float32(epsilon * root)
