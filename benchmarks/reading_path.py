@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
@@ -45,16 +45,18 @@ class Options:
     """Environments."""
     agent: str = "dqn"
     """Any agent."""
+    engine: Literal["torch", "fused"] = "torch"
+    """The one that is easier to read, or the compiled one."""
     files: bool = False
     """List the files and their functions too."""
 
 
-def executed(agent: str, env_id: str) -> list[Function]:
+def executed(agent: str, env_id: str, engine: str = "torch") -> list[Function]:
     """Return the project's functions that one training step with an update executes, by file and name."""
     chosen = recipe(agent)
     preset = next(name for name, one in chosen.presets.items() if (one.suits == "atari") == env_id.startswith("ALE/"))
     config = chosen.experience.rehearsal(chosen.config(**chosen.presets[preset].settings))
-    trainer = Trainer(Plan(env_id, chosen, config, seed=1), None)
+    trainer = Trainer(Plan(env_id, chosen, config, seed=1, engine=engine), None)
     trainer.begin()
     while trainer.learner.updates < 2:
         trainer.step()
@@ -83,7 +85,7 @@ def main(argv: Sequence[str]) -> None:
     """Print the counts, an environment a line."""
     options = parse(Options, argv, prog="reading_path.py", description=__doc__)
     for env_id in options.env_ids:
-        functions = executed(options.agent, env_id)
+        functions = executed(options.agent, env_id, options.engine)
         files = sorted({function.file for function in functions})
         lines = sum(function.lines for function in functions)
         print(f"{options.agent} on {env_id}: {len(files)} files, {len(functions)} functions, {lines} lines")

@@ -112,12 +112,12 @@ class FusedLearner(Learner):
         self._thread: ThreadPoolExecutor | None = None
         self._job: Job | None = None
         self._helping: Future[None] | None = None
-        self._rounds: Iterator[Draws] = iter(())
+        self._rounds: Iterator[Draws] | None = None  # begun
 
     @property
     def busy(self) -> bool:
         """Whether updates were begun and not ended."""
-        return self._job is not None
+        return self._rounds is not None
 
     def load_optimizer(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
         """Take the optimiser's state of each parameter, by its number; zeros for those that are missing."""
@@ -132,7 +132,7 @@ class FusedLearner(Learner):
 
     def begin(self, experience: Experience, learning_rate: float) -> None:
         """Begin to learn in a second thread; until `learn` ends it, acting goes by the parameters of now."""
-        if SPARE_CORES < 1 or not isinstance(experience, ReplayExperience) or self._job is not None:
+        if SPARE_CORES < 1 or not isinstance(experience, ReplayExperience):
             return
         self._rounds = experience.draws()
         if (draws := next(self._rounds, None)) is None:
@@ -157,25 +157,29 @@ class FusedLearner(Learner):
             super().learn(experience, q_values, learning_rate, on_update)
             return
         obs = experience.replay.obs.numpy()
-        if self._job is None:
-            self._rounds = experience.draws()
-        while True:
-            if self._job is None:
-                if (draws := next(self._rounds, None)) is None:
-                    return
-                self._job = self._make_job(draws, obs, learning_rate)
-                if self._thread is not None:
-                    self._helping = self._thread.submit(work, *self._job)
-            job = self._job
-            work(*job)
-            if self._helping is not None:
-                self._helping.result()
-            self._job = self._helping = None
-            self._acting = self._flat
-            for index, update in zip(job.draws.start, self._reports(job), strict=True):
-                experience.set_priorities(index, update.priority.numpy())
-                self.updates += 1
-                on_update(update)
+        rounds = experience.draws() if self._rounds is None else self._rounds
+        self._rounds = None
+        if self._job is not None:
+            self._end_job(experience, on_update)
+        for draws in rounds:
+            self._job = self._make_job(draws, obs, learning_rate)
+            if self._thread is not None:
+                self._helping = self._thread.submit(work, *self._job)
+            self._end_job(experience, on_update)
+
+    def _end_job(self, experience: ReplayExperience, on_update: Callable[[Update], None]) -> None:
+        """Help with the updates under way, and report them."""
+        assert self._job is not None
+        job, helping = self._job, self._helping
+        work(*job)
+        if helping is not None:
+            helping.result()
+        self._job = self._helping = None
+        self._acting = self._flat
+        for index, update in zip(job.draws.start, self._reports(job), strict=True):
+            experience.set_priorities(index, update.priority.numpy())
+            self.updates += 1
+            on_update(update)
 
     def _make_job(self, draws: Draws, obs: NDArray[Any], learning_rate: float) -> Job:
         updates, batch = draws.start.shape

@@ -23,7 +23,7 @@ def test_the_summary_states_device_memory_size_and_time() -> None:
     assert summary.parameters == 4 * 16 + 16 + 16 * 2 + 2
     assert summary.replay_bytes == 1_000 * (4 * 4 + 17)
     assert 0 < summary.seconds < 60
-    assert str(summary).startswith("device cpu | replay 0 MB | network 114 parameters | about 0 min ")
+    assert str(summary).startswith("device cpu, fused engine | replay 0 MB | network 114 parameters | about 0 min ")
 
 
 def test_the_time_estimate_grows_with_the_steps() -> None:

@@ -24,8 +24,9 @@ from learning.checkpoint import MANIFEST, read_manifest
 from learning.config import FamilyConfig, ReplayConfig, RolloutConfig, numpy_generator
 from learning.episodes import Episodes
 from learning.insight import Readable
+from learning.learner import Update
 from learning.policy import Policy
-from learning.replay import Batch, ReplayExperience
+from learning.replay import Batch, Draws, ReplayExperience
 from learning.runfolder import RunFolder
 from learning.trainer import Plan, Trainer
 from tests import tiny
@@ -228,6 +229,18 @@ def test_noise_explores_only_while_it_learns_and_is_drawn_once_per_step() -> Non
 def spy(online_learner: OnlineLearner) -> list[Batch]:
     """Return a list that will receive every batch learnt from."""
     batches: list[Batch] = []
+    experience = online_learner.agent.experience
+    if isinstance(experience, ReplayExperience):  # an engine need not gather whole batches
+        replay = experience.replay
+        draw = replay.draw
+
+        def drawn(*args: Any) -> Draws:
+            draws = draw(*args)
+            batches.extend(copy.deepcopy(replay.gather(draws, which)) for which in range(len(draws.start)))
+            return draws
+
+        replay.draw = drawn  # type: ignore[method-assign]
+        return batches
     update = online_learner.learner.update
 
     def record(batch: Batch, learning_rate: float) -> Any:
@@ -397,14 +410,13 @@ def test_a_nan_loss_stops_learning_and_restores_finite_weights(agent: str) -> No
     online_learner = small(agent, learning_starts=0, replay_ratio=32.0)
     online_learner.learning = True
     kept: dict[int, dict[str, torch.Tensor]] = {}
-    update = online_learner.learner.update
+    on_update = online_learner.agent.on_update
 
-    def record(batch: Batch, learning_rate: float) -> Any:
-        result = update(batch, learning_rate)
+    def record(update: Update) -> None:
         kept[online_learner.updates] = copied(online_learner)
-        return result
+        on_update(update)
 
-    online_learner.learner.update = record  # type: ignore[method-assign]
+    online_learner.agent.on_update = record
     play(online_learner, envs.make(tiny.CORRIDOR), 150)
     updates, obs = online_learner.updates, np.eye(5, dtype=np.float32)
     assert updates > SNAPSHOT_EVERY
