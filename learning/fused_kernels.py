@@ -8,6 +8,7 @@ numba finds in SciPy; all else is compiled here. Nothing is allocated in an upda
 # mypy: allow-untyped-decorators
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -284,6 +285,21 @@ def load(typing, array, index):  # type: ignore[no-untyped-def]
     return types.int64(array, types.intp), generate
 
 
+if sys.platform == "win32":
+
+    @kernel
+    def let_others_run() -> None:
+        """Do nothing: a wait here is a few millionths of a second, unless the other thread has lost its core."""
+
+else:
+    sched_yield = types.ExternalFunction("sched_yield", types.int32())
+
+    @kernel
+    def let_others_run() -> None:
+        """Offer the core to whoever waits for one: it may be the thread that is waited for."""
+        sched_yield()
+
+
 class Network(NamedTuple):
     """What the kernels know of a network and its optimiser."""
 
@@ -343,7 +359,7 @@ def work(network, schedule, draws, obs, room, turns, loss, mean_q, priority):  #
                 fetch_add(turns[2], u)
             part = fetch_add(turns[0], u)
         while load(turns[2], u) == 0:
-            pass
+            let_others_run()
 
 
 @kernel

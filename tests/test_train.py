@@ -42,7 +42,8 @@ def test_a_first_run_prints_preflight_to_score_table(tmp_path: Path) -> None:
     )
     assert "protocol waterworld-1000" in rules
     assert first.startswith(
-        f"{VECTORS} on tidepool/Waterworld-v1 | device cpu, fused engine | replay 3 MB | network 36,741 parameters | about "
+        f"{VECTORS} on tidepool/Waterworld-v1 | device cpu, fused engine | replay 3 MB"
+        " | network 36,741 parameters | about "
     )
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith(f"tidepool-Waterworld-v1__{VECTORS}__1__")

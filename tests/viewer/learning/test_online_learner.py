@@ -239,7 +239,7 @@ def spy(online_learner: OnlineLearner) -> list[Batch]:
             batches.extend(copy.deepcopy(replay.gather(draws, which)) for which in range(len(draws.start)))
             return draws
 
-        replay.draw = drawn  # type: ignore[method-assign]
+        replay.draw = drawn  # type: ignore[method-assign, assignment]
         return batches
     update = online_learner.learner.update
 
