@@ -19,7 +19,7 @@ class Unit(NamedTuple):
     """How a figure is made of what was counted."""
 
     title: str
-    count: str
+    counted: str
     scale: float = 1.0
     time: bool = False
     """Time for each, the less the better; else so many a second, the more the better."""
@@ -57,6 +57,11 @@ class Figure:
         return [one for one in self.results if one.role == role]
 
     @property
+    def full_title(self) -> str:
+        """What it is, and on how many cores."""
+        return self.title + (f", {self.cores} cores" if self.cores > 1 else "")
+
+    @property
     def ours(self) -> Result | None:
         """Our own, where it ran."""
         return next((one for one in self.of("ours") if one.windows), None)
@@ -78,11 +83,10 @@ def load(path: Path = STORED) -> list[Figure]:
     return figures
 
 
-def store(path: Path, figures: Iterable[Figure]) -> None:
-    """Write figures; those of other rows stay in the file, and all stand in the given order first."""
-    fresh = {one.name: one for one in figures}
-    kept = {one.name: one for one in load(path)}
-    rows = [asdict(fresh.get(name, one)) for name, one in {**kept, **fresh}.items()]
+def store(path: Path, figures: Iterable[Figure], order: Sequence[str]) -> None:
+    """Write figures; of rows that were not measured now, the file's stay. ``order`` names all rows that there are."""
+    every = {one.name: one for one in (*load(path), *figures)}
+    rows = [asdict(every[name]) for name in order if name in every]
     for row in rows:
         for result in row["results"]:
             result["windows"] = [_rounded(window) for window in result["windows"]]
@@ -104,7 +108,7 @@ def _rounded(window: Mapping[str, Any]) -> dict[str, Any]:
 
 def value(window: Window, unit: Unit, clock: str = "seconds") -> float:
     """Return one turn's figure, by the wall clock or by processor time ("cpu")."""
-    took, count = getattr(window, clock), window.counts[unit.count]
+    took, count = window.cpu if clock == "cpu" else window.seconds, window.counts[unit.counted]
     return unit.scale * (took / count if unit.time else count / max(took, 1e-9))
 
 
@@ -123,8 +127,8 @@ def times_as_fast(ours: Result, other: Result, unit: Unit, clock: str = "seconds
 
 def work(result: Result, unit: Unit) -> dict[str, float]:
     """Return the updates and samples for each of what the unit counts, over all turns."""
-    base = sum(window.counts[unit.count] for window in result.windows)
-    counted = [key for key in ("updates", "samples") if key in result.windows[0].counts and key != unit.count]
+    base = sum(window.counts[unit.counted] for window in result.windows)
+    counted = [key for key in ("updates", "samples") if key in result.windows[0].counts and key != unit.counted]
     return {key: sum(window.counts[key] for window in result.windows) / base for key in counted}
 
 
@@ -133,7 +137,7 @@ def unequal(ours: Result, other: Result, unit: Unit) -> str:
     mine, theirs = work(ours, unit), work(other, unit)
     for key in mine.keys() & theirs.keys():
         if abs(mine[key] - theirs[key]) > UNEQUAL * max(mine[key], theirs[key]):
-            what = UNITS_OF[unit.count]
+            what = UNITS_OF[unit.counted]
             return f"{key} {what}: {mine[key]:.4g} against {theirs[key]:.4g}; no ratio of unequal work"
     return ""
 
@@ -162,7 +166,7 @@ def lines(figures: Iterable[Figure]) -> list[list[str]]:
     table = []
     for figure in figures:
         unit, ours = UNITS[figure.unit], figure.ours
-        first = [figure.title + (f", {figure.cores} cores" if figure.cores > 1 else ""), unit.title]
+        first = [figure.full_title, unit.title]
         first.append(spread(ours, unit) if ours else "-")
         beside = [one for one in figure.results if one.role != "ours"]
         for one in beside:
@@ -187,7 +191,9 @@ def _ratio(ours: Result | None, other: Result, unit: Unit) -> str:
 
 def _load(ours: Result | None, other: Result | None) -> str:
     """Return processor seconds a second of wall clock: 1.00 is one core, busy all the time."""
-    loads = [statistics.median(one.cpu / one.seconds for one in who.windows) for who in (ours, other) if who and who.windows]
+    loads = [
+        statistics.median(one.cpu / one.seconds for one in who.windows) for who in (ours, other) if who and who.windows
+    ]
     return ", ".join(f"{load:.2f}" for load in loads) or "-"
 
 
@@ -226,14 +232,21 @@ def bounds(figures: Iterable[Figure]) -> list[str]:
             continue
         for limit in figure.of("limit"):
             if (share := times_as_fast(ours, limit, unit)) is not None:
-                words.append(f"{limit.label} would take {share:.0%} of its time")
+                rate = _rate(limit)
+                words.append(f"{limit.label} would take {share:.0%} of its time{rate}")
         if shares := parts(ours):
             words.append("of its own time " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
         if figure.rest:
             words.append(f"the rest: {figure.rest}" if figure.of("limit") else figure.rest)
         if words:
-            found.append(f"{figure.title}: {'; '.join(words)}.")
+            found.append(f"{figure.full_title}: {'; '.join(words)}.")
     return found
+
+
+def _rate(limit: Result) -> str:
+    """Return at which rate matrix products were computed."""
+    rates = [window.counts["flop"] / window.seconds / 1e9 for window in limit.windows if "flop" in window.counts]
+    return f", at {statistics.median(rates):.0f} GFLOP/s" if rates else ""
 
 
 # ------------------------------------------------------------------ the page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.turns import Contender, Row
@@ -14,17 +15,22 @@ SB3, SBX = "stable-baselines3", "SBX"
 
 def ours(build: str, **options: Any) -> Contender:
     """Return a contender of ours."""
-    return Contender("Tidepool", "ours", f"ours:{build}", options)
+    return Contender("Tidepool", "ours", f"benchmarks.contenders.ours:{build}", options)
 
 
 def peer(label: str, build: str, **options: Any) -> Contender:
     """Return a peer."""
-    return Contender(label, "peer", f"peers:{build}", options)
+    return Contender(label, "peer", f"benchmarks.contenders.peers:{build}", options)
+
+
+def rebuilt(label: str, build: str, **options: Any) -> Contender:
+    """Return a peer that is written here."""
+    return Contender(label, "peer", f"benchmarks.contenders.rebuilt:{build}", options)
 
 
 def limit(label: str, build: str, **options: Any) -> Contender:
     """Return a limit; its label ends "... would take x % of its time"."""
-    return Contender(label, "limit", f"limits:{build}", options)
+    return Contender(label, "limit", f"benchmarks.contenders.limits:{build}", options)
 
 
 def all_rows() -> list[Row]:
@@ -38,7 +44,7 @@ def all_rows() -> list[Row]:
 def machine() -> list[Row]:
     """Return what the machine can do."""
     none = "a limit itself"
-    gemm, copy = Contender("PyTorch", "ours", "limits:sgemm"), Contender("NumPy", "ours", "limits:copies")
+    gemm, copy = (replace(limit("", name), role="ours") for name in ("sgemm", "copies"))
     return [
         Row("machine/sgemm", "matrix product, 1024 x 1024, by PyTorch", "GFLOP/s", [gemm], peerless=none),
         Row("machine/copy", "copy of 256 MB, by NumPy", "GB/s", [copy], peerless=none),
@@ -79,7 +85,7 @@ def emulator() -> list[Row]:
     ]
     return [
         Row("emulator/pong", "Pong, 32 games, random actions", "steps/s", one, rest=rest),
-        Row("emulator/pong-2", "the same", "steps/s", both, cores=2, rest=rest),
+        Row("emulator/pong-2", "Pong, 32 games, random actions", "steps/s", both, cores=2, rest=rest),
     ]
 
 
@@ -160,7 +166,7 @@ def updates() -> list[Row]:
         for engine in ENGINES:
             who = [
                 ours("update", kind="waterworld", agent=agent, engine=engine),
-                peer("bare PyTorch", "torch_update", sizes=sizes, double=double, dueling=double),
+                rebuilt("bare PyTorch", "torch_update", sizes=sizes, double=double, dueling=double),
                 limit("its matrix products", "products", network=network, size=128, forwards=forwards),
             ]
             title = f"{agent}, 152-128-128-4, batch 128, engine {engine}"
@@ -168,12 +174,12 @@ def updates() -> list[Row]:
             rows.append(Row(f"update/{agent}-{engine}", title, "ms/update", who, rest=rest))
     nature = [
         ours("update", kind="frames", agent="dqn", preset="nature", size=32, optimizer="adam", max_grad_norm=10.0),
-        peer("bare PyTorch", "torch_update", encoder="nature", size=32),
+        rebuilt("bare PyTorch", "torch_update", encoder="nature", size=32),
         limit("its matrix products", "products", network="nature", size=32, forwards=2),
     ]
     pqn = [
         ours("update", kind="frames", agent="pqn", preset="cpu", size=128),
-        peer("bare PyTorch", "torch_update", encoder="mnih2013", size=128, bootstraps=False, layer_norm=True),
+        rebuilt("bare PyTorch", "torch_update", encoder="mnih2013", size=128, bootstraps=False, layer_norm=True),
         limit("its matrix products", "products", network="mnih2013", size=128, forwards=1),
     ]
     rest = "frames converted and laid out for the products, activations, Adam"
@@ -204,6 +210,7 @@ def training() -> list[Row]:
                     ours("training", env_id="tidepool/Waterworld-v1", agent="dqn", preset="default", engine=engine),
                     peer(SB3, "stable_baselines", **same),
                     peer(SBX, "stable_baselines", library="sbx", **same),
+                    peer(f"{SB3} on our batch of worlds", "stable_baselines", batched=True, **same),
                     limit(
                         "its world and its matrix products",
                         "training",
@@ -242,7 +249,7 @@ def pong_nature() -> Row:
     contenders = [
         ours("training", env_id="ALE/Pong-v5", agent="dqn", preset="nature", **changes),
         peer(SB3, "stable_baselines", num_envs=1, gradient_steps=1, learning_rate=1e-4, target_period=10_000, **common),
-        peer("CleanRL's dqn_atari, rebuilt", "cleanrl_dqn", **common),
+        rebuilt("CleanRL's dqn_atari, rebuilt", "cleanrl_dqn", **common),
         limit(
             "its emulator and its matrix products",
             "training",
@@ -259,7 +266,7 @@ def pong_pqn() -> Row:
     game = {"env_id": "ALE/Pong-v5", "num_envs": 32, "num_threads": 2, **PONG}
     contenders = [
         ours("training", env_id="ALE/Pong-v5", agent="pqn", preset="cpu"),
-        peer("CleanRL's PQN, rebuilt", "cleanrl_pqn", game="Pong", encoder="mnih2013", num_threads=2, **rollout),
+        rebuilt("CleanRL's PQN, rebuilt", "cleanrl_pqn", game="Pong", encoder="mnih2013", num_threads=2, **rollout),
         limit(
             "its emulators and its matrix products",
             "training",
@@ -276,7 +283,9 @@ def window() -> list[Row]:
     shown = {"waterworld": False, "pong": False, "waterworld_rainbow": False}
     none = "no other project has such a window; 16.7 ms are there at 60 frames a second"
     rows = [
-        Row(f"window/{agent}", f"window, {agent}", "ms/frame", [ours("window", agent=agent)], peerless=none, screen=True)
+        Row(
+            f"window/{agent}", f"window, {agent}", "ms/frame", [ours("window", agent=agent)], peerless=none, screen=True
+        )
         for agent in shown
     ]
     learning = [ours("window", agent="waterworld", learn=True)]
@@ -287,12 +296,13 @@ def window() -> list[Row]:
 def startup() -> list[Row]:
     """Return the waiting at the start, with compiled kernels."""
     imports = Contender(
-        "importing PyTorch and NumPy", "limit", "startup:importing", {"modules": ["torch", "numpy"]}
+        *("importing PyTorch and NumPy", "limit", "benchmarks.contenders.startup:importing"),
+        {"modules": ["torch", "numpy"]},
     )
     none = "a user waits for no other"
 
     def starts(name: str, title: str, build: str, *, slow: bool = False, screen: bool = False, **options: Any) -> Row:
-        who = [Contender("Tidepool", "ours", f"startup:{build}", options), imports]
+        who = [Contender("Tidepool", "ours", f"benchmarks.contenders.startup:{build}", options), imports]
         return Row(
             f"startup/{name}", title, "s", who, cores=2, peerless=none, slow=slow, screen=screen,
             rest="other imports, environments, a rehearsal for the estimate",
@@ -305,7 +315,9 @@ def startup() -> list[Row]:
         starts("pong-line", "train.py ALE/Pong-v5 to the first line", "train", arguments=pong, until="first line"),
         starts(
             *("pong-progress", "train.py ALE/Pong-v5 to the first progress", "train"),
-            **{"slow": True, "arguments": pong, "until": "first progress"},
+            slow=True,
+            arguments=pong,
+            until="first progress",
         ),
         starts("play-frame", "play.py to the first frame", "play", screen=True, arguments=[]),
     ]

@@ -67,9 +67,7 @@ def chosen(rows: Sequence[Row], only: Iterable[str]) -> list[Row]:
 def figure_of(row: Row, settings: Settings, about: dict[str, str]) -> Figure:
     """Return a row's figure, with when and where it was measured."""
     results = measure(row, settings)
-    return Figure(
-        row.name, row.title, row.unit, row.cores, row.rest, row.peerless, **about, results=results
-    )  # fmt: skip
+    return Figure(row.name, row.title, row.unit, row.cores, row.rest, row.peerless, **about, results=results)
 
 
 def provenance() -> dict[str, str]:
@@ -103,8 +101,8 @@ def show(console: Console, figures: Sequence[Figure]) -> None:
     for title, text in (("What bounds each:", bounds(figures)), ("Not measured, or not compared:", notes(figures))):
         if text:
             console.print(f"\n{title}")
-            for line in text:
-                console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
+            for sentence in text:
+                console.print(f"  {sentence}", soft_wrap=True, highlight=False, markup=False)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -125,7 +123,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"{number} of {len(rows)}: {row.title} ...", file=sys.stderr, flush=True)
         figures.append(figure_of(row, settings, about))
         if options.json:
-            store(options.json, figures)
+            store(options.json, figures, [row.name for row in all_rows()])
     show(console, figures)
     return 0
 

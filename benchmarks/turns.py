@@ -1,19 +1,20 @@
 """Contenders that run in turns, each in a process of its own, and count what they did.
 
-A contender's process builds it, warms it up, and then answers one line with another: ``{"seconds": 3}`` with how long it
-ran, how much of the processor it took, and what it did in that time. So one that is not installed, or that needs another
-Python, harms nobody; load on the machine meets all of them; and nothing that one library sets affects another.
+A contender's process builds it and then answers one line with another: ``{"seconds": 3}`` with how long it ran, how
+much of the processor it took, and what it did in that time. So one that is not installed, or that needs another Python,
+harms nobody; load on the machine meets all of them; and nothing that one library sets affects another.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -29,7 +30,7 @@ class Contender:
     label: str
     role: Role
     build: str
-    """``module:function`` of benchmarks.contenders; the function returns what runs for some seconds and counts."""
+    """``module:function``; the function returns a `benchmarks.contenders.Run`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Its keywords; JSON's types."""
 
@@ -85,6 +86,8 @@ class Settings:
     seconds: float
     rounds: int
     pythons: Sequence[str] = (sys.executable,)
+    warm_up: float = 1.0
+    """Seconds of a first turn that does not count: compilers and allocators have settled then."""
 
 
 def measure(row: Row, settings: Settings) -> list[Result]:
@@ -104,18 +107,23 @@ def measure(row: Row, settings: Settings) -> list[Result]:
         for contender, result in zip(row.contenders, results, strict=True):
             worker = stack.enter_context(opened(contender, cores, settings.pythons, prefix))
             result.missing, result.versions = worker.missing, worker.versions
-            if not worker.missing:
-                workers.append((worker, result))
-        for _ in range(min(settings.rounds, 2) if row.slow else settings.rounds):
+            workers.append((worker, result))
+        rounds = min(settings.rounds, 2) if row.slow else settings.rounds
+        for seconds in (settings.warm_up, *[settings.seconds] * rounds):
             for worker, result in workers:
-                if result.missing:
-                    continue
-                answer = worker.ask({"seconds": settings.seconds})
-                if "missing" in answer:
-                    result.missing, result.windows = answer["missing"], []
-                else:
-                    result.windows.append(Window(**answer))
+                if not result.missing:
+                    _turn(worker, result, seconds)
+    for result in results:
+        result.windows = result.windows[1:]
     return results
+
+
+def _turn(worker: Worker, result: Result, seconds: float) -> None:
+    answer = worker.ask({"seconds": seconds})
+    if "missing" in answer:
+        result.missing, result.windows = answer["missing"], []
+    else:
+        result.windows.append(Window(**answer))
 
 
 def cores_for(count: int) -> list[int]:
@@ -127,11 +135,9 @@ def cores_for(count: int) -> list[int]:
 
 def screen() -> list[str]:
     """Return the words before a command that give it a screen, ``env`` where there is one; nothing: there is none."""
-    from shutil import which
-
     if os.environ.get("DISPLAY") or not sys.platform.startswith("linux"):
         return ["env"]
-    return [path, "-a", "-s", "-screen 0 1920x1200x24"] if (path := which("xvfb-run")) else []
+    return [path, "-a", "-s", "-screen 0 1920x1200x24"] if (path := shutil.which("xvfb-run")) else []
 
 
 class Worker:
@@ -146,11 +152,9 @@ class Worker:
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to one line; ``missing`` in it says why there is none."""
         assert self.process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # `_read` tells why
             self.process.stdin.write(json.dumps(question) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # `_read` tells why
         return self._read()
 
     def _read(self) -> dict[str, Any]:
@@ -190,10 +194,8 @@ def _end(process: subprocess.Popen[str]) -> None:
     """Close the process's input, upon which it leaves; stop it if it does not."""
     assert process.stdin is not None
     assert process.stdout is not None
-    try:
+    with suppress(BrokenPipeError):
         process.stdin.close()
-    except BrokenPipeError:
-        pass
     try:
         process.wait(timeout=20)
     except subprocess.TimeoutExpired:

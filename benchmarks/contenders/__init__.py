@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 Counts = dict[str, float]
 Run = Callable[[float], Counts]
-"""Runs for at least so many seconds and returns what was done; ``seconds`` and ``cpu`` in it replace what was measured."""
+"""Runs for at least so many seconds and returns what was done; ``seconds`` and ``cpu`` in it replace those measured."""
 
 
 def repeat(unit: Callable[[], object], counts: Callable[[], Counts]) -> Run:

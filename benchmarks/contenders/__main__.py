@@ -9,11 +9,11 @@ import time
 from importlib import import_module, metadata
 from typing import Any, TextIO
 
-WARM_UP = 1.0  # seconds, after what the contender itself warms up
-LIBRARIES = (
-    *("torch", "numpy", "numba", "gymnasium", "ale-py", "stable-baselines3", "sbx-rl", "jax", "envpool"),
-    "pygame-ce",
-)
+# by the name of their module
+LIBRARIES = {
+    **{name: name for name in ("torch", "numpy", "numba", "gymnasium", "jax", "envpool")},
+    **{"ale_py": "ale-py", "stable_baselines3": "stable-baselines3", "sbx": "sbx-rl", "pygame": "pygame-ce"},
+}
 
 
 def main(build: str, options: str, cores: str) -> None:
@@ -24,11 +24,10 @@ def main(build: str, options: str, cores: str) -> None:
     os.dup2(2, 1)  # what libraries print is no answer
     module, function = build.split(":")
     try:
-        run = getattr(import_module(f"benchmarks.contenders.{module}"), function)(**json.loads(options))
+        run = getattr(import_module(module), function)(**json.loads(options))
     except ImportError as error:
         answer(answers, {"missing": install(error)})
         return
-    run(WARM_UP)
     answer(answers, {"versions": versions()})
     for line in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -53,15 +52,7 @@ def install(error: ImportError) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that were imported."""
-    found = {}
-    for name in LIBRARIES:
-        module = {"pygame-ce": "pygame", "sbx-rl": "sbx"}.get(name, name.replace("-", "_"))
-        if module in sys.modules:
-            try:
-                found[name] = metadata.version(name)
-            except metadata.PackageNotFoundError:
-                continue
-    return found
+    return {name: metadata.version(name) for module, name in LIBRARIES.items() if module in sys.modules}
 
 
 if __name__ == "__main__":

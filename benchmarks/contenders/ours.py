@@ -16,13 +16,13 @@ from gymnasium import spaces
 import envs
 from agents import recipe
 from benchmarks.contenders import Counts, Run, repeat, repeat_counted
-from learning.config import LearnerConfig, RolloutConfig
+from learning.config import LearnerConfig, ReplayConfig, RolloutConfig
 from learning.learner import Learner
 from learning.networks import epsilon_greedy
 from learning.replay import Batch, Replay
 from learning.trainer import Plan, Trainer
 
-SPACES = {
+SPACES: dict[str, spaces.Box] = {
     "waterworld": spaces.Box(-1.0, 1.0, (152,), np.float32),
     "frames": spaces.Box(0, 255, (4, 84, 84), np.uint8),
 }
@@ -39,7 +39,7 @@ def settings(agent: str, preset: str, changes: dict[str, Any]) -> LearnerConfig:
     """Return an agent's settings, with some of them changed; JSON's lists become tuples."""
     one = recipe(agent)
     changes = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
-    return one.config(**{**one.presets[preset].settings, **changes})  # type: ignore[no-any-return]
+    return one.config(**{**one.presets[preset].settings, **changes})
 
 
 # ------------------------------------------------------------------ whole training
@@ -63,9 +63,7 @@ def training(env_id: str, agent: str, preset: str, engine: str = "torch", **chan
         trainer.step()
     del learner.update  # the method itself again: nothing is counted while the clock runs
     size = float(np.mean(sizes)) if sizes else getattr(config, "batch_size", 0)
-    steps = config.rollout_steps if isinstance(config, RolloutConfig) else 1
-    while isinstance(config, RolloutConfig) and trainer.agent_steps % (steps * config.num_envs):
-        trainer.step()
+    steps = steps_between(config)
 
     def unit() -> None:
         for _ in range(steps):
@@ -82,6 +80,14 @@ def training(env_id: str, agent: str, preset: str, engine: str = "torch", **chan
         return done
 
     return run
+
+
+def steps_between(config: LearnerConfig) -> int:
+    """Return the steps of all environments after which the updates repeat: a turn has whole ones."""
+    if isinstance(config, RolloutConfig):
+        return config.rollout_steps
+    assert isinstance(config, ReplayConfig)
+    return max(round(config.batch_size / (config.replay_ratio * config.num_envs)), 1)
 
 
 # ------------------------------------------------------------------ parts
@@ -205,8 +211,6 @@ def environment(env_id: str, num_envs: int, **options: Any) -> Run:
 
 def window(agent: str, learn: bool = False) -> Run:
     """Return what plays in a window with all panels, at most 60 frames a second, and counts the work of a frame."""
-    import pygame
-
     from common.files import PRETRAINED
     from viewer.learning import controls
     from viewer.opening import open_session, open_view
@@ -221,7 +225,6 @@ def window(agent: str, learn: bool = False) -> Run:
     if learn:
         controls.toggle_learning(view)
     shown = Window(view)
-    pygame.display.get_window_size()
 
     def run(seconds: float) -> Counts:
         work: list[float] = []

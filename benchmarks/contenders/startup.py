@@ -52,7 +52,9 @@ def play(arguments: Sequence[str]) -> Run:
 
 def importing(modules: Sequence[str]) -> Run:
     """Return what starts Python and imports some libraries."""
-    return _starting([sys.executable, "-c", f"import {', '.join(modules)}; print('done', flush=True); input()"], "first line")
+    return _starting(
+        [sys.executable, "-c", f"import {', '.join(modules)}; print('done', flush=True); input()"], "first line"
+    )
 
 
 def _starting(words: Sequence[str], until: str) -> Run:
