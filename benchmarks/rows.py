@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.turns import Contender, Row
 
-ENGINES = ("torch",)  # of the learner; each has rows of its own where the learner is measured
+ENGINES = ("torch", "fused")  # of the learner; each has rows of its own where the learner is measured
 HIDDEN = [128, 128]
 PONG = {"sticky": 0.0, "noops": 30, "frame_cap": 108_000}
 SB3, SBX = "stable-baselines3", "SBX"
@@ -149,7 +149,7 @@ def acting() -> list[Row]:
             limit("its matrix products", "products", network="waterworld", size=32, forwards=1, backwards=0),
         ]
         title = f"32 actions, 152-128-128-4, engine {engine}"
-        rows.append(Row(f"act/vectors-{engine}", title, "us/call", who, rest="dispatch, ReLU, epsilon-greedy"))
+        rows.append(Row(f"act/vectors-{engine}", title, "us/call", who, rest="calls, ReLU, epsilon-greedy"))
     frames = [
         ours("act", kind="frames", agent="dqn", preset="nature"),
         peer(SB3, "stable_baselines_act", kind="frames"),
@@ -170,7 +170,7 @@ def updates() -> list[Row]:
                 limit("its matrix products", "products", network=network, size=128, forwards=forwards),
             ]
             title = f"{agent}, 152-128-128-4, batch 128, engine {engine}"
-            rest = "dispatch, activations, loss, clipping, Adam"
+            rest = "activations, loss, clipping, Adam" + (", dispatch" if engine == "torch" else "")
             rows.append(Row(f"update/{agent}-{engine}", title, "ms/update", who, rest=rest))
     nature = [
         ours("update", kind="frames", agent="dqn", preset="nature", size=32, optimizer="adam", max_grad_norm=10.0),
@@ -198,45 +198,42 @@ def training() -> list[Row]:
         **{"env_id": "CartPole-v1", "num_envs": 8, "batch_size": 128, "train_freq": 2, "gradient_steps": 1},
         **{"hidden": [256, 256], "n_steps": 10, "capacity": 100_000, "learning_rate": 5e-4, "target_period": 3200},
     }
-    rest = "storing and sampling, and what an update takes beside its products"
+    waterworld_peers = [
+        peer(SB3, "stable_baselines", **same),
+        peer(SBX, "stable_baselines", library="sbx", **same),
+        peer(f"{SB3} on our batch of worlds", "stable_baselines", batched=True, **same),
+        limit(
+            "its world and its matrix products",
+            "training",
+            **{"network": "waterworld", "env": waterworld, "acting": 32, "batch": 128},
+            **{"forwards": 2, "steps": 1, "updates": 2},
+        ),
+    ]
+    cartpole_peers = [
+        peer(SB3, "stable_baselines", **cartpole),
+        limit(
+            "its environments and its matrix products",
+            "training",
+            **{"network": "cartpole", "env": {"env_id": "CartPole-v1", "num_envs": 8}, "acting": 8},
+            **{"batch": 128, "forwards": 2, "steps": 2, "updates": 1},
+        ),
+    ]
+    cases = [
+        ("waterworld", "tidepool/Waterworld-v1", "default", waterworld_peers),
+        ("cartpole", "CartPole-v1", "control", cartpole_peers),
+    ]
     rows = []
-    for engine in ENGINES:
-        rows += [
-            Row(
-                f"train/waterworld-{engine}",
-                f"training Waterworld-v1, dqn, engine {engine}",
-                "steps/s",
-                [
-                    ours("training", env_id="tidepool/Waterworld-v1", agent="dqn", preset="default", engine=engine),
-                    peer(SB3, "stable_baselines", **same),
-                    peer(SBX, "stable_baselines", library="sbx", **same),
-                    peer(f"{SB3} on our batch of worlds", "stable_baselines", batched=True, **same),
-                    limit(
-                        "its world and its matrix products",
-                        "training",
-                        **{"network": "waterworld", "env": waterworld, "acting": 32, "batch": 128},
-                        **{"forwards": 2, "steps": 1, "updates": 2},
-                    ),
-                ],
-                rest=rest,
-            ),
-            Row(
-                f"train/cartpole-{engine}",
-                f"training CartPole-v1, dqn, preset control, engine {engine}",
-                "steps/s",
-                [
-                    ours("training", env_id="CartPole-v1", agent="dqn", preset="control", engine=engine),
-                    peer(SB3, "stable_baselines", **cartpole),
-                    limit(
-                        "its environments and its matrix products",
-                        "training",
-                        **{"network": "cartpole", "env": {"env_id": "CartPole-v1", "num_envs": 8}, "acting": 8},
-                        **{"batch": 128, "forwards": 2, "steps": 2, "updates": 1},
-                    ),
-                ],
-                rest=rest,
-            ),
-        ]
+    for name, env_id, preset, peers in cases:
+        for engine, cores in (*((engine, 1) for engine in ENGINES), (ENGINES[-1], 2)):
+            mine = ours("training", env_id=env_id, agent="dqn", preset=preset, engine=engine)
+            title = f"training {env_id.removeprefix('tidepool/')}, dqn, preset {preset}, engine {engine}"
+            suffix = "-2" if cores == 2 else ""
+            rows.append(
+                Row(
+                    *(f"train/{name}-{engine}{suffix}", title, "steps/s", [mine, *peers], cores),
+                    rest="storing and sampling, and what an update takes beside its products",
+                )
+            )
     return [*rows, pong_nature(), pong_pqn()]
 
 

@@ -17,8 +17,10 @@ import envs
 from agents import recipe
 from benchmarks.contenders import Counts, Run, repeat, repeat_counted
 from learning.config import LearnerConfig, ReplayConfig, RolloutConfig
-from learning.learner import Learner
-from learning.networks import epsilon_greedy
+from learning.fused import make_learner
+from learning.learner import Learner, Update
+from learning.networks import count_parameters, epsilon_greedy
+from learning.preflight import LARGE
 from learning.replay import Batch, Replay
 from learning.trainer import Plan, Trainer
 
@@ -27,12 +29,6 @@ SPACES: dict[str, spaces.Box] = {
     "frames": spaces.Box(0, 255, (4, 84, 84), np.uint8),
 }
 ACTIONS = {"waterworld": 4, "frames": 6}
-
-
-def engine_options(engine: str) -> dict[str, Any]:
-    """Return the keywords by which a learner, or a plan, is given its engine: there is one so far."""
-    assert engine == "torch"
-    return {}
 
 
 def settings(agent: str, preset: str, changes: dict[str, Any]) -> LearnerConfig:
@@ -46,23 +42,25 @@ def settings(agent: str, preset: str, changes: dict[str, Any]) -> LearnerConfig:
 
 
 def training(env_id: str, agent: str, preset: str, engine: str = "torch", **changes: Any) -> Run:
-    """Return what trains; the batches are counted where the learner takes them, while it warms up."""
+    """Return what trains, as train.py would; the transitions of an update are counted while it warms up."""
     torch.set_flush_denormal(True)
     config = settings(agent, preset, changes)
-    trainer = Trainer(Plan(env_id, recipe(agent), config, seed=1, **engine_options(engine)), None)
+    trainer = Trainer(Plan(env_id, recipe(agent), config, seed=1, engine=engine), None)
     learner, sizes = trainer.learner, []
-    update = learner.update
+    if count_parameters(learner.online) < LARGE:
+        torch.set_num_threads(1)
+    report = trainer.agent.on_update
 
-    def watched(batch: Batch, learning_rate: float) -> Any:
-        sizes.append(len(batch.reward))
-        return update(batch, learning_rate)
+    def watched(update: Update) -> None:
+        sizes.append(len(update.priority))
+        report(update)
 
-    learner.update = watched  # type: ignore[method-assign]
+    trainer.agent.on_update = watched
     trainer.begin()
     while learner.updates < 20:
         trainer.step()
-    del learner.update  # the method itself again: nothing is counted while the clock runs
-    size = float(np.mean(sizes)) if sizes else getattr(config, "batch_size", 0)
+    trainer.agent.on_update = report  # nothing is counted while the clock runs
+    size = sum(sizes) / len(sizes)
     steps = steps_between(config)
 
     def unit() -> None:
@@ -119,7 +117,7 @@ def learner_of(kind: str, agent: str, preset: str, engine: str, changes: dict[st
     """Return a fresh learner."""
     torch.set_flush_denormal(True)
     config = settings(agent, preset, changes)
-    return Learner(recipe(agent), config, SPACES[kind], ACTIONS[kind], 1, **engine_options(engine))
+    return make_learner(recipe(agent), config, SPACES[kind], ACTIONS[kind], 1, engine=engine)
 
 
 def update(
