@@ -2,7 +2,7 @@
 
 A page marks such a section: ``<!-- generated: presets -->`` before it and ``<!-- end -->`` after it. The name is a
 key of `SECTIONS`; a word after it is the section's argument, such as an agent. The tables of results and their
-charts are in docs/results.py.
+charts are in docs/results.py, those of speed in benchmarks/figures.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import envs
 from agents.catalogue import ENCODER_PAPERS, HEAD_PAPERS, file_of, words
 from agents.family import IDEAS
 from agents.registry import AGENTS, choose
+from benchmarks.figures import speed, speed_bounds, speed_measured
 from common.files import ROOT
 from common.settings import option_name
 from docs.results import (
@@ -252,6 +253,7 @@ SECTIONS: dict[str, Callable[..., str]] = {
     for one in (
         *(agents, names, presets, choices, switches, heads, encoders, facts, protocols, worlds, imports),
         *(waterworld, family, cartpole, atari, scores, pretrained),
+        *(speed, speed_bounds, speed_measured),
     )
 }
 
