@@ -97,10 +97,10 @@ class FusedLearner(Learner):
             config.double,
             config.loss == "mse",
         )
-        self._steps = torch.zeros(len(self.parameters))  # of Adam, all the same
+        self._steps = np.zeros(len(self.parameters), np.float32)  # of Adam, all the same
         for parameter, *moments in zip(
             self.parameters,
-            self._steps,
+            torch.from_numpy(self._steps),
             views(mean, self.parameters),
             views(square, self.parameters),
             strict=True,
