@@ -9,8 +9,10 @@ read; tests hold both to float32 rounding.
 from __future__ import annotations
 
 import os
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,9 +111,8 @@ class FusedLearner(Learner):
             self.optimizer.state[parameter] = dict(zip(("step", "exp_avg", "exp_avg_sq"), moments, strict=True))
         self._room = np.zeros((PARTS, 0), np.float32)
         self._acting, self._held = self._flat, self._flat.copy()
-        self._thread: ThreadPoolExecutor | None = None
+        self._jobs: SimpleQueue[Job | None] | None = None  # for the second thread
         self._job: Job | None = None
-        self._helping: Future[None] | None = None
         self._rounds: Iterator[Draws] | None = None  # begun
 
     @property
@@ -137,13 +138,14 @@ class FusedLearner(Learner):
         self._rounds = experience.draws()
         if (draws := next(self._rounds, None)) is None:
             return
-        if self._thread is None:
-            # what vanishes is flushed to 0 there too, as in the caller's
-            self._thread = ThreadPoolExecutor(1, "learner", torch.set_flush_denormal, (True,))
+        if self._jobs is None:
+            self._jobs = SimpleQueue()
+            threading.Thread(target=_help, args=(self._jobs,), name="learner", daemon=True).start()
+            weakref.finalize(self, self._jobs.put, None)  # the thread ends with the learner
         self._held[:] = self._flat
         self._acting = self._held
         self._job = self._make_job(draws, experience.replay.obs.numpy(), learning_rate)
-        self._helping = self._thread.submit(work, *self._job)
+        self._jobs.put(self._job)
 
     def learn(
         self,
@@ -163,18 +165,15 @@ class FusedLearner(Learner):
             self._end_job(experience, on_update)
         for draws in rounds:
             self._job = self._make_job(draws, obs, learning_rate)
-            if self._thread is not None:
-                self._helping = self._thread.submit(work, *self._job)
+            if self._jobs is not None:
+                self._jobs.put(self._job)
             self._end_job(experience, on_update)
 
     def _end_job(self, experience: ReplayExperience, on_update: Callable[[Update], None]) -> None:
         """Help with the updates under way, and report them."""
         assert self._job is not None
-        job, helping = self._job, self._helping
-        work(*job)
-        if helping is not None:
-            helping.result()
-        self._job = self._helping = None
+        job, self._job = self._job, None
+        work(*job)  # returns when all updates are made, whoever made them
         self._acting = self._flat
         for index, update in zip(job.draws.start, self._reports(job), strict=True):
             experience.set_priorities(index, update.priority.numpy())
@@ -215,6 +214,13 @@ class FusedLearner(Learner):
         work(*job)
         self.updates += 1
         return self._reports(job)[0]
+
+
+def _help(jobs: SimpleQueue[Job | None]) -> None:
+    """Take a share of all updates that come, until None comes: the second thread."""
+    torch.set_flush_denormal(True)  # what vanishes is flushed to 0, as in the first one
+    while (job := jobs.get()) is not None:
+        work(*job)
 
 
 def make_learner(
