@@ -44,7 +44,9 @@ def all_rows() -> list[Row]:
 def machine() -> list[Row]:
     """Return what the machine can do."""
     none = "a limit itself"
-    gemm, copy = (replace(limit("", name), role="ours") for name in ("sgemm", "copies"))
+    gemm, copy = (
+        replace(limit(label, build), role="ours") for label, build in (("PyTorch", "sgemm"), ("NumPy", "copies"))
+    )
     return [
         Row("machine/sgemm", "matrix product, 1024 x 1024, by PyTorch", "GFLOP/s", [gemm], peerless=none),
         Row("machine/copy", "copy of 256 MB, by NumPy", "GB/s", [copy], peerless=none),

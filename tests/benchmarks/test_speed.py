@@ -63,7 +63,7 @@ def test_unequal_work_has_no_ratio() -> None:
     assert figures.times_as_fast(mine, result("peer", (1.0, steps(500, 51))), RATE) == 2.0  # 0.102: 1.96 % of it
     other = result("peer", (1.0, steps(500, 51.2)), label="a peer")  # 0.1024: 2.3 %
     assert figures.times_as_fast(mine, other, RATE) is None
-    assert figures.lines([figure(mine, other)])[0][-2] == "-"
+    assert figures.lines([figure(mine, other)])[0][-3] == "-"
     (note,) = figures.notes([figure(mine, other)])
     assert note == "train/world, a peer: updates an agent step: 0.1 against 0.1024; no ratio of unequal work"
 
@@ -97,16 +97,16 @@ def test_a_line_for_each_peer_and_limit() -> None:
     limit = result("limit", *((1.0, steps(400, 0)) for _ in range(3)), label="the emulator")
     one = figure(mine, peer, absent, limit)
     assert figures.lines([one]) == [
-        ["a world", "agent steps/s", "200 (100 to 300)", "peer", "50.0 (50.0 to 50.0)", "4.00", "0.50, 0.50"],
-        ["", "", "", "absent", "-", "-", "0.50"],
-        ["", "", "", "limit: the emulator", "400 (400 to 400)", "50%", "0.50, 0.50"],
+        ["a world", "agent steps/s", "200 (100 to 300)", "peer", "50.0 (50.0 to 50.0)", "4.00", "4.00", "0.50, 0.50"],
+        ["", "", "", "absent", "-", "-", "-", "0.50"],
+        ["", "", "", "limit: the emulator", "400 (400 to 400)", "50%", "50%", "0.50, 0.50"],
     ]
     assert figures.notes([one]) == ["train/world, absent: not installed: pip install it"]
     assert figures.bounds([one]) == ["a world: the emulator would take 50% of its time; the rest: the rest of it."]
 
 
 def test_without_peers_the_reason_is_given() -> None:
-    ((*_, beside, its, ratio, _),) = figures.lines([figure(result("ours", (1.0, steps(1, 0))))])
+    ((*_, beside, its, ratio, _, _),) = figures.lines([figure(result("ours", (1.0, steps(1, 0))))])
     assert (beside, its, ratio) == ("no peer: nobody has it", "-", "-")
 
 
