@@ -9,10 +9,8 @@ read; tests hold both to float32 rounding.
 from __future__ import annotations
 
 import os
-import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping
-from queue import SimpleQueue
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,7 +109,7 @@ class FusedLearner(Learner):
             self.optimizer.state[parameter] = dict(zip(("step", "exp_avg", "exp_avg_sq"), moments, strict=True))
         self._room = np.zeros((PARTS, 0), np.float32)
         self._acting, self._held = self._flat, self._flat.copy()
-        self._jobs: SimpleQueue[Job | None] | None = None  # for the second thread
+        self._thread: ThreadPoolExecutor | None = None  # joined when the program ends, as a daemon would not be
         self._job: Job | None = None
         self._rounds: Iterator[Draws] | None = None  # begun
 
@@ -138,14 +136,13 @@ class FusedLearner(Learner):
         self._rounds = experience.draws()
         if (draws := next(self._rounds, None)) is None:
             return
-        if self._jobs is None:
-            self._jobs = SimpleQueue()
-            threading.Thread(target=_help, args=(self._jobs,), name="learner", daemon=True).start()
-            weakref.finalize(self, self._jobs.put, None)  # the thread ends with the learner
+        if self._thread is None:
+            # what vanishes is flushed to 0 there too, as in the caller's
+            self._thread = ThreadPoolExecutor(1, "learner", torch.set_flush_denormal, (True,))
         self._held[:] = self._flat
         self._acting = self._held
         self._job = self._make_job(draws, experience.replay.obs.numpy(), learning_rate)
-        self._jobs.put(self._job)
+        self._thread.submit(work, *self._job)
 
     def learn(
         self,
@@ -165,8 +162,8 @@ class FusedLearner(Learner):
             self._end_job(experience, on_update)
         for draws in rounds:
             self._job = self._make_job(draws, obs, learning_rate)
-            if self._jobs is not None:
-                self._jobs.put(self._job)
+            if self._thread is not None:
+                self._thread.submit(work, *self._job)
             self._end_job(experience, on_update)
 
     def _end_job(self, experience: ReplayExperience, on_update: Callable[[Update], None]) -> None:
@@ -214,13 +211,6 @@ class FusedLearner(Learner):
         work(*job)
         self.updates += 1
         return self._reports(job)[0]
-
-
-def _help(jobs: SimpleQueue[Job | None]) -> None:
-    """Take a share of all updates that come, until None comes: the second thread."""
-    torch.set_flush_denormal(True)  # what vanishes is flushed to 0, as in the first one
-    while (job := jobs.get()) is not None:
-        work(*job)
 
 
 def make_learner(

@@ -153,7 +153,7 @@ def test_threads_change_nothing(agent: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(fused, "SPARE_CORES", 1)
     together = trained(3_000, agent)
     assert isinstance(together.learner, FusedLearner)
-    assert together.learner._jobs is not None  # it did learn in two
+    assert together.learner._thread is not None  # it did learn in two
     assert alone.learner.updates == together.learner.updates > 500
     assert torch.equal(weights(alone.learner), weights(together.learner))
     np.testing.assert_array_equal(alone.episodes.obs, together.episodes.obs)
