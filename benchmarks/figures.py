@@ -178,7 +178,7 @@ def lines(figures: Iterable[Figure]) -> list[list[str]]:
             cells += [_ratio(ours, one, unit), _ratio(ours, one, unit, "cpu"), _load(ours, one)]
             table.append([*first, *cells])
             first = ["", "", ""]
-        if not figure.of("peer"):
+        if figure.peerless:
             table.append([*first, f"no peer: {figure.peerless}", "-", "-", "-", _load(ours, None)])
     return table
 

@@ -30,9 +30,9 @@ def result(role: Role, *windows: tuple[float, dict[str, float]], label: str = "w
     return Result(label, role, [Window(seconds, seconds / 2, counts) for seconds, counts in windows])
 
 
-def figure(*results: Result, unit: str = "steps/s") -> Figure:
+def figure(*results: Result, unit: str = "steps/s", peerless: str = "") -> Figure:
     about = {"commit": "abc", "date": "2026-11-27T10:00:00+0000", "hardware": "a machine"}
-    return Figure("train/world", "a world", unit, 1, "the rest of it", "nobody has it", **about, results=list(results))
+    return Figure("train/world", "a world", unit, 1, "the rest of it", peerless, **about, results=list(results))
 
 
 def steps(count: float, updates: float) -> dict[str, float]:
@@ -106,7 +106,9 @@ def test_a_line_for_each_peer_and_limit() -> None:
 
 
 def test_without_peers_the_reason_is_given() -> None:
-    ((*_, beside, its, ratio, _, _),) = figures.lines([figure(result("ours", (1.0, steps(1, 0))))])
+    ((*_, beside, its, ratio, _, _),) = figures.lines(
+        [figure(result("ours", (1.0, steps(1, 0))), peerless="nobody has it")]
+    )
     assert (beside, its, ratio) == ("no peer: nobody has it", "-", "-")
 
 
@@ -219,7 +221,8 @@ def test_rows_are_told_apart_and_their_contenders_exist() -> None:
     for row in rows:
         assert row.unit in UNITS
         assert sum(one.role == "ours" for one in row.contenders) == 1
-        assert row.peerless or any(one.role == "peer" for one in row.contenders), row.name
+        assert row.peerless or len(row.contenders) > 1, row.name
+        assert not (row.peerless and any(one.role == "peer" for one in row.contenders)), row.name
         assert json.loads(json.dumps([dict(one.options) for one in row.contenders]))
         for one in row.contenders:
             module, function = one.build.split(":")
