@@ -217,8 +217,8 @@ def td_slopes(  # type: ignore[no-untyped-def]
     d_q[:] = np.float32(0.0)
     for b in range(batch):
         best = 0
-        for a in range(1, actions):
-            if selecting[b, a] > selecting[b, best]:
+        for a in range(1, actions):  # what is no number counts as the best, as in PyTorch: it must not be passed over
+            if selecting[b, a] > selecting[b, best] or np.isnan(selecting[b, a]):
                 best = a
         q_taken = q[b, action[b]]
         td_error = reward[b] + discount[b] * next_q[b, best] - q_taken

@@ -183,22 +183,23 @@ class Agent:
             actions: (N,) taken.
             receive: waits for what they brought, and returns it.
         """
-        config, learner = self.learner.config, self.learner
-        begun = learner.busy
+        config, begun = self.learner.config, self.learner.busy
         if not begun:  # environments with threads of their own step meanwhile
-            with self.watch("learning"):
-                learner.learn(self.experience, q_values, self.learning_rate, self.on_update)
+            self._learn(q_values)
         with self.watch("environment"):
             step = receive()
         if begun:
-            with self.watch("learning"):
-                learner.learn(self.experience, q_values, self.learning_rate, self.on_update)
+            self._learn(q_values)
         cut = step.terminated | step.life_lost if self.life_loss_cuts else step.terminated
         reward = np.clip(step.reward, -1.0, 1.0) if config.clip_rewards else step.reward
         # truncation ends an episode and leaves its discount alone
         self.experience.add(actions, reward, config.gamma * (1.0 - cut), step.obs)
         self.steps += len(actions)
         return step
+
+    def _learn(self, q_values: NDArray[np.float64]) -> None:
+        with self.watch("learning"):
+            self.learner.learn(self.experience, q_values, self.learning_rate, self.on_update)
 
 
 # ------------------------------------------------------------------ optimisers
