@@ -13,7 +13,7 @@ from numba.core.caching import FunctionCache
 Compiled = Any  # numba's dispatcher: called like the function
 
 
-class Cache(FunctionCache):  # type: ignore[misc]
+class Cache(FunctionCache):
     """Numba's cache, for which a truncated file is a missing one.
 
     A kill or a crash while it is written can leave half a file, which numba would report with a traceback at
@@ -25,7 +25,7 @@ class Cache(FunctionCache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled code for a signature; None: it has to be compiled."""
         try:
-            found = super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except Exception:  # what a damaged pickle or object file raises is anything
             self._remove()
             found = None
@@ -35,7 +35,7 @@ class Cache(FunctionCache):  # type: ignore[misc]
     def save_overload(self, sig: Any, data: Any) -> None:
         """Write the compiled code, where that is possible."""
         try:
-            super().save_overload(sig, data)
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
         except OSError:  # disk full, or not writable any more: it is compiled again next time
             self._remove()
 
@@ -51,7 +51,13 @@ def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Compiled]:
 
     def compiled(function: Callable[..., Any]) -> Compiled:
         dispatcher = njit(**options)(function)
-        dispatcher._cache = Cache(function)  # what numba's own ``enable_caching`` does
+        dispatcher._cache = Cache(function)  # type: ignore[no-untyped-call]  # as numba's own ``enable_caching`` does
         return dispatcher
 
     return compiled
+
+
+def unless_compiling(text: str) -> Callable[[], str]:
+    """Return what to say from now on of a wait: ``text``, or that kernels are being compiled if they are."""
+    before = Cache.misses
+    return lambda: text if Cache.misses == before else "compiling kernels, once on this machine"

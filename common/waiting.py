@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from common.text import time_text
 
-AFTER = 1.5  # seconds of silence before the first line
+AFTER = 2.0  # seconds of silence before the first line
 AGAIN = 10.0  # seconds between further ones
 
 
