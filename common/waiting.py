@@ -30,11 +30,11 @@ def waiting(
     done, began = threading.Event(), time.monotonic()
 
     def watch() -> None:
-        pause = after
-        while not done.wait(pause):
+        said = False
+        while not done.wait(again if said else after):
             text = doing if isinstance(doing, str) else doing()
-            so_far = "" if pause == after else f" ({time_text(time.monotonic() - began)})"
-            pause = again
+            so_far = f" ({time_text(time.monotonic() - began)})" if said else ""
+            said = True
             with suppress(OSError, ValueError):  # nobody reads any more; the program itself will notice
                 (say or _print)(f"{text} ...{so_far}")
 
