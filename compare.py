@@ -50,12 +50,10 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"--format '{options.format}' is not known; allowed: {', '.join(FORMATS)}")
     if not options.runs_dir.is_dir() and options.runs_dir != Options.runs_dir:
         raise UserError(f"--runs-dir {options.runs_dir}: no such folder")
-    # Imported here: --help and typos should not wait for SciPy (0.6 s), nor a table for matplotlib (0.2 s).
-    from scores import selection, table
+    # Imported here: --help and typos should not wait for SciPy and matplotlib.
+    from scores import chart, figure, selection, table
 
     if options.plot is not None:
-        from scores import chart
-
         chart.check_path(options.plot)
     atari = options.agents, options.at_frames, options.games, options.protocol, options.mix_protocols
     env_id = resolve(options.env_id)
@@ -65,8 +63,6 @@ def main(argv: Sequence[str]) -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print(table.as_format(options.format, selected.environments, selected.atari, width))
     if options.plot is not None:
-        from scores import figure
-
         figure.save(selected.environments, selected.atari, options.plot)
         print(f"chart: {options.plot}", file=sys.stderr)
 

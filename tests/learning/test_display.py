@@ -45,7 +45,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     one = Clock()
-    monkeypatch.setattr(displays.time, "monotonic", one.monotonic)
+    monkeypatch.setattr(time, "monotonic", one.monotonic)
     return one
 
 

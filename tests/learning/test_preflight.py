@@ -45,7 +45,7 @@ def test_emulators_are_started_once_and_a_run_on_used_ones_is_the_same(tmp_path:
     np.testing.assert_array_equal(used.episodes.obs, fresh.episodes.obs)
     assert used.learner.updates == fresh.learner.updates > 0
     q_values = [run.policy.q_values(run.episodes.obs) for run in (used, fresh)]
-    np.testing.assert_array_equal(*q_values)
+    np.testing.assert_array_equal(q_values[0], q_values[1])
 
 
 def test_shorter_rollouts_for_timing_have_minibatches_of_the_same_size() -> None:
