@@ -283,6 +283,7 @@ class Trainer:
                 told = True
                 self.announce("this evaluation is finished first; Ctrl-C again ends at once, without saving")
 
+        watch(Progress(0, episodes, 0, 0))  # environments may take seconds to start
         results = self.evaluator.evaluate(self.policy, episodes, epsilon, watch=watch)
         self.forecast.evaluated(episodes, time.perf_counter() - began)
         now = self._so_far

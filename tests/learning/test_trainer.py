@@ -257,7 +257,7 @@ def test_between_rows_there_are_pulses_and_evaluations_report_progress(
     # one on the way with one episode, the final one with five, 1,000 steps each
     assert [progress[:2] for progress in watcher.progresses[:2]] == [(0, 1), (0, 1)]
     assert watcher.progresses[-1][:2] == (5, 5)
-    assert len(watcher.progresses) == 2 * 1_001
+    assert len(watcher.progresses) == 2 * 1_002
 
 
 def test_evaluations_on_the_way_may_have_other_numbers_of_episodes(tmp_path: Path) -> None:
