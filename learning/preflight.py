@@ -16,7 +16,7 @@ from gymnasium.vector import VectorEnv
 
 import envs
 from common.errors import UserError
-from common.kernels import unless_compiling
+from common.kernels import Cache, unless_compiling
 from common.waiting import waiting
 from learning.config import LearnerConfig, ReplayConfig
 from learning.forecast import SHARE_ON_THE_WAY, Evaluations, typical_length
@@ -172,11 +172,13 @@ def rehearse(plan: Plan, longest: float, vec: VectorEnv[Any, Any, Any] | None = 
         while trainer.learner.updates < 2 and time.perf_counter() - began < longest:
             trainer.step()  # kernels are compiled, the first updates made, before the clock starts
         # updates may come seldom: as many steps as lie between two of them, several times
-        least, before = max(REHEARSAL_STEPS, 2 * trainer.agent_steps), trainer.agent_steps
-        began, passed = time.perf_counter(), 0.0
-        while passed < longest and (trainer.agent_steps - before < least or passed < longest / 4):
-            trainer.step()
-            passed = time.perf_counter() - began
+        least, misses = max(REHEARSAL_STEPS, 2 * trainer.agent_steps), -1
+        while misses != Cache.misses:  # again where kernels were compiled meanwhile
+            misses = Cache.misses
+            began, passed, before = time.perf_counter(), 0.0, trainer.agent_steps
+            while passed < longest and (trainer.agent_steps - before < least or passed < longest / 4):
+                trainer.step()
+                passed = time.perf_counter() - began
         if plan.device != "cpu":
             torch.accelerator.synchronize()  # the clock stops when the work is done, not when it is queued
         steps_per_second = (trainer.agent_steps - before) / (time.perf_counter() - began)

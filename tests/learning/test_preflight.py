@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from gymnasium import spaces
 
 from agents import recipe
 from common.errors import UserError
+from common.kernels import Cache
 from learning.config import FamilyConfig, ReplayConfig, RolloutConfig
 from learning.forecast import Evaluations
-from learning.preflight import check_memory, fit, fit_evaluations, longest_episode, preflight, seconds_of
+from learning.preflight import check_memory, fit, fit_evaluations, longest_episode, preflight, rehearse, seconds_of
 from learning.replay import Replay
 from learning.rollout import Rollout
 from learning.trainer import Plan, Trainer
@@ -166,3 +168,20 @@ def test_a_budget_limits_the_evaluations(seconds: float, episode: float, final: 
     assert evaluations.episodes == final
     assert training + sum(evaluations.ahead(0)) * episode == pytest.approx(seconds)
     assert sum(evaluations.ahead(0)[:-1]) * episode <= 0.1 * seconds
+
+
+def test_the_pace_is_measured_again_if_kernels_were_compiled_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    step, slow = Trainer.step, [True]
+
+    def compiling_at_first(self: Trainer) -> None:
+        if slow and self.learner.updates >= 2:
+            slow.clear()
+            time.sleep(1.0)
+            Cache.misses += 1
+        step(self)
+
+    rehearse(plan(CARTPOLE), 0.2)  # so that all is compiled
+    monkeypatch.setattr(Trainer, "step", compiling_at_first)
+    # 4 environments: with the second of compiling it would be 4 steps a second
+    assert rehearse(plan(CARTPOLE), 0.2).steps_per_second > 50
+    assert not slow
