@@ -10,8 +10,6 @@ from typing import Any
 from numba import njit
 from numba.core.caching import FunctionCache
 
-Compiled = Any  # numba's dispatcher: called like the function
-
 
 class Cache(FunctionCache):
     """Numba's cache, for which a truncated file is a missing one.
@@ -46,10 +44,10 @@ class Cache(FunctionCache):
                 path.unlink(missing_ok=True)
 
 
-def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Compiled]:
+def cached_njit(**options: Any) -> Any:  # untyped, as numba's is: kernels are typed by hand
     """Return numba's decorator ``njit(**options)``, with `Cache` in place of ``cache=True``."""
 
-    def compiled(function: Callable[..., Any]) -> Compiled:
+    def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = njit(**options)(function)
         dispatcher._cache = Cache(function)  # type: ignore[no-untyped-call]  # as numba's own ``enable_caching`` does
         return dispatcher
