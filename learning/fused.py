@@ -60,6 +60,17 @@ class Job(NamedTuple):
     priority: F32
 
 
+class Moments:
+    """What torch's Adam keeps of each parameter; torch would import its compiler with it, 0.9 s at every start."""
+
+    def __init__(self) -> None:
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+
+    def state_dict(self) -> dict[str, dict[int, dict[str, Tensor]]]:
+        """Return the state of each parameter by its number, as torch does."""
+        return {"state": dict(enumerate(self.state.values()))}
+
+
 class FusedLearner(Learner):
     """A learner whose updates are compiled loops; see `objection` for what it takes."""
 
@@ -113,6 +124,9 @@ class FusedLearner(Learner):
         self._job: Job | None = None
         self._rounds: Iterator[Draws] | None = None  # begun
 
+    def _make_optimizer(self) -> Moments:
+        return Moments()
+
     @property
     def busy(self) -> bool:
         """Whether updates were begun and not ended."""
@@ -142,7 +156,7 @@ class FusedLearner(Learner):
         self._held[:] = self._flat
         self._acting = self._held
         self._job = self._make_job(draws, experience.replay.obs.numpy(), learning_rate)
-        self._thread.submit(work, *self._job)
+        self._thread.submit(work, *tuple(self._job))
 
     def learn(
         self,
@@ -163,7 +177,7 @@ class FusedLearner(Learner):
         for draws in rounds:
             self._job = self._make_job(draws, obs, learning_rate)
             if self._thread is not None:
-                self._thread.submit(work, *self._job)
+                self._thread.submit(work, *tuple(self._job))
             self._end_job(experience, on_update)
 
     def _end_job(self, experience: ReplayExperience, on_update: Callable[[Update], None]) -> None:

@@ -64,8 +64,11 @@ class Learner:
         both = [*self.online.modules(), *self.target.modules()]
         self._stochastic = list(dict.fromkeys(layer for layer in both if isinstance(layer, StochasticLayer)))
         self.parameters = list(self.online.parameters())
-        self.optimizer = make_optimizer(self.online, config)
+        self.optimizer = self._make_optimizer()
         self.updates = 0
+
+    def _make_optimizer(self) -> Any:
+        return make_optimizer(self.online, self.config)
 
     def sync_target(self) -> None:
         """Copy the online network to the target network."""
