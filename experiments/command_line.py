@@ -17,7 +17,7 @@ import envs
 from agents import AGENTS, catalogue, choose
 from common.cli import parse
 from common.settings import Between, check_given, option_name, validate
-from learning.config import FamilyConfig, LearnerConfig
+from learning.config import LearnerConfig
 from learning.preflight import available_devices
 
 DESCRIPTION = """Train an agent: python train.py [ENV_ID] --agent NAME ...
@@ -108,8 +108,6 @@ def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
     agent, preset = choose(options.agent, options.preset, env_id, device)
     options, config = _parse(agent.config, agent.config(**agent.presets[preset].settings), argv)
     check_given(config, given(argv))
-    if isinstance(config, FamilyConfig):
-        config = config.with_range(envs.returns(env_id))
     return replace(options, env_id=env_id, agent=agent.name, preset=preset), config
 
 

@@ -105,6 +105,17 @@ class Head(nn.Module):
         raise NotImplementedError
 
     @staticmethod
+    def cut_off(expected: Tensor, td_target: Tensor, next_q: QOutput) -> Tensor | None:
+        """Return the share of targets, (), that a limited range of returns cuts off; None: there is no range.
+
+        Args:
+            expected: (B,) what the targets' means would be without it.
+            td_target: as `td_target` returned it.
+            next_q: the output that it was made of.
+        """
+        return None
+
+    @staticmethod
     def loss(prediction: QOutput, action: Tensor, td_target: Tensor, config: FamilyConfig) -> tuple[Tensor, Tensor]:
         """Return the loss of the prediction for the actions (B,), and the priority (B,), without gradient."""
         raise NotImplementedError
@@ -165,6 +176,12 @@ class Categorical(Head):
         return project(moved.flatten(1), probability.flatten(1), next_q.returns)
 
     @staticmethod
+    def cut_off(expected: Tensor, td_target: Tensor, next_q: QOutput) -> Tensor | None:
+        """Return the share of targets, (), whose mean the ends of the atoms have moved; nothing else moves it."""
+        assert next_q.returns is not None
+        return moved_share(expected, td_target @ next_q.returns, next_q.returns)
+
+    @staticmethod
     def loss(prediction: QOutput, action: Tensor, td_target: Tensor, config: FamilyConfig) -> tuple[Tensor, Tensor]:
         """Return the divergence of the prediction from the target, (B,)."""
         assert prediction.logits is not None
@@ -186,6 +203,12 @@ def project(returns: Tensor, probabilities: Tensor, atoms: Tensor) -> Tensor:
     out.scatter_add_(1, index, probabilities * (1 - above_share))
     out.scatter_add_(1, index + 1, probabilities * above_share)
     return out
+
+
+def moved_share(expected: Tensor, mean: Tensor, atoms: Tensor) -> Tensor:
+    """Return the share of means (B,) that are not the expected ones, (), but for rounding; of atoms (N,)."""
+    spacing = (atoms[-1] - atoms[0]) / (len(atoms) - 1)
+    return ((expected - mean).abs() > 0.02 * spacing).float().mean()
 
 
 def divergence(logits: Tensor, td_target: Tensor) -> Tensor:
@@ -214,6 +237,13 @@ class Histogram(Categorical):
         assert next_q.returns is not None
         target = reward + discount * expected_value(next_q, policy)
         return smear(target, next_q.returns, config.bin_sigma)
+
+    @staticmethod
+    def cut_off(expected: Tensor, td_target: Tensor, next_q: QOutput) -> Tensor | None:
+        """Return the share of targets, (), beyond the ends of the bins' centres."""
+        assert next_q.returns is not None
+        atoms = next_q.returns
+        return moved_share(expected, expected.clamp(atoms[0], atoms[-1]), atoms)
 
 
 def smear(target: Tensor, centres: Tensor, sigma: float) -> Tensor:

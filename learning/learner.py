@@ -27,6 +27,7 @@ class Update(NamedTuple):
     loss: Tensor | float  # ()
     q_values: Tensor | float  # () mean expectation of the actions taken
     priority: Tensor  # (B,) |TD error| of each transition, or what a head has in its place
+    cut_off: Tensor | None = None  # () share of the targets beyond the range that a head covers; None: it has none
 
 
 class Learner:
@@ -129,7 +130,7 @@ class Learner:
         self.updates += 1
         if self.target_period and self.updates % self.target_period == 0:
             self.sync_target()
-        return Update(mean.detach(), loss.q_values.mean(), loss.priority)
+        return Update(mean.detach(), loss.q_values.mean(), loss.priority, loss.cut_off)
 
 
 class Agent:
@@ -289,11 +290,19 @@ class UpdateLog:
     def __init__(self) -> None:
         self._losses: list[Tensor | float] = []
         self._q_values: list[Tensor | float] = []
+        self._cut_off: list[Tensor | float] = []
 
     def add(self, update: Update) -> None:
         """Keep one update's report."""
         self._losses.append(update.loss)
         self._q_values.append(update.q_values)
+        if update.cut_off is not None:
+            self._cut_off.append(update.cut_off)
+
+    @property
+    def cut_off(self) -> float:
+        """The share of the targets that a head's range cut off; 0 where there is no range, or no update."""
+        return float(_numbers(self._cut_off).mean()) if self._cut_off else 0.0
 
     def non_finite(self) -> NonFiniteLoss | None:
         """Return the first loss that is NaN or infinite; None if all are finite."""
@@ -313,6 +322,7 @@ class UpdateLog:
         """Discard all reports."""
         self._losses.clear()
         self._q_values.clear()
+        self._cut_off.clear()
 
 
 def _numbers(scalars: Sequence[Tensor | float]) -> NDArray[np.float64]:

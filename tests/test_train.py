@@ -110,7 +110,7 @@ def test_switches_can_be_set_and_notes_are_printed(tmp_path: Path) -> None:
     arguments = ["CartPole-v1", "--agent", "rainbow", "--no-noisy", "--n-step", "5", "--seed", "2", *SHORT]
     done = train(*arguments, "--runs-dir", tmp_path / "a")
     assert done.returncode == 0, done.stderr
-    assert "note:" not in done.stdout
+    assert "note: both noisy" not in done.stdout
     (folder,) = (tmp_path / "a").iterdir()
     config = json.loads((folder / "config.json").read_text())["config"]
     assert (config["noisy"], config["n_step"], config["head"], config["prioritized"]) == (False, 5, "categorical", True)

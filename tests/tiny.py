@@ -58,10 +58,18 @@ class Loop(gymnasium.Env[NDArray[np.float32], np.int64]):
         return np.array([1.0, 0.0], np.float32), 1.0, False, False, {}
 
 
-CORRIDOR, LOOP = "tidepool-tests/Corridor-v0", "tidepool-tests/Loop-v0"
+class Payday(Loop):
+    """The same with a reward of 10 per step: Q* = 10 / (1 - g)."""
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        obs, reward, *rest = super().step(action)
+        return obs, 10 * reward, *rest  # type: ignore[return-value]
+
+
+CORRIDOR, LOOP, PAYDAY = "tidepool-tests/Corridor-v0", "tidepool-tests/Loop-v0", "tidepool-tests/Payday-v0"
 
 
 def register() -> None:
-    for name, entry, limit in ((CORRIDOR, "Corridor", 50), (LOOP, "Loop", 5)):
+    for name, entry, limit in ((CORRIDOR, "Corridor", 50), (LOOP, "Loop", 5), (PAYDAY, "Payday", 5)):
         if name not in gymnasium.registry:
             gymnasium.register(name, entry_point=f"tests.tiny:{entry}", max_episode_steps=limit)
