@@ -16,6 +16,7 @@ import tyro
 import envs
 from agents import AGENTS, catalogue, choose
 from common.cli import parse
+from common.errors import UserError
 from common.settings import Between, check_given, option_name, validate
 from learning.config import LearnerConfig
 from learning.preflight import available_devices
@@ -30,7 +31,7 @@ class RunOptions:
     """What is trained, and where it goes; the agent's own settings follow."""
 
     env_id: tyro.conf.Positional[str] = envs.DEFAULT_ENV
-    """Any Gymnasium id with discrete actions, e.g. ALE/Pong-v5."""
+    """Any Gymnasium id with discrete actions, e.g. ALE/Pong-v5; also as --env-id."""
     agent: str = "auto"
     """Name of the agent; --list shows all. "auto": chosen by environment and device."""
     preset: str = "auto"
@@ -96,12 +97,14 @@ TITLES = {
 def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
     """Return the run's options and the agent's settings, whose defaults agent, environment and preset decide.
 
-    So the line is read twice: first, with the settings of all agents, for what decides.
+    So the line is read twice: first, with the settings of all agents, for what decides. The environment may be an
+    option too, as in the other commands.
 
     Raises:
         UserError: an unknown option or name, or a value out of range.
         SystemExit: after ``--help``, with code 0.
     """
+    argv = _environment_first(argv)
     options, _ = _parse(any_settings(), None, [word for word in argv if word not in ("-h", "--help")])
     device = available_devices()[-1] if options.device == "auto" else options.device
     env_id = envs.resolve(options.env_id)
@@ -109,6 +112,19 @@ def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
     options, config = _parse(agent.config, agent.config(**agent.presets[preset].settings), argv)
     check_given(config, given(argv))
     return replace(options, env_id=env_id, agent=agent.name, preset=preset), config
+
+
+def _environment_first(argv: Sequence[str]) -> list[str]:
+    """Return the words with ``--env-id ID`` as the first one, ``ID``."""
+    words = list(argv)
+    for at, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in ("--env-id", "--env_id"):
+            values = [value] if equals else words[at + 1 : at + 2]
+            if not values or not values[0] or values[0].startswith("-"):
+                raise UserError("--env-id needs an environment, such as CartPole-v1")
+            return [*values, *words[:at], *words[at + (1 if equals else 2) :]]
+    return words
 
 
 def given(argv: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import gymnasium
@@ -66,10 +67,28 @@ class Payday(Loop):
         return obs, 10 * reward, *rest  # type: ignore[return-value]
 
 
+class Warner(Corridor):
+    """The corridor, with a warning from each environment when it is made, and another one in each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        warnings.warn("made without care", UserWarning, stacklevel=2)
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        gymnasium.logger.warn("stepped without care")
+        return super().step(action)
+
+
 CORRIDOR, LOOP, PAYDAY = "tidepool-tests/Corridor-v0", "tidepool-tests/Loop-v0", "tidepool-tests/Payday-v0"
+WARNER = "tidepool-tests/Warner-v0"
 
 
 def register() -> None:
-    for name, entry, limit in ((CORRIDOR, "Corridor", 50), (LOOP, "Loop", 5), (PAYDAY, "Payday", 5)):
+    for name, entry, limit in (
+        (CORRIDOR, "Corridor", 50),
+        (LOOP, "Loop", 5),
+        (PAYDAY, "Payday", 5),
+        (WARNER, "Warner", 50),
+    ):
         if name not in gymnasium.registry:
             gymnasium.register(name, entry_point=f"tests.tiny:{entry}", max_episode_steps=limit)
