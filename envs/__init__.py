@@ -13,14 +13,18 @@ from envs.factory import (
     resolve,
     returns,
 )
+from envs.masks import MaskedBox, allowed, idle
 from envs.protocols import Protocol
 
 register()
 
 __all__ = [
     "DEFAULT_ENV",
+    "MaskedBox",
     "Protocol",
     "action_names",
+    "allowed",
+    "idle",
     "is_atari",
     "is_world",
     "make",

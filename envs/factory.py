@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import DtypeObservation, FlattenObservation
 
 from common.errors import UserError, unknown
-from envs import atari, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
+from envs import atari, masks, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
 from envs.protocols import Protocol
 from envs.world_env import WorldEnv
 
@@ -136,12 +136,14 @@ def make(env_id: str, render_mode: str | None = None, **options: Any) -> gymnasi
         return atari.Atari(name, render_mode, **_rules(name, options))
     if render_mode is not None:  # not every environment knows the word
         options["render_mode"] = render_mode
+    mask = options.pop("action_mask", True)
     try:
         with _originals_are_not_out_of_date():
             env = gymnasium.make(name, **options)
     except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
         raise UserError(f"{name} can't be made: {error}") from None
-    return _checked(env, name)
+    env = _checked(env, name)
+    return masks.masked(env, name) if mask and not is_world(name) else env
 
 
 def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any) -> VectorEnv[Any, Any, Any]:

@@ -76,6 +76,8 @@ class LearnerConfig:
     """Share of random actions in evaluation; by default the protocol's."""
     clip_rewards: bool = False
     """Clip the rewards that are learnt from to [-1, 1]; logged returns stay raw."""
+    action_mask: Literal["auto", "off"] = "auto"
+    """Choose among the allowed actions where the environment names them: info["action_mask"] or action_masks()."""
     protocol: str = "default"
     """Rules of the episodes: machado2018 (the default), mnih2015 or dqn_zoo."""
     frame_size: Annotated[int, Between(20, 210)] = 84

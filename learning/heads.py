@@ -11,7 +11,9 @@ import math
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,6 +31,19 @@ class QOutput(NamedTuple):
     """(B, A, N) log-probabilities of these returns, up to a constant; None: they are equally likely."""
     fractions: Tensor | None = None
     """(B, N) or (1, N) the quantile fractions that the returns belong to."""
+
+
+FORBIDDEN = -1e30  # expected of actions that are not allowed: no maximum, and 0 where its probability is 0
+
+
+def allow(output: QOutput, allowed: Tensor) -> QOutput:
+    """Return an output that expects nothing of actions that are not allowed; ``allowed`` (B, A) is 1 where they are."""
+    return output._replace(q_values=output.q_values.masked_fill(allowed < 0.5, FORBIDDEN))
+
+
+def not_forbidden(q_values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return of which actions something is expected, (B, A); NaN counts."""
+    return ~(q_values <= FORBIDDEN / 2)
 
 
 class NextPolicy(NamedTuple):

@@ -13,8 +13,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from envs import MaskedBox
 from learning.config import LearnerConfig, torch_generator, torch_seed
 from learning.episodes import Step
+from learning.heads import not_forbidden
 from learning.networks import NoisyLinear, StochasticLayer, epsilon_greedy, sampling_noise
 from learning.policy import NetworkPolicy, player
 from learning.recipe import Experience, Recipe
@@ -57,7 +59,7 @@ class Learner:
             self.target.requires_grad_(False)
             self.sync_target()
         self.target_period = getattr(config, "target_period", 0)  # updates; 0: there is no copy to be made
-        self.num_actions = num_actions
+        self.num_actions, self.masked = num_actions, isinstance(space, MaskedBox)
         # for noisy layers and quantile fractions
         self.generator = torch.Generator(self.device)
         self.generator.manual_seed(torch_seed(seed, "noise"))
@@ -168,7 +170,8 @@ class Agent:
 
     def act(self, q_values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
         """Return epsilon-greedy actions, (N,), for expectations (N, A)."""
-        return epsilon_greedy(q_values.argmax(1), self.learner.num_actions, self.epsilon, rng)
+        allowed = not_forbidden(q_values) if self.learner.masked else None
+        return epsilon_greedy(q_values.argmax(1), self.learner.num_actions, self.epsilon, rng, allowed)
 
     def learn_beside(self) -> None:
         """Let updates that are due begin in a second thread, where the learner can; `transition` ends them.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import envs
 from learning.config import FamilyConfig, LearnerConfig, numpy_generator
 from learning.episodes import Episodes
+from learning.networks import random_actions
 from learning.policy import env_options
 from learning.recipe import Experience
 from learning.replay import ReplayExperience
@@ -76,7 +77,10 @@ def measure(env_id: str, config: FamilyConfig, seed: int) -> Rewards:
         episodes.begin()
         for t in range(steps):
             held = (rng.random(LANES) < HELD) & (np.arange(LANES) % 2 == 1) & (t > 0)
-            actions = np.where(held, actions, rng.integers(episodes.num_actions, size=LANES))
+            allowed = envs.allowed(episodes.space, episodes.obs)
+            if allowed is not None:
+                held &= allowed[np.arange(LANES), actions]
+            actions = np.where(held, actions, random_actions(LANES, episodes.num_actions, rng, allowed))
             step = episodes.step(actions)
             reward[t] = np.clip(step.reward, -1.0, 1.0) if config.clip_rewards else step.reward
             ends[t] = step.terminated | (step.life_lost & cuts)

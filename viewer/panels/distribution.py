@@ -9,7 +9,7 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from viewer.drawing.canvas import Area, Canvas, Theme
+from viewer.drawing.canvas import NOT_ALLOWED, Area, Canvas, Theme
 from viewer.inspecting.explain import distribution_line
 from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
@@ -225,7 +225,7 @@ def _draw_density(canvas: Canvas, zone: Area, density: Density, top: float, best
 def _draw_text(canvas: Canvas, row: Area, label: str, expectation: float, best: bool) -> None:
     middle, size = row.y + row.h / 2, min(12.5, row.h * 0.72)
     canvas.text(row.x, middle, label, size, bold=best, width=NAME - 8)
-    number = signed(expectation) if math.isfinite(expectation) else str(expectation)
+    number = signed(expectation) if math.isfinite(expectation) else str(expectation).replace("-inf", NOT_ALLOWED)
     canvas.text(row.right, middle, number, size, Theme.text if best else Theme.soft, align=1, bold=best)
 
 
