@@ -1,7 +1,8 @@
 """N CartPoles as one batch: Gymnasium's own environments bit for bit, in a tenth of their time.
 
 Gymnasium's vector environment of it (`CartPoleVectorEnv`) resets itself and draws from one generator for all, so that
-an episode has no seed of its own; its formulas are those of Barto, Sutton and Anderson 1983, doi:10.1109/TSMC.1983.6313077.
+an episode has no seed of its own. The formulas are those of Barto, Sutton and Anderson 1983,
+doi:10.1109/TSMC.1983.6313077.
 """
 
 # numba's decorator has no types: kernels are typed by hand and checked by their tests
