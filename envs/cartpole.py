@@ -26,9 +26,12 @@ kernel = cached_njit(nogil=True, error_model="numpy")
 
 
 @kernel
-def tick(state, cosine, sine, actions, physics):  # type: ignore[no-untyped-def]
-    """Move all states (N, 4) by one step of Euler's method, in place; the operations in Gymnasium's order."""
-    gravity, pole_mass, total_mass, length, pole_moment, strength, tau = physics
+def tick(state, cosine, sine, actions, physics, obs, terminated):  # type: ignore[no-untyped-def]
+    """Move all states (N, 4) by one step of Euler's method, in place; the operations in Gymnasium's order.
+
+    Fills obs (N, 4) float32 and terminated (N,).
+    """
+    gravity, pole_mass, total_mass, length, pole_moment, strength, tau, farthest, steepest = physics
     for i in range(state.shape[0]):
         x, x_dot, theta, theta_dot = state[i]
         force = strength if actions[i] == 1 else -strength
@@ -41,6 +44,8 @@ def tick(state, cosine, sine, actions, physics):  # type: ignore[no-untyped-def]
         state[i, 1] = x_dot + tau * x_acc
         state[i, 2] = theta + tau * theta_dot
         state[i, 3] = theta_dot + tau * theta_acc
+        obs[i] = state[i]
+        terminated[i] = abs(state[i, 0]) > farthest or abs(state[i, 2]) > steepest
 
 
 class CartPoles(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
@@ -63,8 +68,8 @@ class CartPoles(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]])
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._physics = (
             *(one.gravity, one.masspole, one.total_mass, one.length, one.polemass_length, one.force_mag, one.tau),
+            *(one.x_threshold, one.theta_threshold_radians),
         )
-        self._farthest = np.array([one.x_threshold, one.theta_threshold_radians])
         self._state = np.zeros((num_envs, 4))
         self._elapsed = np.zeros(num_envs, np.int64)
         self._over = np.ones(num_envs, np.bool_)  # before the first reset
@@ -94,10 +99,11 @@ class CartPoles(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]])
         assert not self._over.any(), "an environment whose episode is over has to be reset first"
         if actions.shape != (self.num_envs,):  # kernels don't look at bounds
             raise ValueError(f"actions of shape {actions.shape} for {self.num_envs} environments")
-        state, angle = self._state, self._state[:, 2]
-        tick(state, np.cos(angle), np.sin(angle), actions, self._physics)  # NumPy's, whose last bits may be its own
+        angle = self._state[:, 2]
+        obs, terminated = np.empty((self.num_envs, 4), np.float32), np.empty(self.num_envs, np.bool_)
+        # NumPy's cosine and sine, whose last bits may be its own
+        tick(self._state, np.cos(angle), np.sin(angle), actions, self._physics, obs, terminated)
         self._elapsed += 1
-        terminated: NDArray[np.bool_] = (np.abs(state[:, ::2]) > self._farthest).any(1)
         truncated = self._elapsed >= self.max_episode_steps
         self._over = terminated | truncated
-        return state.astype(np.float32), np.ones(self.num_envs), terminated, truncated, {}
+        return obs, np.ones(self.num_envs), terminated, truncated, {}
