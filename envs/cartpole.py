@@ -85,7 +85,7 @@ class CartPoles(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]])
         mask = np.asarray((options or {}).get("reset_mask", np.ones(count, np.bool_)))
         if len(seed) != count or mask.shape != (count,) or mask.dtype != np.bool_:
             raise ValueError(f"{len(seed)} seeds and a mask {mask.dtype} {mask.shape} for {count} environments")
-        for i in np.flatnonzero(mask):
+        for i in np.flatnonzero(mask).tolist():
             if (own := seed[i]) is not None:
                 self._draws[i] = np_random(int(own))[0]
             self._state[i] = self._draws[i].uniform(-0.05, 0.05, 4)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -38,7 +39,7 @@ def find() -> tuple[str, int, int]:
     return "OpenBLAS", get_cython_function_address("scipy.linalg.cython_blas", "sgemm"), _address(c.abs)
 
 
-def _address(function: ctypes._CFuncPtr) -> int:
+def _address(function: Any) -> int:
     address = ctypes.cast(function, ctypes.c_void_p).value
     assert address is not None
     return address
@@ -48,35 +49,27 @@ LIBRARY, _sgemm, _threads = find()
 # by name, so that compiled kernels can be kept: an address is another one in each process
 llvm.add_symbol(SGEMM, _sgemm)
 llvm.add_symbol(THREADS, _threads)
-set_threads = types.ExternalFunction(THREADS, types.int32(types.int32))
+set_threads: Any = types.ExternalFunction(THREADS, types.int32(types.int32))
 
 
 @intrinsic
-def multiply(typing, first, second, m, n, k, a, b, c):  # type: ignore[no-untyped-def]
+def _multiply(typing, first, second, m, n, k, a, b, c):  # type: ignore[no-untyped-def]
     """Fill c (n, m) with the product of b (n, k) and a (k, m), float32 and contiguous.
 
-    Args:
-        typing: numba's.
-        first: whether ``a`` lies there transposed, (m, k).
-        second: whether ``b`` lies there transposed, (k, n).
-        m: sizes,
-        n: ...
-        k: ...
-        a: the second factor: for Fortran, whose arrays are transposed, it is the first.
-        b: the first factor.
-        c: the product.
+    Where ``first`` is true, ``a`` lies there transposed, (m, k); where ``second``, ``b`` does, (k, n). For Fortran,
+    whose arrays are transposed, a is the first factor.
     """
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         integer, char, real = ir.IntType(32), ir.IntType(8), ir.FloatType()
 
-        def there(value):  # type: ignore[no-untyped-def]
+        def there(value: Any) -> Any:
             """Return the address of a value: Fortran wants no other arguments."""
             slot = alloca(value.type)
             builder.store(value, slot)
             return slot
 
-        def alloca(kind):  # type: ignore[no-untyped-def]
+        def alloca(kind: Any) -> Any:
             with builder.goto_entry_block():  # once a function, however often a loop comes here
                 return builder.alloca(kind)
 
@@ -96,6 +89,9 @@ def multiply(typing, first, second, m, n, k, a, b, c):  # type: ignore[no-untype
         return context.get_dummy_value()
 
     return types.void(types.boolean, types.boolean, types.int64, types.int64, types.int64, a, b, c), generate
+
+
+multiply: Any = _multiply  # without numba's own argument
 
 
 def aligned(shape: int | tuple[int, ...]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_scipys_product_is_there_without_pytorchs(monkeypatch: pytest.MonkeyPatc
     one, two = ctypes.c_int(1), ctypes.c_int(2)
     plain, scale, nothing = ctypes.c_char(b"N"), ctypes.c_float(1), ctypes.c_float(0)
     call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(sgemm)
-    numbers = [plain, plain, one, one, two, scale, a, one, b, two, nothing, c, one]
+    numbers: list[Any] = [plain, plain, one, one, two, scale, a, one, b, two, nothing, c, one]
     call(*(ctypes.addressof(number) for number in numbers))
     assert c.value == 26
     assert ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(threads)(1) == 1
