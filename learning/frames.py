@@ -11,6 +11,7 @@ pass converts them again, which is faster than reading the floats from memory.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-CHUNK = 32  # observations that go through all layers together; convolutions of fewer are slower
+ROOM = 2**21  # frames' floats at most in a chunk, whose arrays should stay in the caches
 TILE = 64  # floats at least in a loop over channels, if their number is a power of two
 FAST = {"reassoc", "contract"}  # sums in any order, which is fixed when compiled
 F32 = NDArray[np.float32]
@@ -130,6 +131,28 @@ def relu_backward(gradient: F32, y: F32) -> None:
         flat[i] = flat[i] if output[i] > np.float32(0.0) else np.float32(0.0)
 
 
+@njit(cache=True, nogil=True)
+def channels_first(x: F32, channels: int, out: F32) -> None:
+    """Write x (B, P * C), pixel by pixel, as out (B, C * P), channel by channel."""
+    pixels = x.shape[1] // channels
+    for b in range(x.shape[0]):
+        source, target = x[b].reshape(pixels, channels), out[b].reshape(channels, pixels)
+        for p in range(pixels):
+            for c in range(channels):
+                target[c, p] = source[p, c]
+
+
+@njit(cache=True, nogil=True)
+def channels_last(x: F32, channels: int, out: F32) -> None:
+    """Write x (B, C * P), channel by channel, as out (B, P * C), pixel by pixel."""
+    pixels = x.shape[1] // channels
+    for b in range(x.shape[0]):
+        source, target = x[b].reshape(channels, pixels), out[b].reshape(pixels, channels)
+        for p in range(pixels):
+            for c in range(channels):
+                target[p, c] = source[c, p]
+
+
 class Chunk:
     """What the backward pass needs of the observations that went through all layers together."""
 
@@ -143,14 +166,31 @@ class Chunk:
 
 def rows(x: Tensor) -> F32:
     """Return a tensor (n, F, H, W) in channels last as the array (n, H * W * F) that it is in memory."""
-    return x.permute(0, 2, 3, 1).reshape(len(x), -1).numpy()  # type: ignore[no-any-return]
+    return x.numpy().transpose(0, 2, 3, 1).reshape(len(x), -1)  # type: ignore[no-any-return]
+
+
+class Room(threading.local):
+    """Where a thread's frames are floats for a while: fresh memory would take longer than the conversion."""
+
+    floats = torch.empty(0)
+
+
+SCRATCH = Room()
+
+
+def chunks_of(batch: Tensor, frames: Tensor) -> list[Tensor]:
+    """Return a tensor (B, ...) in equal parts, as many as the frames (B, C, H, W) need."""
+    return list(batch.chunk(-(-frames.numel() // ROOM)))
 
 
 def floats(frames: Tensor) -> Tensor:
-    """Return frames (n, C, H, W) uint8 as floats between 0 and 1, channels last."""
-    out = torch.empty(frames.shape, memory_format=torch.channels_last)
-    to_floats(frames.flatten(2).numpy(), out.permute(0, 2, 3, 1).flatten(1, 2).numpy())
-    return out
+    """Return frames (n, C, H, W) uint8 as floats between 0 and 1, channels last; the thread's next call overwrites."""
+    if len(SCRATCH.floats) < frames.numel():
+        SCRATCH.floats = torch.empty(frames.numel())
+    count, channels, height, width = frames.shape
+    out = SCRATCH.floats[: frames.numel()].view(count, height, width, channels)
+    to_floats(frames.flatten(2).numpy(), out.flatten(1, 2).numpy())
+    return out.permute(0, 3, 1, 2)
 
 
 class FrameFeatures(torch.autograd.Function):
@@ -160,8 +200,8 @@ class FrameFeatures(torch.autograd.Function):
     def forward(ctx: Any, frames: Tensor, strides: Sequence[int], eps: float | None, *parameters: Tensor) -> Tensor:
         """Return the features; ``parameters`` are weight and bias of each layer, then of each normalisation."""
         learning = any(ctx.needs_input_grad)
-        chunks, features = [], []
-        for part in frames.split(CHUNK):
+        chunks, features, done = [], torch.empty(0), 0
+        for part in chunks_of(frames, frames):
             chunk = Chunk(part)
             x = floats(part)
             for layer, stride in enumerate(strides):
@@ -169,12 +209,15 @@ class FrameFeatures(torch.autograd.Function):
                 x = torch.relu_(x) if eps is None else normalised(chunk, x, *norm(parameters, strides, layer), eps)
                 if learning:
                     chunk.outputs.append(x)
-            features.append(x.flatten(1))
+            if not chunks:
+                features = torch.empty(len(frames), x[0].numel())
+            channels_first(rows(x), x.shape[1], features[done : done + len(x)].numpy())
+            done += len(x)
             chunks.append(chunk)
         if learning:
             ctx.chunks, ctx.strides, ctx.eps = chunks, strides, eps
             ctx.save_for_backward(*parameters)
-        return torch.cat(features) if len(features) > 1 else features[0]
+        return features
 
     @staticmethod
     @once_differentiable
@@ -182,7 +225,7 @@ class FrameFeatures(torch.autograd.Function):
         """Return the gradients by the parameters."""
         parameters, strides = ctx.saved_tensors, ctx.strides
         sums = [torch.zeros_like(parameter) for parameter in parameters]
-        for chunk, part in zip(ctx.chunks, gradient.split(CHUNK), strict=True):
+        for chunk, part in zip(ctx.chunks, gradient.split([len(chunk.frames) for chunk in ctx.chunks]), strict=True):
             back(chunk, part, strides, ctx.eps, parameters, sums)
         return None, None, None, *sums
 
@@ -214,7 +257,8 @@ def back(
 ) -> None:
     """Add a chunk's gradients by the parameters to ``sums``; ``gradient``, (n, D), is the one by its features."""
     last = chunk.outputs[-1]
-    x = torch.empty_like(last).copy_(gradient.view(last.shape))  # channels last, and ours to overwrite
+    x = torch.empty_like(last)
+    channels_last(gradient.numpy(), len(last[0]), rows(x))
     for layer in reversed(range(len(strides))):
         y = chunk.outputs[layer]
         if eps is None:
@@ -235,8 +279,12 @@ def back(
 
 
 def fits(frames: Tensor, encoder: nn.Module) -> bool:
-    """Whether `FrameFeatures` computes what the encoder does: on a CPU, in float32, and nobody looks in between."""
-    if frames.dtype != torch.uint8 or frames.device.type != "cpu" or torch.jit.is_tracing():
+    """Whether `FrameFeatures` can do what the encoder does, and faster.
+
+    It can on a CPU, in float32, where nobody looks in between. It is slower where torch may use several threads, of
+    which the loops here use one; `learning.split` brings others.
+    """
+    if frames.dtype != torch.uint8 or frames.device.type != "cpu" or torch.get_num_threads() > 1:
         return False
     plain = all(parameter.dtype == torch.float32 for parameter in encoder.parameters())
     return plain and not any(module._forward_hooks for module in encoder.modules())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from learning.config import LearnerConfig, torch_generator, torch_seed
 from learning.episodes import Step
 from learning.networks import NoisyLinear, StochasticLayer, epsilon_greedy, sampling_noise
+from learning.optimisers import laid_out_as, make_optimizer
 from learning.policy import NetworkPolicy, player
 from learning.recipe import Experience, Recipe
 from learning.replay import Batch
+from learning.split import ACTING, LEARNING, divide, sum_up, threads_for
 
 
 class Update(NamedTuple):
@@ -66,6 +68,7 @@ class Learner:
         self.parameters = list(self.online.parameters())
         self.optimizer = make_optimizer(self.online, config)
         self.updates = 0
+        self._threads = threads_for(self.online, self.device, getattr(config, "batch_size", 1))
 
     def sync_target(self) -> None:
         """Copy the online network to the target network."""
@@ -94,10 +97,15 @@ class Learner:
         on_update: Callable[[Update], None],
     ) -> None:
         """Make the updates that are due; ``q_values`` (N, A) are of the present observations."""
-        for batch in experience.batches(q_values):
-            update = self.update(batch, learning_rate)
-            experience.updated(batch, update.priority)
-            on_update(update)
+        with self._own_threads():
+            for batch in experience.batches(q_values):
+                update = self.update(batch, learning_rate)
+                experience.updated(batch, update.priority)
+                on_update(update)
+
+    def _own_threads(self) -> AbstractContextManager[None]:
+        """Where the learner has threads, torch has none meanwhile."""
+        return nullcontext() if self._threads is None else self._threads.instead_of_torchs()
 
     def policy(self, env_id: str) -> NetworkPolicy:
         """Return the online network as a player; it keeps learning while it plays."""
@@ -106,27 +114,56 @@ class Learner:
     @torch.inference_mode()
     def noisy_q_values(self, obs: NDArray[Any]) -> NDArray[np.float64]:
         """Return the expectations by which it explores, (B, ...) -> (B, A): noisy layers sample their noise."""
-        with sampling_noise(self._noisy, self.generator):
-            q_values = self.online(torch.from_numpy(obs).to(self.device)).q_values
+        with sampling_noise(self._noisy, self.generator), self._own_threads():
+            if self._threads is None:
+                q_values = self._expectations(torch.from_numpy(obs).to(self.device))
+            else:
+                parts = torch.from_numpy(obs).split(self._threads.sizes(len(obs), ACTING))
+                q_values = torch.cat(self._threads.map(self._expectations, parts))
         return q_values.cpu().numpy().astype(np.float64)  # type: ignore[no-any-return]
+
+    @torch.inference_mode()  # which each thread has for itself
+    def _expectations(self, obs: Tensor) -> Tensor:
+        return self.online(obs).q_values  # type: ignore[no-any-return]
 
     def update(self, batch: Batch, learning_rate: float) -> Update:
         """Learn from one batch; copies the target network when its period is over."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        with sampling_noise(self._stochastic, self.generator):
-            loss = self.recipe.loss(self.online, self.target, batch, self.config)
-        assert loss.per_sample.shape == batch.weight.shape, "every transition has one loss and one importance weight"
-        mean = (batch.weight * loss.per_sample).mean()
-        self.optimizer.zero_grad()
-        mean.backward()  # type: ignore[no-untyped-call]
-        if self.config.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
-        self.optimizer.step()
+        with self._own_threads():
+            update = self._set_gradients(batch)
+            if self.config.max_grad_norm is not None:
+                nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
+            self.optimizer.step()
         self.updates += 1
         if self.target_period and self.updates % self.target_period == 0:
             self.sync_target()
-        return Update(mean.detach(), loss.q_values.mean(), loss.priority)
+        return update
+
+    def _set_gradients(self, batch: Batch) -> Update:
+        """Give every parameter its gradient by the loss, the mean over the batch."""
+        size = len(batch.action)
+
+        def learn_part(part: Batch) -> tuple[Update, tuple[Tensor | None, ...]]:
+            loss = self.recipe.loss(self.online, self.target, part, self.config)
+            assert loss.per_sample.shape == part.weight.shape, "a transition has one loss and one importance weight"
+            share = len(part.action) / size
+            mean = (part.weight * loss.per_sample).mean() * share
+            gradients = torch.autograd.grad(mean, self.parameters, allow_unused=True)
+            return Update(mean.detach(), loss.q_values.mean() * share, loss.priority), gradients
+
+        if self._threads is None:
+            with sampling_noise(self._stochastic, self.generator):
+                update, gradients = learn_part(batch)
+        else:
+            found = self._threads.map(learn_part, divide(batch, self._threads.sizes(size, LEARNING)))
+            updates, of_parts = zip(*found, strict=True)
+            losses, q_values, priorities = zip(*updates, strict=True)
+            update = Update(sum(losses), sum(q_values), torch.cat(priorities))
+            gradients = [None if parts[0] is None else sum_up(parts) for parts in zip(*of_parts, strict=True)]
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = None if gradient is None else laid_out_as(parameter, gradient)
+        return update
 
 
 class Agent:
@@ -199,50 +236,6 @@ class Agent:
         self.experience.add(actions, reward, config.gamma * (1.0 - cut), step.obs)
         self.steps += len(actions)
         return step
-
-
-# ------------------------------------------------------------------ optimisers
-
-
-class CentredRMSProp(torch.optim.Optimizer):
-    """RMSProp that divides by the gradients' running standard deviation, as DeepMind's DQN did.
-
-    step = lr * g / sqrt(mean(g^2) - mean(g)^2 + eps). torch's own adds eps after the root, which is
-    another algorithm where gradients are small. Graves 2013, arXiv:1308.0850; Mnih et al. 2015.
-    """
-
-    def __init__(self, parameters: Iterable[Tensor], lr: float, decay: float, eps: float) -> None:
-        super().__init__(parameters, {"lr": lr, "decay": decay, "eps": eps})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Move all parameters that have a gradient."""
-        for group in self.param_groups:
-            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
-            gradients = [parameter.grad for parameter in moved]
-            for parameter in moved:
-                if not self.state[parameter]:
-                    self.state[parameter] = {"mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
-            means = [self.state[parameter]["mean"] for parameter in moved]
-            squares = [self.state[parameter]["square"] for parameter in moved]
-            torch._foreach_lerp_(means, gradients, 1 - group["decay"])
-            torch._foreach_mul_(squares, group["decay"])
-            torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["decay"])
-            spread = torch._foreach_addcmul(squares, means, means, -1.0)
-            torch._foreach_add_(spread, group["eps"])
-            torch._foreach_sqrt_(spread)
-            torch._foreach_addcdiv_(moved, gradients, spread, -group["lr"])
-
-
-def make_optimizer(network: nn.Module, config: LearnerConfig) -> torch.optim.Optimizer:
-    """Return the optimiser that the settings name, over all parameters of the network."""
-    parameters: Any = list(network.parameters())
-    if config.optimizer == "rmsprop":
-        return CentredRMSProp(parameters, config.learning_rate, config.rmsprop_decay, config.optimizer_epsilon)
-    if config.optimizer == "radam":
-        return torch.optim.RAdam(parameters, config.learning_rate, eps=config.optimizer_epsilon)
-    fused = parameters[0].device.type != "mps"  # one kernel instead of a dozen: 6 times faster on a CPU
-    return torch.optim.Adam(parameters, config.learning_rate, eps=config.optimizer_epsilon, fused=fused)
 
 
 # ------------------------------------------------------------------ what is measured on the way

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from agents import recipe
 from learning.config import ReplayConfig, torch_generator
-from learning.learner import CentredRMSProp, Learner, Stopwatch, make_optimizer
+from learning.learner import Learner, Stopwatch
+from learning.optimisers import CentredRMSProp, make_optimizer
 from learning.recipe import Recipe
 from learning.replay import Batch
 from tests.learning.helpers import close, transitions
