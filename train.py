@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
-from rich.console import Console
-
-from agents.catalogue import print_catalogue
 from common.cli import run
 from common.errors import UserError
-from experiments.command_line import read_command_line
-from experiments.training import open_window, print_line, report, resume, start, train
+from common.waiting import waiting
 
 
 def main(argv: Sequence[str]) -> int:
     """Train as the command line says; return 0, or 130 when stopped by Ctrl-C."""
+    began = time.monotonic()
+    with waiting("loading PyTorch"):
+        # here, so that there is a line where it takes long: 1.2 s, from a cold disk 10 s and more
+        from rich.console import Console
+
+        from agents.catalogue import print_catalogue
+        from experiments import training
+        from experiments.command_line import given, read_command_line
     console = Console()
     if "--list" in argv:
         print_catalogue(console)
@@ -24,14 +29,19 @@ def main(argv: Sequence[str]) -> int:
     others = [word for word in argv if word.startswith("--") and word.split("=")[0] not in allowed]
     if options.resume and others:
         raise UserError(f"--resume continues with the run's own settings; leave out {', '.join(others)}")
-    trainer = resume(options.resume, console) if options.resume else start(options, config, console)
+    if options.resume:
+        trainer = training.resume(options.resume, console)
+    else:
+        trainer = training.start(options, config, console, given(argv), began)
     if options.watch:
-        open_window(trainer)
-    if not train(trainer, console):
-        print_line(console, f"stopped at {trainer.agent_steps:,} agent steps; everything is saved. Resume with")
-        print_line(console, f"  python train.py --resume {trainer.run_folder.path}")
+        training.open_window(trainer)
+    if not training.train(trainer, console):
+        training.print_line(
+            console, f"stopped at {trainer.agent_steps:,} agent steps; everything is saved. Resume with"
+        )
+        training.print_line(console, f"  python train.py --resume {trainer.run_folder.path}")
         return 130
-    report(trainer, console)
+    training.report(trainer, console)
     return 0
 
 

@@ -128,7 +128,7 @@ def times_as_fast(ours: Result, other: Result, unit: Unit, clock: str = "seconds
 def work(result: Result, unit: Unit) -> dict[str, float]:
     """Return the updates and samples for each of what the unit counts, over all turns."""
     base = sum(window.counts[unit.counted] for window in result.windows)
-    counted = [key for key in ("updates", "samples") if key in result.windows[0].counts and key != unit.counted]
+    counted = [key for key in ("updates", "samples") if key in result.windows[0].counts]
     return {key: sum(window.counts[key] for window in result.windows) / base for key in counted}
 
 
@@ -158,7 +158,10 @@ def parts(result: Result) -> dict[str, float]:
 
 # ------------------------------------------------------------------ tables
 
-HEAD = ("what", "unit", ">Tidepool", "beside it", ">its figure", ">times as fast", ">CPU, ours and its")
+HEAD = (
+    *("what", "unit", ">Tidepool", "beside it", ">its figure", ">times as fast", ">by CPU time"),
+    ">CPU load, ours and its",
+)
 
 
 def lines(figures: Iterable[Figure]) -> list[list[str]]:
@@ -172,18 +175,18 @@ def lines(figures: Iterable[Figure]) -> list[list[str]]:
         for one in beside:
             name = f"limit: {one.label}" if one.role == "limit" else one.label
             cells = [name, spread(one, unit) if one.windows else "-"]
-            cells += [_ratio(ours, one, unit), _load(ours, one)]
+            cells += [_ratio(ours, one, unit), _ratio(ours, one, unit, "cpu"), _load(ours, one)]
             table.append([*first, *cells])
             first = ["", "", ""]
-        if not figure.of("peer"):
-            table.append([*first, f"no peer: {figure.peerless}", "-", "-", _load(ours, None)])
+        if figure.peerless:
+            table.append([*first, f"no peer: {figure.peerless}", "-", "-", "-", _load(ours, None)])
     return table
 
 
-def _ratio(ours: Result | None, other: Result, unit: Unit) -> str:
+def _ratio(ours: Result | None, other: Result, unit: Unit, clock: str = "seconds") -> str:
     if ours is None:
         return "-"
-    ratio = times_as_fast(ours, other, unit)
+    ratio = times_as_fast(ours, other, unit, clock)
     if ratio is None:
         return "-"
     return f"{ratio:.0%}" if other.role == "limit" else f"{ratio:.2f}"

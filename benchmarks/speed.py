@@ -5,9 +5,9 @@
     python benchmarks/speed.py --only update train/cartpole-torch --quick
     python benchmarks/speed.py --json results/speed.json && python docs/generate.py    # docs/performance.md
 
-Medians stand before the smallest and the largest of the rounds. Processor time is in seconds a second of wall clock:
-below the number of cores, something waited. Rows with one core are pinned to it and have one thread. A peer that is not
-installed has a dash.
+Medians stand before the smallest and the largest of the rounds. CPU load is processor time a second of wall clock:
+below the number of cores, something waited, or something else ran there. Rows with one core are pinned to it and have
+one thread. A peer that is not installed has a dash.
 """
 
 from __future__ import annotations

@@ -132,7 +132,8 @@ def bars() -> list[Bar]:
     """Return the rows of the Waterworld table, the best first."""
     rows = []
     for line in lines("waterworld.csv"):
-        training = f"{line.wall_s / 60:.0f} minutes, {line.agent_steps:,} agent steps"
+        took = f"{line.wall_s:.0f} seconds" if line.wall_s < 100 else f"{line.wall_s / 60:.0f} minutes"
+        training = f"{took}, {line.agent_steps:,} agent steps"
         seeds, who = tuple(line.seeds.values()), f"{line.agent}, preset {line.preset}"
         rows.append(Bar(who, PRESET_COMMANDS[line.preset], line.score.mean, seeds, training, line.score.ci95))
     known = {one.agent: one for env_id in ("tidepool/Waterworld-v0", WATERWORLD) for one in references.of_env(env_id)}

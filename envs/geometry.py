@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from common.kernels import cached_njit
 
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
@@ -31,7 +32,7 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _S11, _S27, _S30, _S31 = (np.uint64(shift) for shift in (11, 27, 30, 31))
 
-kernel = njit(cache=True, nogil=True, error_model="numpy")
+kernel = cached_njit(nogil=True, error_model="numpy")
 
 
 @kernel

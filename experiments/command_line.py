@@ -36,7 +36,7 @@ class RunOptions:
     preset: str = "auto"
     """Named values for the agent's settings; options given beside it win. "auto": chosen by environment and device."""
     budget: str | None = None
-    """A time, such as 20m or 1h30m: the whole run is scaled to fit into it."""
+    """A time, such as 20m or 1h30m: the whole run is scaled to fit into it, from start-up to the last evaluation."""
     seed: Annotated[int, Between(0, 2**32 - 1)] = 1
     """One seed gives one run, bit for bit on the CPU."""
     runs_dir: Path = Path("runs")
@@ -48,9 +48,9 @@ class RunOptions:
     threads: Annotated[int, Between(1, 256)] | None = None
     """CPU threads of torch; by default one for small networks, which gain nothing from more, all for large ones."""
     evaluations: Annotated[int, Between(1, 10_000)] = 10
-    """Evaluations during the run, the final one included."""
+    """Evaluations during the run, the final one included; fewer, unless asked for, if they took more than a tenth."""
     eval_episodes: Annotated[int, Between(1, 100_000)] = 100
-    """Episodes of the final evaluation."""
+    """Episodes of the final evaluation; those on the way have a fifth, or as few as 5, unless asked for."""
     resume: Path | None = None
     """Continue this stopped run exactly where it was, with its own settings."""
     watch: bool = False

@@ -6,8 +6,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,28 @@ from typing import Any
 import torch
 from rich.console import Console
 
-import scores
 from agents import recipe
 from common.errors import UserError
 from common.files import PRETRAINED, ROOT
 from common.signals import on_signal
+from common.text import time_text
+from common.waiting import waiting
 from experiments.command_line import RunOptions
 from learning.checkpoint import config_from
 from learning.config import LearnerConfig, ReplayConfig
 from learning.display import display
-from learning.preflight import REHEARSAL_SECONDS, Preflight, fit, preflight, seconds_of
+from learning.forecast import Evaluations, Forecast
+from learning.preflight import (
+    FINISH_SECONDS,
+    LONGEST_REHEARSAL,
+    REHEARSAL_SECONDS,
+    Preflight,
+    Settings,
+    fit,
+    fit_evaluations,
+    preflight,
+    seconds_of,
+)
 from learning.runfolder import RunFolder, Tail, as_json, provenance
 from learning.trainer import Plan, Trainer
 
@@ -34,12 +47,26 @@ def print_line(console: Console, text: str, markup: bool = False) -> None:
     console.print(text, soft_wrap=True, highlight=False, markup=markup)
 
 
-def start(options: RunOptions, config: LearnerConfig, console: Console) -> Trainer:
+def start(
+    options: RunOptions,
+    config: LearnerConfig,
+    console: Console,
+    asked: Collection[str] = (),
+    began: float | None = None,
+) -> Trainer:
     """Check everything, print what the run will take, then make its folder.
+
+    Args:
+        options: of the run.
+        config: settings of the agent; a budget changes some.
+        console: to print to.
+        asked: names of the options that were given; evaluations asked for take what time they take.
+        began: when the program was started, by `time.monotonic`; None: now. A budget counts from there.
 
     Raises:
         UserError: something in the settings can't work, or the folder can't be written.
     """
+    began = time.monotonic() if began is None else began
     torch.set_flush_denormal(True)  # vanishing moments of Adam cost time and mean nothing
     agent = recipe(options.agent)
     plan = Plan(
@@ -51,49 +78,106 @@ def start(options: RunOptions, config: LearnerConfig, console: Console) -> Train
         eval_episodes=options.eval_episodes,
         engine=options.engine,
     )
-    seconds = None if options.budget is None else seconds_of(options.budget)
-    longest = REHEARSAL_SECONDS if seconds is None else seconds / 10
-    estimate = preflight(plan, options.device, options.threads, longest)
-    if seconds is not None:
-        config = fit(config, seconds, estimate.steps_per_second)
-        estimate = replace(estimate, seconds=seconds)
-    plan = replace(plan, config=config, device=estimate.device, storage=estimate.storage, engine=estimate.engine)
-    print_plan(console, plan, options.preset, estimate)
+    budget = None if options.budget is None else seconds_of(options.budget)
+    if budget is not None and "total_timesteps" in asked:
+        raise UserError("--budget and --total-timesteps both say how long the run is; give one of them")
+    print_plan(console, plan, options.preset)
+    longest = REHEARSAL_SECONDS if budget is None else min(max(budget / 20, REHEARSAL_SECONDS), LONGEST_REHEARSAL)
+    measured = preflight(plan, options.device, options.threads, longest, lambda line: print_line(console, line))
+    print_line(console, str(measured))
+    left = None if budget is None else budget - (time.monotonic() - began) - FINISH_SECONDS
+    schedule = plan.schedule
+    config, schedule = scaled(config, schedule, measured, left, asked)
+    plan = replace(
+        plan,
+        config=config,
+        device=measured.device,
+        storage=measured.storage,
+        engine=measured.engine,
+        evaluations=schedule.count,
+        eval_episodes=schedule.episodes,
+        interim_episodes=schedule.interim_episodes,
+    )
+    forecast = plan.forecast(measured.steps_per_second, measured.episode_seconds)
+    print_length(console, plan, forecast, left is not None)
     described = {
         "preset": options.preset,
         "config": as_json(config),
-        "evaluations": options.evaluations,
-        "eval_episodes": options.eval_episodes,
+        "evaluations": schedule.count,
+        "eval_episodes": schedule.episodes,
+        "interim_episodes": schedule.interim_episodes,
         "protocol": plan.protocol.name,
-        "storage": estimate.storage,
-        "engine": estimate.engine,
-        **provenance(estimate.device, estimate.threads),
+        "storage": measured.storage,
+        "engine": measured.engine,
+        "estimate": {
+            "steps_per_second": round(measured.steps_per_second, 1),
+            "episode_seconds": round(measured.episode_seconds, 4),
+        },
+        **provenance(measured.device, measured.threads),
     }
     if isinstance(config, ReplayConfig) and config.learning_starts >= config.total_timesteps:
         late = f"--learning-starts {config.learning_starts:,} is not before the run's end"
         print_line(console, f"note: nothing will be learnt: {late}")
     folder = RunFolder.create(options.runs_dir, plan.env_id, agent.name, options.seed, described)
     print_line(console, f"run folder {folder.path}")
-    return Trainer(plan, folder)
+    trainer = Trainer(plan, folder, measured.emulators)
+    trainer.forecast = forecast
+    return trainer
 
 
-def print_plan(console: Console, plan: Plan, preset: str, estimate: Preflight) -> None:
-    """Print what is about to happen: agent, environment, preset and why, protocol, memory, time."""
+def scaled(
+    config: Settings, schedule: Evaluations, measured: Preflight, left: float | None, asked: Collection[str]
+) -> tuple[Settings, Evaluations]:
+    """Return the settings and evaluations of a run that takes ``left`` seconds; None: as long as it takes.
 
-    def line(text: str) -> None:
-        print_line(console, text, markup=True)
+    What was ``asked`` for stays; evaluations that were not give way where they would take too long.
+    """
+    fixed = bool({"evaluations", "eval_episodes"} & set(asked))
+    episode = measured.episode_seconds
+    if left is None:
+        training = config.total_timesteps / measured.steps_per_second
+        return config, schedule if fixed else schedule.fitted(training, episode)
+    if fixed:
+        training = left - sum(schedule.ahead(0)) * episode
+    else:
+        schedule, training = fit_evaluations(schedule, episode, left)
+    if training < left / 10:
+        raise UserError(
+            f"--budget leaves {left:.0f} s, and the evaluations would take {left - training:.0f} s of them;"
+            " take a longer one, or fewer --evaluations or --eval-episodes"
+        )
+    config = fit(config, training, measured.steps_per_second, asked)
+    return config, replace(schedule, total=config.total_timesteps)
 
-    agent, config, rules = plan.recipe, plan.config, plan.protocol
-    line(f"[bold]{agent.name}[/] on [bold]{plan.env_id}[/] | {estimate}")
+
+def print_plan(console: Console, plan: Plan, preset: str) -> None:
+    """Print what is about to happen, at once: agent, environment, preset and why."""
+    agent = plan.recipe
     suits = agent.presets[preset].suits
     others = [name for name, one in agent.presets.items() if one.suits == suits and name != preset]
     more = f"others: --preset {', '.join(others)}; " if others else ""
-    line(f"preset {preset}: {agent.presets[preset].about} ({more}--list shows all agents and switches)")
-    for note in config.notes():
-        line(f"note: {note}")
+    print_line(console, f"[bold]{agent.name}[/] on [bold]{plan.env_id}[/]", markup=True)
+    print_line(console, f"preset {preset}: {agent.presets[preset].about} ({more}--list shows all agents and switches)")
+    for note in plan.config.notes():
+        print_line(console, f"note: {note}")
+
+
+def print_length(console: Console, plan: Plan, forecast: Forecast, budget: bool) -> None:
+    """Print how long the run is: steps and protocol, then evaluations and time, as far as that can be known."""
+    config, rules, schedule = plan.config, plan.protocol, plan.schedule
     frames = config.total_timesteps * rules.frames_per_step
     steps = f"{config.total_timesteps:,} agent steps" + (f" = {frames:,} frames" if rules.frames_per_step > 1 else "")
-    line(f"{steps} | protocol {rules.name} ({rules.source})")
+    print_line(console, f"{steps} | protocol {rules.name} ({rules.source})")
+    on_the_way = (
+        f"{schedule.count - 1} x {schedule.interim_episodes} episodes on the way, " if schedule.count > 1 else ""
+    )
+    seconds = forecast.left(0) or 0.0
+    evaluations = sum(schedule.ahead(0)) * (forecast.episode_seconds or 0.0)
+    print_line(
+        console,
+        f"about {time_text(seconds)}, of them {time_text(evaluations)} for evaluations"
+        f" ({on_the_way}{schedule.episodes} at the end)" + (" | the budget counts from Enter" if budget else ""),
+    )
 
 
 def resume(path: Path, console: Console) -> Trainer:
@@ -117,9 +201,13 @@ def resume(path: Path, console: Console) -> Trainer:
         about["eval_episodes"],
         about.get("storage"),
         about.get("engine", "torch"),  # older runs knew no other
+        about.get("interim_episodes"),
     )
     trainer = Trainer(plan, folder)
-    trainer.load_state()
+    with suppress(KeyError, TypeError):  # older runs have no estimate
+        trainer.forecast = plan.forecast(**about["estimate"])
+    with waiting("loading the run, and playing its episodes up to where they were"):
+        trainer.load_state()
     print_line(console, f"resumed {path} at {trainer.agent_steps:,} agent steps")
     return trainer
 
@@ -128,7 +216,11 @@ def train(trainer: Trainer, console: Console) -> bool:
     """Train to the end, or until SIGINT or SIGTERM; return whether the end was reached."""
     trainer.announce = lambda line: print_line(console, line)
     total, frames_per_step = trainer.plan.config.total_timesteps, trainer.rules.frames_per_step
-    with stop_on_signal(trainer), display(console, total, trainer.agent_steps, frames_per_step) as watcher:
+
+    def counters() -> tuple[int, int]:
+        return trainer.agent_steps, trainer.learner.updates
+
+    with stop_on_signal(trainer), display(console, total, trainer.agent_steps, frames_per_step, counters) as watcher:
         return trainer.run(watcher)
 
 
@@ -168,6 +260,8 @@ def open_window(trainer: Trainer) -> None:
 
 def report(trainer: Trainer, console: Console) -> None:
     """Print the run beside the references, and what to type next."""
+    import scores  # here, because it takes half a second, and the training should begin
+
     folder = trainer.run_folder.path
     table = scores.comparison(trainer.plan.env_id, folder.parent, PRETRAINED)
     width = console.width if console.is_terminal else None

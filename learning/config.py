@@ -250,6 +250,11 @@ def torch_seed(seed: int, stream: str) -> int:
     return int(_sequence(seed, stream).generate_state(1, np.uint64)[0]) >> 1
 
 
+def episode_generator(seed: int, stream: str, episode: int) -> np.random.Generator:
+    """Return the NumPy generator of one episode, for the random actions in it."""
+    return np.random.default_rng(_sequence(seed, stream, 1, episode))
+
+
 def episode_seed(seed: int, stream: str, env: int, episode: int) -> int:
     """Return the seed of environment ``env``'s ``episode``-th episode, 32 bits.
 

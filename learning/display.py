@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import math
 import statistics
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from common.text import time_text
 from learning.evaluate import EpisodeResult
 
 SECONDS_BETWEEN_LINES = 5.0
+EVALUATING = 2.0  # seconds without a line, after which one says so
+SILENCE = 8.0  # seconds without a line, after which one says that the run is alive
+Counters = Callable[[], tuple[int, int]]  # agent steps and updates so far, at any time
 
 
 def number(value: float | None, form: str = "{:.2f}") -> str:
@@ -49,44 +57,103 @@ def evaluation_text(steps: str, results: list[EpisodeResult]) -> str:
 class PlainLines:
     """One line now and then: for logs, pipes and CI."""
 
-    def __init__(self, console: Console, total_timesteps: int, start: int = 0, frames_per_step: int = 1) -> None:
+    def __init__(
+        self,
+        console: Console,
+        total_timesteps: int,
+        start: int = 0,
+        frames_per_step: int = 1,
+        counters: Counters | None = None,
+    ) -> None:
         self.console, self.total, self.frames_per_step = console, total_timesteps, frames_per_step
-        self._last = 0.0
+        self._counters = counters
+        self._last = time.monotonic()  # when a line was printed
+        self._row_printed = self._last - SECONDS_BETWEEN_LINES  # when it was one of metrics
+        self._evaluation_printed = self._row_printed
+        self._evaluating_since: float | None = None
+        self._loss: dict[str, float | None] = {"td_loss": None, "q_values": None}
+        self._closed = threading.Event()
+        self._watch = threading.Thread(target=self._break_silence, name="silence", daemon=True)
 
     def __enter__(self) -> PlainLines:
+        self._watch.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        self._closed.set()
+        self._watch.join()
+
+    def _print(self, line: str) -> None:
+        self._last = time.monotonic()
+        self.console.print(line, soft_wrap=True, highlight=False)
+
+    def _break_silence(self) -> None:
+        """Print where the run is when nothing else does: a single step may hold many seconds of learning."""
+        while not self._closed.wait(1.0):
+            if self._counters is not None and time.monotonic() - self._last > SILENCE:
+                agent_steps, updates = self._counters()
+                with suppress(OSError, ValueError):  # nobody reads any more: the run itself will notice
+                    self._print(f"{agent_steps:>10,} of {self.total:,} agent steps | {updates:,} updates ...")
 
     def progress(self, row: dict[str, Any]) -> None:
         """Print the row, unless one was printed just now."""
-        now, done = time.monotonic(), row["agent_steps"] >= self.total
-        if now - self._last < SECONDS_BETWEEN_LINES and not done:
-            return
-        self._last = now
-        left = max(self.total - row["agent_steps"], 0) / max(row["sps"], 1e-9)
-        self.console.print(
-            f"{row['agent_steps']:>10,} of {self.total:,} agent steps | {row['sps']:,.0f} steps/s"
-            f" | {time_text(left)} left | return {number(row['episodic_return'])}"
-            f" | loss {number(row['td_loss'], '{:.4f}')} | Q {number(row['q_values'])}"
-            f" | epsilon {row['epsilon']:.3f} | {shares(row)}",
-            soft_wrap=True,
-            highlight=False,
-        )
+        self._loss |= {name: row[name] for name in self._loss if row[name] is not None}
+        now = time.monotonic()
+        if now - self._row_printed >= SECONDS_BETWEEN_LINES or row["agent_steps"] >= self.total:
+            self._row_printed = now
+            left = "" if row["left_s"] is None else f" | {time_text(row['left_s'])} left"
+            loss, q_values = self._loss["td_loss"], self._loss["q_values"]
+            self._print(
+                f"{row['agent_steps']:>10,} of {self.total:,} agent steps | {row['sps']:,.0f} steps/s{left}"
+                f" | return {number(row['episodic_return'])} | loss {number(loss, '{:.4f}')} | Q {number(q_values)}"
+                f" | epsilon {row['epsilon']:.3f} | {shares(row)}"
+            )
+
+    def pulse(self, row: dict[str, Any]) -> None:
+        """Print the row likewise."""
+        self.progress(row)
+
+    def evaluating(self, finished: int, episodes: int, left: float) -> None:
+        """Print how far the evaluation is, unless a line was printed just now."""
+        now = time.monotonic()
+        if self._evaluating_since is None:
+            self._evaluating_since = now
+        quiet = now - max(self._last, self._evaluating_since)
+        if quiet >= EVALUATING and now - self._evaluation_printed >= SECONDS_BETWEEN_LINES:
+            self._evaluation_printed = now
+            self._print(
+                f"evaluating, episode {min(finished + 1, episodes)} of {episodes} | {time_text(left)} left of it"
+            )
 
     def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
         """Print the evaluation."""
-        line = evaluation_text(steps_text(agent_steps, self.frames_per_step), results)
-        self.console.print(line, soft_wrap=True, highlight=False)
+        self._evaluating_since = None
+        self._print(evaluation_text(steps_text(agent_steps, self.frames_per_step), results))
+
+
+class TimeLeft(ProgressColumn):
+    """The seconds left, as a task's field ``end`` has them: when it will be done, by the monotonic clock."""
+
+    def render(self, task: Task) -> Text:
+        """Return them as h:mm:ss, counted down between two rows."""
+        end = task.fields["end"]
+        text = "-:--:--" if end is None else str(timedelta(seconds=max(round(end - time.monotonic()), 0)))
+        return Text(text, style="progress.remaining")
 
 
 class LivePanel:
-    """A bar and the figures below it, redrawn in place."""
+    """A bar and the figures below it, redrawn in place; a second bar while it evaluates."""
 
-    def __init__(self, console: Console, total_timesteps: int, start: int = 0, frames_per_step: int = 1) -> None:
+    def __init__(
+        self,
+        console: Console,
+        total_timesteps: int,
+        start: int = 0,
+        frames_per_step: int = 1,
+        counters: Counters | None = None,
+    ) -> None:
         self.console, self.frames_per_step = console, frames_per_step
         self.bar = Progress(
             TextColumn("[bold]{task.completed:>10,.0f}[/] of {task.total:,.0f} agent steps"),
@@ -94,11 +161,22 @@ class LivePanel:
             TaskProgressColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeLeft(),
             console=console,
             expand=True,
         )
-        self.task = self.bar.add_task("training", total=total_timesteps, completed=start)
+        self.task = self.bar.add_task("training", total=total_timesteps, completed=start, end=None)
+        self.evaluation = Progress(
+            TextColumn("evaluating, episode [bold]{task.fields[episode]}[/] of {task.fields[episodes]}"),
+            BarColumn(None),
+            TextColumn("left"),
+            TimeLeft(),
+            console=console,
+            expand=True,
+        )
+        self._evaluating = False
+        self._began = 0.0  # of the evaluation
+        self.evaluation_task = self.evaluation.add_task("evaluation", total=1.0, end=None, episode=1, episodes=1)
         self.row: dict[str, Any] = {}
         self.live = Live(self.picture(), console=console, refresh_per_second=4)
 
@@ -115,11 +193,28 @@ class LivePanel:
         """Show the row."""
         # between two updates there is no loss: the last one stays in sight
         self.row |= {name: value for name, value in row.items() if value is not None or name not in self.row}
-        self.bar.update(self.task, completed=row["agent_steps"])
+        end = None if row["left_s"] is None else time.monotonic() + row["left_s"]
+        self.bar.update(self.task, completed=row["agent_steps"], end=end)
         self.live.update(self.picture())
+
+    def pulse(self, row: dict[str, Any]) -> None:
+        """Show the row."""
+        self.progress(row)
+
+    def evaluating(self, finished: int, episodes: int, left: float) -> None:
+        """Show how far the evaluation is: a bar of time, because episodes side by side end together."""
+        now = time.monotonic()
+        if not self._evaluating:
+            self._evaluating, self._began = True, now
+            self.live.update(self.picture())
+        share = (now - self._began) / max(now - self._began + left, 1e-9)
+        shown: dict[str, Any] = {"episode": min(finished + 1, episodes), "episodes": episodes, "end": now + left}
+        self.evaluation.update(self.evaluation_task, completed=share, **shown)
 
     def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
         """Print the evaluation above the panel, where it stays."""
+        self._evaluating = False
+        self.live.update(self.picture())
         line = evaluation_text(steps_text(agent_steps, self.frames_per_step), results)
         self.live.console.print(line, highlight=False)
 
@@ -142,9 +237,21 @@ class LivePanel:
                 f"[dim]rate[/] {row['learning_rate']:.1e}",
             )
         time_line = f"[dim]time:[/] {shares(row)}" if row else "[dim]playing at random at first ...[/]"
-        return Panel(Group(self.bar, table, time_line), title="training", border_style="cyan")
+        bars = [self.bar, self.evaluation] if self._evaluating else [self.bar]
+        title = "evaluating" if self._evaluating else "training"
+        return Panel(Group(*bars, table, time_line), title=title, border_style="cyan")
 
 
-def display(console: Console, total_timesteps: int, start: int = 0, frames_per_step: int = 1) -> LivePanel | PlainLines:
-    """Return the display that fits the console; ``frames_per_step`` above 1 shows emulator frames too."""
-    return (LivePanel if console.is_terminal else PlainLines)(console, total_timesteps, start, frames_per_step)
+def display(
+    console: Console,
+    total_timesteps: int,
+    start: int = 0,
+    frames_per_step: int = 1,
+    counters: Counters | None = None,
+) -> LivePanel | PlainLines:
+    """Return the display that fits the console.
+
+    ``frames_per_step`` above 1 shows emulator frames too; ``counters`` lets it say where the run is at any time.
+    """
+    kind = LivePanel if console.is_terminal else PlainLines
+    return kind(console, total_timesteps, start, frames_per_step, counters)

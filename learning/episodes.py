@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 import envs
@@ -38,8 +39,16 @@ class Episodes:
     between, while the caller learns.
     """
 
-    def __init__(self, env_id: str, num_envs: int, seed: int, options: Mapping[str, Any] | None = None) -> None:
-        self.vec = envs.make_vec(env_id, num_envs, **(options or {}))
+    def __init__(
+        self,
+        env_id: str,
+        num_envs: int,
+        seed: int,
+        options: Mapping[str, Any] | None = None,
+        vec: VectorEnv[Any, Any, Any] | None = None,
+    ) -> None:
+        """``vec``: such environments that were already made; None: they are made."""
+        self.vec = envs.make_vec(env_id, num_envs, **(options or {})) if vec is None else vec
         self.stack = int(getattr(self.vec, "frame_stack", 1))  # frames that an observation is made of
         self.overlaps = hasattr(self.vec, "send")
         space, actions = self.vec.single_observation_space, self.vec.single_action_space

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
 
 import envs
-from learning.config import episode_seed, numpy_generator
+from learning.config import episode_generator, episode_seed, numpy_generator
 from learning.policy import Policy
 
 EVALUATION_SEED = 2015  # all agents are evaluated in the same episodes, whatever their training seed
-MAX_ENVS = 100
-ATARI_ENVS = 16  # an emulator is slow, and at the end all of them step until the longest game is over
+MAX_LANES = 100
+ATARI_LANES = 32  # a seeded reset of an emulator takes 0.08 s, and an evaluation on the way has 20 episodes
+GROUP = 10  # lanes of a Gymnasium environment that step together: alone, each takes three times as long
 
 
 class EpisodeResult(NamedTuple):
@@ -23,46 +29,203 @@ class EpisodeResult(NamedTuple):
     episode_length: int  # agent steps
 
 
+class Progress(NamedTuple):
+    """How far an evaluation is."""
+
+    finished: int  # episodes
+    episodes: int
+    steps: int  # agent steps of all episodes so far
+    finished_steps: int  # those of the finished ones
+
+
+class Pace(NamedTuple):
+    """How long evaluation takes."""
+
+    start: float  # seconds to begin an episode
+    step: float  # seconds an agent step, of all the episodes that run side by side
+
+
 def evaluate(
     policy: Policy, env_id: str, episodes: int, epsilon: float, seed: int = EVALUATION_SEED, **options: Any
 ) -> list[EpisodeResult]:
-    """Return the results of ``episodes`` whole episodes, in order.
-
-    Episodes run side by side; each has its own seed, so all policies meet the same ones.
-    ``options`` go to the environment.
-    """
-    num_envs = min(episodes, ATARI_ENVS if envs.is_atari(env_id) else MAX_ENVS)
-    vec = envs.make_vec(env_id, num_envs, **options)
-    rng = numpy_generator(seed, "evaluation")
+    """Return the results of ``episodes`` whole episodes, in order, on environments with these options."""
+    evaluator = Evaluator(env_id, options)
     try:
-        return _play(policy, vec, episodes, epsilon, seed, rng)
+        return evaluator.evaluate(policy, episodes, epsilon, seed)
     finally:
-        vec.close()
+        evaluator.close()
 
 
-def _play(
-    policy: Policy, vec: Any, episodes: int, epsilon: float, seed: int, rng: np.random.Generator
-) -> list[EpisodeResult]:
-    num_envs = vec.num_envs
-    playing = np.arange(num_envs)  # the episode in each environment; one that has none left plays on unrecorded
-    upcoming = num_envs
-    obs, _ = vec.reset(seed=[episode_seed(seed, "evaluation", 0, int(e)) for e in playing])
-    total, length = np.zeros(num_envs), np.zeros(num_envs, np.int64)
-    results: dict[int, EpisodeResult] = {}
-    while len(results) < episodes:
-        obs, reward, terminated, truncated, _ = vec.step(policy.act(obs, epsilon, rng))
-        total += reward
-        length += 1
-        done = terminated | truncated
-        if not done.any():
-            continue
-        seeds: list[int | None] = [None] * num_envs
-        for i in np.flatnonzero(done):
-            episode = int(playing[i])
-            if episode < episodes:
-                results[episode] = EpisodeResult(episode, float(total[i]), int(length[i]))
-            playing[i], upcoming = upcoming, upcoming + 1
-            seeds[i] = episode_seed(seed, "evaluation", 0, int(playing[i]))
-            total[i], length[i] = 0.0, 0
-        obs, _ = vec.reset(seed=seeds, options={"reset_mask": done})
-    return [results[episode] for episode in range(episodes)]
+class Evaluator:
+    """Environments for evaluation, kept from one evaluation to the next.
+
+    Episodes run side by side, each in a lane. A lane whose episode has ended takes the next one; when none is left,
+    it is not stepped any more, unless the others of its group are: the lanes of a group can only step together. All
+    lanes of a world are one group, since a step of all costs little; an Atari game is a group of its own.
+
+    Each episode has its own seed and its own random actions, so that its result does not depend on how many run
+    beside it: only on the rounding of the network's sums, which may vary with the size of a batch, and on the draws
+    of a policy that is random of itself.
+    """
+
+    def __init__(self, env_id: str, options: Mapping[str, Any] | None = None) -> None:
+        self.env_id, self.options = env_id, dict(options or {})
+        self.most = ATARI_LANES if envs.is_atari(env_id) else MAX_LANES
+        self.groups: list[Any] = []
+
+    def evaluate(
+        self,
+        policy: Policy,
+        episodes: int,
+        epsilon: float,
+        seed: int = EVALUATION_SEED,
+        watch: Callable[[Progress], None] = lambda progress: None,
+    ) -> list[EpisodeResult]:
+        """Return the results of ``episodes`` whole episodes, in order.
+
+        Args:
+            policy: who plays.
+            episodes: how many.
+            epsilon: share of random actions.
+            seed: of the episodes; all policies meet the same ones.
+            watch: called after each step with how far it is.
+        """
+        results: dict[int, EpisodeResult] = {}
+        for progress in self._play(policy, episodes, epsilon, seed, min(episodes, self.most), results):
+            watch(progress)
+        return [results[episode] for episode in range(episodes)]
+
+    def pace(self, policy: Policy, epsilon: float, lanes: int, seconds: float) -> Pace:
+        """Return how long evaluation takes with this many lanes, by playing for about so many seconds."""
+        began = time.perf_counter()
+        playing = self._play(policy, lanes * 1_000_000, epsilon, EVALUATION_SEED, min(lanes, self.most), {})
+        next(playing)
+        steps = last = next(playing).steps  # environments are made, kernels compiled
+        started = time.perf_counter()
+        for progress in playing:
+            last = progress.steps
+            if time.perf_counter() - started > seconds:
+                break
+        return Pace((started - began) / lanes, (time.perf_counter() - started) / max(last - steps, 1))
+
+    def _play(
+        self,
+        policy: Policy,
+        episodes: int,
+        epsilon: float,
+        seed: int,
+        num_lanes: int,
+        results: dict[int, EpisodeResult],
+    ) -> Iterator[Progress]:
+        """Fill ``results``; yield after each step of all."""
+        groups, queue = self._grouped(num_lanes), iter(range(episodes))
+        # emulators have threads of their own: one half of them works while the network decides for the other one
+        parts = [groups[::2], groups[1::2]] if len(groups) > 1 and hasattr(groups[0], "send") else [groups]
+        parties = [_Lanes(part, queue, seed) for part in parts]
+        rng = numpy_generator(seed, "evaluation")  # for policies that are random of themselves
+        try:
+            while any(lanes.playing.any() for lanes in parties):
+                for lanes in parties:
+                    lanes.receive(results)
+                    if lanes.playing.any():
+                        lanes.send(policy.act(lanes.obs[lanes.playing], 0.0, rng), epsilon)
+                steps, finished_steps = (sum(lanes.counted[i] for lanes in parties) for i in (0, 1))
+                yield Progress(len(results), episodes, steps, finished_steps)
+        finally:
+            for lanes in parties:
+                lanes.receive(results)  # nothing is left on its way when another evaluation begins
+
+    def _grouped(self, num_lanes: int) -> list[Any]:
+        """Return groups with at least so many lanes in all; those that are there already come first."""
+        size = 1 if envs.is_atari(self.env_id) else num_lanes if envs.is_world(self.env_id) else GROUP
+        if self.groups and self.groups[0].num_envs != size:
+            self.close()
+        more = {"num_threads": 1} if envs.is_atari(self.env_id) else {}
+        needed = -(-num_lanes // size)
+        while len(self.groups) < needed:
+            self.groups.append(envs.make_vec(self.env_id, size, **self.options, **more))
+        return self.groups[:needed]
+
+    def close(self) -> None:
+        """Close the environments."""
+        for group in self.groups:
+            group.close()
+        self.groups = []
+
+
+class _Lanes:
+    """Episodes in progress: L lanes in groups of equal size, which take the next episode from a queue."""
+
+    def __init__(self, groups: list[Any], queue: Iterator[int], seed: int) -> None:
+        self.groups, self.queue, self.seed = groups, queue, seed
+        self.size = groups[0].num_envs
+        count = len(groups) * self.size
+        self.slices = [slice(start, start + self.size) for start in range(0, count, self.size)]
+        space, actions = groups[0].single_observation_space, groups[0].single_action_space
+        assert isinstance(actions, spaces.Discrete)
+        self.num_actions = int(actions.n)
+        self.obs: NDArray[Any] = np.zeros((count, *space.shape), space.dtype)
+        self.episode = np.zeros(count, np.int64)
+        self.playing = np.zeros(count, np.bool_)  # the others play on unrecorded while their group steps
+        self.returns, self.lengths = np.zeros(count), np.zeros(count, np.int64)
+        self.draws = [numpy_generator(seed, "evaluation")] * count  # each episode brings its own
+        self.counted = [0, 0]  # agent steps: of all episodes so far, of those that are finished
+        self._sent: list[tuple[Any, slice, NDArray[np.int64]]] = []
+        seeds = [self._next(i) for i in range(count)]
+
+        def reset(group: Any, lanes: slice) -> None:
+            if self.playing[lanes].any():
+                self.obs[lanes], _ = group.reset(seed=seeds[lanes])
+
+        # an emulator's seeded reset takes 0.08 s, in which it lets other threads run; nothing else gains
+        with ThreadPoolExecutor(None if hasattr(groups[0], "send") else 1) as pool:
+            list(pool.map(reset, groups, self.slices))
+
+    def _next(self, i: int) -> int | None:
+        """Let a lane take the next episode; return its seed, None if there is none."""
+        self.returns[i], self.lengths[i] = 0.0, 0
+        episode = next(self.queue, None)
+        self.playing[i] = episode is not None
+        if episode is None:
+            return None
+        self.episode[i], self.draws[i] = episode, episode_generator(self.seed, "evaluation", episode)
+        return episode_seed(self.seed, "evaluation", 0, episode)
+
+    def send(self, chosen: NDArray[np.int64], epsilon: float) -> None:
+        """Send the policy's actions for the lanes that play, some of them replaced by random ones."""
+        actions = np.zeros(len(self.playing), np.int64)
+        actions[self.playing] = chosen
+        if epsilon > 0:
+            for i in np.flatnonzero(self.playing):
+                if self.draws[i].random() < epsilon:
+                    actions[i] = self.draws[i].integers(self.num_actions)
+        for group, lanes in zip(self.groups, self.slices, strict=True):
+            if self.playing[lanes].any():
+                self._sent.append((group, lanes, actions[lanes]))
+                if hasattr(group, "send"):
+                    group.send(actions[lanes])
+
+    def receive(self, results: dict[int, EpisodeResult]) -> None:
+        """Take what the actions brought, if any were sent; add the episodes that ended to ``results``."""
+        for group, lanes, actions in self._sent:
+            answer = group.recv() if hasattr(group, "send") else group.step(actions)
+            self.obs[lanes], reward, terminated, truncated, _ = answer
+            self.returns[lanes] += reward
+            self.lengths[lanes] += 1
+            self.counted[0] += int(self.playing[lanes].sum())
+            if (done := terminated | truncated).any():
+                self._end(group, lanes, done, results)
+        self._sent = []
+
+    def _end(self, group: Any, lanes: slice, done: NDArray[np.bool_], results: dict[int, EpisodeResult]) -> None:
+        """Record what ended in a group, and begin the next episodes there."""
+        seeds: list[int | None] = [None] * self.size
+        for k in np.flatnonzero(done):
+            i = lanes.start + int(k)
+            if self.playing[i]:
+                episode, length = int(self.episode[i]), int(self.lengths[i])
+                results[episode] = EpisodeResult(episode, float(self.returns[i]), length)
+                self.counted[1] += length
+                seeds[k] = self._next(i)
+        if self.playing[lanes].any():
+            self.obs[lanes], _ = group.reset(seed=seeds, options={"reset_mask": done})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,6 +58,17 @@ class Job(NamedTuple):
     loss: F32
     mean_q: F32
     priority: F32
+
+
+class Moments:
+    """What torch's Adam keeps of each parameter; torch would import its compiler with it, 0.9 s at every start."""
+
+    def __init__(self) -> None:
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+
+    def state_dict(self) -> dict[str, dict[int, dict[str, Tensor]]]:
+        """Return the state of each parameter by its number, as torch does."""
+        return {"state": dict(enumerate(self.state.values()))}
 
 
 class FusedLearner(Learner):
@@ -109,10 +120,12 @@ class FusedLearner(Learner):
             self.optimizer.state[parameter] = dict(zip(("step", "exp_avg", "exp_avg_sq"), moments, strict=True))
         self._room = np.zeros((PARTS, 0), np.float32)
         self._acting, self._held = self._flat, self._flat.copy()
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: ThreadPoolExecutor | None = None  # joined when the program ends, as a daemon would not be
         self._job: Job | None = None
-        self._helping: Future[None] | None = None
         self._rounds: Iterator[Draws] | None = None  # begun
+
+    def _make_optimizer(self) -> Moments:
+        return Moments()
 
     @property
     def busy(self) -> bool:
@@ -143,7 +156,7 @@ class FusedLearner(Learner):
         self._held[:] = self._flat
         self._acting = self._held
         self._job = self._make_job(draws, experience.replay.obs.numpy(), learning_rate)
-        self._helping = self._thread.submit(work, *self._job)
+        self._thread.submit(work, *tuple(self._job))
 
     def learn(
         self,
@@ -164,17 +177,14 @@ class FusedLearner(Learner):
         for draws in rounds:
             self._job = self._make_job(draws, obs, learning_rate)
             if self._thread is not None:
-                self._helping = self._thread.submit(work, *self._job)
+                self._thread.submit(work, *tuple(self._job))
             self._end_job(experience, on_update)
 
     def _end_job(self, experience: ReplayExperience, on_update: Callable[[Update], None]) -> None:
         """Help with the updates under way, and report them."""
         assert self._job is not None
-        job, helping = self._job, self._helping
-        work(*job)
-        if helping is not None:
-            helping.result()
-        self._job = self._helping = None
+        job, self._job = self._job, None
+        work(*job)  # returns when all updates are made, whoever made them
         self._acting = self._flat
         for index, update in zip(job.draws.start, self._reports(job), strict=True):
             experience.set_priorities(index, update.priority.numpy())

@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from common.kernels import cached_njit
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -25,7 +27,7 @@ INPUTS, OUTPUTS, WEIGHT, BIAS, UNITS = range(5)  # columns of a layer: sizes, an
 NONE, MERGED, SEPARATE = range(3)  # dueling: no; one matrix makes values and advantages; a stream each
 
 # Sums may be taken in another order, so that they use vector instructions; infinities and NaN stay what they are.
-kernel = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
+kernel = cached_njit(nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
 
 
 # ------------------------------------------------------------------ one layer
@@ -217,8 +219,8 @@ def td_slopes(  # type: ignore[no-untyped-def]
     d_q[:] = np.float32(0.0)
     for b in range(batch):
         best = 0
-        for a in range(1, actions):
-            if selecting[b, a] > selecting[b, best]:
+        for a in range(1, actions):  # what is no number counts as the best, as in PyTorch: it must not be passed over
+            if selecting[b, a] > selecting[b, best] or np.isnan(selecting[b, a]):
                 best = a
         q_taken = q[b, action[b]]
         td_error = reward[b] + discount[b] * next_q[b, best] - q_taken

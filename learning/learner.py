@@ -66,9 +66,12 @@ class Learner:
         both = [*self.online.modules(), *self.target.modules()]
         self._stochastic = list(dict.fromkeys(layer for layer in both if isinstance(layer, StochasticLayer)))
         self.parameters = list(self.online.parameters())
-        self.optimizer = make_optimizer(self.online, config)
+        self.optimizer = self._make_optimizer()
         self.updates = 0
         self._threads = threads_for(self.online, self.device, getattr(config, "batch_size", 1))
+
+    def _make_optimizer(self) -> Any:
+        return make_optimizer(self.online, self.config)
 
     def sync_target(self) -> None:
         """Copy the online network to the target network."""
@@ -220,22 +223,23 @@ class Agent:
             actions: (N,) taken.
             receive: waits for what they brought, and returns it.
         """
-        config, learner = self.learner.config, self.learner
-        begun = learner.busy
+        config, begun = self.learner.config, self.learner.busy
         if not begun:  # environments with threads of their own step meanwhile
-            with self.watch("learning"):
-                learner.learn(self.experience, q_values, self.learning_rate, self.on_update)
+            self._learn(q_values)
         with self.watch("environment"):
             step = receive()
         if begun:
-            with self.watch("learning"):
-                learner.learn(self.experience, q_values, self.learning_rate, self.on_update)
+            self._learn(q_values)
         cut = step.terminated | step.life_lost if self.life_loss_cuts else step.terminated
         reward = np.clip(step.reward, -1.0, 1.0) if config.clip_rewards else step.reward
         # truncation ends an episode and leaves its discount alone
         self.experience.add(actions, reward, config.gamma * (1.0 - cut), step.obs)
         self.steps += len(actions)
         return step
+
+    def _learn(self, q_values: NDArray[np.float64]) -> None:
+        with self.watch("learning"):
+            self.learner.learn(self.experience, q_values, self.learning_rate, self.on_update)
 
 
 # ------------------------------------------------------------------ what is measured on the way

@@ -41,7 +41,13 @@ class Watcher(Protocol):
     """Receives progress in the trainer's own process: a live display, plain lines, a test."""
 
     def progress(self, row: dict[str, Any]) -> None:
-        """Receive one row of metrics."""
+        """Receive one row of metrics, and ``left_s``: the seconds left, evaluations included, None if unknown."""
+
+    def pulse(self, row: dict[str, Any]) -> None:
+        """Receive the same between two rows, about once a second: a sign of life, which is not logged."""
+
+    def evaluating(self, finished: int, episodes: int, left: float) -> None:
+        """Receive how far an evaluation is, after each of its steps: episodes, and seconds left."""
 
     def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
         """Receive the results of an evaluation."""

@@ -10,14 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium import spaces
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
 from common.files import load_arrays, read_json, save_arrays, write_json
+from common.kernels import cached_njit
 from learning.config import ReplayConfig, linear
 from learning.sum_tree import PRIORITY_BYTES, SumTree
+
+kernel = cached_njit(nogil=True)
 
 TORCH_TYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.float32): torch.float32}
 RECORD_BYTES = 8 + 4 + 4 + 1  # action, reward, discount and the mark beside each observation
@@ -54,7 +56,7 @@ class Draws(NamedTuple):
     weight: NDArray[np.float32]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def follow(start, slots, n_step, acted, reward, discount, total, product, end):  # type: ignore[no-untyped-def]
     """Follow each window from its start until n actions or a record without one; fill total, product, end, (B,)."""
     for b in range(start.shape[0]):
@@ -69,7 +71,7 @@ def follow(start, slots, n_step, acted, reward, discount, total, product, end): 
         end[b] = here
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def stacks(index, slots, acted, blank, rows):  # type: ignore[no-untyped-def]
     """Find the rows of each observation's frames, oldest first, (B, stack); ``blank`` before an episode's start."""
     newest = rows.shape[1] - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,11 @@ class Rollout:
 
     @staticmethod
     def rehearsal(config: RolloutConfig) -> RolloutConfig:
-        """Return the settings as they are: a rollout is short."""
+        """Return settings for timing: shorter rollouts with fewer minibatches, each as large as before."""
+        for minibatches in range(min(2, config.minibatches), config.minibatches):
+            if config.rollout_steps * minibatches % config.minibatches == 0:
+                steps = config.rollout_steps * minibatches // config.minibatches
+                return dataclasses.replace(config, rollout_steps=steps, minibatches=minibatches)
         return config
 
     def reset(self, obs: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:

@@ -7,15 +7,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from common.kernels import cached_njit
+
+kernel = cached_njit(nogil=True)
 
 ADDED = 1e-6  # to each priority, that none is never drawn again; the paper gives no value, OpenAI Baselines this one
 LOWEST, HIGHEST = 1e-100, 1e100  # of priority ** exponent: none vanishes, and the sum of any number of them is finite
 PRIORITY_BYTES = 16  # of a record: its leaf and a node above
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def put(tree, node, power):  # type: ignore[no-untyped-def]
     """Set a leaf and sum up all nodes above it again."""
     tree[node] = power
@@ -24,7 +27,7 @@ def put(tree, node, power):  # type: ignore[no-untyped-def]
         tree[node] = tree[2 * node] + tree[2 * node + 1]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def put_all(tree, index, power):  # type: ignore[no-untyped-def]
     """Set records (B,) to one power; return by how many those above 0 have become more."""
     more = 0
@@ -35,7 +38,7 @@ def put_all(tree, index, power):  # type: ignore[no-untyped-def]
     return more
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def revalue(tree, index, priority, exponent):  # type: ignore[no-untyped-def]
     """Set records (B,) that can be drawn to their priority ** exponent; return the largest power of them, or 0."""
     largest = 0.0
@@ -49,7 +52,7 @@ def revalue(tree, index, priority, exponent):  # type: ignore[no-untyped-def]
     return largest
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def find(tree, point, index):  # type: ignore[no-untyped-def]
     """Find the record at each point (B,) of the sum of all powers; never one whose power is 0."""
     records = tree.shape[0] // 2
@@ -64,7 +67,7 @@ def find(tree, point, index):  # type: ignore[no-untyped-def]
         index[b] = node - records
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sum_up(tree):  # type: ignore[no-untyped-def]
     """Compute all nodes from the leaves."""
     for node in range(tree.shape[0] // 2 - 1, 0, -1):

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 import envs
 from common.errors import UserError
 from learning import checkpoint
 from learning.config import LearnerConfig, numpy_generator
 from learning.episodes import Episodes
-from learning.evaluate import evaluate
+from learning.evaluate import Evaluator, Progress
+from learning.forecast import Evaluations, Forecast
 from learning.fused import make_learner
 from learning.learner import Agent, Learner, UpdateLog
 from learning.live import REQUESTS, ControlRequests, Watcher, WeightPublisher, live_session
@@ -27,6 +29,7 @@ from learning.recipe import Experience, Recipe
 from learning.runfolder import RunFolder
 
 LOGS_PER_RUN = 200
+PULSE_SECONDS = 1.0  # between two reports to the display, however seldom a row is due
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,29 @@ class Plan:
     evaluations: int = 10
     """Evaluations of a run, the final one included."""
     eval_episodes: int = 100
-    """Episodes of the final evaluation; those on the way take a fifth."""
+    """Episodes of the final evaluation."""
     storage: str | None = None
     """Where the replay's observations lie; None: with the learner."""
     engine: str = "auto"
     """What computes updates; see `learning.fused.make_learner`."""
+    interim_episodes: int | None = None
+    """Episodes of an evaluation on the way; None: a fifth of the final one's."""
 
     @property
     def protocol(self) -> envs.Protocol:
         """The rules of the episodes."""
         return envs.protocol(self.env_id, self.config.protocol)
+
+    @property
+    def schedule(self) -> Evaluations:
+        """When is evaluated, and over how many episodes."""
+        on_the_way = max(self.eval_episodes // 5, 1) if self.interim_episodes is None else self.interim_episodes
+        return Evaluations(self.config.total_timesteps, self.evaluations, self.eval_episodes, on_the_way)
+
+    def forecast(self, steps_per_second: float | None = None, episode_seconds: float | None = None) -> Forecast:
+        """Return the forecast of the time left, from what was measured before: training, an episode of evaluation."""
+        period = getattr(self.config, "rollout_steps", 1) * self.config.num_envs
+        return Forecast(self.schedule, steps_per_second, episode_seconds, period)
 
     def env_options(self, evaluation: bool = False) -> dict[str, Any]:
         """Return the options of the environments of training or of evaluation."""
@@ -60,12 +76,18 @@ class Plan:
 class Trainer:
     """One training run, from its plan or from its saved state to the last evaluation."""
 
-    def __init__(self, plan: Plan, run: RunFolder | None) -> None:
-        """``run`` None: nothing is written; only `begin` and `step` may be called, for timing."""
+    def __init__(self, plan: Plan, run: RunFolder | None, vec: VectorEnv[Any, Any, Any] | None = None) -> None:
+        """Make all that a run needs.
+
+        Args:
+            plan: what is to be trained.
+            run: where it is written; None: nothing is, and only `begin` and `step` may be called, for timing.
+            vec: environments that were already made; None: they are made.
+        """
         self.plan, self._run_folder = plan, run
         config = plan.config
         self.rules = plan.protocol
-        self.episodes = Episodes(plan.env_id, config.num_envs, plan.seed, plan.env_options())
+        self.episodes = Episodes(plan.env_id, config.num_envs, plan.seed, plan.env_options(), vec)
         self.space = self.episodes.space
         self.learner: Learner = make_learner(
             plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device, plan.engine
@@ -88,6 +110,9 @@ class Trainer:
         self._began = time.perf_counter()
         self.recent: deque[tuple[float, int]] = deque(maxlen=100)
         self.stop_requested = False
+        self.evaluator = Evaluator(plan.env_id, self.policy.env_options)
+        self.forecast = plan.forecast()  # better with what was measured before the start
+        self._marked = (time.perf_counter(), 0)  # when and at which agent step the forecast was last told
         self.requests = ControlRequests(config)  # from windows attached to this run
         self.announce: Callable[[str], None] = lambda line: None  # called with the outcome of each request
 
@@ -114,7 +139,7 @@ class Trainer:
             self._check_losses()
             finished = self.agent_steps >= self.plan.config.total_timesteps
             if finished:
-                self._evaluate(watcher, self.plan.eval_episodes)
+                self._evaluate(watcher, self.plan.schedule.episodes)
                 shutil.rmtree(self.run_folder.state, ignore_errors=True)  # of an earlier stop
                 with suppress(OSError):  # being written to, on Windows
                     (live / REQUESTS).unlink(missing_ok=True)  # nothing is left to resume
@@ -123,29 +148,32 @@ class Trainer:
                 self.save_state()
         self.run_folder.close()
         self.episodes.close()
+        self.evaluator.close()
         return finished
 
     def _train(self, watcher: Watcher, publisher: WeightPublisher) -> None:
         """Step, log, evaluate and apply requests until the end or ``stop_requested``."""
-        total, num_envs = self.plan.config.total_timesteps, self.plan.config.num_envs
-        logged_at, logged_steps = time.perf_counter(), self.agent_steps
-        log_every, eval_every = max(total // LOGS_PER_RUN, num_envs), total / self.plan.evaluations
+        total, num_envs, schedule = self.plan.config.total_timesteps, self.plan.config.num_envs, self.plan.schedule
+        log_every, eval_every = max(total // LOGS_PER_RUN, num_envs), total / schedule.count
+        self._marked = logged = shown = time.perf_counter(), self.agent_steps
         milestones = self.run_folder.milestones_ahead(total, self.agent_steps)
         self._keep(milestones)
         while self.agent_steps < total and not self.stop_requested:
             before = self.agent_steps
             self.step()
-            now = self.agent_steps
+            now, clock = self.agent_steps, time.perf_counter()
             if milestones and now >= milestones[0][0]:
                 self._keep(milestones)
+            sps = (now - logged[1]) / max(clock - logged[0], 1e-9)
             if now // log_every > before // log_every:
-                clock = time.perf_counter()
-                sps = (now - logged_steps) / max(clock - logged_at, 1e-9)
-                logged_at, logged_steps = clock, now
                 self._log(watcher, sps)
+                logged = shown = clock, now
+            elif clock - shown[0] > PULSE_SECONDS:
+                watcher.pulse(self._row(sps))
+                shown = clock, now
             if now // eval_every > before // eval_every and now < total:
-                self._evaluate(watcher, max(self.plan.eval_episodes // 5, 1))
-                logged_at, logged_steps = time.perf_counter(), now
+                self._evaluate(watcher, schedule.interim_episodes)
+                logged = shown = time.perf_counter(), now
             if publisher.due() and publisher.attend():
                 self._apply_requests()
 
@@ -213,10 +241,20 @@ class Trainer:
 
     def _log(self, watcher: Watcher, sps: float) -> None:
         self._check_losses()
-        loss, q_values = self.update_log.read()
+        row = self._row(sps)
+        row["td_loss"], row["q_values"] = self.update_log.read()
+        self.run_folder.log({name: value for name, value in row.items() if name != "left_s"})
+        watcher.progress(row)
+
+    def _row(self, sps: float) -> dict[str, Any]:
+        """Return the row of metrics for now, without those of the updates; and ``left_s``, the seconds left."""
+        clock, steps = self._marked
+        self._marked = time.perf_counter(), self.agent_steps
+        if self.learner.updates:  # before the first one steps are quicker than they will be
+            self.forecast.trained(self.agent_steps - steps, self._marked[0] - clock)
         returns = [episode_return for episode_return, _ in self.recent]
         lengths = [length for _, length in self.recent]
-        row = {
+        return {
             **self._so_far,
             "updates": self.learner.updates,
             "episodes": self.episodes.finished,
@@ -225,22 +263,33 @@ class Trainer:
             "sps": round(sps, 1),
             "epsilon": round(self.agent.epsilon, 5),
             "learning_rate": self.agent.learning_rate,
-            "td_loss": loss,
-            "q_values": q_values,
+            "td_loss": None,
+            "q_values": None,
             **{name: round(share, 4) for name, share in self.agent.watch.shares().items()},
+            "left_s": self.forecast.left(self.agent_steps),
         }
-        self.run_folder.log(row)
-        watcher.progress(row)
 
     def _evaluate(self, watcher: Watcher, episodes: int) -> None:
         """Evaluate the present network on environments of its own, then save it."""
         self._check_losses()
         self.update_log.clear()
-        epsilon = self.policy.default_epsilon
-        results = evaluate(self.policy, self.plan.env_id, episodes, epsilon, **self.policy.env_options)
+        epsilon, began, told = self.policy.default_epsilon, time.perf_counter(), self.stop_requested
+
+        def watch(progress: Progress) -> None:
+            nonlocal told
+            left = self.forecast.evaluation_left(progress, time.perf_counter() - began)
+            watcher.evaluating(progress.finished, progress.episodes, left)
+            if self.stop_requested and not told:
+                told = True
+                self.announce("this evaluation is finished first; Ctrl-C again ends at once, without saving")
+
+        watch(Progress(0, episodes, 0, 0))  # environments may take seconds to start
+        results = self.evaluator.evaluate(self.policy, episodes, epsilon, watch=watch)
+        self.forecast.evaluated(episodes, time.perf_counter() - began)
         now = self._so_far
         self.run_folder.log_evaluation(results, now["agent_steps"], now["frames"], epsilon, self.rules.name)
         self.run_folder.log({**now, "eval_return": float(np.mean([result.episode_return for result in results]))})
+        self._marked = time.perf_counter(), self.agent_steps
         self.save_agent()
         watcher.evaluated(self.agent_steps, results)
 

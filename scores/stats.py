@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 RESAMPLES = 10_000
 
@@ -60,6 +60,8 @@ def bootstrap_interval(run_means: Sequence[float]) -> Interval:
     error = float(numbers.std(ddof=1)) / math.sqrt(count)
     if numbers.min() == numbers.max():  # nothing to resample
         return Interval(mean, error, (mean, mean), count, "bootstrap over runs")
+    from scipy import stats  # here, because it takes half a second, and most tables have no bootstrap
+
     drawn = stats.bootstrap(
         (numbers,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0)
     )

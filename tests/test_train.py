@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -9,13 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agents.registry import AGENTS, VECTORS
 from common.errors import UserError
-from experiments.training import open_window
+from experiments.training import open_window, scaled
+from learning.forecast import Evaluations
+from learning.preflight import Preflight
 from tests.learning.helpers import trainer
 from train import main
 
@@ -33,17 +37,23 @@ def train(*arguments: str | Path, **extra: str) -> subprocess.CompletedProcess[s
     )
 
 
+def lines(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return what was printed, without the lines on what takes long here."""
+    return [line for line in done.stdout.splitlines() if not re.search(r" \.\.\.( \(.*\))?$", line)]
+
+
 def test_a_first_run_prints_preflight_to_score_table(tmp_path: Path) -> None:
     done = train("--runs-dir", tmp_path, *SHORT)
     assert done.returncode == 0, done.stderr
-    first, preset, rules, second, *_ = done.stdout.splitlines()
+    first, preset, device, rules, about, second, *_ = lines(done)
+    assert first == f"{VECTORS} on tidepool/Waterworld-v1"
     assert preset.startswith(
         "preset default: Tidepool's worlds in minutes, on two CPU cores (others: --preset long; --list"
     )
-    assert "protocol waterworld-1000" in rules
-    assert first.startswith(
-        f"{VECTORS} on tidepool/Waterworld-v1 | device cpu, fused engine | replay 3 MB"
-        " | network 36,741 parameters | about "
+    assert device == "device cpu, fused engine | replay 3 MB | network 36,741 parameters"
+    assert rules.startswith("3,200 agent steps | protocol waterworld-1000")
+    assert re.fullmatch(
+        r"about \d+ s, of them \d+ s for evaluations \(9 x 1 episodes on the way, 5 at the end\)", about
     )
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith(f"tidepool-Waterworld-v1__{VECTORS}__1__")
@@ -72,7 +82,7 @@ def test_atari_from_the_command_line(tmp_path: Path) -> None:
     arguments += ["--threads", "1"]
     done = train("ALE/Pong-v5", *arguments, "--runs-dir", tmp_path / "a")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("pqn on ALE/Pong-v5 | device cpu")
+    assert lines(done)[0] == "pqn on ALE/Pong-v5"
     assert "preset cpu: the small network of 2013" in done.stdout
     assert "2,000 agent steps = 8,000 frames | protocol dqn_zoo" in done.stdout
     assert "evaluation at 2,016 agent steps (8,064 frames): mean return" in done.stdout
@@ -80,8 +90,8 @@ def test_atari_from_the_command_line(tmp_path: Path) -> None:
     nature = ["--preset", "nature", "--learning-starts", "1900", "--capacity", "5000", "--protocol", "mnih2015"]
     done = train("ALE/Pong-v5", *arguments, *nature, "--runs-dir", tmp_path / "b")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("dqn on ALE/Pong-v5 | device cpu")
-    assert "| replay 35 MB | network 1,687,206 parameters" in done.stdout
+    assert lines(done)[0] == "dqn on ALE/Pong-v5"
+    assert "device cpu | replay 35 MB | network 1,687,206 parameters" in done.stdout
     assert "protocol mnih2015 (Mnih et al. 2015, doi:10.1038/nature14236)" in done.stdout
 
 
@@ -113,14 +123,35 @@ def test_switches_can_be_set_and_notes_are_printed(tmp_path: Path) -> None:
 
 def test_the_budget_is_kept(tmp_path: Path) -> None:
     began = time.monotonic()
-    done = train("CartPole-v1", "--budget", "10s", "--eval-episodes", "5", "--runs-dir", tmp_path)
+    done = train("CartPole-v1", "--budget", "10s", "--target-period", "77", "--runs-dir", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "about 0 min 10 s" in done.stdout
-    assert time.monotonic() - began < 60  # includes the start of Python on a busy machine
+    assert "| the budget counts from Enter" in done.stdout
+    assert time.monotonic() - began < 60  # on a busy machine
     (folder,) = tmp_path.iterdir()
-    total = json.loads((folder / "config.json").read_text())["config"]["total_timesteps"]
+    about = json.loads((folder / "config.json").read_text())
+    total = about["config"]["total_timesteps"]
     assert total % 8 == 0
     assert f"{total:,} agent steps" in done.stdout
+    assert about["config"]["target_period"] == 77
+    ways = f"({about['evaluations'] - 1} x {about['interim_episodes']} episodes on the way, {about['eval_episodes']} at"
+    assert ways in done.stdout
+    with (folder / "eval.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == (about["evaluations"] - 1) * about["interim_episodes"] + about["eval_episodes"]
+
+
+def test_evaluations_on_the_way_are_planned_unless_asked_for(tmp_path: Path) -> None:
+    measured = Preflight("cpu", "cpu", "torch", "replay", 0, 0, 1, steps_per_second=100.0, episode_seconds=1.0)
+    config = AGENTS["dqn"].config(total_timesteps=100_000)
+    ten = Evaluations(100_000)
+    # 1,000 s of training, 100 s at the end: 122 s for 9 x 13 episodes
+    assert scaled(config, ten, measured, None, asked=()) == (config, replace(ten, interim_episodes=13))
+    assert scaled(config, ten, measured, None, asked=["evaluations"]) == (config, ten)
+    fitted, same = scaled(config, ten, measured, 1_280.0, asked=["eval_episodes"])
+    assert fitted.total_timesteps == 100_000  # 280 s of evaluations, the rest for training
+    assert same == ten
+    with pytest.raises(UserError, match="--budget leaves 290 s, and the evaluations would take 280 s of them"):
+        scaled(config, ten, measured, 290.0, asked=["eval_episodes"])
 
 
 @pytest.mark.parametrize(
@@ -142,6 +173,7 @@ def test_the_budget_is_kept(tmp_path: Path) -> None:
         (["ALE/Pong-v5", "--preset", "nature", "--capacity", "100000000"], "would fit"),
         (["ALE/Pong-v5", "--replay-ratio", "4"], "--replay-ratio"),  # PQN has no replay
         (["--encoder", "nature"], "a convolutional --encoder needs frames"),
+        (["--budget", "20m", "--total-timesteps", "50"], "--budget and --total-timesteps both say how long the run is"),
         (["--budget", "20"], "--budget 20 is not a time; write 90s, 20m or 1h30m"),
         (["--agent", "qr_dqn", "--num-atoms", "5"], "--num-atoms has no effect without --head categorical or"),
         (["--agent", "c51", "--v-min", "3", "--v-max", "2"], "--v-min 3 is not below --v-max 2"),
@@ -219,6 +251,15 @@ def test_training_continues_if_the_window_cannot_open(tmp_path: Path, monkeypatc
     assert line.startswith("no window: there is no screen here; ")
     assert line.endswith("; training continues")
     run.episodes.close()
+
+
+def test_typing_errors_and_help_do_not_load_scipy_or_compile() -> None:
+    """They answer in 1.3 s: SciPy's statistics (0.5 s), TensorBoard and torch's compiler (1 s) are for later."""
+    program = "import sys, train\ntry: train.main(['--help'])\nexcept SystemExit: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "torch" in loaded
+    assert not loaded & {"scipy.stats", "matplotlib", "tensorboard", "torch._dynamo", "pygame", "sympy"}
 
 
 def test_watch_and_resume_can_be_combined() -> None:

@@ -13,6 +13,8 @@ import numpy as np
 
 import envs
 from common.errors import UserError
+from common.kernels import unless_compiling
+from common.waiting import waiting
 from viewer.opening import epsilon_of, make_env, open_player, open_session, open_view, seed_of
 from viewer.options import Options, check_film
 from viewer.playing import players
@@ -32,14 +34,16 @@ def play(options: Options) -> int:
     with ExitStack() as stack:
         if options.film is not None:
             return film_training(options, stack)
-        agent, source, named = open_player(options, stack)
+        with waiting(unless_compiling("loading the agent")):
+            agent, source, named = open_player(options, stack)
         env_id = envs.resolve(named or (agent.env_id if agent else None) or envs.DEFAULT_ENV)
         rules = players.rules_for(env_id, agent)
         if options.versus:
             return play_versus(options, agent, rules, stack)
-        session = open_session(options, None if options.human else agent, rules)
-        stack.callback(session.env.close)
-        view = open_view(options, session, rules, source)
+        with waiting(unless_compiling("loading the world")):
+            session = open_session(options, None if options.human else agent, rules)
+            stack.callback(session.env.close)
+            view = open_view(options, session, rules, source)
         if options.human:
             return play_scored(options, view, rules)
         if options.record is not None:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Numbers = NDArray[np.float64]
 RunsByGame = Mapping[str, Sequence[float]]
@@ -74,6 +73,8 @@ def aggregate(runs: RunsByGame, resamples: int = RESAMPLES, seed: int = 0) -> Ag
 
 def iqm(table: Numbers) -> Numbers:
     """Return the mean over the last axis, (..., N) -> (...), with a quarter (rounded down) cut at each end."""
+    from scipy import stats  # here, because it takes half a second, and most tables have no aggregates
+
     mean: Numbers = np.asarray(stats.trim_mean(table, 0.25, axis=-1))
     return mean
 

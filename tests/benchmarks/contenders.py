@@ -41,12 +41,12 @@ def broken() -> Run:
 
 
 def breaks() -> Run:
-    """Return what fails in its second turn, the first one that counts."""
+    """Return what fails in its third turn, the second one that counts."""
     turns = []
 
     def run(seconds: float) -> Counts:
         turns.append(seconds)
-        if len(turns) > 1:
+        if len(turns) > 2:
             raise ValueError("does not go on")
         return {"agent_steps": 1}
 

@@ -30,9 +30,9 @@ def result(role: Role, *windows: tuple[float, dict[str, float]], label: str = "w
     return Result(label, role, [Window(seconds, seconds / 2, counts) for seconds, counts in windows])
 
 
-def figure(*results: Result, unit: str = "steps/s") -> Figure:
+def figure(*results: Result, unit: str = "steps/s", peerless: str = "") -> Figure:
     about = {"commit": "abc", "date": "2026-11-27T10:00:00+0000", "hardware": "a machine"}
-    return Figure("train/world", "a world", unit, 1, "the rest of it", "nobody has it", **about, results=list(results))
+    return Figure("train/world", "a world", unit, 1, "the rest of it", peerless, **about, results=list(results))
 
 
 def steps(count: float, updates: float) -> dict[str, float]:
@@ -63,7 +63,7 @@ def test_unequal_work_has_no_ratio() -> None:
     assert figures.times_as_fast(mine, result("peer", (1.0, steps(500, 51))), RATE) == 2.0  # 0.102: 1.96 % of it
     other = result("peer", (1.0, steps(500, 51.2)), label="a peer")  # 0.1024: 2.3 %
     assert figures.times_as_fast(mine, other, RATE) is None
-    assert figures.lines([figure(mine, other)])[0][-2] == "-"
+    assert figures.lines([figure(mine, other)])[0][-3] == "-"
     (note,) = figures.notes([figure(mine, other)])
     assert note == "train/world, a peer: updates an agent step: 0.1 against 0.1024; no ratio of unequal work"
 
@@ -97,16 +97,18 @@ def test_a_line_for_each_peer_and_limit() -> None:
     limit = result("limit", *((1.0, steps(400, 0)) for _ in range(3)), label="the emulator")
     one = figure(mine, peer, absent, limit)
     assert figures.lines([one]) == [
-        ["a world", "agent steps/s", "200 (100 to 300)", "peer", "50.0 (50.0 to 50.0)", "4.00", "0.50, 0.50"],
-        ["", "", "", "absent", "-", "-", "0.50"],
-        ["", "", "", "limit: the emulator", "400 (400 to 400)", "50%", "0.50, 0.50"],
+        ["a world", "agent steps/s", "200 (100 to 300)", "peer", "50.0 (50.0 to 50.0)", "4.00", "4.00", "0.50, 0.50"],
+        ["", "", "", "absent", "-", "-", "-", "0.50"],
+        ["", "", "", "limit: the emulator", "400 (400 to 400)", "50%", "50%", "0.50, 0.50"],
     ]
     assert figures.notes([one]) == ["train/world, absent: not installed: pip install it"]
     assert figures.bounds([one]) == ["a world: the emulator would take 50% of its time; the rest: the rest of it."]
 
 
 def test_without_peers_the_reason_is_given() -> None:
-    ((*_, beside, its, ratio, _),) = figures.lines([figure(result("ours", (1.0, steps(1, 0))))])
+    ((*_, beside, its, ratio, _, _),) = figures.lines(
+        [figure(result("ours", (1.0, steps(1, 0))), peerless="nobody has it")]
+    )
     assert (beside, its, ratio) == ("no peer: nobody has it", "-", "-")
 
 
@@ -219,7 +221,8 @@ def test_rows_are_told_apart_and_their_contenders_exist() -> None:
     for row in rows:
         assert row.unit in UNITS
         assert sum(one.role == "ours" for one in row.contenders) == 1
-        assert row.peerless or any(one.role == "peer" for one in row.contenders), row.name
+        assert row.peerless or len(row.contenders) > 1, row.name
+        assert not (row.peerless and any(one.role == "peer" for one in row.contenders)), row.name
         assert json.loads(json.dumps([dict(one.options) for one in row.contenders]))
         for one in row.contenders:
             module, function = one.build.split(":")

@@ -39,6 +39,8 @@ class RecordingWatcher:
     def __init__(self, stop_at: int | None = None) -> None:
         self.rows: list[dict[str, Any]] = []
         self.evaluations: list[tuple[int, list[Any]]] = []
+        self.pulses: list[dict[str, Any]] = []
+        self.progresses: list[tuple[int, int, float]] = []
         self.stop_at = stop_at
         self.trainer: Trainer | None = None
 
@@ -46,6 +48,12 @@ class RecordingWatcher:
         self.rows.append(row)
         if self.trainer and self.stop_at and row["agent_steps"] >= self.stop_at:
             self.trainer.stop_requested = True
+
+    def pulse(self, row: dict[str, Any]) -> None:
+        self.pulses.append(row)
+
+    def evaluating(self, finished: int, episodes: int, left: float) -> None:
+        self.progresses.append((finished, episodes, left))
 
     def evaluated(self, agent_steps: int, results: list[Any]) -> None:
         self.evaluations.append((agent_steps, results))

@@ -216,6 +216,20 @@ def test_what_is_no_number_stays_visible() -> None:
     assert np.isnan(fast.noisy_q_values(np.zeros((1, 5), np.float32))).any()
 
 
+@pytest.mark.parametrize("action", range(ACTIONS))
+@pytest.mark.parametrize("double", [False, True])
+def test_no_action_whose_value_is_no_number_is_passed_over(action: int, double: bool) -> None:
+    for learner in both(config_of(double=double)):
+        with torch.no_grad():
+            learner.online.output.linear.bias[1] = 9.0  # type: ignore[union-attr, operator]
+            (learner.online if double else learner.target).output.linear.bias[action] = torch.nan  # type: ignore
+            learner.target.output.linear.bias[action] = torch.nan  # type: ignore[union-attr, operator]
+        batch = batch_of(8, torch.Generator().manual_seed(0))
+        batch.action[:] = (action + 1) % ACTIONS  # itself a number
+        batch.discount[:] = 0.9
+        assert np.isnan(float(learner.update(batch, 1e-3).loss))
+
+
 @pytest.mark.parametrize(
     ("agent", "changes", "reason"),
     [

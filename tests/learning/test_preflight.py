@@ -2,33 +2,66 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from gymnasium import spaces
 
 from agents import recipe
 from common.errors import UserError
+from common.kernels import Cache
 from learning.config import FamilyConfig, ReplayConfig, RolloutConfig
-from learning.preflight import check_memory, fit, preflight, seconds_of
+from learning.forecast import Evaluations
+from learning.preflight import check_memory, fit, fit_evaluations, longest_episode, preflight, rehearse, seconds_of
 from learning.replay import Replay
-from learning.trainer import Plan
+from learning.rollout import Rollout
+from learning.trainer import Plan, Trainer
 from tests.learning.helpers import plan
 
 CARTPOLE = "CartPole-v1"
 
 
-def test_the_summary_states_device_memory_size_and_time() -> None:
-    summary = preflight(plan(CARTPOLE), "cpu")
+def test_the_summary_states_device_memory_and_size() -> None:
+    summary = preflight(plan(CARTPOLE), "cpu", longest=0.2)
     # 4 x 16 + 16 weights and biases, 16 x 2 + 2 for two actions
     assert summary.parameters == 4 * 16 + 16 + 16 * 2 + 2
     assert summary.replay_bytes == 1_000 * (4 * 4 + 17)
-    assert 0 < summary.seconds < 60
-    assert str(summary).startswith("device cpu, fused engine | replay 0 MB | network 114 parameters | about 0 min ")
+    assert str(summary) == "device cpu, fused engine | replay 0 MB | network 114 parameters"
+    assert summary.steps_per_second > 10
+    assert 0 < summary.episode_seconds < 30
 
 
-def test_the_time_estimate_grows_with_the_steps() -> None:
-    short, long = (preflight(plan(CARTPOLE, total_timesteps=steps), "cpu").seconds for steps in (2_000, 2_000_000))
-    assert long > 50 * short
+def test_emulators_are_started_once_and_a_run_on_used_ones_is_the_same(tmp_path: Path) -> None:
+    one = plan("ALE/Breakout-v5", "pqn", num_envs=2, encoder="small", frame_size=42)
+    summary = preflight(one, "cpu", longest=0.2)
+    assert summary.emulators is not None
+    used, fresh = Trainer(one, None, summary.emulators), Trainer(one, None)
+    assert used.episodes.vec is summary.emulators
+    for run in (used, fresh):
+        run.begin()
+        for _ in range(120):
+            run.step()
+    np.testing.assert_array_equal(used.episodes.obs, fresh.episodes.obs)
+    assert used.learner.updates == fresh.learner.updates > 0
+    q_values = [run.policy.q_values(run.episodes.obs) for run in (used, fresh)]
+    np.testing.assert_array_equal(q_values[0], q_values[1])
+
+
+def test_shorter_rollouts_for_timing_have_minibatches_of_the_same_size() -> None:
+    config = RolloutConfig(num_envs=4, rollout_steps=32, minibatches=8)
+    timed = Rollout.rehearsal(config)
+    assert (timed.rollout_steps, timed.minibatches) == (8, 2)
+    for odd in (RolloutConfig(rollout_steps=7, minibatches=3), RolloutConfig(rollout_steps=8, minibatches=1)):
+        assert Rollout.rehearsal(odd) == odd
+
+
+def test_the_longest_episode_of_an_evaluation() -> None:
+    assert longest_episode(plan(CARTPOLE)) == 500
+    assert longest_episode(plan("tidepool/Waterworld-v1")) == 1_000
+    assert longest_episode(plan("ALE/Pong-v5", protocol="mnih2015")) == 5 * 60 * 60 // 4
 
 
 def test_a_replay_that_does_not_fit_is_rejected_with_the_size_that_would() -> None:
@@ -79,25 +112,76 @@ def test_a_budget_below_the_minimum_is_rejected() -> None:
         seconds_of("5s")
 
 
-def test_schedules_scale_with_the_total_steps() -> None:
-    config = ReplayConfig(
-        total_timesteps=1_000_000, num_envs=8, epsilon_steps=100_000, learning_starts=10_000, target_period=1_000
-    )
-    fitted = fit(config, seconds=1_000, steps_per_second=500)
-    # a tenth of the budget is for evaluations: 900 s at 500 steps/s = 450,000 steps, 0.45 of the run
+CONFIG = ReplayConfig(
+    total_timesteps=1_000_000,
+    num_envs=8,
+    epsilon_steps=100_000,
+    learning_starts=10_000,
+    target_period=1_000,
+    replay_ratio=8,
+    batch_size=32,
+)
+
+
+def test_in_a_short_run_warm_up_and_exploration_are_shorter_too() -> None:
+    fitted = fit(CONFIG, seconds=900, steps_per_second=500)  # 0.45 of the run
     assert fitted.total_timesteps == 450_000
-    assert (fitted.epsilon_steps, fitted.learning_starts, fitted.target_period) == (45_000, 4_500, 450)
-    assert fitted.learning_rate == config.learning_rate
+    assert (fitted.epsilon_steps, fitted.learning_starts) == (45_000, 4_500)
+    assert fitted.learning_rate == CONFIG.learning_rate
+    assert fit(CONFIG, seconds=0.01, steps_per_second=500) == replace(
+        CONFIG, total_timesteps=8, epsilon_steps=1, learning_starts=32, target_period=50
+    )
 
 
-def test_the_target_period_has_a_minimum() -> None:
-    config = ReplayConfig(total_timesteps=50_000_000, target_period=2_500)
-    fitted = fit(config, seconds=1_200, steps_per_second=50)
-    assert fitted.total_timesteps == 54_000
-    assert fitted.target_period == 100  # not 3
+def test_in_a_long_run_they_stay() -> None:
+    fitted = fit(CONFIG, seconds=10_000, steps_per_second=500)
+    assert fitted == replace(CONFIG, total_timesteps=5_000_000)
+
+
+def test_the_target_period_stays_unless_it_would_be_copied_too_seldom() -> None:
+    # a quarter of an update a step: 112,500 updates, 112 periods of 1,000
+    assert fit(CONFIG, seconds=900, steps_per_second=500).target_period == 1_000
+    # 60,000 steps, 15,000 updates: 20 periods of 750
+    assert fit(CONFIG, seconds=120, steps_per_second=500).target_period == 750
+    assert fit(CONFIG, seconds=4, steps_per_second=500).target_period == 50  # 500 updates: not 25
+    assert fit(replace(CONFIG, target_period=10), seconds=4, steps_per_second=500).target_period == 10
+
+
+def test_settings_that_were_given_stay() -> None:
+    fitted = fit(CONFIG, 120, 500, keep=("epsilon_steps", "target_period", "gamma"))
+    assert (fitted.epsilon_steps, fitted.target_period) == (100_000, 1_000)
+    assert fitted.learning_starts == 600
 
 
 def test_rollout_settings_scale_too() -> None:
-    fitted = fit(RolloutConfig(total_timesteps=2_000_000, num_envs=32, epsilon_steps=150_000), 600, 1_000)
+    fitted = fit(RolloutConfig(total_timesteps=2_000_000, num_envs=32, epsilon_steps=150_000), 540, 1_000)
     assert fitted.total_timesteps == 540_000
     assert fitted.epsilon_steps == 40_500
+
+
+@pytest.mark.parametrize(
+    ("seconds", "episode", "final"),
+    [(1_000, 0.1, 100), (1_000, 5.0, 50), (60, 0.6, 25), (60, 3.0, 10)],  # a quarter at most, but ten
+)
+def test_a_budget_limits_the_evaluations(seconds: float, episode: float, final: int) -> None:
+    evaluations, training = fit_evaluations(Evaluations(10**6), episode, seconds)
+    assert evaluations.episodes == final
+    assert training + sum(evaluations.ahead(0)) * episode == pytest.approx(seconds)
+    assert sum(evaluations.ahead(0)[:-1]) * episode <= 0.1 * seconds
+
+
+def test_the_pace_is_measured_again_if_kernels_were_compiled_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    step, slow = Trainer.step, [True]
+
+    def compiling_at_first(self: Trainer) -> None:
+        if slow and self.learner.updates >= 2:
+            slow.clear()
+            time.sleep(1.0)
+            Cache.misses += 1
+        step(self)
+
+    rehearse(plan(CARTPOLE), 0.2)  # so that all is compiled
+    monkeypatch.setattr(Trainer, "step", compiling_at_first)
+    # 4 environments: with the second of compiling it would be 4 steps a second
+    assert rehearse(plan(CARTPOLE), 0.2).steps_per_second > 50
+    assert not slow

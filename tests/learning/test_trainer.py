@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from learning.evaluate import EpisodeResult, evaluate
 from learning.runfolder import RunFolder
 from learning.trainer import Trainer
 from tests import tiny
-from tests.learning.helpers import RecordingWatcher, trainer
+from tests.learning.helpers import RecordingWatcher, plan, trainer
 
 WATERWORLD = "tidepool/Waterworld-v1"
 
@@ -237,3 +238,46 @@ def test_a_run_folder_is_never_used_twice(tmp_path: Path) -> None:
     paths = {RunFolder.create(tmp_path, "a/b", "dqn", 1, {}).path for _ in range(5)}
     assert len(paths) == 5
     assert all(json.loads((path / "config.json").read_text())["env_id"] == "a/b" for path in paths)
+
+
+def test_between_rows_there_are_pulses_and_evaluations_report_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learning.trainer.PULSE_SECONDS", 0.0)
+    monkeypatch.setattr("learning.trainer.LOGS_PER_RUN", 4)
+    run, watcher = trainer(tmp_path, WATERWORLD), RecordingWatcher()
+    run.run(watcher)
+    assert [row["agent_steps"] for row in watcher.rows] == [500, 1000, 1500, 2000]
+    assert len(watcher.pulses) == 2_000 / 4 - 4
+    assert all(row["td_loss"] is None for row in watcher.pulses)
+    metrics = list(csv.DictReader((run.run_folder.path / "metrics.csv").open()))
+    assert len([row for row in metrics if row["td_loss"] or row["sps"]]) == 4  # pulses are not logged
+    assert "left_s" not in metrics[0]
+    assert watcher.rows[-1]["left_s"] > 0  # at the end the final evaluation is left
+    # one on the way with one episode, the final one with five, 1,000 steps each
+    assert [progress[:2] for progress in watcher.progresses[:2]] == [(0, 1), (0, 1)]
+    assert watcher.progresses[-1][:2] == (5, 5)
+    assert len(watcher.progresses) == 2 * 1_002
+
+
+def test_evaluations_on_the_way_may_have_other_numbers_of_episodes(tmp_path: Path) -> None:
+    one = dataclasses.replace(plan("CartPole-v1"), evaluations=3, eval_episodes=7, interim_episodes=2)
+    run, watcher = Trainer(one, RunFolder.create(tmp_path, "CartPole-v1", "dqn", 1, {})), RecordingWatcher()
+    run.run(watcher)
+    assert [(steps, len(results)) for steps, results in watcher.evaluations] == [(668, 2), (1336, 2), (2000, 7)]
+
+
+def test_a_stop_asked_for_during_an_evaluation_is_answered_at_once(tmp_path: Path) -> None:
+    run = trainer(tmp_path, "CartPole-v1")
+    lines: list[str] = []
+    run.announce = lines.append
+
+    class Stopper(RecordingWatcher):
+        def evaluating(self, finished: int, episodes: int, left: float) -> None:
+            super().evaluating(finished, episodes, left)
+            run.stop_requested = True
+
+    watcher = Stopper()
+    assert not run.run(watcher)
+    assert lines == ["this evaluation is finished first; Ctrl-C again ends at once, without saving"]
+    assert len(watcher.evaluations) == 1

@@ -1,0 +1,62 @@
+"""Compiled functions are kept on disk; a damaged file is compiled again and replaced."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from common.kernels import Cache, cached_njit
+
+@cached_njit(nogil=True)
+def double(x):
+    return 2 * x
+
+print(double(21), Cache.misses)
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> list[str]:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    return [sys.executable, str(tmp_path / "program.py"), str(ROOT)]
+
+
+def output(start: list[str], folder: Path) -> str:
+    words = {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
+    done = subprocess.run(start, capture_output=True, text=True, env=words, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+def test_a_truncated_cache_file_is_compiled_again_and_replaced(ending: str, start: list[str], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert output(start, cache) == "42 1"
+    assert output(start, cache) == "42 0"  # kept
+    (file,) = cache.rglob(f"*.{ending}")
+    for size in (0, 10, file.stat().st_size // 2):
+        file.write_bytes(file.read_bytes()[:size])
+        assert output(start, cache) == "42 1"
+        assert output(start, cache) == "42 0"
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.getuid() == 0, reason="root may write everywhere")
+def test_a_cache_that_cannot_be_written_is_no_error(start: list[str], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    output(start, cache)
+    (folder,) = {path.parent for path in cache.rglob("*.nbi")}
+    for path in folder.iterdir():
+        path.unlink()
+    folder.chmod(0o500)
+    try:
+        assert output(start, cache) == "42 1"
+    finally:
+        folder.chmod(0o700)
