@@ -4,9 +4,9 @@
 
 The convolutions themselves (oneDNN's) run at nine tenths of what the arithmetic units can do; a batch's frames as
 floats, its normalisations and its ReLUs take as long again when each is a pass over arrays larger than the caches.
-Here a chunk of the batch goes through all layers while it is in the caches, the frames become floats and channels
-last in one pass, and normalisation and ReLU are another. Nothing is kept of the frames but their bytes: the backward
-pass converts them again, which is faster than reading the floats from memory.
+Here the frames become floats and channels last in one pass, and a normalisation with its ReLU is another. Nothing is
+kept of the frames but their bytes: the backward pass converts them again, which is faster than to read the floats from
+memory.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-ROOM = 2**21  # frames' floats at most in a chunk, whose arrays should stay in the caches
+from common.kernels import cached_njit
+
 TILE = 64  # floats at least in a loop over channels, if their number is a power of two
 FAST = {"reassoc", "contract"}  # sums in any order, which is fixed when compiled
 F32 = NDArray[np.float32]
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def to_floats(frames: NDArray[np.uint8], out: F32) -> None:
     """Write frames (B, C, P), P pixels each, as out (B, P, C) between 0 and 1."""
     scale = np.float32(1 / 255)
@@ -47,7 +47,7 @@ def to_floats(frames: NDArray[np.uint8], out: F32) -> None:
                     mixed[channels * i + c] = np.float32(planes[pixels * c + i]) * scale
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def tiled(values: F32) -> F32:
     """Return the channels' values again and again, so that a loop over them is long enough for vector instructions."""
     channels = values.size
@@ -58,7 +58,7 @@ def tiled(values: F32) -> F32:
     return out
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@cached_njit(nogil=True, fastmath=FAST)
 def norm_relu(x: F32, weight: F32, bias: F32, eps: float, y: F32, mean: F32, rstd: F32) -> None:
     """Write max(0, (x - mean) / std * weight + bias) of x (B, P * C) to y; mean and 1 / std, (B,), are over P and C.
 
@@ -85,7 +85,7 @@ def norm_relu(x: F32, weight: F32, bias: F32, eps: float, y: F32, mean: F32, rst
                 out[k] = max(source[k] * scale[k] + shift[k], zero)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@cached_njit(nogil=True, fastmath=FAST)
 def norm_relu_backward(
     gradient: F32, x: F32, y: F32, weight: F32, mean: F32, rstd: F32, of_weight: F32, of_bias: F32
 ) -> None:
@@ -123,74 +123,33 @@ def norm_relu_backward(
                 slopes[k] = slopes[k] * scale[k] - (along_mean + (source[k] - middle) * along_std)
 
 
-@njit(cache=True, nogil=True)
-def relu_backward(gradient: F32, y: F32) -> None:
-    """Set the gradient to 0, in place, where the ReLU's output y (B, P, C) is 0."""
-    flat, output = gradient.reshape(gradient.size), y.reshape(y.size)
-    for i in range(flat.size):
-        flat[i] = flat[i] if output[i] > np.float32(0.0) else np.float32(0.0)
-
-
-@njit(cache=True, nogil=True)
-def channels_first(x: F32, channels: int, out: F32) -> None:
-    """Write x (B, P * C), pixel by pixel, as out (B, C * P), channel by channel."""
-    pixels = x.shape[1] // channels
-    for b in range(x.shape[0]):
-        source, target = x[b].reshape(pixels, channels), out[b].reshape(channels, pixels)
-        for p in range(pixels):
-            for c in range(channels):
-                target[c, p] = source[p, c]
-
-
-@njit(cache=True, nogil=True)
-def channels_last(x: F32, channels: int, out: F32) -> None:
-    """Write x (B, C * P), channel by channel, as out (B, P * C), pixel by pixel."""
-    pixels = x.shape[1] // channels
-    for b in range(x.shape[0]):
-        source, target = x[b].reshape(channels, pixels), out[b].reshape(pixels, channels)
-        for p in range(pixels):
-            for c in range(channels):
-                target[p, c] = source[c, p]
-
-
-class Chunk:
-    """What the backward pass needs of the observations that went through all layers together."""
-
-    def __init__(self, frames: Tensor) -> None:
-        self.frames = frames  # (n, C, H, W) uint8
-        self.convolved: list[Tensor] = []  # of layers with a normalisation, its input
-        self.outputs: list[Tensor] = []  # of each layer after its ReLU, (n, F, H, W), channels last
-        self.means: list[F32] = []  # of layers with a normalisation, (n,)
-        self.rstds: list[F32] = []
-
-
-def rows(x: Tensor) -> F32:
-    """Return a tensor (n, F, H, W) in channels last as the array (n, H * W * F) that it is in memory."""
-    return x.numpy().transpose(0, 2, 3, 1).reshape(len(x), -1)  # type: ignore[no-any-return]
-
-
 class Room(threading.local):
     """Where a thread's frames are floats for a while: fresh memory would take longer than the conversion."""
 
     floats = torch.empty(0)
 
 
-SCRATCH = Room()
-
-
-def chunks_of(batch: Tensor, frames: Tensor) -> list[Tensor]:
-    """Return a tensor (B, ...) in equal parts, as many as the frames (B, C, H, W) need."""
-    return list(batch.chunk(-(-frames.numel() // ROOM)))
+ROOM = Room()
 
 
 def floats(frames: Tensor) -> Tensor:
-    """Return frames (n, C, H, W) uint8 as floats between 0 and 1, channels last; the thread's next call overwrites."""
-    if len(SCRATCH.floats) < frames.numel():
-        SCRATCH.floats = torch.empty(frames.numel())
+    """Return frames (B, C, H, W) uint8 as floats between 0 and 1, channels last; the thread's next call overwrites."""
+    if len(ROOM.floats) < frames.numel():
+        ROOM.floats = torch.empty(frames.numel())
     count, channels, height, width = frames.shape
-    out = SCRATCH.floats[: frames.numel()].view(count, height, width, channels)
+    out = ROOM.floats[: frames.numel()].view(count, height, width, channels)
     to_floats(frames.flatten(2).numpy(), out.flatten(1, 2).numpy())
     return out.permute(0, 3, 1, 2)
+
+
+def rows(x: Tensor) -> F32:
+    """Return a tensor (B, F, H, W) in channels last as the array (B, H * W * F) that it is in memory."""
+    return x.permute(0, 2, 3, 1).view(len(x), -1).numpy()  # type: ignore[no-any-return]
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Return a tensor in channels last: itself unless it has one channel or pixel, where torch may choose otherwise."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 class FrameFeatures(torch.autograd.Function):
@@ -199,83 +158,52 @@ class FrameFeatures(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, frames: Tensor, strides: Sequence[int], eps: float | None, *parameters: Tensor) -> Tensor:
         """Return the features; ``parameters`` are weight and bias of each layer, then of each normalisation."""
-        learning = any(ctx.needs_input_grad)
-        chunks, features, done = [], torch.empty(0), 0
-        for part in chunks_of(frames, frames):
-            chunk = Chunk(part)
-            x = floats(part)
-            for layer, stride in enumerate(strides):
-                x = torch.conv2d(x, parameters[2 * layer], parameters[2 * layer + 1], stride)
-                x = torch.relu_(x) if eps is None else normalised(chunk, x, *norm(parameters, strides, layer), eps)
-                if learning:
-                    chunk.outputs.append(x)
-            if not chunks:
-                features = torch.empty(len(frames), x[0].numel())
-            channels_first(rows(x), x.shape[1], features[done : done + len(x)].numpy())
-            done += len(x)
-            chunks.append(chunk)
-        if learning:
-            ctx.chunks, ctx.strides, ctx.eps = chunks, strides, eps
+        x, kept = floats(frames), []
+        for layer, stride in enumerate(strides):
+            convolved = channels_last(torch.conv2d(x, *parameters[2 * layer : 2 * layer + 2], stride))
+            if eps is None:
+                x = torch.relu_(convolved)
+                kept.append((x, x, x))
+                continue
+            x = torch.empty_like(convolved)
+            statistics = torch.empty(2, len(x))  # mean and 1 / standard deviation
+            weight, bias = (tiled(parameter.numpy()) for parameter in norm(parameters, strides, layer))
+            norm_relu(rows(convolved), weight, bias, eps, rows(x), *statistics.numpy())
+            kept.append((x, convolved, statistics))
+        if any(ctx.needs_input_grad):
+            ctx.frames, ctx.strides, ctx.normalised, ctx.kept = frames, strides, eps is not None, kept
             ctx.save_for_backward(*parameters)
-        return features
+        return x.flatten(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients by the parameters."""
-        parameters, strides = ctx.saved_tensors, ctx.strides
-        sums = [torch.zeros_like(parameter) for parameter in parameters]
-        for chunk, part in zip(ctx.chunks, gradient.split([len(chunk.frames) for chunk in ctx.chunks]), strict=True):
-            back(chunk, part, strides, ctx.eps, parameters, sums)
-        return None, None, None, *sums
+        parameters, strides, kept = ctx.saved_tensors, ctx.strides, ctx.kept
+        found = [torch.zeros_like(parameter) for parameter in parameters]
+        x = torch.empty_like(kept[-1][0])
+        x.copy_(gradient.view_as(x))
+        for layer in reversed(range(len(strides))):
+            y, convolved, statistics = kept[layer]
+            if ctx.normalised:
+                of_norm = [total.numpy() for total in norm(found, strides, layer)]
+                weight = tiled(norm(parameters, strides, layer)[0].numpy())
+                norm_relu_backward(rows(x), rows(convolved), rows(y), weight, *statistics.numpy(), *of_norm)
+            else:
+                x = torch.ops.aten.threshold_backward(x, y, 0)
+            before = kept[layer - 1][0] if layer else floats(ctx.frames)
+            weight, stride, wanted = parameters[2 * layer], [strides[layer]] * 2, [layer > 0, True, True]
+            x, *found[2 * layer : 2 * layer + 2] = torch.ops.aten.convolution_backward(
+                x, before, weight, [len(weight)], stride, [0, 0], [1, 1], False, [0, 0], 1, wanted
+            )
+            x = channels_last(x) if layer else x
+        return None, None, None, *found
 
 
-def norm(parameters: Sequence[Tensor], strides: Sequence[int], layer: int) -> tuple[Tensor, Tensor]:
+def norm(parameters: Sequence[Tensor], strides: Sequence[int], layer: int) -> Sequence[Tensor]:
     """Return scale and shift of a layer's normalisation."""
     first = 2 * (len(strides) + layer)
-    return parameters[first], parameters[first + 1]
-
-
-def normalised(chunk: Chunk, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Return the ReLU of the normalised x, and keep what the backward pass needs."""
-    y = torch.empty_like(x)
-    mean, rstd = np.empty(len(x), np.float32), np.empty(len(x), np.float32)
-    norm_relu(rows(x), tiled(weight.numpy()), tiled(bias.numpy()), eps, rows(y), mean, rstd)
-    chunk.convolved.append(x)
-    chunk.means.append(mean)
-    chunk.rstds.append(rstd)
-    return y
-
-
-def back(
-    chunk: Chunk,
-    gradient: Tensor,
-    strides: Sequence[int],
-    eps: float | None,
-    parameters: Sequence[Tensor],
-    sums: Sequence[Tensor],
-) -> None:
-    """Add a chunk's gradients by the parameters to ``sums``; ``gradient``, (n, D), is the one by its features."""
-    last = chunk.outputs[-1]
-    x = torch.empty_like(last)
-    channels_last(gradient.numpy(), len(last[0]), rows(x))
-    for layer in reversed(range(len(strides))):
-        y = chunk.outputs[layer]
-        if eps is None:
-            relu_backward(rows(x), rows(y))
-        else:
-            weight = tiled(norm(parameters, strides, layer)[0].numpy())
-            of_norm = [total.numpy() for total in norm(sums, strides, layer)]
-            saved = rows(chunk.convolved[layer]), rows(y), weight, chunk.means[layer], chunk.rstds[layer]
-            norm_relu_backward(rows(x), *saved, *of_norm)
-        before = chunk.outputs[layer - 1] if layer else floats(chunk.frames)
-        weight, stride = parameters[2 * layer], [strides[layer]] * 2
-        wanted = [layer > 0, True, True]
-        x, *found = torch.ops.aten.convolution_backward(
-            x, before, weight, [len(weight)], stride, [0, 0], [1, 1], False, [0, 0], 1, wanted
-        )
-        for total, of_chunk in zip(sums[2 * layer : 2 * layer + 2], found, strict=True):
-            total.add_(of_chunk)
+    return parameters[first : first + 2]
 
 
 def fits(frames: Tensor, encoder: nn.Module) -> bool:

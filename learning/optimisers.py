@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from common.kernels import cached_njit
 from learning.config import LearnerConfig
 
 F32 = NDArray[np.float32]
-kernel = njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+kernel = cached_njit(nogil=True, fastmath={"contract"}, error_model="numpy")
 
 
 class CentredRMSProp(torch.optim.Optimizer):
