@@ -70,7 +70,7 @@ class Convolutions(nn.Module):
         """Return the features of frames with values 0 to 255."""
         if frames.fits(obs, self):
             eps = self.norms[0].eps if len(self.norms) else None
-            return frames.FrameFeatures.apply(obs, self.strides, eps, *self.parameters())  # type: ignore[no-any-return]
+            return frames.FrameFeatures.apply(obs, self.strides, eps, *self.parameters())  # type: ignore[no-any-return, no-untyped-call]
         x = obs.float().mul_(1 / 255).contiguous(memory_format=torch.channels_last)
         for layer, norm in itertools.zip_longest(self.layers, self.norms):
             x = layer(x)

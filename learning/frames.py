@@ -160,7 +160,7 @@ class FrameFeatures(torch.autograd.Function):
         """Return the features; ``parameters`` are weight and bias of each layer, then of each normalisation."""
         x, kept = floats(frames), []
         for layer, stride in enumerate(strides):
-            convolved = channels_last(torch.conv2d(x, *parameters[2 * layer : 2 * layer + 2], stride))
+            convolved = channels_last(torch.conv2d(x, parameters[2 * layer], parameters[2 * layer + 1], stride))
             if eps is None:
                 x = torch.relu_(convolved)
                 kept.append((x, x, x))

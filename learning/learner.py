@@ -121,9 +121,9 @@ class Learner:
             if self._threads is None:
                 q_values = self._expectations(torch.from_numpy(obs).to(self.device))
             else:
-                parts = torch.from_numpy(obs).split(self._threads.sizes(len(obs), ACTING))
+                parts = torch.split(torch.from_numpy(obs), self._threads.sizes(len(obs), ACTING))
                 q_values = torch.cat(self._threads.map(self._expectations, parts))
-        return q_values.cpu().numpy().astype(np.float64)  # type: ignore[no-any-return]
+        return q_values.cpu().numpy().astype(np.float64)
 
     @torch.inference_mode()  # which each thread has for itself
     def _expectations(self, obs: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ class Learner:
             updates, of_parts = zip(*found, strict=True)
             losses, q_values, priorities = zip(*updates, strict=True)
             update = Update(sum(losses), sum(q_values), torch.cat(priorities))
-            gradients = [None if parts[0] is None else sum_up(parts) for parts in zip(*of_parts, strict=True)]
+            gradients = tuple(None if parts[0] is None else sum_up(parts) for parts in zip(*of_parts, strict=True))
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = None if gradient is None else laid_out_as(parameter, gradient)
         return update

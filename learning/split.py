@@ -73,7 +73,7 @@ def threads_for(network: nn.Module, device: torch.device, batch_size: int) -> Th
 def divide(batch: Batch, sizes: Sequence[int]) -> list[Batch]:
     """Return a batch in parts."""
     tensors = (batch.obs, batch.action, batch.reward, batch.discount, batch.next_obs, batch.weight)
-    return [Batch(*part) for part in zip(*(tensor.split(list(sizes)) for tensor in tensors), strict=True)]
+    return [Batch(*part) for part in zip(*(torch.split(tensor, list(sizes)) for tensor in tensors), strict=True)]
 
 
 def sum_up(parts: Sequence[Tensor]) -> Tensor:

@@ -36,7 +36,7 @@ def learnt(net: Convolutions, obs: Tensor) -> list[Tensor]:
     net.zero_grad()
     features = net(obs)
     (features * torch.linspace(-1, 1, features.numel()).view_as(features)).sum().backward()
-    return [features.detach(), *(parameter.grad.clone() for parameter in net.parameters())]
+    return [features.detach(), *(p.grad.clone() for p in net.parameters() if p.grad is not None)]
 
 
 SHAPES = [
