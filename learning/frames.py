@@ -144,7 +144,7 @@ def floats(frames: Tensor) -> Tensor:
 
 def rows(x: Tensor) -> F32:
     """Return a tensor (B, F, H, W) in channels last as the array (B, H * W * F) that it is in memory."""
-    return x.permute(0, 2, 3, 1).view(len(x), -1).numpy()  # type: ignore[no-any-return]
+    return x.permute(0, 2, 3, 1).view(len(x), -1).numpy()
 
 
 def channels_last(x: Tensor) -> Tensor:
