@@ -107,7 +107,7 @@ class Rollout:
         self.filled += 1
 
     def batches(self, q_values: NDArray[np.float64]) -> Iterator[Batch]:
-        """Yield the minibatches of all epochs when the rollout is full; each overwrites the observations before."""
+        """Yield the minibatches of all epochs when the rollout is full; nothing before."""
         if self.filled == 0:
             return
         last = self.filled - 1
@@ -123,13 +123,11 @@ class Rollout:
         td_target = torch.from_numpy(returns.reshape(size)).to(self.device)
         # the return is whole: nothing is left to bootstrap, so no next observation is looked at
         nothing, even = torch.zeros_like(td_target), torch.ones_like(td_target)
-        # fresh memory for each minibatch would cost more than the copy
-        gathered = obs.new_empty((self.config.batch_size, *obs.shape[1:]))
         for _ in range(self.config.epochs):
             order = torch.from_numpy(self.rng.permutation(size)).to(self.device)
             for chosen in order.chunk(self.config.minibatches):
+                frames = obs[chosen]
                 count = len(chosen)
-                frames = torch.index_select(obs, 0, chosen, out=gathered[:count])
                 yield Batch(frames, action[chosen], td_target[chosen], nothing[:count], frames, even[:count])
 
     def updated(self, batch: Batch, priority: Tensor) -> None:
