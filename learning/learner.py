@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from learning.config import LearnerConfig, torch_generator, torch_seed
 from learning.episodes import Step
-from learning.networks import NoisyLinear, StochasticLayer, epsilon_greedy, sampling_noise
-from learning.optimisers import laid_out_as, make_optimizer
+from learning.networks import NoisyLinear, StochasticLayer, epsilon_greedy, laid_out_as, sampling_noise
+from learning.optimisers import make_optimizer
 from learning.policy import NetworkPolicy, player
 from learning.recipe import Experience, Recipe
 from learning.replay import Batch

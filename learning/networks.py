@@ -359,6 +359,11 @@ def gains_from_threads(network: nn.Module) -> bool:
     return convolutional or count_parameters(network) >= LARGE
 
 
+def laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """Return a tensor of a parameter's shape in the parameter's order in memory; channels may lie last in one only."""
+    return tensor if tensor.stride() == parameter.stride() else torch.empty_like(parameter).copy_(tensor)
+
+
 def epsilon_greedy(
     best: NDArray[np.int64], num_actions: int, epsilon: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:

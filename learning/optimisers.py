@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from common.kernels import cached_njit
 from learning.config import LearnerConfig
+from learning.networks import laid_out_as
 
 F32 = NDArray[np.float32]
 kernel = cached_njit(nogil=True, fastmath={"contract"}, error_model="numpy")
@@ -96,11 +97,6 @@ def radam_sizes(step: float, beta1: float, beta2: float) -> tuple[float, bool]:
 def one_walk(parameters: list[Tensor]) -> bool:
     """Whether the kernels below take these parameters."""
     return all(parameter.device.type == "cpu" and parameter.dtype == torch.float32 for parameter in parameters)
-
-
-def laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """Return a tensor of a parameter's shape in the parameter's order in memory; channels may lie last in one only."""
-    return tensor if tensor.stride() == parameter.stride() else torch.empty_like(parameter).copy_(tensor)
 
 
 def flat(parameter: Tensor, state: dict[str, Any], *names: str) -> list[F32]:
