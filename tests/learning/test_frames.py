@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from learning import frames
+from learning import encoders as frames
 from learning.config import torch_generator
 from learning.encoders import CONVOLUTIONS, Convolutions
 from learning.networks import initialise, initialise_normalised

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from learning import optimisers
+from learning import learner as optimisers
 from learning.config import ReplayConfig
-from learning.optimisers import CentredRMSProp, RAdam, make_optimizer
+from learning.learner import CentredRMSProp, RAdam, make_optimizer
 
 
 def test_centred_rmsprop_against_its_formula() -> None:
