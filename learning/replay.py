@@ -178,7 +178,10 @@ class Replay:
         self.cursor[envs] = (self.cursor[envs] + 1) % self.slots
         here = self._base[envs] + self.cursor[envs]
         newest = obs[:, -1] if self.stack > 1 else obs
-        self.obs[torch.from_numpy(here)] = torch.from_numpy(newest).to(self.obs)
+        if self.obs.device.type == "cpu":
+            self.obs.numpy()[here] = newest  # torch would wake its threads for this
+        else:
+            self.obs[torch.from_numpy(here)] = torch.from_numpy(newest).to(self.obs)
         self.acted[here] = False
         self.filled = min(max(self.filled, int(self.cursor.max()) + 1), self.slots)
         if self.sum_tree is not None:
