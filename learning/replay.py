@@ -175,8 +175,6 @@ class Replay:
         self.filled = 0  # slots in use in the longest ring
         self._envs = np.arange(num_envs)
         self._base = self._envs * self.slots
-        # written to from the host where it lies there: NumPy takes a third of the time for a few rows
-        self._host = self.obs.numpy() if self.obs.device.type == "cpu" else None
         # exactly the transitions that can be sampled have a priority
         self.sum_tree = None if priority_exponent is None else SumTree(len(self.acted), priority_exponent)
         self._ones = torch.ones(0)
@@ -212,10 +210,10 @@ class Replay:
         here = np.empty_like(envs)
         self.filled = max(self.filled, advance(envs, self.cursor, self.slots, self.acted, here))
         newest = obs[:, -1] if self.stack > 1 else obs
-        if self._host is None:
-            self.obs[torch.from_numpy(here)] = torch.from_numpy(newest).to(self.obs)
+        if self.obs.device.type == "cpu":
+            self.obs.numpy()[here] = newest  # torch would wake its threads for this
         else:
-            self._host[here] = newest
+            self.obs[torch.from_numpy(here)] = torch.from_numpy(newest).to(self.obs)
         if self.sum_tree is not None:
             # what was written over; of stacks, the record that now became one of the oldest (see `_whole`)
             self.sum_tree.drop(self._base[envs] + (self.cursor[envs] + self.stack - 1) % self.slots)
