@@ -11,11 +11,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import VectorEnv
 from gymnasium.wrappers import DtypeObservation, FlattenObservation
 
 from common.errors import UserError, unknown
 from envs import atari, masks, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
+from envs.cartpole import CartPoles
+from envs.lanes import Lanes
 from envs.protocols import Protocol
 from envs.world_env import WorldEnv
 
@@ -25,6 +27,7 @@ DEFAULT_ENV = f"{NAMESPACE}/Waterworld-v1"
 # published references are means over long runs, so its episodes are long too.
 EPISODE_STEPS = {"Waterworld-v0": 1000, "Waterworld-v1": 1000, "RLDemo-v0": 5000}
 # Between these the discounted returns of good and bad swimmers lie, for discounts up to 0.98.
+CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
 RETURNS = {"Waterworld-v0": (-4.0, 8.0), "Waterworld-v1": (-4.0, 8.0)}
 
 
@@ -164,10 +167,13 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     elif gymnasium.spec(name).vector_entry_point == "envs.worlds:WorldVectorEnv":
         with _originals_are_not_out_of_date():
             envs = gymnasium.make_vec(name, num_envs, **options)
+    elif (spec := gymnasium.spec(name)).entry_point == CARTPOLE and not {*options, *spec.kwargs} - {"action_mask"}:
+        assert spec.max_episode_steps is not None
+        envs = CartPoles(num_envs, spec.max_episode_steps)
     else:
-        envs = SyncVectorEnv(
-            [lambda: make(name, **options) for _ in range(num_envs)], autoreset_mode=AutoresetMode.DISABLED
-        )
+        # one of them is checked as it plays: the others do the same
+        unchecked = {**options, "disable_env_checker": True}
+        envs = Lanes([lambda k=k: make(name, **(unchecked if k else options)) for k in range(num_envs)])  # type: ignore[misc]
     if seed is not None:
         envs.reset(seed=seed)
     return envs

@@ -94,7 +94,7 @@ def test_atari_from_the_command_line(tmp_path: Path) -> None:
     done = train("ALE/Pong-v5", *arguments, *nature, "--runs-dir", tmp_path / "b")
     assert done.returncode == 0, done.stderr
     assert lines(done)[0] == "dqn on ALE/Pong-v5"
-    assert "device cpu | replay 35 MB | network 1,687,206 parameters" in done.stdout
+    assert "device cpu, torch engine | replay 35 MB | network 1,687,206 parameters" in done.stdout
     assert "protocol mnih2015 (Mnih et al. 2015, doi:10.1038/nature14236)" in done.stdout
 
 
