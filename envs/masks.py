@@ -68,13 +68,17 @@ class ActionMask(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self._with_mask(obs, info), reward, terminated, truncated, info
 
     def _with_mask(self, obs: NDArray[np.float32], info: dict[str, Any]) -> NDArray[np.float32]:
-        said = self.env.get_wrapper_attr(METHOD)() if self._by_method else info.get(KEY)
-        mask = np.ones(self.num_actions, np.bool_) if said is None else np.asarray(said) != 0
+        where = f"{METHOD}()" if self._by_method else f"info['{KEY}']"
+        try:
+            said = self.env.get_wrapper_attr(METHOD)() if self._by_method else info.get(KEY)
+            mask = np.ones(self.num_actions, np.bool_) if said is None else np.asarray(said, np.float32) != 0
+        except Exception as error:  # of the environment's own method, or of what it said
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(f"{self.name}: {where} gives no mask ({reason}); --action-mask off ignores it") from error
         if mask.shape != (self.num_actions,):
-            where = f"{METHOD}()" if self._by_method else f"info['{KEY}']"
             raise UserError(
-                f"{self.name}: {where} has shape {mask.shape}; ({self.num_actions},) is needed, a value an action"
-                " (--action-mask off ignores it)"
+                f"{self.name}: {where} has shape {mask.shape}; ({self.num_actions},) is needed, a value an action;"
+                " --action-mask off ignores it"
             )
         return np.concatenate([obs, mask if mask.any() else ~mask], dtype=np.float32)
 

@@ -106,6 +106,24 @@ def test_a_mask_of_another_shape_is_one_line() -> None:
     assert "--action-mask off" in str(caught.value)
 
 
+@pytest.mark.parametrize("said", ["left", [[1], [0, 1]], {"left": 1}])
+def test_what_is_no_mask_is_one_line(said: Any) -> None:
+    class Odd(tiny.Picky):
+        def _info(self) -> dict[str, Any]:
+            return {"action_mask": said}
+
+    with pytest.raises(UserError, match=r"^Odd: info\['action_mask'\] gives no mask \(\w+Error: ") as caught:
+        masks.ActionMask(Odd(), "Odd").reset(seed=1)
+    assert "\n" not in str(caught.value)
+
+    class Raises(tiny.Picky):
+        def action_masks(self) -> Any:
+            raise KeyError("left")
+
+    with pytest.raises(UserError, match=r"^Raises: action_masks\(\) gives no mask \(KeyError: 'left'\); --action-mask"):
+        masks.ActionMask(Raises(), "Raises").reset(seed=1)
+
+
 def test_an_environment_that_fails_at_first_has_no_masks_and_its_own_message() -> None:
     class Broken(gymnasium.Env[Any, Any]):
         observation_space, action_space = spaces.Box(0, 1, (2,), np.float32), spaces.Discrete(2)
