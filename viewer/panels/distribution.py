@@ -100,7 +100,8 @@ class DistributionPanel(Panel):
     def _draw_rows(self, canvas: Canvas, area: Area, view: View, insight: Insight, found: Distribution) -> None:
         q_values = insight.q_values
         shown = shown_actions(q_values)
-        finite = [k for k in shown if np.isfinite(found.returns[k]).all() and np.isfinite(found.probabilities[k]).all()]
+        known = [k for k in shown if not np.isneginf(q_values[k])]  # the others are not allowed
+        finite = [k for k in known if np.isfinite(found.returns[k]).all() and np.isfinite(found.probabilities[k]).all()]
         scale = self._scale(view, found, finite)
         densities = {k: density_of(found.returns[k], found.probabilities[k], scale) for k in finite}
         top = max((float(density.heights.max()) for density in densities.values()), default=0.0) or 1.0
