@@ -11,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from common import cli
+from common import cli, imports
 from common.errors import UserError
 
 FORMATS = ("table", "markdown", "json", "csv")
@@ -25,6 +25,8 @@ class Options:
     """Run folders (paths, or names under --runs-dir); by default all of them."""
     env_id: str | None = None
     """Only this environment, e.g. Waterworld-v1 or ALE/Pong-v5; by default all that have a score."""
+    imports: imports.Option = ()
+    """Import this module of yours first, which registers environments; may be given several times."""
     runs_dir: Path = Path("runs")
     """Folder of the runs and of the human scores."""
     format: str = "table"
@@ -56,6 +58,7 @@ def main(argv: Sequence[str]) -> None:
     if options.plot is not None:
         chart.check_path(options.plot)
     atari = options.agents, options.at_frames, options.games, options.protocol, options.mix_protocols
+    imports.load(options.imports)
     env_id = resolve(options.env_id)
     selected = selection.select(options.runs_dir, options.runs, env_id, selection.atari_selection(*atari))
     for warning in selected.warnings:
@@ -73,7 +76,7 @@ def resolve(env_id: str | None) -> str | None:
         return env_id
     import envs  # here, because it takes a second
 
-    return envs.resolve(env_id)
+    return envs.resolve_typed(env_id)
 
 
 if __name__ == "__main__":

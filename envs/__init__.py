@@ -5,28 +5,34 @@ from envs.factory import (
     action_names,
     is_atari,
     is_world,
+    keywords,
     make,
     make_vec,
     options,
     protocol,
     register,
     resolve,
+    resolve_typed,
     returns,
 )
+from envs.foreign import EnvironmentFault
 from envs.protocols import Protocol
 
 register()
 
 __all__ = [
     "DEFAULT_ENV",
+    "EnvironmentFault",
     "Protocol",
     "action_names",
     "is_atari",
     "is_world",
+    "keywords",
     "make",
     "make_vec",
     "options",
     "protocol",
     "resolve",
+    "resolve_typed",
     "returns",
 ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import envs
+from common import imports
 from common.errors import UserError
 from common.kernels import unless_compiling
 from common.waiting import waiting
@@ -31,13 +32,14 @@ NEXT = "compare with the agents: python compare.py"
 
 def play(options: Options) -> int:
     """Do what the options ask for; return 0, or 130 when a film was cut short by Ctrl-C."""
+    imports.load(options.imports)
     with ExitStack() as stack:
         if options.film is not None:
             return film_training(options, stack)
         with waiting(unless_compiling("loading the agent")):
             agent, source, named = open_player(options, stack)
         env_id = envs.resolve(named or (agent.env_id if agent else None) or envs.DEFAULT_ENV)
-        rules = players.rules_for(env_id, agent)
+        rules = players.rules_for(env_id, agent, options.env_kwargs)
         if options.versus:
             return play_versus(options, agent, rules, stack)
         with waiting(unless_compiling("loading the world")):
