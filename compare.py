@@ -59,8 +59,8 @@ def main(argv: Sequence[str]) -> None:
         chart.check_path(options.plot)
     atari = options.agents, options.at_frames, options.games, options.protocol, options.mix_protocols
     imports.load(options.imports)
-    env_id = resolve(options.env_id)
-    selected = selection.select(options.runs_dir, options.runs, env_id, selection.atari_selection(*atari))
+    chosen = selection.resolve(options.env_id), selection.atari_selection(*atari)
+    selected = selection.select(options.runs_dir, options.runs, *chosen)
     for warning in selected.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -68,15 +68,6 @@ def main(argv: Sequence[str]) -> None:
     if options.plot is not None:
         figure.save(selected.environments, selected.atari, options.plot)
         print(f"chart: {options.plot}", file=sys.stderr)
-
-
-def resolve(env_id: str | None) -> str | None:
-    """Return the full id; ALE ids are full already, and comparing them must not need the emulator."""
-    if env_id is None or env_id.startswith("ALE/"):
-        return env_id
-    import envs  # here, because it takes a second
-
-    return envs.resolve_typed(env_id)
 
 
 if __name__ == "__main__":

@@ -197,6 +197,8 @@ def make(
     except Exception as error:  # of the environment's own constructor: anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{name} can't be made{_with(options)}: {reason}") from error
+    if is_world(name):
+        return env
     try:
         return foreign.converted(env, name, pictures, lane, lanes)
     except UserError:
