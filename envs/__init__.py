@@ -3,6 +3,7 @@
 from envs.factory import (
     DEFAULT_ENV,
     action_names,
+    gives_pictures,
     is_atari,
     is_world,
     keywords,
@@ -25,6 +26,7 @@ __all__ = [
     "EnvironmentFault",
     "Protocol",
     "action_names",
+    "gives_pictures",
     "is_atari",
     "is_world",
     "keywords",

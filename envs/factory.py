@@ -8,10 +8,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
@@ -101,6 +102,18 @@ def is_atari(env_id: str) -> bool:
 def is_world(env_id: str) -> bool:
     """Whether a resolved id is one of this project's worlds."""
     return env_id.removeprefix(f"{NAMESPACE}/") in EPISODE_STEPS
+
+
+@cache
+def gives_pictures(env_id: str, env_kwargs: tuple[str, ...] = ()) -> bool:
+    """Whether a resolved id is an environment's, not an Atari game's, whose observations are pictures."""
+    if is_atari(env_id) or is_world(env_id):
+        return False
+    env = make(env_id, **keywords(env_kwargs))
+    try:
+        return env.observation_space.dtype == np.uint8
+    finally:
+        env.close()
 
 
 def returns(env_id: str) -> tuple[float, float] | None:
@@ -221,7 +234,7 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     """Return N environments that never reset themselves; with a seed, already reset with seed + i.
 
     Observations are flat float32 vectors (N, D), of Atari games stacks of frames (N, 4, 84, 84) uint8, of pictures in
-    colour (N, 4, 3, H, W). Any Gymnasium id with discrete actions will do; see `envs.foreign`.
+    colour (N, 12, H, W). Any Gymnasium id with discrete actions will do; see `envs.foreign`.
 
     Raises:
         UserError: as `make`.

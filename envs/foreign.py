@@ -17,7 +17,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation, ResizeObservation
+from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation, ReshapeObservation, ResizeObservation
 from numpy.typing import NDArray
 
 from common.errors import UserError
@@ -360,7 +360,7 @@ class Pictures:
 def converted(
     env: gymnasium.Env[Any, Any], name: str, pictures: Pictures, lane: int = 0, lanes: int = 1
 ) -> gymnasium.Env[Any, Any]:
-    """Return an environment as `Foreign` converts it; of pictures, stacks: (stack, H, W), or (stack, C, H, W).
+    """Return an environment as `Foreign` converts it; of pictures, stacks: (stack, H, W), or (stack * C, H, W).
 
     Frames from before the start of an episode are black.
     """
@@ -375,7 +375,12 @@ def converted(
             env = ResizeObservation(env, (pictures.size, pictures.size))
     except (ImportError, gymnasium.error.DependencyNotInstalled):
         raise UserError(f"resizing {name}'s pictures needs OpenCV: pip install opencv-python-headless") from None
-    return FrameStackObservation(Foreign(env, name, lane, lanes), pictures.stack, padding_type="zero")
+    stacked = FrameStackObservation(Foreign(env, name, lane, lanes), pictures.stack, padding_type="zero")
+    shape = stacked.observation_space.shape
+    assert shape is not None
+    if len(shape) == 3:
+        return stacked
+    return ReshapeObservation(stacked, (shape[0] * shape[1], *shape[2:]))  # a frame's colours follow each other
 
 
 # ------------------------------------------------------------------ a batch

@@ -107,11 +107,11 @@ def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
         UserError: an unknown option or name, or a value out of range.
         SystemExit: after ``--help``, with code 0.
     """
-    options, _ = _parse(any_settings(), None, [word for word in argv if word not in ("-h", "--help")])
+    options, given_settings = _parse(any_settings(), None, [word for word in argv if word not in ("-h", "--help")])
     device = available_devices()[-1] if options.device == "auto" else options.device
     imports.load(options.imports)
     env_id = envs.resolve_typed(options.env_id)
-    agent, preset = choose(options.agent, options.preset, env_id, device)
+    agent, preset = choose(options.agent, options.preset, env_id, device, given_settings.env_kwargs)
     options, config = _parse(agent.config, agent.config(**agent.presets[preset].settings), argv)
     check_given(config, given(argv))
     if isinstance(config, FamilyConfig):

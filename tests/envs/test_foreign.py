@@ -96,15 +96,15 @@ def test_bounds_scale_numbers_but_not_codes() -> None:
 
 def test_pictures_keep_their_shape() -> None:
     vec: Any = envs.make_vec("odd/Picture-v0", 2, picture_stack=3, seed=0)
-    assert vec.single_observation_space == spaces.Box(0, 255, (3, 3, 40, 36), np.uint8)
+    assert vec.single_observation_space == spaces.Box(0, 255, (9, 40, 36), np.uint8)
     assert vec.frame_stack == 3
     obs, _ = vec.reset(seed=[1, 2])
-    assert not obs[:, :2].any()  # black before the start
+    assert not obs[:, :6].any()  # black before the start
     place = vec.envs[0].unwrapped.place
-    assert (obs[0, 2, 1, :, 12 * place : 12 * place + 12] == 200).all()
-    assert obs[0, 2].sum() == 200 * 40 * 12
+    assert (obs[0, 7, :, 12 * place : 12 * place + 12] == 200).all()
+    assert obs[0, 6:].sum() == 200 * 40 * 12
     after, *_ = vec.step(np.zeros(2, np.int64))
-    assert np.array_equal(after[:, 1], obs[:, 2])
+    assert np.array_equal(after[:, 3:6], obs[:, 6:])
 
 
 def test_pictures_become_grey_and_small_by_options() -> None:
