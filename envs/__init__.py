@@ -16,7 +16,7 @@ from envs.factory import (
     resolve_typed,
     returns,
 )
-from envs.foreign import EnvironmentFault
+from envs.foreign import EnvironmentFault, colours
 from envs.protocols import Protocol
 
 register()
@@ -26,6 +26,7 @@ __all__ = [
     "EnvironmentFault",
     "Protocol",
     "action_names",
+    "colours",
     "gives_pictures",
     "is_atari",
     "is_world",

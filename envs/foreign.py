@@ -383,6 +383,13 @@ def converted(
     return ReshapeObservation(stacked, (shape[0] * shape[1], *shape[2:]))  # a frame's colours follow each other
 
 
+def colours(env: gymnasium.Env[Any, Any]) -> int:
+    """Return how many planes of an observation belong to one frame."""
+    wrapper = foreign(env)
+    shape = () if wrapper is None else wrapper.observation_space.shape or ()
+    return shape[0] if len(shape) == 3 else 1
+
+
 # ------------------------------------------------------------------ a batch
 
 

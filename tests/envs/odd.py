@@ -73,6 +73,8 @@ class Picture(Odd):
 
     observation_space = spaces.Box(0, 255, (40, 36, 3), np.uint8)
 
+    place = before = 0
+
     def seen(self) -> Any:
         picture = np.zeros((40, 36, 3), np.uint8)
         self.place = int(self.np_random.integers(3)) if self.t % 2 == 0 else self.place
@@ -97,9 +99,7 @@ class Grey(Odd):
 class Wrong(Odd):
     """Does something wrong in the fifth step."""
 
-    observation_space = spaces.Box(-1, 1, (2,), np.float32)
     WHEN = 5
-    AT_RESET = False
 
     @property
     def now(self) -> bool:
@@ -124,14 +124,14 @@ class NanObservation(Wrong):
 class InfiniteFloat64(Wrong):
     """A number that is finite as float64, as the space says, and infinite as the network's float32."""
 
-    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)  # type: ignore[arg-type]
 
     def seen(self) -> Any:
         return np.array([0, 1e300 if self.now else 0])
 
 
 class OutsideDiscrete(Wrong):
-    observation_space = spaces.Discrete(4)
+    observation_space = spaces.Discrete(4)  # type: ignore[assignment]
 
     def seen(self) -> Any:
         return 4 if self.now else 0
