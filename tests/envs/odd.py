@@ -124,14 +124,14 @@ class NanObservation(Wrong):
 class InfiniteFloat64(Wrong):
     """A number that is finite as float64, as the space says, and infinite as the network's float32."""
 
-    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)  # type: ignore[arg-type]
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
 
     def seen(self) -> Any:
         return np.array([0, 1e300 if self.now else 0])
 
 
 class OutsideDiscrete(Wrong):
-    observation_space = spaces.Discrete(4)  # type: ignore[assignment]
+    observation_space = spaces.Discrete(4)
 
     def seen(self) -> Any:
         return 4 if self.now else 0

@@ -233,7 +233,8 @@ class Session:
         colours = envs.colours(self.env)
         if colours == 1:
             return obs
-        return obs.reshape(-1, colours, *obs.shape[1:]).mean(1).astype(np.uint8)
+        grey: NDArray[np.uint8] = obs.reshape(-1, colours, *obs.shape[1:]).mean(1).astype(np.uint8)
+        return grey
 
     @property
     def stalled(self) -> bool:
