@@ -64,7 +64,7 @@ def choose(agent: str, preset: str, env_id: str, device: str, env_kwargs: Sequen
     Raises:
         UserError: no such agent or preset, or a preset that is made for the other kind of observation.
     """
-    frames, worlds = envs.is_atari(env_id), envs.is_world(env_id)
+    frames, worlds = envs.is_atari(env_id) and not envs.is_ram(env_id), envs.is_world(env_id)
     first = "pqn" if frames and device == "cpu" else "dqn" if frames else VECTORS
     if agent == "auto":
         agent = next((name for name in (first, "dqn", "pqn", *AGENTS) if preset in AGENTS[name].presets), first)

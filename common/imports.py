@@ -11,7 +11,9 @@ import tyro
 
 from common.errors import UserError
 
-Option = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(name="import", metavar="MODULE")]
+HELP = "Import this module of yours first, which registers environments; may be given several times."
+_ARG = tyro.conf.arg(name="import", metavar="MODULE", help=HELP)
+Option = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, _ARG]
 """The type of the option that names such modules."""
 
 IMPORTED: list[str] = []

@@ -39,11 +39,14 @@ def register() -> None:
         return  # `emulators` reports what is missing when a game is needed
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # no banner for each of N emulators
     gymnasium.register_envs(ale_py)
+    for name in games():  # their memory, which `envs.atari_variants` makes
+        spec = gymnasium.spec(name)
+        gymnasium.register(name.replace("-v5", "-ram-v5"), spec.entry_point, kwargs={"game": spec.kwargs["game"]})
 
 
 def games() -> list[str]:
     """Return the ids of all games, ``ALE/<Game>-v5``."""
-    return sorted(name for name in gymnasium.registry if name.startswith(f"{NAMESPACE}/"))
+    return sorted(name for name in gymnasium.registry if name.startswith(f"{NAMESPACE}/") and "-ram-" not in name)
 
 
 def _emulators(env_id: str, num_envs: int, **settings: Any) -> Emulators:

@@ -55,6 +55,16 @@ def _actions(ale: ALEInterface, full: bool) -> list[Any]:
     return list(ale.getLegalActionSet() if full else ale.getMinimalActionSet())
 
 
+def modes(env_id: str) -> list[int]:
+    """Return the modes of a game, as its select switch chooses them."""
+    return list(map(int, _with(env_id).getAvailableModes()))
+
+
+def difficulties(env_id: str) -> list[int]:
+    """Return the difficulties of a game."""
+    return list(map(int, _with(env_id).getAvailableDifficulties()))
+
+
 def screen_size(env_id: str) -> tuple[int, int]:
     """Return height and width of a game's screen, pixels: 210 x 160 but for a few."""
     height, width = _with(env_id).getScreenDims()

@@ -18,7 +18,7 @@ from gymnasium.vector import VectorEnv
 
 from common import imports
 from common.errors import UserError, unknown
-from envs import atari, foreign, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
+from envs import atari, atari_variants, foreign, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
 from envs.protocols import Protocol
 from envs.world_env import WorldEnv
 
@@ -97,6 +97,11 @@ def _old_atari(env_id: str) -> bool:
 def is_atari(env_id: str) -> bool:
     """Whether a resolved id is an Atari game's."""
     return env_id.startswith(f"{atari.NAMESPACE}/")
+
+
+def is_ram(env_id: str) -> bool:
+    """Whether a resolved id is an Atari game's whose observations are the machine's memory."""
+    return is_atari(env_id) and atari_variants.RAM in env_id
 
 
 def is_world(env_id: str) -> bool:
@@ -199,7 +204,10 @@ def make(
     """
     name = resolve(env_id)
     if is_atari(name):
-        return atari.Atari(name, render_mode, **_rules(name, options))
+        rules = _rules(name, options)
+        if not _is_variant(name, options):
+            return atari.Atari(name, render_mode, **rules)
+        return foreign.Foreign(atari_variants.make(name, render_mode, **rules), name, lane, lanes)
     pictures = _pictures(options)
     if render_mode is not None:  # not every environment knows the word
         options["render_mode"] = render_mode
@@ -243,17 +251,23 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     if num_envs < 1:
         raise UserError(f"--num-envs {num_envs} is out of range; at least 1 is needed")
     envs: VectorEnv[Any, Any, Any]
-    if is_atari(name):
+    if is_atari(name) and not _is_variant(name, options):
         envs = atari.AtariVector(name, num_envs, **_rules(name, options))
     elif gymnasium.spec(name).vector_entry_point == "envs.worlds:WorldVectorEnv":
         with _originals_are_not_out_of_date():
             envs = gymnasium.make_vec(name, num_envs, **options)
     else:
         one = partial(make, name, lanes=num_envs, **options)
-        envs = foreign.ForeignVector([partial(one, lane=i) for i in range(num_envs)], _pictures(dict(options)))
+        stack = options.get("frame_stack", 4) if is_atari(name) else options.get("picture_stack", 1)
+        envs = foreign.ForeignVector([partial(one, lane=i) for i in range(num_envs)], stack)
     if seed is not None:
         envs.reset(seed=seed)
     return envs
+
+
+def _is_variant(env_id: str, options: Mapping[str, Any]) -> bool:
+    """Whether these are options of a game that `envs.atari_variants` has to make."""
+    return is_ram(env_id) or any(options.get(name) is not None for name in ("mode", "difficulty"))
 
 
 def _rules(env_id: str, options: Mapping[str, Any]) -> dict[str, Any]:

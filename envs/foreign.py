@@ -401,8 +401,8 @@ class ForeignVector(SyncVectorEnv):
         notes: what a person should know of the conversion.
     """
 
-    def __init__(self, makers: Sequence[Callable[[], gymnasium.Env[Any, Any]]], pictures: Pictures) -> None:
+    def __init__(self, makers: Sequence[Callable[[], gymnasium.Env[Any, Any]]], frame_stack: int = 1) -> None:
         super().__init__(makers, autoreset_mode=AutoresetMode.DISABLED)
         wrapper = foreign(self.envs[0])
-        self.frame_stack = pictures.stack if self.single_observation_space.dtype == np.uint8 else 1
+        self.frame_stack = frame_stack if self.single_observation_space.dtype == np.uint8 else 1
         self.notes = [] if wrapper is None else wrapper.notes

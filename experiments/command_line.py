@@ -84,7 +84,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "evaluation": ("evaluations", "eval_episodes", "eval_epsilon"),
     "environment": ("env_kwargs", "picture_size", "picture_grayscale", "frame_stack", "clip_rewards"),
-    "atari": ("protocol", "frame_size", "full_action_space"),
+    "atari": ("protocol", "frame_size", "full_action_space", "mode", "difficulty"),
 }
 TITLES = {
     "run": "What is trained, how long, and where it goes.",

@@ -82,6 +82,10 @@ class LearnerConfig:
     """Height and width of the frames that the network sees, pixels."""
     full_action_space: bool = False
     """All 18 actions of the joystick in place of those that the game uses; so asks Machado et al. 2018."""
+    mode: Annotated[int, Between(0, 255)] | None = None
+    """Mode of the Atari game, by its number; None: the first. Machado et al. 2018, arXiv:1709.06009."""
+    difficulty: Annotated[int, Between(0, 3)] | None = None
+    """Difficulty of the Atari game, by its number; None: the first."""
     frame_stack: Annotated[int, Between(1, 16)] = 4
     """Newest frames stacked into an observation, of Atari games and of other environments that give pictures."""
     env_kwargs: tuple[str, ...] = ()

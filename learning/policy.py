@@ -163,7 +163,12 @@ def player(name: str, config: LearnerConfig, env_id: str, network: nn.Module, nu
 
 def protocol(env_id: str, config: LearnerConfig) -> envs.Protocol:
     """Return the rules of the episodes that the settings ask for."""
-    variant = (*config.env_kwargs, *(["full_action_space"] if config.full_action_space else []))
+    variant = [*config.env_kwargs]
+    if envs.is_atari(env_id):
+        variant += ["full_action_space"] if config.full_action_space else []
+        variant += [
+            f"{name}={value}" for name in ("mode", "difficulty") if (value := getattr(config, name)) is not None
+        ]
     return envs.protocol(env_id, config.protocol, variant)
 
 
@@ -171,8 +176,10 @@ def env_options(env_id: str, config: LearnerConfig, evaluation: bool) -> dict[st
     """Return the options of the environments that the settings ask for."""
     if envs.is_atari(env_id):
         preprocessing: dict[str, Any] = {"frame_size": config.frame_size, "frame_stack": config.frame_stack}
-        if config.full_action_space:
-            preprocessing["full_action_space"] = True
+        if envs.is_ram(env_id):
+            preprocessing = {}
+        asked = {"full_action_space": config.full_action_space, "mode": config.mode, "difficulty": config.difficulty}
+        preprocessing |= {name: value for name, value in asked.items() if value not in (None, False)}
     elif envs.is_world(env_id):
         preprocessing = {}
     else:

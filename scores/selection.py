@@ -76,12 +76,3 @@ def _same_environments(data: ScoreData) -> ScoreData:
         pretrained=[run for run in data.pretrained if run.env_id in named],
         humans=[episode for episode in data.humans if episode.env_id in named],
     )
-
-
-def resolve(env_id: str | None) -> str | None:
-    """Return the full id; ALE ids are full already, and comparing them must not need the emulator."""
-    if env_id is None or env_id.startswith("ALE/"):
-        return env_id
-    import envs  # here, because it takes a second
-
-    return envs.resolve_typed(env_id)

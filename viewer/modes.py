@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,17 @@ if TYPE_CHECKING:  # these load pygame and torch; a mistyped option is reported 
 NEXT = "compare with the agents: python compare.py"
 
 
+def check_pygame() -> None:
+    """Raise `UserError` if an environment's package brought pygame, which overwrites files of pygame-ce and crashes."""
+    with suppress(metadata.PackageNotFoundError):
+        version = metadata.version("pygame")
+        cure = "pip uninstall -y pygame pygame-ce && pip install pygame-ce"
+        raise UserError(f"pygame {version} was installed over pygame-ce, and the two together crash; run {cure}")
+
+
 def play(options: Options) -> int:
     """Do what the options ask for; return 0, or 130 when a film was cut short by Ctrl-C."""
+    check_pygame()
     imports.load(options.imports)
     with ExitStack() as stack:
         if options.film is not None:

@@ -15,6 +15,7 @@ from gymnasium import spaces
 
 import envs
 import tests.envs.odd  # noqa: F401, registers environments
+from agents import choose
 from common.errors import UserError
 from learning.config import FamilyConfig
 from learning.episodes import Episodes
@@ -172,6 +173,45 @@ def test_a_batch_plays_as_its_environments_do_alone() -> None:
 # ------------------------------------------------------------------ arguments and modules
 
 
+def test_atari_games_in_other_modes_and_as_memory() -> None:
+    config = FamilyConfig(difficulty=1, mode=1, frame_size=42, protocol="dqn_zoo")
+    options = env_options("ALE/Pong-v5", config, evaluation=True)
+    vec: Any = envs.make_vec("ALE/Pong-v5", 2, seed=1, **options)
+    assert vec.single_observation_space == spaces.Box(0, 255, (4, 42, 42), np.uint8)
+    assert vec.frame_stack == 4
+    game: Any = vec.envs[0].unwrapped
+    assert (game._game_mode, game._game_difficulty) == (1, 1)
+    assert "life_lost" in vec.step(np.zeros(2, np.int64))[4]
+    assert protocol("ALE/Pong-v5", config).name == "dqn_zoo mode=1 difficulty=1"
+    with pytest.raises(UserError, match=r"--difficulty 3: ALE/Breakout-v5 has 0, 1"):
+        envs.make("ALE/Breakout-v5", difficulty=3)
+    assert envs.resolve("Pong-ram-v5") == "ALE/Pong-ram-v5"
+    memory: Any = envs.make_vec("ALE/Pong-ram-v5", 2, seed=1)
+    assert memory.single_observation_space.shape == (128,)
+    assert memory.frame_stack == 1
+    assert choose("auto", "auto", "ALE/Pong-ram-v5", "cpu")[1] == "control"
+
+
+def test_an_atari_game_made_by_gymnasiums_wrappers_is_the_same_game() -> None:
+    """In mode 0 and difficulty 0 both ways lead to the same frames, rewards and ends."""
+    rules: Any = {"sticky": 0.0, "noops": 0, "frame_cap": 4_000, "frame_size": 84}
+    fast: Any = envs.make_vec("ALE/Breakout-v5", 1, **rules)
+    plain = envs.make("ALE/Breakout-v5", mode=0, **rules)
+    (obs, _), (same, _) = fast.reset(seed=[3]), plain.reset(seed=3)
+    rng = np.random.default_rng(0)
+    lost = 0
+    for _ in range(300):
+        assert np.abs(obs[0].astype(int) - same).max() <= 1  # two ways to round
+        action = int(rng.integers(4))
+        obs, reward, terminated, _, info = fast.step(np.array([action]))
+        same, value, ended, _, about = plain.step(action)
+        assert (reward[0], terminated[0], info["life_lost"][0]) == (value, ended, about["life_lost"])
+        lost += about["life_lost"]
+        if ended:
+            break
+    assert lost > 0
+
+
 def test_env_kwargs_reach_the_environment_and_name_the_protocol() -> None:
     config = FamilyConfig(env_kwargs=("gain=2.5", "name=b"))
     env = envs.make("odd/Kwargs-v0", **env_options("odd/Kwargs-v0", config, evaluation=True))
@@ -195,6 +235,17 @@ def test_all_actions_of_an_atari_game() -> None:
     assert len(envs.action_names(env)) == 18
     assert protocol("ALE/Pong-v5", config).name == "machado2018 full_action_space"
     assert envs.make_vec("ALE/Pong-v5", 1, **options).single_action_space == spaces.Discrete(18)
+
+
+def test_a_pygame_over_pygame_ce_is_said_before_it_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = tmp_path / "pygame-2.6.1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: pygame\nVersion: 2.6.1\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = program("play.py", "--record", tmp_path / "film.png", "--steps", "2")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: pygame 2.6.1 was installed over pygame-ce")
+    assert "pip install pygame-ce" in done.stderr
 
 
 TINY = ("--total-timesteps", "1200", "--learning-starts", "200", "--capacity", "1000", "--eval-episodes", "2")
