@@ -248,6 +248,13 @@ def test_a_pygame_over_pygame_ce_is_said_before_it_crashes(tmp_path: Path, monke
     assert "pip install pygame-ce" in done.stderr
 
 
+def test_what_is_left_out_is_said_before_a_run(tmp_path: Path) -> None:
+    done = program("train.py", "tests.envs.odd:odd/Text-v0", *TINY, "--runs-dir", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "note: left out of the observation: the observation['mission'], a Text" in done.stdout
+    assert "mean return 20.00" in done.stdout
+
+
 TINY = ("--total-timesteps", "1200", "--learning-starts", "200", "--capacity", "1000", "--eval-episodes", "2")
 
 
