@@ -19,6 +19,7 @@ from gymnasium.vector import VectorEnv
 from common import imports
 from common.errors import UserError, unknown
 from envs import atari, atari_variants, foreign, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
+from envs.cartpole import CartPoles
 from envs.protocols import Protocol
 from envs.world_env import WorldEnv
 
@@ -28,6 +29,7 @@ DEFAULT_ENV = f"{NAMESPACE}/Waterworld-v1"
 # published references are means over long runs, so its episodes are long too.
 EPISODE_STEPS = {"Waterworld-v0": 1000, "Waterworld-v1": 1000, "RLDemo-v0": 5000}
 # Between these the discounted returns of good and bad swimmers lie, for discounts up to 0.98.
+CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
 RETURNS = {"Waterworld-v0": (-4.0, 8.0), "Waterworld-v1": (-4.0, 8.0)}
 
 
@@ -233,6 +235,11 @@ def _pictures(options: dict[str, Any]) -> foreign.Pictures:
     return foreign.Pictures(**{name: options.pop(f"picture_{name}") for name in known if f"picture_{name}" in options})
 
 
+def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are the environment's own."""
+    return {name: value for name, value in options.items() if not name.startswith("picture_")}
+
+
 def _with(options: Mapping[str, Any]) -> str:
     given = [f"{key}={value!r}" for key, value in options.items() if key != "render_mode"]
     return f" with {', '.join(given)}" if given else ""
@@ -256,6 +263,9 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     elif gymnasium.spec(name).vector_entry_point == "envs.worlds:WorldVectorEnv":
         with _originals_are_not_out_of_date():
             envs = gymnasium.make_vec(name, num_envs, **options)
+    elif (spec := gymnasium.spec(name)).entry_point == CARTPOLE and not spec.kwargs and not _arguments(options):
+        assert spec.max_episode_steps is not None
+        envs = CartPoles(num_envs, spec.max_episode_steps)
     else:
         one = partial(make, name, lanes=num_envs, **options)
         stack = options.get("frame_stack", 4) if is_atari(name) else options.get("picture_stack", 1)

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation, ReshapeObservation, ResizeObservation
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from envs.lanes import Lanes
 
 LEAST_IMAGE = 16  # pixels of a side; smaller arrays of bytes are grids, as MiniGrid's 7 x 7 x 3
 CHANNELS = (1, 3, 4)
@@ -393,7 +393,7 @@ def colours(env: gymnasium.Env[Any, Any]) -> int:
 # ------------------------------------------------------------------ a batch
 
 
-class ForeignVector(SyncVectorEnv):
+class ForeignVector(Lanes):
     """N environments in one thread, which never reset themselves.
 
     Attributes:
@@ -402,7 +402,7 @@ class ForeignVector(SyncVectorEnv):
     """
 
     def __init__(self, makers: Sequence[Callable[[], gymnasium.Env[Any, Any]]], frame_stack: int = 1) -> None:
-        super().__init__(makers, autoreset_mode=AutoresetMode.DISABLED)
+        super().__init__(makers)
         wrapper = foreign(self.envs[0])
         self.frame_stack = frame_stack if self.single_observation_space.dtype == np.uint8 else 1
         self.notes = [] if wrapper is None else wrapper.notes
