@@ -16,6 +16,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from envs.foreign import foreign
 
 KEY, METHOD = "action_mask", "action_masks"
 _known: dict[str, bool] = {}  # whether an environment says so in its info: found out once
@@ -74,13 +75,17 @@ class ActionMask(gymnasium.Wrapper[Any, Any, Any, Any]):
             mask = np.ones(self.num_actions, np.bool_) if said is None else np.asarray(said, np.float32) != 0
         except Exception as error:  # of the environment's own method, or of what it said
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UserError(f"{self.name}: {where} gives no mask ({reason}); --action-mask off ignores it") from error
+            raise self._fault(f"{where} gives no mask ({reason}); --action-mask off ignores it") from error
         if mask.shape != (self.num_actions,):
-            raise UserError(
-                f"{self.name}: {where} has shape {mask.shape}; ({self.num_actions},) is needed, a value an action;"
+            raise self._fault(
+                f"{where} has shape {mask.shape}; ({self.num_actions},) is needed, a value an action;"
                 " --action-mask off ignores it"
             )
         return np.concatenate([obs, mask if mask.any() else ~mask], dtype=np.float32)
+
+    def _fault(self, what: str) -> UserError:
+        layer = foreign(self.env)
+        return UserError(f"{self.name}: {what}") if layer is None else layer.fault(what)
 
 
 def masked(env: gymnasium.Env[Any, Any], name: str) -> gymnasium.Env[Any, Any]:

@@ -14,7 +14,7 @@ import envs
 from learning.config import FamilyConfig, LearnerConfig, numpy_generator
 from learning.episodes import Episodes
 from learning.networks import random_actions
-from learning.policy import env_options
+from learning.policy import env_options, protocol
 from learning.recipe import Experience
 from learning.replay import ReplayExperience
 
@@ -67,7 +67,7 @@ def _limit(env_id: str) -> int | None:
 
 def measure(env_id: str, config: FamilyConfig, seed: int) -> Rewards:
     """Return the rewards of random play in the training's environments, as they would be learnt from."""
-    cuts = envs.protocol(env_id, config.protocol).life_loss_cuts
+    cuts = protocol(env_id, config).life_loss_cuts
     episodes = Episodes(env_id, LANES, seed, env_options(env_id, config, evaluation=False))
     rng = numpy_generator(seed, "range")
     steps = (STEPS if len(episodes.space.shape) == 1 else STEPS_OF_FRAMES) // LANES

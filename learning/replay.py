@@ -160,6 +160,7 @@ class Replay:
         if space.dtype not in TORCH_TYPES:
             raise UserError(f"observations of type {space.dtype} can't be stored; uint8 or float32 can")
         self.num_envs, self.n_step, self.stack, self.device = num_envs, n_step, stack, torch.device(device)
+        self.planes = space.shape[0] // stack  # of a frame: 1, or its colours
         self.slots = -(-capacity // num_envs)  # records per environment
         dtype = TORCH_TYPES[np.dtype(space.dtype)]
         # observations may lie on the learner's device; everything else is small and stays with the host.
@@ -209,7 +210,7 @@ class Replay:
         """Write the present observation of some environments into their next slots."""
         here = np.empty_like(envs)
         self.filled = max(self.filled, advance(envs, self.cursor, self.slots, self.acted, here))
-        newest = obs[:, -1] if self.stack > 1 else obs
+        newest = obs[:, -self.planes :].reshape(-1, *self.obs.shape[1:]) if self.stack > 1 else obs
         if self.obs.device.type == "cpu":
             self.obs.numpy()[here] = newest  # torch would wake its threads for this
         else:
@@ -320,7 +321,7 @@ class Replay:
         rows = np.empty((len(index), self.stack), np.int64)
         stacks(index, self.slots, self.acted, len(self.acted), rows)
         frames = self._rows(rows.ravel(), role)  # (B * stack, ...)
-        return frames.view(len(index), self.stack, *frames.shape[1:]).to(self.device)
+        return frames.view(len(index), self.stack * self.planes, *frames.shape[-2:]).to(self.device)
 
     def _rows(self, index: NDArray[np.int64], role: str) -> Tensor:
         out = self._gathered.get(role)
@@ -359,7 +360,8 @@ class Replay:
 
 def _record(space: spaces.Box, stack: int) -> tuple[int, ...]:
     """Return the shape of what is stored of one observation."""
-    return space.shape[1:] if stack > 1 else space.shape
+    planes = space.shape[0] // stack  # 1, or the colours of a frame
+    return space.shape if stack == 1 else space.shape[1:] if planes == 1 else (planes, *space.shape[1:])
 
 
 class ReplayExperience:

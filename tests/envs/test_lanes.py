@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
@@ -86,11 +85,3 @@ def test_cartpole_with_other_rules_is_gymnasiums_own() -> None:
     vec = envs.make_vec("CartPole-v1", 2, seed=1, sutton_barto_reward=True)
     assert isinstance(vec, Lanes)
     assert vec.step(np.array([0, 1]))[1].tolist() == [0.0, 0.0]
-
-
-def test_only_the_first_environment_is_checked_as_it_plays() -> None:
-    vec = envs.make_vec("Acrobot-v1", 2)
-    assert isinstance(vec, Lanes)
-    checked = ["PassiveEnvChecker" in str(env) for env in vec.envs]
-    assert checked == [True, False]
-    assert isinstance(vec.envs[1].unwrapped, type(gymnasium.make("Acrobot-v1").unwrapped))
