@@ -80,7 +80,7 @@ PICTURES = {
     "learning_starts": 5_000,
     "epsilon_steps": 50_000,
 }
-# Any other vector environment. Measured in eight of them, see docs/environments.md. With fewer updates, or rewards as they
+# Any other vector environment; measured in several, see docs/environments.md. With fewer updates, or with rewards as they
 # are, LunarLander is not learnt.
 GENERAL = {
     **CONTROL,

@@ -130,7 +130,7 @@ def start(
 
 
 def measured_range(plan: Plan, console: Console) -> LearnerConfig:
-    """Return the settings with what random play has to tell: the rewards' scale and the range of returns; print them."""
+    """Return the settings with what random play has to tell, the rewards' scale and the range of returns; print it."""
     with waiting("measuring rewards by random play", lambda line: print_line(console, line)):
         config, notes = measured_settings(plan.config, plan.env_id, plan.seed)
     for note in notes:

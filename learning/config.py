@@ -80,7 +80,7 @@ class LearnerConfig:
     action_mask: Literal["auto", "off"] = "auto"
     """Choose among the allowed actions where the environment names them: info["action_mask"] or action_masks()."""
     reward_scale: Annotated[float, Between(1e-6, 1e6)] | None = 1.0
-    """Factor of the rewards that are learnt from, so also of expectations; None: returns of about 10, by random play."""
+    """Factor of the rewards that are learnt from, and so of expectations; None: random play finds one."""
     protocol: str = "default"
     """Rules of the episodes: machado2018 (the default), mnih2015 or dqn_zoo."""
     frame_size: Annotated[int, Between(20, 210)] = 84
