@@ -80,8 +80,8 @@ PICTURES = {
     "learning_starts": 5_000,
     "epsilon_steps": 50_000,
 }
-# Any other vector environment; measured in several, see docs/environments.md. With fewer updates, or with rewards as they
-# are, LunarLander is not learnt.
+# Any other vector environment; measured in several, see docs/environments.md. With fewer updates, or with raw rewards,
+# LunarLander is not learnt.
 GENERAL = {
     **CONTROL,
     "total_timesteps": 200_000,
