@@ -174,6 +174,8 @@ class FamilyConfig(ReplayConfig):
     """Width of the Gaussian that a value is smeared with, bins."""
     num_quantiles: Annotated[int, Between(1, 1000), QUANTILES] = 32
     """Quantiles that the network outputs, or quantile fractions sampled in learning."""
+    acting_quantiles: Annotated[int, Between(1, 1000), Needs("head", "implicit_quantile")] = 32
+    """Quantile fractions whose mean is the expectation when it acts; K of Dabney et al. 2018, arXiv:1806.06923."""
 
     def epsilon(self, steps: int) -> float:
         """Return the share of random actions: none where noise explores."""

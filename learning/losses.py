@@ -34,16 +34,32 @@ def td_loss(online: Network, target: Network, batch: Batch, config: FamilyConfig
     head = HEADS[config.head]
     prediction = online(batch.obs)
     with torch.no_grad():
-        next_q = target(batch.next_obs)
+        current = prediction
+        if config.munchausen and config.munchausen_network == "target":
+            # both at the price of one
+            next_q, current = halves(target(torch.cat([batch.next_obs, batch.obs])))
+        else:
+            next_q = target(batch.next_obs)
         selecting = (online(batch.next_obs) if config.double else next_q).q_values
         policy = soft(selecting, config.munchausen_temperature) if config.munchausen else greedy(selecting)
         reward = batch.reward
         if config.munchausen:
-            current = prediction if config.munchausen_network == "online" else target(batch.obs)
             reward = reward + munchausen_bonus(current.q_values, batch.action, config)
         td_target = head.td_target(next_q, policy, reward, batch.discount, config)
     per_sample, priority = head.loss(prediction, batch.action, td_target, config)
     return Loss(per_sample, priority, select(prediction.q_values, batch.action).detach())
+
+
+def halves(both: QOutput) -> tuple[QOutput, QOutput]:
+    """Return the outputs for the first and for the second half of a batch of observations, (2 B, ...)."""
+    size = len(both.q_values)
+
+    def half(of: slice) -> QOutput:
+        # what belongs to each observation has as many rows; atoms, (N,), and fixed fractions, (1, N), are all's
+        rows = (part is not None and part.dim() > 1 and len(part) == size for part in both)
+        return QOutput(*(part[of] if there else part for part, there in zip(both, rows, strict=True)))  # type: ignore[index]
+
+    return half(slice(size // 2)), half(slice(size // 2, size))
 
 
 def munchausen_bonus(q_values: Tensor, action: Tensor, config: FamilyConfig) -> Tensor:

@@ -22,7 +22,6 @@ from learning.config import LearnerConfig
 from learning.encoders import CONVOLUTIONS, Convolutions, Impala, start_power_iterations
 from learning.heads import Expected, Head, QOutput
 
-ACTING_FRACTIONS = 32  # quantile fractions whose mean is the expectation; K of Dabney et al. 2018
 HEAD_GAIN = 0.1  # of a normalised network's last layer: expectations begin near zero
 
 Linear = Callable[[int, int], nn.Module]
@@ -288,7 +287,7 @@ class QNetwork(nn.Module):
         """Return the expected returns of all actions, (B, A), for observations (B, ...)."""
         features, fractions = self.features(obs), None
         if self.embedding is not None:
-            fractions = self.embedding.fractions(len(obs), self.head.num_fractions, ACTING_FRACTIONS)
+            fractions = self.embedding.fractions(len(obs), self.head.num_fractions, self.head.acting_fractions)
             features = features.unsqueeze(1) * self.embedding(fractions)  # (B, N, D)
         return self.head(self.output(features), fractions)  # type: ignore[no-any-return]
 

@@ -95,7 +95,10 @@ class Rollout:
             return
         last = self.filled - 1
         self.ended[last, mask] = True
-        self.value[last, mask] = self._value(self.present[mask])
+        self.value[last, mask] = 0.0
+        # a discount of 0 leaves nothing of what comes after
+        if (cut := mask & (self.discount[last] > 0)).any():
+            self.value[last, cut] = self._value(self.present[cut])
         self.present[mask] = obs[mask]
 
     def add(self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]) -> None:
