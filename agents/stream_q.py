@@ -122,6 +122,7 @@ RECIPE = Recipe(
     loss=loss,
     experience=Stream,
     learner=StreamLearner,
+    gains_from_gpu=False,
     switches={"trace_decay": 0.8},
     target_network=False,
 )

@@ -40,7 +40,8 @@ class NextPolicy(NamedTuple):
 
 def greedy(q_values: Tensor) -> NextPolicy:
     """Return the policy that takes the best action, (B, A)."""
-    best = functional.one_hot(q_values.argmax(1), q_values.shape[1]).to(q_values.dtype)
+    # not `one_hot`, which looks at the numbers, and so waits for them
+    best = torch.zeros_like(q_values).scatter_(1, q_values.argmax(1, keepdim=True), 1.0)
     return NextPolicy(best, q_values.new_zeros(()).expand_as(q_values))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,8 +56,11 @@ def halves(both: QOutput) -> tuple[QOutput, QOutput]:
 
     def half(of: slice) -> QOutput:
         # what belongs to each observation has as many rows; atoms, (N,), and fixed fractions, (1, N), are all's
-        rows = (part is not None and part.dim() > 1 and len(part) == size for part in both)
-        return QOutput(*(part[of] if there else part for part, there in zip(both, rows, strict=True)))  # type: ignore[index]
+        def rows(part: Tensor) -> bool:
+            return part.dim() > 1 and len(part) == size
+
+        parts: tuple[Any, ...] = tuple(part[of] if part is not None and rows(part) else part for part in both)
+        return QOutput(*parts)
 
     return half(slice(size // 2)), half(slice(size // 2, size))
 
