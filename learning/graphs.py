@@ -125,9 +125,10 @@ class GraphLearner(Learner):
     """A learner whose updates and actions are CUDA graphs; see `DeviceExperience` for what it learns from.
 
     Attributes:
-        waited: seconds for which acting waited for updates, not yet counted as learning.
+        graphs_wanted: False before the first call: every call launches its kernels itself.
     """
 
+    graphs_wanted = True
     engine = "graphs"
     warm_up = WARM_UP + 2
 
@@ -188,8 +189,8 @@ class GraphLearner(Learner):
         """Return the expectations by which it explores, (B, ...) -> (B, A): noisy layers sample their noise."""
         present = self.present.of(obs)
         if (graph := self._acting.get(present.data_ptr())) is None:
-            self._acting = {present.data_ptr(): Graph(self._explore, self.device, self.generator)}
-            graph = self._acting[present.data_ptr()]
+            graph = self._graph(self._explore)
+            self._acting = {present.data_ptr(): graph}  # observations of another shape lie elsewhere
         q_values = Result(graph())
         # both were queued; waiting for updates is part of learning
         began = time.perf_counter()
@@ -227,7 +228,7 @@ class GraphLearner(Learner):
         self._set_learning_rate(learning_rate)
         if (learning := self._learning.get(shapes)) is None:
             inputs = Inputs(arrays, self.device)
-            learning = Learning(inputs, Graph(lambda: self._learn_from(inputs), self.device, self.generator))
+            learning = Learning(inputs, self._graph(lambda: self._learn_from(inputs)))
             self._learning[shapes] = learning
         else:
             learning.inputs.load(arrays)
@@ -244,11 +245,25 @@ class GraphLearner(Learner):
             layer.fixed_weight(again=True)
         return update
 
+    def _graph(self, function: Callable[[], T]) -> Graph[T]:
+        graph = Graph(function, self.device, self.generator)
+        if not self.graphs_wanted:
+            graph.objection = "not wanted"
+        return graph
+
+    @property
+    def _graphs(self) -> list[Graph[Any]]:
+        return [*self._acting.values(), *(one.graph for one in self._learning.values())]
+
+    @property
+    def captured(self) -> bool:
+        """Whether acting and every update that was made often enough are replays."""
+        return all(graph.captured for graph in self._graphs if graph.calls > WARM_UP)
+
     @property
     def objections(self) -> list[str]:
         """Why graphs could not be captured; empty if they could, or were not yet."""
-        graphs: list[Graph[Any]] = [*self._acting.values(), *(one.graph for one in self._learning.values())]
-        return [graph.objection for graph in graphs if graph.objection]
+        return [graph.objection for graph in self._graphs if graph.objection]
 
 
 class ScheduledRAdam(torch.optim.Optimizer):

@@ -29,7 +29,6 @@ from learning.learner import Learner
 from learning.replay import Replay, ReplayExperience
 from tests import tiny
 from tests.learning.driven import ACTIONS, FRAMES, VECTOR, Episodes, drive, experience_of, settings
-from tests.learning.helpers import RecordingWatcher
 from tests.learning.helpers import trainer as make_trainer
 
 IMPALA = {"encoder": "impala", "spectral_norm": True, "impala_pool": 2}
@@ -192,9 +191,7 @@ def test_priorities_are_set_one_update_late(ratio: float) -> None:
     other = experience_of("prioritized_dqn", config, VECTOR, plain)
     assert isinstance(other, ReplayExperience)
     other.__class__ = LateByHand
-    both = zip(
-        drive(mine, experience, Episodes(VECTOR), 80), drive(plain, other, Episodes(VECTOR), 80), strict=True
-    )
+    both = zip(drive(mine, experience, Episodes(VECTOR), 60), drive(plain, other, Episodes(VECTOR), 60), strict=True)
     for (found, _), (expected, _) in both:
         np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4)
         assert experience.replay.sum_tree is not None
@@ -266,7 +263,7 @@ def run_of(folder: Path, env_id: str, agent: str, engine: str = "graphs", **chan
     return trainer.Trainer(dataclasses.replace(one.plan, engine=engine), one.run_folder)
 
 
-ATARI = {"encoder": "small", "frame_size": 42, "total_timesteps": 600, "learning_starts": 100, "batch_size": 16}
+ATARI = {"encoder": "small", "frame_size": 42, "learning_starts": 100, "batch_size": 16}
 
 
 @pytest.mark.usefixtures("graphs")
@@ -277,33 +274,35 @@ ATARI = {"encoder": "small", "frame_size": 42, "total_timesteps": 600, "learning
 def test_a_resumed_run_equals_an_uninterrupted_one(
     env_id: str, agent: str, changes: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Also with priorities that were on their way."""
+    """Also with priorities that were on their way, and with stacks that were on the device."""
     whole, stopped = (run_of(tmp_path / name, env_id, agent, **changes) for name in "ab")
-    whole.run(RecordingWatcher())
-    watcher = RecordingWatcher(stop_at=changes.get("total_timesteps", 2_000) // 2)
-    watcher.trainer = stopped
-    assert not stopped.run(watcher)
-    if agent != "pqn":
-        assert (stopped.run_folder.state / "late.safetensors").exists()
+    for one, steps in ((whole, 120), (stopped, 70)):
+        one.begin()
+        for _ in range(steps):
+            one.step()
+    stopped.save_state()
+    assert (stopped.run_folder.state / "late.safetensors").exists() == (agent != "pqn")
     resumed = trainer.Trainer(stopped.plan, stopped.run_folder)
     resumed.load_state()
-    resumed.run(RecordingWatcher())
+    for _ in range(50):
+        resumed.step()
     assert resumed.learner.updates == whole.learner.updates > 20
     for name, value in whole.learner.online.state_dict().items():
         assert torch.equal(value, resumed.learner.online.state_dict()[name]), name
+    for one in (whole, stopped, resumed):
+        one.episodes.close()
 
 
 @pytest.mark.usefixtures("graphs")
 @pytest.mark.parametrize("agent", ["rainbow", "pqn", "dqn"])
 @pytest.mark.parametrize("engines", [("graphs", "torch"), ("torch", "graphs")])
-def test_either_engine_continues_what_the_other_has_saved(
-    agent: str, engines: tuple[str, str], tmp_path: Path
-) -> None:
+def test_either_engine_continues_what_the_other_has_saved(agent: str, engines: tuple[str, str], tmp_path: Path) -> None:
     first, second = engines
     stopped = run_of(tmp_path, tiny.CORRIDOR, agent, first)
-    watcher = RecordingWatcher(stop_at=1_000)
-    watcher.trainer = stopped
-    stopped.run(watcher)
+    stopped.begin()
+    for _ in range(80):
+        stopped.step()
+    stopped.save_state()
     resumed = trainer.Trainer(dataclasses.replace(stopped.plan, engine=second), stopped.run_folder)
     resumed.load_state()
     for one, other in zip(stopped.learner.parameters, resumed.learner.parameters, strict=True):
@@ -311,7 +310,8 @@ def test_either_engine_continues_what_the_other_has_saved(
         for name, value in stopped.learner.optimizer.state_dict()["state"][0].items():
             torch.testing.assert_close(resumed.learner.optimizer.state_dict()["state"][0][name].cpu(), value.cpu())
     updates = resumed.learner.updates
-    resumed.run(RecordingWatcher())
+    for _ in range(20):
+        resumed.step()
     assert resumed.learner.updates > updates
     assert not resumed.update_log.non_finite()
 
