@@ -33,6 +33,7 @@ MEANINGLESS = (
     "head_hidden",
     "spectral_norm",
     "layer_norm",
+    "bf16",
     "dueling",
     "optimizer",
     "optimizer_epsilon",

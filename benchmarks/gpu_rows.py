@@ -49,6 +49,7 @@ def all_rows(device: str, rehearse: bool) -> dict[str, Row]:
     for agent, preset in updates.items():
         rows[f"update {agent}"] = partial(update, agent, preset, device, rehearse)
     envs = 2 if rehearse else 128
+    rows["update btr bf16"] = partial(update, "btr", "paper", device, rehearse, bf16=True)
     rows["emulators alone"] = partial(emulators, envs, seconds, rehearse)
     for agent, preset in (("pqn", "paper"), ("btr", "paper"), ("dqn", "modern"), ("pqn", "cpu")):
         rows[f"training {agent} {preset}"] = partial(training, agent, preset, device, seconds, rehearse)
@@ -63,13 +64,13 @@ def about(device: str) -> dict[str, Any]:
     return {"text": f"{name}, torch {torch.__version__}", "matmul": torch.get_float32_matmul_precision()}
 
 
-def settings(agent: str, preset: str, rehearse: bool) -> Any:
+def settings(agent: str, preset: str, rehearse: bool, **more: Any) -> Any:
     """Return an agent's settings, with a replay that is soon filled."""
     found = recipe(agent)
     known = found.config.__dataclass_fields__
     tiny = {**SMALL, **TINY.get(agent, TINY["dqn"])} if rehearse else {}
     changes = {name: value for name, value in {**QUICK, **tiny}.items() if name in known}
-    return found.config(**{**found.presets[preset].settings, **changes})
+    return found.config(**{**found.presets[preset].settings, **changes, **more})
 
 
 def synchronize(device: str) -> None:
@@ -81,9 +82,9 @@ def synchronize(device: str) -> None:
 # ------------------------------------------------------------------ one update
 
 
-def update(agent: str, preset: str, device: str, rehearse: bool) -> dict[str, Any]:
+def update(agent: str, preset: str, device: str, rehearse: bool, **more: Any) -> dict[str, Any]:
     """Return milliseconds an update: as graphs and launched one by one, whole and the sum of its kernels."""
-    config = settings(agent, preset, rehearse)
+    config = settings(agent, preset, rehearse, **more)
     count = 2 if rehearse else 200
     space = spaces.Box(0, 255, (config.frame_stack, config.frame_size, config.frame_size), np.uint8)
     graphs = GraphLearner(recipe(agent), config, space, ACTIONS, 1, device)
@@ -177,11 +178,10 @@ def kernels(driven: Driven, count: int, device: str) -> float:
         done = driven.updates(1 if isinstance(driven.experience, Rollout) else count)
         synchronize(device)
     if device != "cuda":
-        return sum(event.self_cpu_time_total for event in profiler.key_averages()) / done / 1e3
-    on_device = torch.autograd.DeviceType.CUDA
-    events = [event for event in profiler.events() or [] if event.device_type == on_device]
-    microseconds = sum(event.time_range.elapsed_us() for event in events if not event.is_user_annotation)
-    return microseconds / done / 1e3
+        return float(sum(event.self_cpu_time_total for event in profiler.key_averages())) / done / 1e3
+    events = [event for event in profiler.events() or [] if event.device_type.name == "CUDA"]
+    spans = [event.time_range.elapsed_us() for event in events if not getattr(event, "is_user_annotation", False)]
+    return float(sum(spans)) / done / 1e3
 
 
 # ------------------------------------------------------------------ whole training

@@ -73,6 +73,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "network": (
         *("encoder", "hidden", "head_hidden", "dueling", "layer_norm", "spectral_norm", "impala_width", "impala_pool"),
+        "bf16",
         *("noisy", "noisy_sigma", "noisy_epsilon"),
     ),
     "schedule": (

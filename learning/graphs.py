@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, cuda
 
 from learning.config import LearnerConfig
 from learning.encoders import SpectralConv2d
@@ -58,13 +58,21 @@ class Graph(Generic[T]):
         function: without arguments; what it decides in Python it decides once.
         device: anything but a CUDA device runs the function itself.
         generator: that it draws from.
+        failed: called with the generator's state if the function can't be captured; the generator is of no use then.
     """
 
-    def __init__(self, function: Callable[[], T], device: torch.device, generator: torch.Generator) -> None:
-        self.function, self.device, self.generator = function, device, generator
+    def __init__(
+        self,
+        function: Callable[[], T],
+        device: torch.device,
+        generator: torch.Generator,
+        failed: Callable[[Tensor], None],
+    ) -> None:
+        self.function, self.generator, self.failed = function, generator, failed
         self.calls = 0
         self.objection: str | None = None if device.type == "cuda" else f"{device.type} has no graphs"
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._stream: Any = None if self.objection else cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._graph: cuda.CUDAGraph | None = None
         self._result: T
 
     @property
@@ -84,25 +92,29 @@ class Graph(Generic[T]):
         self._graph.replay()
         return self._result
 
+    def give_up(self, objection: str) -> None:
+        """Call the function itself from now on."""
+        self._graph, self.objection = None, objection
+
     def _beside(self) -> T:
         """Call the function in another stream, as a capture will."""
-        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        self._stream.wait_stream(cuda.current_stream())
+        with cuda.stream(self._stream):
             result = self.function()
-        torch.cuda.current_stream().wait_stream(stream)
+        cuda.current_stream().wait_stream(self._stream)
         return result
 
     def _capture(self) -> None:
         """Record what the function does, without doing it."""
-        graph = torch.cuda.CUDAGraph()
+        graph, stream, state = cuda.CUDAGraph(), cuda.current_stream(), self.generator.get_state()
         graph.register_generator_state(self.generator)
         try:
-            with torch.cuda.graph(graph):
+            with cuda.graph(graph):
                 self._result = self.function()
         except RuntimeError as error:
-            self.objection = " ".join(str(error).split())[:200]
-            warnings.warn(f"no CUDA graph, so every kernel is launched by itself: {self.objection}", stacklevel=2)
+            cuda.set_stream(stream)
+            self.give_up(" ".join(str(error).split())[:200])
+            self.failed(state)
         else:
             self._graph = graph
 
@@ -246,10 +258,20 @@ class GraphLearner(Learner):
         return update
 
     def _graph(self, function: Callable[[], T]) -> Graph[T]:
-        graph = Graph(function, self.device, self.generator)
+        graph = Graph(function, self.device, self.generator, self._give_up)
         if not self.graphs_wanted:
-            graph.objection = "not wanted"
+            graph.give_up("not wanted")
         return graph
+
+    def _give_up(self, state: Tensor) -> None:
+        """Launch every kernel by itself from now on; a failed capture leaves a generator that can't be drawn from."""
+        reason = next(iter(self.objections), "")
+        warnings.warn(f"no CUDA graphs, so every kernel is launched by itself: {reason}", stacklevel=2)
+        self.graphs_wanted = False
+        for graph in self._graphs:
+            graph.give_up(graph.objection or "another one could not be captured")
+        self.generator = torch.Generator(self.device)
+        self.generator.set_state(state)
 
     @property
     def _graphs(self) -> list[Graph[Any]]:
@@ -339,9 +361,8 @@ class ScheduledRAdam(torch.optim.Optimizer):
 def use_tensor_cores() -> None:
     """Let products and convolutions round their factors to TF32, and cuDNN choose kernels by timing them.
 
-    TF32 has 10 bits of mantissa and float32's range, 8 times the speed, and needs no casts. bfloat16 would need one of
-    every weight at every forward, launches that networks of this size don't win back, and its 8 bits, 0.4 %, are as
-    large as what two actions often differ by. Sums, losses, normalisation and the optimiser stay float32.
+    TF32 has 10 bits of mantissa and float32's range, and needs no casts; sums, losses, normalisation and the optimiser
+    stay float32. bfloat16 has 8 bits, and 0.4 % of an expectation is as much as two actions often differ by: see --bf16.
     """
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True

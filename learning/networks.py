@@ -255,6 +255,7 @@ class QNetwork(nn.Module):
         super().__init__()
         name = automatic_encoder(space) if config.encoder == "auto" else config.encoder
         self.scale = Scale(space) if name == "mlp" else None
+        self.bf16 = config.bf16
         self.convolutions = None if name == "mlp" else make_convolutions(name, space, config)
         width = self.convolutions.features if self.convolutions else int(np.prod(space.shape))
         widths = [width, *config.hidden]
@@ -280,7 +281,15 @@ class QNetwork(nn.Module):
 
     def features(self, obs: Tensor) -> Tensor:
         """Return the features, (B, D), of observations (B, ...)."""
-        encoded = self.scale(obs).flatten(1) if self.scale is not None else self.convolutions(obs)  # type: ignore[misc]
+        if self.convolutions is None:
+            assert self.scale is not None
+            encoded = self.scale(obs).flatten(1)
+        elif self.bf16 and obs.device.type == "cuda":
+            with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):  # a graph has no use for the cache
+                encoded = self.convolutions(obs)
+            encoded = encoded.float()
+        else:
+            encoded = self.convolutions(obs)
         return run_dense(self.layers, self.norms, encoded)
 
     def forward(self, obs: Tensor) -> QOutput:

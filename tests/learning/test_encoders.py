@@ -253,8 +253,14 @@ def test_sigma_tracks_changing_weights() -> None:
 
 
 def test_the_normalised_weight_is_computed_once_between_two_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    layer, counted, dot = spectral(), [], torch.dot
-    monkeypatch.setattr(torch, "dot", lambda *parts: counted.append(1) or dot(*parts))
+    layer, dot = spectral(), torch.dot
+    counted: list[int] = []
+
+    def counting(*parts: Tensor) -> Tensor:
+        counted.append(1)
+        return dot(*parts)
+
+    monkeypatch.setattr(torch, "dot", counting)
     optimizer = torch.optim.Adam(layer.parameters(), 0.1, fused=True)
     x = torch.randn(2, 8, 5, 5, generator=generator(5))
 

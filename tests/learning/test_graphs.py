@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from agents import recipe
 from common.errors import UserError
 from learning import checkpoint, trainer
+from learning import graphs as graphs_module
 from learning.config import FamilyConfig
 from learning.fused import make_learner
 from learning.graphs import Graph, GraphLearner, ScheduledRAdam
@@ -31,7 +33,7 @@ from tests import tiny
 from tests.learning.driven import ACTIONS, FRAMES, VECTOR, Episodes, drive, experience_of, settings
 from tests.learning.helpers import trainer as make_trainer
 
-IMPALA = {"encoder": "impala", "spectral_norm": True, "impala_pool": 2}
+IMPALA: dict[str, Any] = {"encoder": "impala", "spectral_norm": True, "impala_pool": 2}
 # Every kind of experience, head, optimiser, encoder, and noise.
 CASES: list[tuple[str, spaces.Box, dict[str, Any]]] = [
     ("dqn", VECTOR, {}),
@@ -81,11 +83,11 @@ def test_a_run_is_that_of_pytorch(agent: str, space: spaces.Box, changes: dict[s
 WAITING = {"aten._local_scalar_dense", "aten.nonzero", "aten.is_nonzero", "aten.equal", "aten.masked_select"}
 
 
-class Tape(TorchDispatchMode):
+class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every operation with its numbers and where its tensors come from: an address, or an operation before."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.entries: list[tuple[Any, ...]] = []
         self._made: dict[int, int] = {}  # storages made in this call, by the operation
 
@@ -138,6 +140,95 @@ def test_each_call_does_the_same_with_the_same_addresses(
         assert len(calls) > 3, name
         assert len(calls[0]) > 5
         assert all(call == calls[0] for call in calls), name
+
+
+class FakeCuda:
+    """Counts what a `Graph` asks of CUDA; a captured function is not called."""
+
+    def __init__(self, error: str = "") -> None:
+        self.error = error
+        self.replays, self.captures, self.beside = 0, 0, 0
+
+    def CUDAGraph(self) -> FakeCuda:
+        return self
+
+    def register_generator_state(self, generator: torch.Generator) -> None:
+        assert generator.get_state() is not None
+
+    def replay(self) -> None:
+        self.replays += 1
+
+    def Stream(self, device: torch.device) -> FakeCuda:
+        return self
+
+    def current_stream(self) -> FakeCuda:
+        return self
+
+    def set_stream(self, stream: FakeCuda) -> None:
+        assert stream is self
+
+    def wait_stream(self, other: FakeCuda) -> None:
+        assert other is self
+
+    @contextmanager
+    def stream(self, stream: FakeCuda) -> Iterator[None]:
+        self.beside += 1
+        yield
+
+    @contextmanager
+    def graph(self, graph: FakeCuda) -> Iterator[None]:
+        self.captures += 1
+        yield
+        if self.error:
+            raise RuntimeError(self.error)
+
+
+def fake_graph(function: Callable[[], Any], failed: Callable[[Tensor], None] = lambda state: None) -> Graph[Any]:
+    return Graph(function, torch.device("cuda"), torch.Generator(), failed)
+
+
+def test_a_graph_is_called_three_times_captured_once_and_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeCuda()
+    calls: list[int] = []
+    monkeypatch.setattr(graphs_module, "cuda", fake)
+    graph = fake_graph(lambda: calls.append(1) or len(calls))  # type: ignore[func-returns-value]
+    results = [graph() for _ in range(8)]
+    assert results == [1, 2, 3, 4, 4, 4, 4, 4]  # the fourth call was the capture
+    assert (fake.beside, fake.captures, fake.replays) == (3, 1, 5)
+    assert graph.captured
+    assert graph.objection is None
+
+
+def test_what_cannot_be_captured_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call that was to be captured is made all the same, once: a capture does nothing."""
+    fake = FakeCuda("operation not\npermitted when stream is capturing")
+    made: list[int] = []
+    states: list[Tensor] = []
+    monkeypatch.setattr(graphs_module, "cuda", fake)
+    graph = fake_graph(lambda: made.append(fake.captures), states.append)
+    for _ in range(6):
+        graph()
+    assert made == [0, 0, 0, 1, 1, 1, 1]  # one of them inside the capture
+    assert graph.objection == "operation not permitted when stream is capturing"
+    assert not graph.captured
+    assert len(states) == 1
+
+
+def test_a_learner_whose_network_cannot_be_captured_says_so_and_goes_on() -> None:
+    _, mine, _ = pair("noisy_dqn", VECTOR, {})
+    obs = np.zeros((3, 5), np.float32)
+    mine.noisy_q_values(obs)
+    (graph,) = mine._graphs
+    graph.objection, graph._graph = "some reason", None
+    state, before = mine.generator.get_state(), mine.generator
+    with pytest.warns(UserWarning, match="every kernel is launched by itself: some reason"):
+        mine._give_up(state)
+    assert mine.generator is not before
+    assert torch.equal(mine.generator.get_state(), state)
+    assert not mine.graphs_wanted
+    noisy = mine.noisy_q_values(obs)
+    assert np.isfinite(noisy).all()
+    assert not np.array_equal(noisy, mine.noisy_q_values(obs))
 
 
 def test_the_tape_finds_a_number_and_an_address_that_change() -> None:
@@ -371,6 +462,16 @@ def test_waiting_for_updates_counts_as_learning(tmp_path: Path) -> None:
     assert run.agent.watch.seconds["acting"] == pytest.approx(seconds["acting"] - 0.25)
     assert run.agent.watch.seconds["learning"] > seconds["learning"] + 0.25
     assert run.learner.waited == 0.0
+
+
+def test_bfloat16_is_the_gpus_alone() -> None:
+    """A network that learnt with it plays the same elsewhere, and the setting leads to no other network."""
+    config, mine, plain = pair("dqn", FRAMES, {"bf16": True})
+    assert config.bf16
+    obs = np.ones((3, 4, 36, 36), np.uint8)
+    _, without, _ = pair("dqn", FRAMES, {})
+    np.testing.assert_array_equal(plain.noisy_q_values(obs), without.noisy_q_values(obs))
+    np.testing.assert_array_equal(mine.noisy_q_values(obs), without.noisy_q_values(obs))
 
 
 def test_checkpoints_know_nothing_of_the_engine(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from agents import recipe
 from learning import preflight
@@ -65,8 +66,9 @@ def test_replays_compute_what_calls_compute(agent: str, space: spaces.Box, chang
         assert all(np.isfinite(float(update.loss)) for update in updates)
 
 
-def test_prioritized_btr_is_captured_too() -> None:
-    config, learner = on_gpu("btr", FRAMES, **IMPALA)
+@pytest.mark.parametrize("bf16", [False, True])
+def test_prioritized_btr_is_captured_too(bf16: bool) -> None:
+    config, learner = on_gpu("btr", FRAMES, **IMPALA, bf16=bf16)
     for _, updates in drive(learner, experience_of("btr", config, FRAMES, learner), Episodes(FRAMES), 40):
         assert all(np.isfinite(float(update.loss)) for update in updates)
     assert learner.captured
@@ -83,7 +85,11 @@ def test_noise_differs_from_replay_to_replay() -> None:
 
 def test_copies_do_not_wait_and_arrive() -> None:
     device, rng = torch.device("cuda"), np.random.default_rng(0)
-    first = {"rows": np.arange(7), "reward": np.ones(3, np.float32), "frames": np.zeros((2, 5), np.uint8)}
+    first: dict[str, NDArray[Any]] = {
+        "rows": np.arange(7),
+        "reward": np.ones(3, np.float32),
+        "frames": np.zeros((2, 5), np.uint8),
+    }
     inputs, results, expected = Inputs(first, device), [], []
     busy = torch.ones(2_000, 2_000, device=device)
     for _ in range(50):
