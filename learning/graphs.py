@@ -362,7 +362,8 @@ def use_tensor_cores() -> None:
     """Let products and convolutions round their factors to TF32, and cuDNN choose kernels by timing them.
 
     TF32 has 10 bits of mantissa and float32's range, and needs no casts; sums, losses, normalisation and the optimiser
-    stay float32. bfloat16 has 8 bits, and 0.4 % of an expectation is as much as two actions often differ by: see --bf16.
+    stay float32. bfloat16 has 8 bits, and 0.4 % of an expectation is as much as two actions often differ by: only
+    convolutions use it, with --bf16.
     """
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True

@@ -79,10 +79,10 @@ class Rollout:
 
     @staticmethod
     def bytes_needed(config: RolloutConfig, space: spaces.Box, stack: int) -> int:
-        """Return the memory that a rollout takes, bytes; while it is learnt from it is there twice."""
+        """Return the memory that a rollout takes, bytes."""
         assert space.dtype is not None
         record = int(np.prod(space.shape)) * space.dtype.itemsize + RECORD_BYTES
-        return 2 * config.rollout_steps * config.num_envs * record
+        return config.rollout_steps * config.num_envs * record
 
     @staticmethod
     def rehearsal(config: RolloutConfig) -> RolloutConfig:
