@@ -181,7 +181,6 @@ class GraphLearner(Learner):
         """Take the optimiser's state of each parameter, by its number; it lies elsewhere then, so graphs begin anew."""
         super().load_optimizer(state)
         self._learning.clear()
-        self._rate = None
 
     def sync_target(self) -> None:
         """Copy the online network to the target network."""
