@@ -221,6 +221,11 @@ class RolloutConfig(LearnerConfig):
     q_lambda: Annotated[float, Between(0.0, 1.0)] = 0.65
     """Lambda of the returns: 0 bootstraps after one step, 1 at the rollout's end."""
 
+    @property
+    def batch_size(self) -> int:
+        """Transitions of a minibatch, at most."""
+        return -(-self.num_envs * self.rollout_steps // self.minibatches)
+
 
 # ------------------------------------------------------------------ random streams
 

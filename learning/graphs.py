@@ -22,7 +22,7 @@ from torch import Tensor, cuda
 
 from learning.config import LearnerConfig
 from learning.encoders import SpectralConv2d
-from learning.learner import Learner, Update, make_optimizer
+from learning.learner import Learner, Update, make_optimizer, radam_sizes
 from learning.networks import sampling_noise
 from learning.recipe import Experience, Recipe
 from learning.replay import Batch, Picks
@@ -309,17 +309,10 @@ class ScheduledRAdam(torch.optim.Optimizer):
     def schedule(self, learning_rate: float) -> None:
         """Prepare the next step: of size ``learning_rate``."""
         self.steps += 1
-        (mean_decay, square_decay), t = self.param_groups[0]["betas"], self.steps
-        corrected = learning_rate / (1 - mean_decay**t)
-        longest = 2 / (1 - square_decay) - 1
-        length = longest - 2 * t * square_decay**t / (1 - square_decay**t)  # of the moving average
-        rectified = plain = 0.0
-        if length > 5:
-            variance = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
-            rectified = corrected * (variance * (1 - square_decay**t)) ** 0.5
-        else:  # too few steps for the variance to mean anything
-            plain = corrected
-        self._coefficients.load({"coefficients": np.array([-rectified, -plain], np.float32)})
+        size, adaptive = radam_sizes(self.steps, *self.param_groups[0]["betas"])
+        size *= -learning_rate
+        rectified, plain = (size, 0.0) if adaptive else (0.0, size)
+        self._coefficients.load({"coefficients": np.array([rectified, plain], np.float32)})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

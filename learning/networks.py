@@ -358,6 +358,20 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+LARGE = 1_000_000  # parameters
+
+
+def gains_from_threads(network: nn.Module) -> bool:
+    """Whether a batch is work enough for more than one CPU thread: a convolution uses its parameters at every pixel."""
+    convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    return convolutional or count_parameters(network) >= LARGE
+
+
+def laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """Return a tensor of a parameter's shape in the parameter's order in memory; channels may lie last in one only."""
+    return tensor if tensor.stride() == parameter.stride() else torch.empty_like(parameter).copy_(tensor)
+
+
 def epsilon_greedy(
     best: NDArray[np.int64], num_actions: int, epsilon: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:

@@ -207,10 +207,12 @@ class Replay:
         """Write the present observation of some environments into their next slots."""
         self.cursor[envs] = (self.cursor[envs] + 1) % self.slots
         here = self._base[envs] + self.cursor[envs]
+        kept = obs[:, -1] if self.stack > 1 else obs
         if newest is not None and newest.device == self.obs.device:
             self.obs.index_copy_(0, send(here, newest.device), newest)
+        elif self.obs.device.type == "cpu":
+            self.obs.numpy()[here] = kept  # torch would wake its threads for this
         else:
-            kept = obs[:, -1] if self.stack > 1 else obs
             self.obs[torch.from_numpy(here)] = torch.from_numpy(kept).to(self.obs)
         self.acted[here] = False
         self.filled = min(max(self.filled, int(self.cursor.max()) + 1), self.slots)

@@ -130,7 +130,10 @@ class Rollout:
         t = self.filled
         self.action[t], self.reward[t], self.discount[t], self.ended[t] = action, reward, discount, False
         if self._present is None:
-            self.obs[t] = torch.from_numpy(self.present)
+            if self.device.type == "cpu":
+                self.obs.numpy()[t] = self.present  # torch would wake its threads for this
+            else:
+                self.obs[t] = torch.from_numpy(self.present)
             self.present[:] = next_obs
         else:
             assert self._present.tensor is not None

@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from agents import recipe
 from common.errors import UserError
-from learning import checkpoint, trainer
+from learning import checkpoint, encoders, trainer
 from learning import graphs as graphs_module
 from learning.config import FamilyConfig
 from learning.fused import make_learner
@@ -149,6 +149,7 @@ def test_each_call_does_the_same_with_the_same_addresses(
     agent: str, space: spaces.Box, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So a graph may replay one in place of all others: no number, tensor or decision comes from Python's state."""
+    monkeypatch.setattr(encoders, "fits", lambda *_: False)  # convolutions as on a GPU, not the CPU's own
     tapes = taped(monkeypatch)
     config, mine, _ = pair(agent, space, changes)
     for _ in drive(mine, experience_of(agent, config, space, mine), Episodes(space), 40 if space is VECTOR else 30):
