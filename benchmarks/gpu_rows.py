@@ -41,8 +41,7 @@ def all_rows(device: str, rehearse: bool) -> dict[str, Row]:
     """Return all rows, the most wanted first."""
     if device == "cuda":
         use_tensor_cores()
-    else:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     seconds = 0.1 if rehearse else 6.0
     rows: dict[str, Row] = {"device": partial(about, device)}
     updates = {"pqn": "paper", "btr": "paper", "dqn": "nature"}

@@ -54,7 +54,7 @@ class Preflight:
     """Those that were played with, for the run: starting 32 takes 2.6 s. None: its environments are made quickly."""
 
     def __str__(self) -> str:
-        threads = f" ({self.threads} threads)" if self.threads > 1 else ""
+        threads = f" ({self.threads} threads)" if self.threads > 1 and self.device == "cpu" else ""
         device = f"{self.device}{threads}, {self.engine} engine"
         where = "" if self.storage == self.device else " in host memory"
         return (
@@ -93,7 +93,8 @@ def preflight(
     needed = plan.recipe.experience.bytes_needed(plan.config, space, stack)
     network = plan.recipe.network(space, int(actions.n), plan.config, torch.Generator())
     parameters = count_parameters(network)
-    threads = threads or (ALL_CORES if gains_from_threads(network) else 1)
+    # beside a GPU they would only take cores from the environments
+    threads = threads or (ALL_CORES if "cpu" in candidates and gains_from_threads(network) else 1)
     torch.set_num_threads(threads)
     capacity = getattr(plan.config, "capacity", None)
     storages = places(needed, capacity, candidates)

@@ -161,3 +161,4 @@ def test_frames_are_not_timed_on_the_cpu_first(monkeypatch: pytest.MonkeyPatch) 
     summary = preflight.preflight(Plan("ALE/Pong-v5", found, config, 1), "auto", longest=0.5)
     assert timed == ["cuda"]
     assert str(summary).startswith("device cuda, graphs engine")
+    assert summary.threads == 1  # the cores are the emulators'
