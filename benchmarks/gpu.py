@@ -111,7 +111,9 @@ def all_stages(log: Log, seconds: float, rehearse: bool) -> bool:
         return ends - time.perf_counter()
 
     more = ["--rehearse"] if rehearse else []
-    tests = ["-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", "-q", "--durations=5", *TESTED]
+    # several processes: most of a test's time is starting up and capturing
+    tests = ["-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", "-q", "--durations=5"]
+    tests += ["-n", "0" if rehearse else "4", *TESTED]
     good = [stage(log, "tests", tests, min(TESTS, left()))]
     table = log.out / "figures.jsonl"
     limit = min(TABLE, left())
