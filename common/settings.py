@@ -43,9 +43,18 @@ class Needs:
         return " or ".join(f"{option_name(self.field)} {value}" for value in self.values)
 
 
+SPELT = {"imports": "import"}  # which Python keeps for itself
+
+
 def option_name(field_name: str) -> str:
     """Return the command line's spelling of a field: ``num_envs`` is ``--num-envs``."""
-    return "--" + field_name.replace("_", "-")
+    return "--" + SPELT.get(field_name, field_name).replace("_", "-")
+
+
+def field_name(option: str) -> str:
+    """Return the field that an option of the command line sets, without its value: ``--no-double`` is ``double``."""
+    name = option.removeprefix("--").removeprefix("no-").replace("-", "_")
+    return next((field for field, spelt in SPELT.items() if spelt == name), name)
 
 
 def ranges(config: Any) -> dict[str, Between]:

@@ -15,8 +15,9 @@ import tyro
 
 import envs
 from agents import AGENTS, catalogue, choose
+from common import imports
 from common.cli import parse
-from common.settings import Between, check_given, option_name, validate
+from common.settings import Between, check_given, field_name, option_name, validate
 from learning.config import FamilyConfig, LearnerConfig
 from learning.preflight import available_devices
 
@@ -30,7 +31,9 @@ class RunOptions:
     """What is trained, and where it goes; the agent's own settings follow."""
 
     env_id: tyro.conf.Positional[str] = envs.DEFAULT_ENV
-    """Any Gymnasium id with discrete actions, e.g. ALE/Pong-v5."""
+    """Any Gymnasium id with discrete actions, e.g. ALE/Pong-v5, or MODULE:ID."""
+    imports: imports.Option = ()
+    """Import this module of yours first, which registers environments; may be given several times."""
     agent: str = "auto"
     """Name of the agent; --list shows all. "auto": chosen by environment and device."""
     preset: str = "auto"
@@ -63,7 +66,7 @@ class RunOptions:
 GROUPS: dict[str, tuple[str, ...]] = {
     "run": (
         *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "num_envs", "runs_dir", "device", "engine"),
-        *("threads", "resume", "watch", "list"),
+        *("threads", "imports", "resume", "watch", "list"),
     ),
     "agent": (),
     "replay": (
@@ -81,7 +84,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("epsilon_start", "epsilon_final", "epsilon_steps"),
     ),
     "evaluation": ("evaluations", "eval_episodes", "eval_epsilon"),
-    "atari": ("protocol", "clip_rewards", "frame_size", "frame_stack"),
+    "environment": ("env_kwargs", "picture_size", "picture_grayscale", "frame_stack", "clip_rewards"),
+    "atari": ("protocol", "frame_size", "full_action_space", "mode", "difficulty"),
 }
 TITLES = {
     "run": "What is trained, how long, and where it goes.",
@@ -90,6 +94,7 @@ TITLES = {
     "network": "From an observation to expected returns.",
     "schedule": "Optimiser, learning rate and exploration over the run.",
     "evaluation": "How the agent is evaluated on the way and at the end.",
+    "environment": "Arguments of the environment, and what is done to its pictures and rewards.",
     "atari": "Rules and frames of Atari games.",
 }
 
@@ -103,10 +108,11 @@ def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
         UserError: an unknown option or name, or a value out of range.
         SystemExit: after ``--help``, with code 0.
     """
-    options, _ = _parse(any_settings(), None, [word for word in argv if word not in ("-h", "--help")])
+    options, given_settings = _parse(any_settings(), None, [word for word in argv if word not in ("-h", "--help")])
     device = available_devices()[-1] if options.device == "auto" else options.device
-    env_id = envs.resolve(options.env_id)
-    agent, preset = choose(options.agent, options.preset, env_id, device)
+    imports.load(options.imports)
+    env_id = envs.resolve_typed(options.env_id)
+    agent, preset = choose(options.agent, options.preset, env_id, device, given_settings.env_kwargs)
     options, config = _parse(agent.config, agent.config(**agent.presets[preset].settings), argv)
     check_given(config, given(argv))
     if isinstance(config, FamilyConfig):
@@ -117,7 +123,7 @@ def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
 def given(argv: Sequence[str]) -> list[str]:
     """Return the names of the fields that the words of a command line set."""
     words = [word.split("=")[0] for word in argv if word.startswith("--")]
-    return [word.removeprefix("--").removeprefix("no-").replace("-", "_") for word in words]
+    return [field_name(word) for word in words]
 
 
 def arguments(settings: Mapping[str, Any]) -> list[str]:

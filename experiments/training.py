@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 
 from agents import recipe
+from common import imports
 from common.errors import UserError
 from common.files import PRETRAINED, ROOT
 from common.signals import on_signal
@@ -107,6 +108,7 @@ def start(
         "eval_episodes": schedule.episodes,
         "interim_episodes": schedule.interim_episodes,
         "protocol": plan.protocol.name,
+        "imports": imports.IMPORTED,
         "storage": measured.storage,
         "engine": measured.engine,
         "estimate": {
@@ -187,6 +189,9 @@ def resume(path: Path, console: Console) -> Trainer:
     needed = ("config", "device", "threads", "evaluations", "eval_episodes")
     if missing := [key for key in needed if key not in about]:
         raise UserError(f"{path / 'config.json'}: damaged, it lacks {', '.join(missing)}")
+    if missing := [name for name in about.get("imports", []) if name not in imports.IMPORTED]:
+        # a file never makes the program import a module
+        raise UserError(f"this run needs modules of yours: add --import {' --import '.join(map(str, missing))}")
     agent = recipe(about["agent"])
     config = config_from(agent.config, about["config"], path / "config.json")
     torch.set_num_threads(about["threads"])
@@ -239,7 +244,7 @@ def stop_on_signal(trainer: Trainer) -> Iterator[None]:
 
 def open_window(trainer: Trainer) -> None:
     """Let another process show the run; if it can't, print why, and train all the same."""
-    words = [sys.executable, str(ROOT / "play.py"), "--attach", str(trainer.run_folder.path)]
+    words = [sys.executable, str(ROOT / "play.py"), "--attach", str(trainer.run_folder.path), *imports.words()]
     # in a group of its own, so that Ctrl-C here does not end it; a file, because a pipe would end with us
     group: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":

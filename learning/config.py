@@ -82,8 +82,20 @@ class LearnerConfig:
     """Rules of the episodes: machado2018 (the default), mnih2015 or dqn_zoo."""
     frame_size: Annotated[int, Between(20, 210)] = 84
     """Height and width of the frames that the network sees, pixels."""
+    full_action_space: bool = False
+    """All 18 actions of the joystick in place of those that the game uses; so asks Machado et al. 2018."""
+    mode: Annotated[int, Between(0, 255)] | None = None
+    """Mode of the Atari game, by its number; None: the first. Machado et al. 2018, arXiv:1709.06009."""
+    difficulty: Annotated[int, Between(0, 3)] | None = None
+    """Difficulty of the Atari game, by its number; None: the first."""
     frame_stack: Annotated[int, Between(1, 16)] = 4
-    """Newest frames stacked into an observation."""
+    """Newest frames stacked into an observation, of Atari games and of other environments that give pictures."""
+    env_kwargs: tuple[str, ...] = ()
+    """KEY=VALUE: arguments of the environment's constructor, as is_slippery=False."""
+    picture_size: Annotated[int, Between(16, 512)] | None = None
+    """Height and width that an environment's pictures are resized to, pixels; None: as they are. Not for Atari."""
+    picture_grayscale: bool = False
+    """Pictures in colour become grey; not for Atari, whose frames are."""
 
     def epsilon(self, steps: int) -> float:
         """Return the share of random actions so many agent steps after learning began."""

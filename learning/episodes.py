@@ -63,6 +63,7 @@ class Episodes:
         self.lengths = np.zeros(num_envs, np.int64)
         self.actions: list[list[int]] = [[] for _ in range(num_envs)]  # since that seed; `RESET` between episodes
         self.finished = 0
+        self.abandoned = False
         self._sent = np.zeros(num_envs, np.int64)
         self.obs: NDArray[Any] = np.zeros((num_envs, *space.shape), space.dtype)
 
@@ -125,6 +126,13 @@ class Episodes:
     def _seed(self, i: int) -> int:
         return episode_seed(self.seed, "episodes", i, int(self.number[i]))
 
+    def abandon(self) -> None:
+        """Give up all running episodes, after a fault in one: `load` of the state begins the next ones."""
+        self.number += 1
+        self.seeded[:] = self.number
+        self.actions = [[] for _ in range(self.num_envs)]
+        self.abandoned = True
+
     def state(self) -> dict[str, Any]:
         """Return what `load` needs, as JSON's types."""
         return {
@@ -132,6 +140,7 @@ class Episodes:
             "seeded": self.seeded.tolist(),
             "actions": self.actions,
             "finished": self.finished,
+            "abandoned": self.abandoned,
         }
 
     def load(self, state: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from common.kernels import cached_njit
+from envs import EnvironmentFault
 from learning.config import LearnerConfig, torch_generator, torch_seed
 from learning.episodes import Step
 from learning.networks import NoisyLinear, StochasticLayer, epsilon_greedy, laid_out_as, sampling_noise
@@ -253,8 +254,13 @@ class Agent:
         config, begun = self.learner.config, self.learner.busy
         if not begun:  # environments with threads of their own step meanwhile
             self._learn(q_values)
-        with self.watch("environment"):
-            step = receive()
+        try:
+            with self.watch("environment"):
+                step = receive()
+        except EnvironmentFault:
+            if begun:
+                self._learn(q_values)  # a state without updates in progress can be saved
+            raise
         if begun:
             self._learn(q_values)
         cut = step.terminated | step.life_lost if self.life_loss_cuts else step.terminated

@@ -22,6 +22,7 @@ from learning.config import LearnerConfig
 from learning.encoders import CONVOLUTIONS, Convolutions, Impala, start_power_iterations
 from learning.heads import Expected, Head, QOutput
 
+LEAST_OF_NATURE = 36  # pixels of a side of the smallest frames that its three convolutions can take
 HEAD_GAIN = 0.1  # of a normalised network's last layer: expectations begin near zero
 
 Linear = Callable[[int, int], nn.Module]
@@ -324,7 +325,9 @@ def make_convolutions(name: str, space: spaces.Box, config: LearnerConfig) -> Co
 
 def automatic_encoder(space: spaces.Box) -> str:
     """Return the encoder for a kind of observation: the paper's convolutions for frames, none for vectors."""
-    return "nature" if len(space.shape) == 3 and space.dtype == np.uint8 else "mlp"
+    if len(space.shape) != 3 or space.dtype != np.uint8:
+        return "mlp"
+    return "nature" if min(space.shape[1:]) >= LEAST_OF_NATURE else "small"
 
 
 @torch.no_grad()

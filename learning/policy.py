@@ -147,7 +147,7 @@ class NetworkPolicy:
 
 def player(name: str, config: LearnerConfig, env_id: str, network: nn.Module, num_actions: int) -> NetworkPolicy:
     """Return a network as a policy, under the protocol that its settings name."""
-    rules = envs.protocol(env_id, config.protocol)
+    rules = protocol(env_id, config)
     epsilon = rules.eval_epsilon if config.eval_epsilon is None else config.eval_epsilon
     return NetworkPolicy(
         name,
@@ -161,8 +161,31 @@ def player(name: str, config: LearnerConfig, env_id: str, network: nn.Module, nu
     )
 
 
+def protocol(env_id: str, config: LearnerConfig) -> envs.Protocol:
+    """Return the rules of the episodes that the settings ask for."""
+    variant = [*config.env_kwargs]
+    if envs.is_atari(env_id):
+        variant += ["full_action_space"] if config.full_action_space else []
+        variant += [
+            f"{name}={value}" for name in ("mode", "difficulty") if (value := getattr(config, name)) is not None
+        ]
+    return envs.protocol(env_id, config.protocol, variant)
+
+
 def env_options(env_id: str, config: LearnerConfig, evaluation: bool) -> dict[str, Any]:
     """Return the options of the environments that the settings ask for."""
-    return envs.options(
-        env_id, config.protocol, evaluation, frame_size=config.frame_size, frame_stack=config.frame_stack
-    )
+    if envs.is_atari(env_id):
+        preprocessing: dict[str, Any] = {"frame_size": config.frame_size, "frame_stack": config.frame_stack}
+        if envs.is_ram(env_id):
+            preprocessing = {}
+        asked = {"full_action_space": config.full_action_space, "mode": config.mode, "difficulty": config.difficulty}
+        preprocessing |= {name: value for name, value in asked.items() if value not in (None, False)}
+    elif envs.is_world(env_id):
+        preprocessing = {}
+    else:
+        preprocessing = {
+            "picture_size": config.picture_size,
+            "picture_grayscale": config.picture_grayscale,
+            "picture_stack": config.frame_stack,
+        }
+    return {**envs.options(env_id, config.protocol, evaluation), **preprocessing, **envs.keywords(config.env_kwargs)}

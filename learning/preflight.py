@@ -87,6 +87,8 @@ def preflight(
     vec = envs.make_vec(plan.env_id, 1, **plan.env_options())
     space, actions, stack = vec.single_observation_space, vec.single_action_space, int(getattr(vec, "frame_stack", 1))
     vec.close()
+    for note in getattr(vec, "notes", ()):
+        (say or print)(f"note: {note}")
     assert isinstance(space, spaces.Box)
     assert isinstance(actions, spaces.Discrete)
     candidates = devices_for(device, plan, space)

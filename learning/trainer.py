@@ -24,7 +24,7 @@ from learning.forecast import Evaluations, Forecast
 from learning.fused import make_learner
 from learning.learner import Agent, Learner, UpdateLog
 from learning.live import REQUESTS, ControlRequests, Watcher, WeightPublisher, live_session
-from learning.policy import env_options
+from learning.policy import env_options, protocol
 from learning.recipe import Experience, Recipe
 from learning.runfolder import RunFolder
 
@@ -55,7 +55,7 @@ class Plan:
     @property
     def protocol(self) -> envs.Protocol:
         """The rules of the episodes."""
-        return envs.protocol(self.env_id, self.config.protocol)
+        return protocol(self.env_id, self.config)
 
     @property
     def schedule(self) -> Evaluations:
@@ -133,13 +133,17 @@ class Trainer:
         live = self.run_folder.live
         with live_session(live, lambda folder: self.save_agent(folder, durable=False)) as publisher:
             self._began = time.perf_counter()
-            if not self.begun:
-                self.begin()
-            self._train(watcher, publisher)
-            self._check_losses()
-            finished = self.agent_steps >= self.plan.config.total_timesteps
+            try:
+                if not self.begun:
+                    self.begin()
+                self._train(watcher, publisher)
+                self._check_losses()
+                finished = self.agent_steps >= self.plan.config.total_timesteps
+                if finished:
+                    self._evaluate(watcher, self.plan.schedule.episodes)
+            except envs.EnvironmentFault as fault:
+                raise self._saved_after(fault) from fault
             if finished:
-                self._evaluate(watcher, self.plan.schedule.episodes)
                 shutil.rmtree(self.run_folder.state, ignore_errors=True)  # of an earlier stop
                 with suppress(OSError):  # being written to, on Windows
                     (live / REQUESTS).unlink(missing_ok=True)  # nothing is left to resume
@@ -150,6 +154,17 @@ class Trainer:
         self.episodes.close()
         self.evaluator.close()
         return finished
+
+    def _saved_after(self, fault: envs.EnvironmentFault) -> UserError:
+        """Save what can be saved after an environment's fault, and return the error for the user."""
+        if not self.begun:
+            return fault
+        self._check_losses()
+        self.save_agent()
+        self.save_state()
+        anew = "; its episodes will begin anew" if self.episodes.abandoned else ""
+        resume = f"python train.py --resume {self.run_folder.path}"
+        return UserError(f"{fault}; saved at {self.agent_steps:,} agent steps, resume with {resume}{anew}")
 
     def _train(self, watcher: Watcher, publisher: WeightPublisher) -> None:
         """Step, log, evaluate and apply requests until the end or ``stop_requested``."""
@@ -206,7 +221,11 @@ class Trainer:
             q_values = self.learner.noisy_q_values(episodes.obs)
             actions = agent.act(q_values, self.rng["exploration"])
             episodes.send(actions)
-        step = agent.transition(q_values, actions, episodes.receive)
+        try:
+            step = agent.transition(q_values, actions, episodes.receive)
+        except envs.EnvironmentFault:
+            episodes.abandon()
+            raise
         if step.done.any():
             self.recent.extend(step.finished)
             self.experience.reset(episodes.obs, step.done)
@@ -324,6 +343,8 @@ class Trainer:
             self.wall_before = counters["wall_s"]
             self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
             self.episodes.load(counters["episodes"])
+            if counters["episodes"].get("abandoned"):
+                self.experience.reset(self.episodes.obs, np.ones(self.episodes.num_envs, np.bool_))
             for name, rng in self.rng.items():
                 rng.bit_generator.state = counters["generators"][name]
             if "requests" in counters:  # the oldest states have none

@@ -112,8 +112,8 @@ class Present:
 
     Attributes:
         tensor: (N, ...); None before the first observations.
-        stack: frames of an observation. With more than one, it is the one before, moved by a frame, so that only the
-            newest frame is sent; 1: whole observations are.
+        stack: frames of an observation, along its first axis. With more than one, it is the one before, moved by a
+            frame, so that only the newest frame is sent; 1: whole observations are.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -139,15 +139,24 @@ class Present:
     def newest(self) -> Tensor:
         """What a replay keeps of each observation: its newest frame, or all of it."""
         assert self.tensor is not None
-        return self.tensor[:, -1] if self.stack > 1 else self.tensor
+        if self.stack == 1:
+            return self.tensor
+        return self.tensor[:, -1] if self.planes == 1 else self.tensor[:, -self.planes :]
+
+    @property
+    def planes(self) -> int:
+        """How many of the first axis a frame has: 1, or its colours."""
+        assert self.tensor is not None
+        return self.tensor.shape[1] // self.stack
 
     def step(self, obs: NDArray[Any]) -> None:
         """Take what a step brought, (N, ...); the true next observations, also where an episode ended."""
         if self._source is None or self.tensor is None or self.stack == 1:
             self._send(obs)  # also where it is the array of before: environments may write into the same one
             return
-        self.tensor[:, :-1] = self.tensor[:, 1:].clone()
-        self.tensor[:, -1] = send(obs[:, -1], self.device)
+        planes = self.planes
+        self.tensor[:, :-planes] = self.tensor[:, planes:].clone()
+        self.tensor[:, -planes:] = send(obs[:, -planes:], self.device)
         self._source = obs
 
     def reset(self, obs: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:

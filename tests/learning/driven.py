@@ -15,6 +15,7 @@ from learning.learner import Learner, Update
 from learning.recipe import Experience
 
 FRAMES = spaces.Box(0, 255, (4, 36, 36), np.uint8)  # as small as Nature's convolutions allow
+COLOURS = spaces.Box(0, 255, (6, 36, 36), np.uint8)  # two frames of three colours
 VECTOR = spaces.Box(-1, 1, (5,), np.float32)
 ENVS, ACTIONS = 3, 4
 # Small, so that records are written over, and with an update in most steps, or more.
@@ -47,10 +48,15 @@ def settings(agent: str, **changes: Any) -> Any:
 def experience_of(agent: str, config: Any, space: spaces.Box, learner: Learner) -> Experience:
     """Return what an agent learns from, with the learner."""
     policy = learner.policy("CartPole-v1")
-    stack = space.shape[0] if len(space.shape) == 3 else 1
+    stack = stack_of(space)
     rng = numpy_generator(1, "replay")
     device = str(learner.device)
     return recipe(agent).experience(config, space, stack, rng, device, None, lambda obs: policy.q_values(obs).max(1))
+
+
+def stack_of(space: spaces.Box) -> int:
+    """Return the frames of an observation."""
+    return 1 if space is VECTOR else 2 if space is COLOURS else 4
 
 
 class Episodes:
@@ -58,7 +64,7 @@ class Episodes:
 
     def __init__(self, space: spaces.Box, seed: int = 0) -> None:
         self.space, self.rng = space, np.random.default_rng(seed)
-        self.frames = len(space.shape) == 3
+        self.planes = 0 if space is VECTOR else space.shape[0] // stack_of(space)  # of a frame; 0: there are none
         self.obs = np.zeros((ENVS, *space.shape), space.dtype)
         self.reset(np.ones(ENVS, np.bool_))
 
@@ -67,16 +73,16 @@ class Episodes:
         self._new(mask)
 
     def step(self) -> None:
-        if self.frames:
-            self.obs[:, :-1] = self.obs[:, 1:].copy()
+        if self.planes:
+            self.obs[:, : -self.planes] = self.obs[:, self.planes :].copy()
         self._new(np.ones(ENVS, np.bool_))
 
     def _new(self, mask: NDArray[np.bool_]) -> None:
-        shape = self.space.shape[1:] if self.frames else self.space.shape
-        low, high = (0, 256) if self.frames else (-1, 1)
+        shape, (low, high) = self.space.shape, (0, 256) if self.planes else (-1, 1)
+        shape = (self.planes, *shape[1:]) if self.planes else shape
         drawn = self.rng.uniform(low, high, (int(mask.sum()), *shape)).astype(self.space.dtype)
-        if self.frames:
-            self.obs[mask, -1] = drawn
+        if self.planes:
+            self.obs[mask, -self.planes :] = drawn
         else:
             self.obs[mask] = drawn
 

@@ -31,7 +31,7 @@ from learning.graphs import Graph, GraphLearner, ScheduledRAdam
 from learning.learner import Learner
 from learning.replay import Replay, ReplayExperience
 from tests import tiny
-from tests.learning.driven import ACTIONS, FRAMES, VECTOR, Episodes, drive, experience_of, settings
+from tests.learning.driven import ACTIONS, COLOURS, FRAMES, VECTOR, Episodes, drive, experience_of, settings
 from tests.learning.helpers import trainer as make_trainer
 
 IMPALA: dict[str, Any] = {"encoder": "impala", "spectral_norm": True, "impala_pool": 2}
@@ -40,6 +40,8 @@ CASES: list[tuple[str, spaces.Box, dict[str, Any]]] = [
     ("dqn", VECTOR, {}),
     ("dqn", FRAMES, {"optimizer": "rmsprop", "max_grad_norm": None}),
     ("d3qn", FRAMES, {"n_step": 3}),
+    ("dqn", COLOURS, {}),
+    ("pqn", COLOURS, {}),
     ("c51", VECTOR, {"v_max": 10.0}),
     ("hl_gauss", VECTOR, {"v_max": 10.0}),
     ("qr_dqn", VECTOR, {"layer_norm": True}),
@@ -49,7 +51,7 @@ CASES: list[tuple[str, spaces.Box, dict[str, Any]]] = [
     ("btr", FRAMES, {**IMPALA, "prioritized": False}),
     ("rainbow", VECTOR, {"prioritized": False, "v_max": 10.0}),
 ]
-NAMES = [f"{agent}-{'-'.join(map(str, changes)) or len(space.shape)}" for agent, space, changes in CASES]
+NAMES = [f"{agent}-{'-'.join(map(str, changes)) or space.shape[0]}" for agent, space, changes in CASES]
 
 
 def pair(agent: str, space: spaces.Box, changes: dict[str, Any]) -> tuple[Any, GraphLearner, Learner]:
@@ -439,12 +441,13 @@ def test_a_state_saved_after_another_forgets_its_late_priorities(tmp_path: Path)
     assert not learner_file.exists()
 
 
-def test_replays_in_host_memory_send_their_observations() -> None:
+@pytest.mark.parametrize("space", [FRAMES, COLOURS])
+def test_replays_in_host_memory_send_their_observations(space: spaces.Box) -> None:
     """What does not fit the GPU: the batch is gathered by the host."""
-    config, mine, plain = pair("d3qn", FRAMES, {"n_step": 3})
-    experience = experience_of("d3qn", config, FRAMES, mine)
+    config, mine, plain = pair("d3qn", space, {"n_step": 3})
+    experience = experience_of("d3qn", config, space, mine)
     assert isinstance(experience, ReplayExperience)
-    for _ in drive(plain, experience, Episodes(FRAMES), 20):
+    for _ in drive(plain, experience, Episodes(space), 20):
         pass
     replay = experience.replay
     draws = replay.draw(1, 8, np.random.default_rng(0))
