@@ -23,7 +23,11 @@ class Between:
         return not math.isnan(value) and self.low <= value <= self.high
 
     def __str__(self) -> str:
-        return f"{self.low:,g} to {self.high:,g}"
+        return f"{_number(self.low)} to {_number(self.high)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1 and value == int(value) else f"{value:,g}"
 
 
 @dataclasses.dataclass(frozen=True, init=False)

@@ -18,6 +18,7 @@ from envs.factory import (
     returns,
 )
 from envs.foreign import EnvironmentFault, colours
+from envs.masks import MaskedBox, allowed, idle
 from envs.protocols import Protocol
 
 register()
@@ -25,10 +26,13 @@ register()
 __all__ = [
     "DEFAULT_ENV",
     "EnvironmentFault",
+    "MaskedBox",
     "Protocol",
     "action_names",
+    "allowed",
     "colours",
     "gives_pictures",
+    "idle",
     "is_atari",
     "is_ram",
     "is_world",

@@ -18,7 +18,7 @@ from gymnasium.vector import VectorEnv
 
 from common import imports
 from common.errors import UserError, unknown
-from envs import atari, atari_variants, foreign, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
+from envs import atari, atari_variants, foreign, masks, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
 from envs.cartpole import CartPoles
 from envs.protocols import Protocol
 from envs.world_env import WorldEnv
@@ -213,6 +213,7 @@ def make(
     pictures = _pictures(options)
     if render_mode is not None:  # not every environment knows the word
         options["render_mode"] = render_mode
+    mask = options.pop("action_mask", True)
     try:
         with _originals_are_not_out_of_date():
             # what Gymnasium's checker would warn of, in every environment anew, `foreign` checks in each step
@@ -223,7 +224,8 @@ def make(
     if is_world(name):
         return env
     try:
-        return foreign.converted(env, name, pictures, lane, lanes)
+        env = foreign.converted(env, name, pictures, lane, lanes)
+        return masks.masked(env, name) if mask else env
     except UserError:
         env.close()
         raise
@@ -237,7 +239,8 @@ def _pictures(options: dict[str, Any]) -> foreign.Pictures:
 
 def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that are the environment's own."""
-    return {name: value for name, value in options.items() if not name.startswith("picture_")}
+    ours = ("picture_", "action_mask")
+    return {name: value for name, value in options.items() if not name.startswith(ours)}
 
 
 def _with(options: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from common.text import time_text
 from common.waiting import waiting
 from experiments.command_line import RunOptions
 from learning.checkpoint import config_from
-from learning.config import LearnerConfig, ReplayConfig
+from learning.config import FamilyConfig, LearnerConfig, ReplayConfig
 from learning.display import display
 from learning.forecast import Evaluations, Forecast
 from learning.preflight import (
@@ -39,6 +39,7 @@ from learning.preflight import (
     preflight,
     seconds_of,
 )
+from learning.ranges import with_range
 from learning.runfolder import RunFolder, Tail, as_json, provenance
 from learning.trainer import Plan, Trainer
 
@@ -86,6 +87,7 @@ def start(
     longest = REHEARSAL_SECONDS if budget is None else min(max(budget / 20, REHEARSAL_SECONDS), LONGEST_REHEARSAL)
     measured = preflight(plan, options.device, options.threads, longest, lambda line: print_line(console, line))
     print_line(console, str(measured))
+    config = measured_range(plan, console)
     left = None if budget is None else budget - (time.monotonic() - began) - FINISH_SECONDS
     schedule = plan.schedule
     config, schedule = scaled(config, schedule, measured, left, asked)
@@ -125,6 +127,17 @@ def start(
     trainer = Trainer(plan, folder, measured.emulators)
     trainer.forecast = forecast
     return trainer
+
+
+def measured_range(plan: Plan, console: Console) -> LearnerConfig:
+    """Return the settings with a range of returns where they need one, and print which was chosen and why."""
+    if not isinstance(plan.config, FamilyConfig):
+        return plan.config
+    with waiting("measuring rewards by random play", lambda line: print_line(console, line)):
+        config, note = with_range(plan.config, plan.env_id, plan.seed)
+    if note is not None:
+        print_line(console, f"note: {note}")
+    return config
 
 
 def scaled(

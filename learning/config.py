@@ -78,6 +78,8 @@ class LearnerConfig:
     """Share of random actions in evaluation; by default the protocol's."""
     clip_rewards: bool = False
     """Clip the rewards that are learnt from to [-1, 1]; logged returns stay raw."""
+    action_mask: Literal["auto", "off"] = "auto"
+    """Choose among the allowed actions where the environment names them: info["action_mask"] or action_masks()."""
     protocol: str = "default"
     """Rules of the episodes: machado2018 (the default), mnih2015 or dqn_zoo."""
     frame_size: Annotated[int, Between(20, 210)] = 84
@@ -181,9 +183,9 @@ class FamilyConfig(ReplayConfig):
     num_atoms: Annotated[int, Between(2, 10_001), ATOMS] = 51
     """Returns between v_min and v_max that get a probability."""
     v_min: Annotated[float, Real, ATOMS] | None = None
-    """Lowest return; None: -v_max."""
+    """Lowest return; None: -v_max, and without that chosen as v_max is."""
     v_max: Annotated[float, Real, ATOMS] | None = None
-    """Highest return; None: what is known of the world, or a fifth more than rewards of at most 1 can add up to."""
+    """Highest return; None: what is known of the world, or chosen from the rewards of random play, and recorded."""
     bin_sigma: Annotated[float, Between(0.01, 100.0), Needs("head", "histogram")] = 0.75
     """Width of the Gaussian that a value is smeared with, bins."""
     num_quantiles: Annotated[int, Between(1, 1000), QUANTILES] = 32
@@ -202,15 +204,20 @@ class FamilyConfig(ReplayConfig):
         return replace(self, v_min=known[0], v_max=known[1])
 
     @property
+    def has_range(self) -> bool:
+        """Whether the head covers a range of returns."""
+        return self.head in ATOMS.values
+
+    @property
     def support(self) -> tuple[float, float]:
-        """The lowest and the highest return that have a probability."""
+        """The lowest and the highest return that have a probability; without any, as for rewards of at most 1."""
         high = 1.2 / (1 - min(self.gamma, 0.9999)) if self.v_max is None else self.v_max
         return (-high if self.v_min is None else self.v_min), high
 
     def check(self) -> None:
         """Raise `UserError` for incompatible settings."""
         low, high = self.support
-        if self.head in ATOMS.values and low >= high:
+        if self.has_range and low >= high:
             raise UserError(f"--v-min {low:g} is not below --v-max {high:g}")
 
     def notes(self) -> list[str]:
@@ -242,7 +249,7 @@ class RolloutConfig(LearnerConfig):
 # ------------------------------------------------------------------ random streams
 
 # Names of the streams; a new one is appended, so that old runs stay reproducible.
-STREAMS = ("network", "exploration", "replay", "episodes", "evaluation", "noise")
+STREAMS = ("network", "exploration", "replay", "episodes", "evaluation", "noise", "range")
 
 
 def _sequence(seed: int, stream: str, *more: int) -> np.random.SeedSequence:

@@ -165,8 +165,8 @@ class Episodes:
         self.number[:] = state["number"]
 
     def _replay(self, upcoming: list[Iterator[int]], waiting: NDArray[np.bool_]) -> None:
-        """Step all environments once: the waiting ones with action 0, the others with their recorded actions."""
-        actions = np.zeros(self.num_envs, np.int64)
+        """Step all environments once: the waiting ones with any action, the others with their recorded actions."""
+        actions = envs.idle(self.space, self.obs)
         resets = np.zeros(self.num_envs, np.bool_)
         for i in np.flatnonzero(~waiting):
             actions[i] = next(upcoming[i])

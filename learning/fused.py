@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from common.errors import UserError
+from envs import MaskedBox
 from learning.blas import ALIGNMENT, aligned
 from learning.config import FamilyConfig, LearnerConfig
 from learning.fused_kernels import (
@@ -270,6 +271,8 @@ def objection(recipe: Recipe, config: LearnerConfig, space: spaces.Box, device: 
         return f"it works on the CPU, not on {device}"
     if recipe.loss is not td_loss or recipe.learner is not None or not isinstance(config, FamilyConfig):
         return f"{recipe.name} has a loss or a learner of its own"
+    if isinstance(space, MaskedBox):
+        return "it lacks masks of actions"
     if (automatic_encoder(space) if config.encoder == "auto" else config.encoder) != "mlp":
         return "frames go through convolutions, which it lacks"
     lacking = {

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from common.kernels import cached_njit
-from envs import EnvironmentFault
+from envs import EnvironmentFault, MaskedBox
 from learning.config import LearnerConfig, torch_generator, torch_seed
 from learning.episodes import Step
+from learning.heads import not_forbidden
 from learning.networks import NoisyLinear, StochasticLayer, epsilon_greedy, laid_out_as, sampling_noise
 from learning.policy import NetworkPolicy, player
 from learning.recipe import Experience, Recipe
@@ -33,6 +34,7 @@ class Update(NamedTuple):
     loss: Tensor | float  # ()
     q_values: Tensor | float  # () mean expectation of the actions taken
     priority: Tensor  # (B,) |TD error| of each transition, or what a head has in its place
+    cut_off: Tensor | None = None  # () share of the targets beyond the range that a head covers; None: it has none
 
 
 class Learner:
@@ -65,7 +67,7 @@ class Learner:
             self.target.requires_grad_(False)
             self.sync_target()
         self.target_period = getattr(config, "target_period", 0)  # updates; 0: there is no copy to be made
-        self.num_actions = num_actions
+        self.num_actions, self.masked = num_actions, isinstance(space, MaskedBox)
         # for noisy layers and quantile fractions
         self.generator = torch.Generator(self.device)
         self.generator.manual_seed(torch_seed(seed, "noise"))
@@ -180,7 +182,8 @@ class Learner:
             share = len(part.action) / size
             mean = (part.weight * loss.per_sample).mean() * share
             gradients = torch.autograd.grad(mean, self.parameters, allow_unused=True)
-            return Update(mean.detach(), loss.q_values.mean() * share, loss.priority), gradients
+            cut_off = None if loss.cut_off is None else loss.cut_off * share
+            return Update(mean.detach(), loss.q_values.mean() * share, loss.priority, cut_off), gradients
 
         if self._threads is None:
             with sampling_noise(self._stochastic, self.generator):
@@ -188,8 +191,9 @@ class Learner:
         else:
             found = self._threads.map(learn_part, divide(batch, self._threads.sizes(size, LEARNING)))
             updates, of_parts = zip(*found, strict=True)
-            losses, q_values, priorities = zip(*updates, strict=True)
-            update = Update(sum(losses), sum(q_values), torch.cat(priorities))
+            losses, q_values, priorities, shares = zip(*updates, strict=True)
+            cut_off = None if shares[0] is None else sum(shares)
+            update = Update(sum(losses), sum(q_values), torch.cat(priorities), cut_off)
             gradients = tuple(None if parts[0] is None else sum_up(parts) for parts in zip(*of_parts, strict=True))
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = None if gradient is None else laid_out_as(parameter, gradient)
@@ -232,7 +236,8 @@ class Agent:
 
     def act(self, q_values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
         """Return epsilon-greedy actions, (N,), for expectations (N, A)."""
-        return epsilon_greedy(q_values.argmax(1), self.learner.num_actions, self.epsilon, rng)
+        allowed = not_forbidden(q_values) if self.learner.masked else None
+        return epsilon_greedy(q_values.argmax(1), self.learner.num_actions, self.epsilon, rng, allowed)
 
     def learn_beside(self) -> None:
         """Let updates that are due begin in a second thread, where the learner can; `transition` ends them.
@@ -474,11 +479,19 @@ class UpdateLog:
     def __init__(self) -> None:
         self._losses: list[Tensor | float] = []
         self._q_values: list[Tensor | float] = []
+        self._cut_off: list[Tensor | float] = []
 
     def add(self, update: Update) -> None:
         """Keep one update's report."""
         self._losses.append(update.loss)
         self._q_values.append(update.q_values)
+        if update.cut_off is not None:
+            self._cut_off.append(update.cut_off)
+
+    @property
+    def cut_off(self) -> float:
+        """The share of the targets that a head's range cut off; 0 where there is no range, or no update."""
+        return float(_numbers(self._cut_off).mean()) if self._cut_off else 0.0
 
     def non_finite(self) -> NonFiniteLoss | None:
         """Return the first loss that is NaN or infinite; None if all are finite."""
@@ -498,6 +511,7 @@ class UpdateLog:
         """Discard all reports."""
         self._losses.clear()
         self._q_values.clear()
+        self._cut_off.clear()
 
 
 def _numbers(scalars: Sequence[Tensor | float]) -> NDArray[np.float64]:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from envs import MaskedBox
 from learning.config import LearnerConfig
 from learning.encoders import CONVOLUTIONS, Convolutions, Impala, start_power_iterations
-from learning.heads import Expected, Head, QOutput
+from learning.heads import Expected, Head, QOutput, allow
 
 LEAST_OF_NATURE = 36  # pixels of a side of the smallest frames that its three convolutions can take
 HEAD_GAIN = 0.1  # of a normalised network's last layer: expectations begin near zero
@@ -254,6 +255,8 @@ class QNetwork(nn.Module):
         linear: Linear = nn.Linear,
     ) -> None:
         super().__init__()
+        self.choices = space.num_actions if isinstance(space, MaskedBox) else 0  # numbers at an observation's end
+        space = space.plain if isinstance(space, MaskedBox) else space
         name = automatic_encoder(space) if config.encoder == "auto" else config.encoder
         self.scale = Scale(space) if name == "mlp" else None
         self.bf16 = config.bf16
@@ -295,6 +298,11 @@ class QNetwork(nn.Module):
 
     def forward(self, obs: Tensor) -> QOutput:
         """Return the expected returns of all actions, (B, A), for observations (B, ...)."""
+        if self.choices:  # that say which actions are allowed
+            return allow(self._expect(obs[:, : -self.choices]), obs[:, -self.choices :])
+        return self._expect(obs)
+
+    def _expect(self, obs: Tensor) -> QOutput:
         features, fractions = self.features(obs), None
         if self.embedding is not None:
             fractions = self.embedding.fractions(len(obs), self.head.num_fractions, self.head.acting_fractions)
@@ -376,13 +384,31 @@ def laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
 
 
 def epsilon_greedy(
-    best: NDArray[np.int64], num_actions: int, epsilon: float, rng: np.random.Generator
+    best: NDArray[np.int64],
+    num_actions: int,
+    epsilon: float,
+    rng: np.random.Generator,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
     """Return the actions (B,) with each one replaced by a uniform action with probability ``epsilon``.
+
+    ``allowed`` (B, A): which actions may be drawn; None: all.
 
     Draws the same number of random numbers whatever epsilon above 0 is, so that seeds stay comparable.
     """
     if epsilon <= 0:
         return best
     exploring = rng.random(len(best)) < epsilon
-    return np.where(exploring, rng.integers(0, num_actions, len(best)), best)
+    return np.where(exploring, random_actions(len(best), num_actions, rng, allowed), best)
+
+
+def random_actions(
+    count: int, num_actions: int, rng: np.random.Generator, allowed: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Return uniform actions, (B,); ``allowed`` (B, A): which of them, at least one in each row; None: all."""
+    if allowed is None:
+        return rng.integers(0, num_actions, count)
+    which = rng.integers(0, allowed.sum(1))
+    first_allowed = np.argsort(~allowed, axis=1, kind="stable")
+    drawn: NDArray[np.int64] = first_allowed[np.arange(count), which]
+    return drawn

@@ -25,6 +25,7 @@ from learning.fused import make_learner
 from learning.learner import Agent, Learner, UpdateLog
 from learning.live import REQUESTS, ControlRequests, Watcher, WeightPublisher, live_session
 from learning.policy import env_options, protocol
+from learning.ranges import RangeWatch
 from learning.recipe import Experience, Recipe
 from learning.runfolder import RunFolder
 
@@ -103,7 +104,7 @@ class Trainer:
             plan.storage,
             lambda obs: self.policy.q_values(obs).max(1),
         )
-        self.update_log = UpdateLog()
+        self.update_log, self.range_watch = UpdateLog(), RangeWatch()
         self.agent = Agent(self.learner, self.experience, self.rules.life_loss_cuts, self.update_log.add)
         self.begun = False
         self.wall_before = 0.0  # seconds of the run before it was resumed
@@ -261,6 +262,8 @@ class Trainer:
     def _log(self, watcher: Watcher, sps: float) -> None:
         self._check_losses()
         row = self._row(sps)
+        if note := self.range_watch.note(self.update_log.cut_off, self.plan.config, self.experience):
+            self.announce(f"note: {note}")
         row["td_loss"], row["q_values"] = self.update_log.read()
         self.run_folder.log({name: value for name, value in row.items() if name != "left_s"})
         watcher.progress(row)

@@ -97,7 +97,7 @@ def open_session(options: Options, policy: Policy | None, rules: players.Rules) 
             f"no agent has been trained in {rules.env_id} yet, so a random policy plays; "
             f"train one: python train.py {rules.env_id}"
         )
-        policy = RandomPolicy(int(env.action_space.n))  # type: ignore[attr-defined]
+        policy = RandomPolicy(int(env.action_space.n), env.observation_space)  # type: ignore[attr-defined]
     return Session(
         env,
         policy,
