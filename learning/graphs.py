@@ -122,7 +122,7 @@ class Graph(Generic[T]):
 class Report(NamedTuple):
     """What an update computes."""
 
-    means: Tensor  # (2,) loss, expectation of the actions taken
+    means: Tensor  # (2,) loss, expectation of the actions taken; (3,) with the share cut off by a head's range
     priority: Tensor  # (B,)
 
 
@@ -230,8 +230,8 @@ class GraphLearner(Learner):
             report = self._replay(picks.arrays, learning_rate)
             self._count()
             experience.updated_late(picks.index, report.priority)
-            loss, mean_q = report.means.clone()  # the next update overwrites the report
-            on_update(Update(loss, mean_q, report.priority))
+            loss, mean_q, *cut_off = report.means.clone()  # the next update overwrites the report
+            on_update(Update(loss, mean_q, report.priority, cut_off[0] if cut_off else None))
         self._learnt.record()
 
     def _replay(self, arrays: Mapping[str, NDArray[Any]], learning_rate: float) -> Report:
@@ -248,7 +248,8 @@ class GraphLearner(Learner):
     def _learn_from(self, inputs: Inputs) -> Report:
         assert self._experience is not None
         update = self._descend(self._experience.assemble(inputs.tensors))
-        return Report(torch.stack([torch.as_tensor(update.loss), torch.as_tensor(update.q_values)]), update.priority)
+        means = [part for part in (update.loss, update.q_values, update.cut_off) if part is not None]
+        return Report(torch.stack([torch.as_tensor(part) for part in means]), update.priority)
 
     def _descend(self, batch: Batch) -> Update:
         update = super()._descend(batch)

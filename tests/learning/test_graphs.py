@@ -96,6 +96,9 @@ def test_a_run_is_that_of_pytorch(agent: str, space: spaces.Box, changes: dict[s
         for one, other in zip(updates, others, strict=True):
             np.testing.assert_allclose(float(one.loss), float(other.loss), rtol=2e-3, atol=1e-5)
             np.testing.assert_allclose(float(one.q_values), float(other.q_values), rtol=2e-3, atol=2e-4)
+            assert (one.cut_off is None) == (other.cut_off is None) == (agent not in ("c51", "hl_gauss", "rainbow"))
+            if one.cut_off is not None and other.cut_off is not None:
+                assert float(one.cut_off) == pytest.approx(float(other.cut_off), abs=0.01)
 
 
 # ------------------------------------------------------------------ what a graph must not do
