@@ -84,7 +84,7 @@ PICTURES = {
 # LunarLander is not learnt.
 GENERAL = {
     **CONTROL,
-    "total_timesteps": 200_000,
+    "total_timesteps": 300_000,
     "gamma": 0.99,
     "loss": "huber",
     "reward_scale": None,
