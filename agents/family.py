@@ -80,6 +80,18 @@ PICTURES = {
     "learning_starts": 5_000,
     "epsilon_steps": 50_000,
 }
+# Any other vector environment; measured in several, see docs/environments.md. With fewer updates, or with raw rewards,
+# LunarLander is not learnt.
+GENERAL = {
+    **CONTROL,
+    "total_timesteps": 300_000,
+    "gamma": 0.99,
+    "loss": "huber",
+    "reward_scale": None,
+    "batch_size": 128,
+    "replay_ratio": 64.0,
+    "epsilon_final": 0.05,
+}
 # The same, whatever the agent itself has: random actions reach failures that good play never sees, and with the paper's
 # noise of 0.5 one seed in three of Rainbow and of BTR never learnt to stay.
 CONTROL_FOR_ALL = {"n_step": 10, "noisy_epsilon": True, "noisy_sigma": 0.1}
@@ -110,6 +122,7 @@ def member(
     """
     plain = {**switches, **(vectors or {})}
     control = {**CONTROL, **plain, **CONTROL_FOR_ALL, **(control or {})}
+    general = {**GENERAL, **plain, "n_step": 3}
     pictures = {**PICTURES, **switches}
     own = {"paper": Preset("as published, for a GPU", "atari", {**(published or {}), **switches})}
     return Recipe(
@@ -128,6 +141,7 @@ def member(
             "pictures": Preset(
                 "pictures of other environments, as they are; smaller and grey is faster", "pictures", pictures
             ),
+            "general": Preset("any other vectors, in a few minutes on two CPU cores", "control", general),
             **(own if published else {}),
             **(presets or {}),
             "cpu": Preset("small frames and a small network, for CPUs", "atari", {**CPU, **switches}),

@@ -75,8 +75,10 @@ def choose(agent: str, preset: str, env_id: str, device: str, env_kwargs: Sequen
     if preset == "auto":
         if not fitting:
             raise UserError(f"{chosen.name} has no preset for {env_id}, which gives pictures; try --agent {VECTORS}")
-        preferred = ("cpu" if device == "cpu" else "modern") if frames else "default" if worlds else "control"
-        return chosen, preferred if preferred in fitting else fitting[0]
+        preferred = ("cpu" if device == "cpu" else "modern") if frames else "default" if worlds else "general"
+        if env_id.startswith("CartPole"):
+            preferred = "control"  # which was measured there
+        return chosen, next((name for name in (preferred, "control") if name in fitting), fitting[0])
     if preset not in chosen.presets:
         known = {name for one in AGENTS.values() for name in one.presets}
         raise unknown("preset", preset, chosen.presets if preset in known else known)

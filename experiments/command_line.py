@@ -85,7 +85,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("epsilon_start", "epsilon_final", "epsilon_steps"),
     ),
     "evaluation": ("evaluations", "eval_episodes", "eval_epsilon"),
-    "environment": ("env_kwargs", "action_mask", "picture_size", "picture_grayscale", "frame_stack", "clip_rewards"),
+    "environment": (
+        *("env_kwargs", "action_mask", "picture_size", "picture_grayscale", "frame_stack"),
+        *("clip_rewards", "reward_scale"),
+    ),
     "atari": ("protocol", "frame_size", "full_action_space", "mode", "difficulty"),
 }
 TITLES = {

@@ -25,7 +25,7 @@ from common.text import time_text
 from common.waiting import waiting
 from experiments.command_line import RunOptions
 from learning.checkpoint import config_from
-from learning.config import FamilyConfig, LearnerConfig, ReplayConfig
+from learning.config import LearnerConfig, ReplayConfig
 from learning.display import display
 from learning.forecast import Evaluations, Forecast
 from learning.preflight import (
@@ -39,7 +39,7 @@ from learning.preflight import (
     preflight,
     seconds_of,
 )
-from learning.ranges import with_range
+from learning.ranges import measured as measured_settings
 from learning.runfolder import RunFolder, Tail, as_json, provenance
 from learning.trainer import Plan, Trainer
 
@@ -130,12 +130,10 @@ def start(
 
 
 def measured_range(plan: Plan, console: Console) -> LearnerConfig:
-    """Return the settings with a range of returns where they need one, and print which was chosen and why."""
-    if not isinstance(plan.config, FamilyConfig):
-        return plan.config
+    """Return the settings with what random play has to tell, the rewards' scale and the range of returns; print it."""
     with waiting("measuring rewards by random play", lambda line: print_line(console, line)):
-        config, note = with_range(plan.config, plan.env_id, plan.seed)
-    if note is not None:
+        config, notes = measured_settings(plan.config, plan.env_id, plan.seed)
+    for note in notes:
         print_line(console, f"note: {note}")
     return config
 

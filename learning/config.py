@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.settings import Between, Needs
@@ -80,6 +81,8 @@ class LearnerConfig:
     """Clip the rewards that are learnt from to [-1, 1]; logged returns stay raw."""
     action_mask: Literal["auto", "off"] = "auto"
     """Choose among the allowed actions where the environment names them: info["action_mask"] or action_masks()."""
+    reward_scale: Annotated[float, Between(1e-6, 1e6)] | None = 1.0
+    """Factor of the rewards that are learnt from, and so of expectations; None: random play finds one."""
     protocol: str = "default"
     """Rules of the episodes: machado2018 (the default), mnih2015 or dqn_zoo."""
     frame_size: Annotated[int, Between(20, 210)] = 84
@@ -98,6 +101,11 @@ class LearnerConfig:
     """Height and width that an environment's pictures are resized to, pixels; None: as they are. Not for Atari."""
     picture_grayscale: bool = False
     """Pictures in colour become grey; not for Atari, whose frames are."""
+
+    def learnt_rewards(self, reward: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return rewards as they are learnt from, same shape."""
+        clipped = np.clip(reward, -1.0, 1.0) if self.clip_rewards else reward
+        return clipped if self.reward_scale in (1.0, None) else clipped * self.reward_scale
 
     def epsilon(self, steps: int) -> float:
         """Return the share of random actions so many agent steps after learning began."""

@@ -269,9 +269,8 @@ class Agent:
         if begun:
             self._learn(q_values)
         cut = step.terminated | step.life_lost if self.life_loss_cuts else step.terminated
-        reward = np.clip(step.reward, -1.0, 1.0) if config.clip_rewards else step.reward
         # truncation ends an episode and leaves its discount alone
-        self.experience.add(actions, reward, config.gamma * (1.0 - cut), step.obs)
+        self.experience.add(actions, config.learnt_rewards(step.reward), config.gamma * (1.0 - cut), step.obs)
         self.steps += len(actions)
         return step
 

@@ -60,6 +60,8 @@ class Training:
     """Discount per agent step."""
     clip_rewards: bool = False
     """Rewards were clipped to [-1, 1], so its expectations are of clipped rewards."""
+    reward_scale: float = 1.0
+    """Rewards were multiplied by this, after clipping; so are its expectations."""
     life_loss_ends: bool = False
     """Its expectations end at the loss of the next life."""
     target_network: bool = True
@@ -76,6 +78,19 @@ class Training:
     """What its outputs mean: a name of `learning.heads.HEADS`."""
     munchausen: Munchausen | None = None
 
+    def learnt(self, reward: float) -> float:
+        """Return a reward as the agent learnt from it."""
+        clipped = min(max(reward, -1.0), 1.0) if self.clip_rewards else reward
+        return clipped * self.reward_scale
+
+    @property
+    def of_rewards(self) -> str:
+        """What was done to the rewards; empty: nothing."""
+        clipped = "rewards clipped to [-1, 1]" if self.clip_rewards else ""
+        if self.reward_scale == 1.0:
+            return clipped
+        return f"{clipped or 'rewards'} times {self.reward_scale:g}"
+
     @classmethod
     def of(cls, config: LearnerConfig, life_loss_ends: bool = False) -> Training:
         """Return this for some settings; ``life_loss_ends`` is the protocol's."""
@@ -83,6 +98,7 @@ class Training:
         return cls(
             gamma=config.gamma,
             clip_rewards=config.clip_rewards,
+            reward_scale=config.reward_scale or 1.0,
             life_loss_ends=life_loss_ends,
             target_network=isinstance(config, ReplayConfig),
             double=family.double,

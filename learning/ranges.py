@@ -22,6 +22,7 @@ STEPS = 4_000  # agent steps of random play; a fixed number, so that one seed gi
 STEPS_OF_FRAMES = 2_000  # the same where observations are images, which take longer
 LANES = 4
 HELD = 0.9  # chance that an action is repeated in every second lane: it gets farther, or stuck, as a policy does
+SCALED = 10.0  # of the returns that scaled rewards add up to
 MARGIN = 0.1  # of the width, on both sides: a Gaussian around a value needs its neighbours
 CLIPPED_ATARI = (-10.0, 10.0)  # for rewards of -1, 0 and 1. Bellemare et al. 2017, arXiv:1707.06887
 
@@ -31,6 +32,16 @@ class Rewards(NamedTuple):
 
     reward: NDArray[np.float64]
     ends: NDArray[np.bool_]
+
+
+def measured(config: LearnerConfig, env_id: str, seed: int) -> tuple[LearnerConfig, list[str]]:
+    """Return the settings with all that random play has to tell, where they leave it open, and notes on it."""
+    config, scale = with_scale(config, env_id, seed)
+    if isinstance(config, FamilyConfig):
+        config, span = with_range(config, env_id, seed)
+    else:
+        span = None
+    return config, [note for note in (scale, span) if note is not None]
 
 
 def with_range(config: FamilyConfig, env_id: str, seed: int) -> tuple[FamilyConfig, str | None]:
@@ -61,11 +72,28 @@ def with_range(config: FamilyConfig, env_id: str, seed: int) -> tuple[FamilyConf
     return replace(config, v_min=low, v_max=high), note
 
 
+def with_scale(config: LearnerConfig, env_id: str, seed: int) -> tuple[LearnerConfig, str | None]:
+    """Return the settings with a number for --reward-scale where it is left open, and a note on it.
+
+    Scaled rewards have returns of about `SCALED`, as far as random play tells: Huber's loss, step sizes and first
+    weights are made for such numbers.
+    """
+    if config.reward_scale is not None:
+        return config, None
+    scale, rewards = 1.0, measure(env_id, config, seed)
+    if rewards.reward.any():
+        low, high = suggest(rewards, config, _limit(env_id))
+        scale = float(f"{SCALED / max(abs(low), abs(high)):.2g}")
+    steps = f"{len(rewards.reward):,} steps of random play"
+    note = f"rewards are multiplied by {scale:g}, as {steps} suggest; --reward-scale sets another"
+    return replace(config, reward_scale=scale), note
+
+
 def _limit(env_id: str) -> int | None:
     return gymnasium.spec(env_id).max_episode_steps
 
 
-def measure(env_id: str, config: FamilyConfig, seed: int) -> Rewards:
+def measure(env_id: str, config: LearnerConfig, seed: int) -> Rewards:
     """Return the rewards of random play in the training's environments, as they would be learnt from."""
     cuts = protocol(env_id, config).life_loss_cuts
     episodes = Episodes(env_id, LANES, seed, env_options(env_id, config, evaluation=False))
@@ -82,14 +110,14 @@ def measure(env_id: str, config: FamilyConfig, seed: int) -> Rewards:
                 held &= allowed[np.arange(LANES), actions]
             actions = np.where(held, actions, random_actions(LANES, episodes.num_actions, rng, allowed))
             step = episodes.step(actions)
-            reward[t] = np.clip(step.reward, -1.0, 1.0) if config.clip_rewards else step.reward
+            reward[t] = config.learnt_rewards(step.reward)
             ends[t] = step.terminated | (step.life_lost & cuts)
     finally:
         episodes.close()
     return Rewards(reward.ravel(), ends.ravel())
 
 
-def suggest(rewards: Rewards, config: FamilyConfig, limit: int | None = None) -> tuple[float, float]:
+def suggest(rewards: Rewards, config: LearnerConfig, limit: int | None = None) -> tuple[float, float]:
     """Return a range that holds the returns of much better policies than the one that got these rewards.
 
     Of each sign: the largest reward, and the root mean square of the others times the steps that gamma looks ahead.
@@ -112,7 +140,7 @@ def suggest(rewards: Rewards, config: FamilyConfig, limit: int | None = None) ->
         ends.append(sign * (rms * ahead + float(size.max())))
     low, high = ends
     high = high or float(np.abs(rewards.reward).max())
-    if config.munchausen:
+    if isinstance(config, FamilyConfig) and config.munchausen:
         # the action's own log-probability once; the entropy of the soft policy, never negative, at every step
         low -= config.munchausen_alpha * -config.munchausen_floor
         high += config.munchausen_temperature * ahead

@@ -17,6 +17,7 @@ import envs
 import tests.envs.odd  # noqa: F401, registers environments
 from agents import choose
 from common.errors import UserError
+from envs.foreign import flattened, telling
 from learning.config import FamilyConfig
 from learning.episodes import Episodes
 from learning.policy import env_options, protocol
@@ -88,11 +89,21 @@ def test_what_has_no_fixed_number_of_numbers_is_refused() -> None:
 
 def test_bounds_scale_numbers_but_not_codes() -> None:
     space = spaces.Dict({"memory": spaces.Box(0, 255, (2,), np.uint8), "grid": spaces.Box(0, 255, (3, 3, 2), np.uint8)})
-    from envs.foreign import flattened
-
     part = flattened(space, "the observation", [])
     assert part is not None
     assert part.high.tolist() == [np.inf] * 18 + [255, 255]  # in the order of a Dict's keys
+
+
+def test_wide_bounds_tell_nothing_and_narrow_ones_scale() -> None:
+    space = spaces.Box(np.array([-10, -0.07, -5, 0], np.float32), np.array([10, 0.07, 3, 255], np.float32))
+    low, high = telling(space)
+    assert low.tolist() == [-np.inf, np.float32(-0.07), -np.inf, 0]
+    assert high.tolist() == [np.inf, np.float32(0.07), np.inf, 255]
+    pytest.importorskip("Box2D")
+    env = envs.make("LunarLander-v3")
+    assert isinstance(env.observation_space, spaces.Box)
+    assert np.isinf(env.observation_space.high[:4]).all()
+    assert env.reset(seed=1)[0] in env.observation_space
 
 
 def test_pictures_keep_their_shape() -> None:

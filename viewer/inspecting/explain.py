@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viewer.playing.calibration import ends_return, learnt_reward, return_since
+from viewer.playing.calibration import ends_return, return_since
 from viewer.playing.timeline import Moment, Timeline
 
 if TYPE_CHECKING:  # a human plays without torch
@@ -87,8 +87,8 @@ class Explanation:
     def _terms(self, action_names: Sequence[str]) -> list[str]:
         target, training, munchausen = self.one_step, self.training, self.training.munchausen
         reward = f"reward {target.rewards[0]:+.2f}"
-        if training.clip_rewards and target.rewards[0] != self.moment.reward:
-            reward += f" (the game gave {self.moment.reward:+g}; this agent learnt from rewards clipped to [-1, 1])"
+        if training.of_rewards and target.rewards[0] != self.moment.reward:
+            reward += f" (the game gave {self.moment.reward:+g}; this agent learnt from {training.of_rewards})"
         lines = [reward]
         if munchausen is not None:
             lines.append(
@@ -168,9 +168,7 @@ def explain(
     if training.n_step > 1:
         n_step = td_target(timeline, number, training.n_step, training, online, target)
     expectation = float(online(moment.obs[None])[0, moment.action]) if moment.action >= 0 else None
-    observed, remaining = return_since(
-        timeline.following(number), training.gamma, training.clip_rewards, training.life_loss_ends
-    )
+    observed, remaining = return_since(timeline.following(number), training)
     return Explanation(moment, training, target is not None, one_step, n_step, expectation, observed, remaining)
 
 
@@ -188,7 +186,7 @@ def td_target(
     has_next = len(window) > len(steps)
     if not steps or (end is None and not (has_next and (len(steps) == n_step or steps[-1].truncated))):
         return None
-    rewards = tuple(learnt_reward(moment.reward, training.clip_rewards) for moment in steps)
+    rewards = tuple(training.learnt(moment.reward) for moment in steps)
     bonus = _bonus(steps[0], training.munchausen, online, target or online)
     if end is not None:
         return Target(rewards, training.gamma, bonus, None, 0.0)

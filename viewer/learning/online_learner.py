@@ -18,12 +18,12 @@ import envs
 from agents.registry import choose
 from common.errors import UserError
 from learning.checkpoint import save_agent
-from learning.config import FamilyConfig, LearnerConfig, numpy_generator, torch_generator, torch_seed
+from learning.config import LearnerConfig, numpy_generator, torch_generator, torch_seed
 from learning.episodes import Step
 from learning.fused import make_learner
 from learning.insight import NetworkReader
 from learning.learner import Agent, Learner, Update
-from learning.ranges import with_range
+from learning.ranges import measured
 from learning.recipe import Experience, Recipe
 from learning.replay import ReplayExperience
 from learning.runfolder import RunFolder, as_json, provenance
@@ -114,8 +114,7 @@ class OnlineLearner:
         env_id = envs.resolve(env_id)
         chosen, preset = choose(agent, "auto", env_id, "cpu")
         config = chosen.config(**chosen.presets[preset].settings)
-        if isinstance(config, FamilyConfig):
-            config, _ = with_range(config, env_id, seed)
+        config, _ = measured(config, env_id, seed)
         return cls(chosen, config, env_id, *spaces_of(env_id, config), seed=seed)
 
     def _start(self, weights: Mapping[str, Tensor], prior_steps: int) -> None:

@@ -48,7 +48,7 @@ class ExplainedPanel(Panel):
         if training.n_step > 1 or training.q_lambda is not None or training.trace_decay is not None:
             soft += 1 if wide else 2
         rows = 4 + (training.munchausen is not None)
-        return ROW * rows + 6.0 + PILL + PITCH * (soft + training.clip_rewards)
+        return ROW * rows + 6.0 + PILL + PITCH * (soft + bool(training.of_rewards))
 
     def inputs_height(self, view: View) -> float:
         """Return the height of the inputs that mattered."""
@@ -114,9 +114,9 @@ def draw_sum(canvas: Canvas, area: Area, explanation: Explanation, action_names:
     lines = Lines(canvas, area)
     target, training = explanation.one_step, explanation.training
     lines.number("reward", target.rewards[0])
-    if training.clip_rewards and target.rewards[0] != explanation.moment.reward:
+    if training.of_rewards and target.rewards[0] != explanation.moment.reward:
         given = signed(explanation.moment.reward).removesuffix(".00")
-        lines.soft(f"the game gave {given}; the agent learns from rewards clipped to [{MINUS}1, 1]")
+        lines.soft(f"the game gave {given}; the agent learns from {training.of_rewards.replace('-', MINUS)}")
     if training.munchausen is not None:
         lines.number("+ Munchausen bonus, 0 if certain", target.bonus)
     _next_value(lines, explanation, target, action_names)

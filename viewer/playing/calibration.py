@@ -29,7 +29,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -143,15 +143,19 @@ class TruthMeter:
 
     Args:
         gamma: discount per step.
-        clip_rewards: the agent learnt from rewards clipped to [-1, 1]; so are these.
+        learnt: what a reward was for the agent in learning.
         life_loss_ends: its returns end with a life.
         pairs: the number of most recent pairs that the calibration error is averaged over.
     """
 
     def __init__(
-        self, gamma: float, clip_rewards: bool = False, life_loss_ends: bool = False, pairs: int = PAIRS
+        self,
+        gamma: float,
+        learnt: Callable[[float], float] = float,
+        life_loss_ends: bool = False,
+        pairs: int = PAIRS,
     ) -> None:
-        self.gamma, self.clip_rewards, self.life_loss_ends = gamma, clip_rewards, life_loss_ends
+        self.gamma, self._learnt, self.life_loss_ends = gamma, learnt, life_loss_ends
         self.series: deque[Pair] = deque(maxlen=SERIES)
         """Closed measurements in the order of their moments, for a plot."""
         self._by_number: dict[int, Pair] = {}
@@ -170,7 +174,7 @@ class TruthMeter:
         expected = moment.expectation
         if moment.greedy and expected is not None and math.isfinite(expected):
             self._open.append(_Measurement(moment.number, expected, self._weight, self._total))
-        self._total += self._weight * learnt_reward(moment.reward, self.clip_rewards)
+        self._total += self._weight * self._learnt(moment.reward)
         self._weight *= self.gamma
         if ends_return(moment, self.life_loss_ends):
             self._weight = 0.0  # nothing is missing
@@ -236,12 +240,7 @@ def meter_for(training: Training | None) -> TruthMeter | None:
     """Return a meter for an agent trained like this; None where its training is not known."""
     if training is None:
         return None
-    return TruthMeter(training.gamma, training.clip_rewards, training.life_loss_ends)
-
-
-def learnt_reward(reward: float, clip_rewards: bool) -> float:
-    """Return the reward as the agent learnt from it."""
-    return min(max(reward, -1.0), 1.0) if clip_rewards else reward
+    return TruthMeter(training.gamma, training.learnt, training.life_loss_ends)
 
 
 def ends_return(moment: Moment, life_loss_ends: bool) -> bool:
@@ -254,9 +253,7 @@ def best_value(q_values: NDArray[np.float64] | None) -> float:
     return math.nan if q_values is None else float(q_values.max())
 
 
-def return_since(
-    moments: Iterable[Moment], gamma: float, clip_rewards: bool, life_loss_ends: bool
-) -> tuple[float, float]:
+def return_since(moments: Iterable[Moment], training: Training) -> tuple[float, float]:
     """Return the discounted return since the first of some moments of one round, and the weight still to come.
 
     All rewards count, whoever acted: this explains a single step, it is no part of the calibration error.
@@ -265,8 +262,8 @@ def return_since(
     for moment in moments:
         if moment.action is None or weight < MIN_WEIGHT:
             break
-        total += weight * learnt_reward(moment.reward, clip_rewards)
-        weight *= gamma
-        if ends_return(moment, life_loss_ends):
+        total += weight * training.learnt(moment.reward)
+        weight *= training.gamma
+        if ends_return(moment, training.life_loss_ends):
             return total, 0.0
     return total, weight

@@ -225,7 +225,7 @@ def test_a_non_greedy_action_after_the_return_is_known_does_not_matter() -> None
 def test_rewards_are_clipped_as_the_agent_learnt_them() -> None:
     steps: Steps = ((1.5, 4.0, {}), (1.0, 7.0, {"terminated": True}))
     for clip, observed in ((True, [1.5, 1.0]), (False, [7.5, 7.0])):
-        meter = TruthMeter(0.5, clip_rewards=clip)
+        meter = TruthMeter(0.5, Training(0.5, clip_rewards=clip).learnt)
         for moment in moments(*steps):
             meter.add(moment)
         assert [pair.observed for pair in meter.series] == pytest.approx(observed)
@@ -360,4 +360,4 @@ def test_policies_without_a_discount_are_not_measured() -> None:
     ],
 )
 def test_return_since(steps: Steps, wanted: tuple[float, float]) -> None:
-    assert return_since(moments(*steps), 0.5, False, False) == pytest.approx(wanted)
+    assert return_since(moments(*steps), Training(0.5)) == pytest.approx(wanted)
