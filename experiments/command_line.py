@@ -79,7 +79,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("learning_rate", "final_learning_rate", "optimizer", "optimizer_epsilon", "rmsprop_decay", "max_grad_norm"),
         *("epsilon_start", "epsilon_final", "epsilon_steps"),
     ),
-    "evaluation": ("evaluations", "eval_episodes", "eval_epsilon"),
+    "evaluation": ("evaluations", "eval_episodes", "eval_epsilon", "eval_max_steps"),
     "atari": ("protocol", "clip_rewards", "frame_size", "frame_stack"),
 }
 TITLES = {

@@ -106,7 +106,7 @@ def start(
         "evaluations": schedule.count,
         "eval_episodes": schedule.episodes,
         "interim_episodes": schedule.interim_episodes,
-        "protocol": plan.protocol.name,
+        "protocol": plan.eval_protocol,
         "storage": measured.storage,
         "engine": measured.engine,
         "estimate": {
@@ -168,6 +168,9 @@ def print_length(console: Console, plan: Plan, forecast: Forecast, budget: bool)
     frames = config.total_timesteps * rules.frames_per_step
     steps = f"{config.total_timesteps:,} agent steps" + (f" = {frames:,} frames" if rules.frames_per_step > 1 else "")
     print_line(console, f"{steps} | protocol {rules.name} ({rules.source})")
+    if (cap := plan.eval_cap) is not None:
+        why = "asked for" if config.eval_max_steps is not None else "the environment has no limit"
+        print_line(console, f"evaluations cut episodes at {cap:,} agent steps ({why}; --eval-max-steps)")
     on_the_way = (
         f"{schedule.count - 1} x {schedule.interim_episodes} episodes on the way, " if schedule.count > 1 else ""
     )
@@ -206,7 +209,8 @@ def resume(path: Path, console: Console) -> Trainer:
     trainer = Trainer(plan, folder)
     with suppress(KeyError, TypeError):  # older runs have no estimate
         trainer.forecast = plan.forecast(**about["estimate"])
-    with waiting("loading the run, and playing its episodes up to where they were"):
+    episodes = trainer.episodes
+    with waiting(lambda: f"loading the run, playing its episodes up to where they were: {episodes.restored:.0%}"):
         trainer.load_state()
     print_line(console, f"resumed {path} at {trainer.agent_steps:,} agent steps")
     return trainer

@@ -74,6 +74,8 @@ class LearnerConfig:
     """Agent steps after learning began over which the share of random actions falls linearly."""
     eval_epsilon: Annotated[float, Between(0.0, 1.0)] | None = None
     """Share of random actions in evaluation; by default the protocol's."""
+    eval_max_steps: Annotated[int, Between(1, 10**9)] | None = None
+    """Agent steps after which an evaluation cuts an episode; by default 10,000, where the environment has no limit."""
     clip_rewards: bool = False
     """Clip the rewards that are learnt from to [-1, 1]; logged returns stay raw."""
     protocol: str = "default"

@@ -19,7 +19,7 @@ from common.errors import UserError
 from learning import checkpoint
 from learning.config import LearnerConfig, numpy_generator
 from learning.episodes import Episodes
-from learning.evaluate import Evaluator, Progress
+from learning.evaluate import Evaluator, Progress, Stopped, episode_cap, protocol_name
 from learning.forecast import Evaluations, Forecast
 from learning.fused import make_learner
 from learning.learner import Agent, Learner, UpdateLog
@@ -30,6 +30,7 @@ from learning.runfolder import RunFolder
 
 LOGS_PER_RUN = 200
 PULSE_SECONDS = 1.0  # between two reports to the display, however seldom a row is due
+NOT_LOGGED = ("left_s", "running_length", "running_return")  # of a row: for the display only
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ class Plan:
     def protocol(self) -> envs.Protocol:
         """The rules of the episodes."""
         return envs.protocol(self.env_id, self.config.protocol)
+
+    @property
+    def eval_cap(self) -> int | None:
+        """After how many agent steps an episode of evaluation is cut; None: its own limit comes first."""
+        return episode_cap(self.env_id, self.env_options(evaluation=True), self.config.eval_max_steps)
+
+    @property
+    def eval_protocol(self) -> str:
+        """The name of the rules of an evaluation, which its scores carry."""
+        return protocol_name(self.protocol.name, self.eval_cap)
 
     @property
     def schedule(self) -> Evaluations:
@@ -110,7 +121,8 @@ class Trainer:
         self._began = time.perf_counter()
         self.recent: deque[tuple[float, int]] = deque(maxlen=100)
         self.stop_requested = False
-        self.evaluator = Evaluator(plan.env_id, self.policy.env_options)
+        self.evaluation_due = False  # one was reached, and is not done: a stop ended it
+        self.evaluator = Evaluator(plan.env_id, self.policy.env_options, config.eval_max_steps)
         self.forecast = plan.forecast()  # better with what was measured before the start
         self._marked = (time.perf_counter(), 0)  # when and at which agent step the forecast was last told
         self.requests = ControlRequests(config)  # from windows attached to this run
@@ -139,7 +151,8 @@ class Trainer:
             self._check_losses()
             finished = self.agent_steps >= self.plan.config.total_timesteps
             if finished:
-                self._evaluate(watcher, self.plan.schedule.episodes)
+                finished = self._evaluate(watcher, self.plan.schedule.episodes)
+            if finished:
                 shutil.rmtree(self.run_folder.state, ignore_errors=True)  # of an earlier stop
                 with suppress(OSError):  # being written to, on Windows
                     (live / REQUESTS).unlink(missing_ok=True)  # nothing is left to resume
@@ -158,6 +171,8 @@ class Trainer:
         self._marked = logged = shown = time.perf_counter(), self.agent_steps
         milestones = self.run_folder.milestones_ahead(total, self.agent_steps)
         self._keep(milestones)
+        if self.evaluation_due and self.agent_steps < total:  # a stop ended it
+            self._evaluate(watcher, schedule.interim_episodes)
         while self.agent_steps < total and not self.stop_requested:
             before = self.agent_steps
             self.step()
@@ -172,7 +187,7 @@ class Trainer:
                 watcher.pulse(self._row(sps))
                 shown = clock, now
             if now // eval_every > before // eval_every and now < total:
-                self._evaluate(watcher, schedule.interim_episodes)
+                self._evaluate(watcher, schedule.interim_episodes)  # a stop that ends it ends this loop too
                 logged = shown = time.perf_counter(), now
             if publisher.due() and publisher.attend():
                 self._apply_requests()
@@ -243,11 +258,14 @@ class Trainer:
         self._check_losses()
         row = self._row(sps)
         row["td_loss"], row["q_values"] = self.update_log.read()
-        self.run_folder.log({name: value for name, value in row.items() if name != "left_s"})
+        self.run_folder.log({name: value for name, value in row.items() if name not in NOT_LOGGED})
         watcher.progress(row)
 
     def _row(self, sps: float) -> dict[str, Any]:
-        """Return the row of metrics for now, without those of the updates; and ``left_s``, the seconds left."""
+        """Return the row of metrics for now, without those of the updates; and what is not logged.
+
+        That is ``left_s``, the seconds left, and the mean length and return of the running episodes.
+        """
         clock, steps = self._marked
         self._marked = time.perf_counter(), self.agent_steps
         if self.learner.updates:  # before the first one steps are quicker than they will be
@@ -267,31 +285,42 @@ class Trainer:
             "q_values": None,
             **{name: round(share, 4) for name, share in self.agent.watch.shares().items()},
             "left_s": self.forecast.left(self.agent_steps),
+            "running_length": float(self.episodes.lengths.mean()),
+            "running_return": float(self.episodes.returns.mean()),
         }
 
-    def _evaluate(self, watcher: Watcher, episodes: int) -> None:
-        """Evaluate the present network on environments of its own, then save it."""
+    def _evaluate(self, watcher: Watcher, episodes: int) -> bool:
+        """Evaluate the present network on environments of its own, then save it; return False if a stop ended that.
+
+        The evaluation is due then, and done again when the run is resumed: it changes nothing but what is written at
+        its end, so the run is the same.
+        """
         self._check_losses()
         self.update_log.clear()
-        epsilon, began, told = self.policy.default_epsilon, time.perf_counter(), self.stop_requested
+        self.evaluation_due = True
+        epsilon, began = self.policy.default_epsilon, time.perf_counter()
 
         def watch(progress: Progress) -> None:
-            nonlocal told
+            if self.stop_requested:
+                raise Stopped
             left = self.forecast.evaluation_left(progress, time.perf_counter() - began)
             watcher.evaluating(progress.finished, progress.episodes, left)
-            if self.stop_requested and not told:
-                told = True
-                self.announce("this evaluation is finished first; Ctrl-C again ends at once, without saving")
 
-        watch(Progress(0, episodes, 0, 0))  # environments may take seconds to start
-        results = self.evaluator.evaluate(self.policy, episodes, epsilon, watch=watch)
+        try:
+            watch(Progress(0, episodes, 0, 0))  # environments may take seconds to start
+            results = self.evaluator.evaluate(self.policy, episodes, epsilon, watch=watch)
+        except Stopped:
+            self.announce("the evaluation is left; it is done again when the run is resumed")
+            return False
+        self.evaluation_due = False
         self.forecast.evaluated(episodes, time.perf_counter() - began)
         now = self._so_far
-        self.run_folder.log_evaluation(results, now["agent_steps"], now["frames"], epsilon, self.rules.name)
+        self.run_folder.log_evaluation(results, now["agent_steps"], now["frames"], epsilon, self.plan.eval_protocol)
         self.run_folder.log({**now, "eval_return": float(np.mean([result.episode_return for result in results]))})
         self._marked = time.perf_counter(), self.agent_steps
         self.save_agent()
         watcher.evaluated(self.agent_steps, results)
+        return True
 
     # ------------------------------------------------------------------ what is kept
 
@@ -311,6 +340,7 @@ class Trainer:
             "episodes": self.episodes.state(),
             "generators": {name: rng.bit_generator.state for name, rng in self.rng.items()},
             "requests": self.requests.state(),
+            "evaluation_due": self.evaluation_due,
         }
         checkpoint.save_state(self.run_folder.state, self.learner, self.experience, counters)
 
@@ -322,6 +352,7 @@ class Trainer:
             self.experience.load(folder)
             self.agent.steps, self.begun = counters["agent_steps"], True
             self.wall_before = counters["wall_s"]
+            self.evaluation_due = counters.get("evaluation_due", False)
             self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
             self.episodes.load(counters["episodes"])
             for name, rng in self.rng.items():

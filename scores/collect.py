@@ -218,9 +218,13 @@ def _reference_row(reference: Reference) -> Row:
 
 
 def _unusual_lengths(episodes: list[Episode], metric: Metric) -> list[str]:
-    """Return a note if episodes do not have the length that the metric requires."""
+    """Return a note if episodes were cut by the evaluation, or do not have the length that the metric requires."""
+    cut = [one.episode_length for one in episodes if one.cut]
+    notes = [f"{len(cut)} of {len(episodes)} episodes were cut at {max(cut):,} steps"] if cut else []
     unusual = sum(one.episode_length != metric.episode_length for one in episodes) if metric.episode_length else 0
-    return [f"{unusual} of {len(episodes)} episodes are not {metric.episode_length} steps long"] if unusual else []
+    if unusual:
+        notes.append(f"{unusual} of {len(episodes)} episodes are not {metric.episode_length} steps long")
+    return notes
 
 
 def _title(run: Run) -> str:

@@ -31,6 +31,7 @@ class Episode:
     epsilon: float | None
     protocol: str
     frames: int | None = None  # emulator frames of training; None: as many as agent steps
+    cut: bool = False  # by the evaluation's cap, which the protocol names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +148,7 @@ def _evaluated(row: dict[str, str]) -> Episode:
         epsilon=_finite(row["epsilon"]) if row["epsilon"] else None,
         protocol=_text(row, "protocol"),
         frames=int(row["frames"]) if row.get("frames") else None,
+        cut=row.get("cut") == "1",
     )
 
 

@@ -58,10 +58,17 @@ class Loop(gymnasium.Env[NDArray[np.float32], np.int64]):
         return np.array([1.0, 0.0], np.float32), 1.0, False, False, {}
 
 
-CORRIDOR, LOOP = "tidepool-tests/Corridor-v0", "tidepool-tests/Loop-v0"
+class Trap(Loop):
+    """Action 0 stays, for a reward of 1 a step and without an end; action 1 terminates. Registered without a limit."""
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        return np.array([1.0, 0.0], np.float32), 1.0, bool(action == 1), False, {}
+
+
+CORRIDOR, LOOP, TRAP = "tidepool-tests/Corridor-v0", "tidepool-tests/Loop-v0", "tidepool-tests/Trap-v0"
 
 
 def register() -> None:
-    for name, entry, limit in ((CORRIDOR, "Corridor", 50), (LOOP, "Loop", 5)):
+    for name, entry, limit in ((CORRIDOR, "Corridor", 50), (LOOP, "Loop", 5), (TRAP, "Trap", None)):
         if name not in gymnasium.registry:
             gymnasium.register(name, entry_point=f"tests.tiny:{entry}", max_episode_steps=limit)
