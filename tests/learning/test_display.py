@@ -147,5 +147,5 @@ def test_before_an_episode_has_ended_the_running_ones_are_shown() -> None:
 
 def test_cut_episodes_are_counted_in_the_line_of_the_evaluation() -> None:
     results = [EpisodeResult(0, 3.0, 70, cut=True), EpisodeResult(1, 5.0, 10)]
-    assert evaluation_text("9 agent steps", results).endswith("2 episodes; 1 of 2 episodes were cut at 70 steps)")
-    assert evaluation_text("9 agent steps", RESULTS).endswith("2 episodes)")
+    assert evaluation_text("9 agent steps", results).endswith("(sd 1.41, 1 of 2 episodes were cut at 70 steps)")
+    assert evaluation_text("9 agent steps", RESULTS).endswith("(sd 1.41, 2 episodes)")
