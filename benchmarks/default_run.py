@@ -54,6 +54,7 @@ def append_results(path: Path, folder: Path, rows: list[dict[str, str]], wall_s:
         "hardware": "; ".join(f"{key} {value}" for key, value in config["hardware"].items()),
         "versions": "; ".join(f"{key} {value}" for key, value in config["versions"].items()),
         "run": folder.name,
+        **({"started_from": config["from"]["sha256"]} if "from" in config else {}),
     }
     before = read_rows(path) if path.exists() else []
     added = [{**row, **described} for row in rows]

@@ -52,7 +52,13 @@ class RunOptions:
     eval_episodes: Annotated[int, Between(1, 100_000)] = 100
     """Episodes of the final evaluation; those on the way have a fifth, or as few as 5, unless asked for."""
     resume: Path | None = None
-    """Continue this stopped run exactly where it was, with its own settings."""
+    """Continue this stopped run exactly where it was, with its own settings; --total-timesteps N extends any run."""
+    rescale: bool = False
+    """With --resume and --total-timesteps: stretch the schedules over the new length, instead of keeping them."""
+    start_from: Annotated[Path | None, tyro.conf.arg(aliases=("--from",))] = None
+    """Start from the network of this run or agent instead of random weights; the network must be of the same shape."""
+    keep_state: Literal["auto", "yes", "no"] = "auto"
+    """Keep the state of the finished run, to extend it exactly; "auto": without a replay of more than 256 MB."""
     watch: bool = False
     """Open a window on the run, in a process of its own; closing either leaves the other alone."""
     list: bool = False
@@ -63,7 +69,7 @@ class RunOptions:
 GROUPS: dict[str, tuple[str, ...]] = {
     "run": (
         *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "num_envs", "runs_dir", "device", "engine"),
-        *("threads", "resume", "watch", "list"),
+        *("threads", "resume", "rescale", "start_from", "keep_state", "watch", "list"),
     ),
     "agent": (),
     "replay": (
@@ -76,6 +82,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("noisy", "noisy_sigma", "noisy_epsilon"),
     ),
     "schedule": (
+        "schedule_timesteps",
         *("learning_rate", "final_learning_rate", "optimizer", "optimizer_epsilon", "rmsprop_decay", "max_grad_norm"),
         *("epsilon_start", "epsilon_final", "epsilon_steps"),
     ),

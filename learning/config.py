@@ -34,6 +34,8 @@ class LearnerConfig:
 
     total_timesteps: Steps = 1_000_000
     """Agent steps of the whole run, over all environments."""
+    schedule_timesteps: Steps | None = None
+    """Agent steps over which learning rate and importance exponent change; by default the whole run."""
     num_envs: Annotated[int, Between(1, 4096)] = 16
     """Environments stepped side by side."""
     hidden: Units = (128, 128)
@@ -91,7 +93,12 @@ class LearnerConfig:
 
     def learning_rate_at(self, steps: int) -> float:
         """Return the optimiser's step size after so many agent steps."""
-        return linear(self.learning_rate, self.final_learning_rate, self.total_timesteps, steps)
+        return linear(self.learning_rate, self.final_learning_rate, self.schedule_steps, steps)
+
+    @property
+    def schedule_steps(self) -> int:
+        """Agent steps over which the schedules go that go over the run."""
+        return self.schedule_timesteps or self.total_timesteps
 
     def notes(self) -> list[str]:
         """Return notes that are printed before a run with these settings."""

@@ -178,6 +178,12 @@ class Episodes:
             self._chain(just_begun)
         self.number[:] = state["number"]
 
+    def load_next(self, state: dict[str, Any]) -> None:
+        """Begin the episodes after those that were running, from their first observations."""
+        self.finished = state["finished"]
+        self.number[:] = np.array(state["number"]) + 1
+        self.begin()
+
     def _replay(self, upcoming: list[Iterator[int]], waiting: NDArray[np.bool_]) -> None:
         """Step all environments once: the waiting ones with action 0, the others with their recorded actions."""
         actions = np.zeros(self.num_envs, np.int64)

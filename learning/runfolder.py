@@ -81,6 +81,11 @@ class RunFolder:
         write_json(path / "config.json", {"format": FORMAT, "env_id": env_id, "agent": agent, "seed": seed, **config})
         return cls(path)
 
+    def update(self, changes: Mapping[str, Any]) -> None:
+        """Change entries of ``config.json``."""
+        self.config |= changes
+        write_json(self.path / "config.json", self.config)
+
     @property
     def agent(self) -> Path:
         """The folder of all that playing needs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
+from torch import Tensor
 
 import envs
 from common.errors import UserError
@@ -30,6 +31,7 @@ from learning.runfolder import RunFolder
 
 LOGS_PER_RUN = 200
 PULSE_SECONDS = 1.0  # between two reports to the display, however seldom a row is due
+KEPT_BYTES = 256_000_000  # of a finished run's experience, at most, unless asked for: an Atari replay takes 7 GB
 NOT_LOGGED = ("left_s", "running_length", "running_return")  # of a row: for the display only
 
 
@@ -52,6 +54,8 @@ class Plan:
     """What computes updates; see `learning.fused.make_learner`."""
     interim_episodes: int | None = None
     """Episodes of an evaluation on the way; None: a fifth of the final one's."""
+    keep_state: str = "auto"
+    """Whether a finished run keeps the state that it is extended from: "yes", "no", or "auto", as `KEPT_BYTES` says."""
 
     @property
     def protocol(self) -> envs.Protocol:
@@ -153,9 +157,9 @@ class Trainer:
             if finished:
                 finished = self._evaluate(watcher, self.plan.schedule.episodes)
             if finished:
-                shutil.rmtree(self.run_folder.state, ignore_errors=True)  # of an earlier stop
+                self._keep_finished()
                 with suppress(OSError):  # being written to, on Windows
-                    (live / REQUESTS).unlink(missing_ok=True)  # nothing is left to resume
+                    (live / REQUESTS).unlink(missing_ok=True)  # they were for this run as it was planned
             else:
                 self.save_agent()
                 self.save_state()
@@ -330,8 +334,22 @@ class Trainer:
             folder or self.run_folder.agent, self.learner, self.plan.env_id, self.space, self.agent_steps, durable
         )
 
-    def save_state(self) -> None:
-        """Write ``state/``, from which `load_state` resumes exactly."""
+    def _keep_finished(self) -> None:
+        """Write ``state/`` of a finished run, to be extended from, without the experience where that is large."""
+        plan = self.plan
+        needed = plan.recipe.experience.bytes_needed(plan.config, self.space, self.episodes.stack)
+        if plan.keep_state == "no":
+            shutil.rmtree(self.run_folder.state, ignore_errors=True)  # of an earlier stop
+        else:
+            self.save_state(with_experience=plan.keep_state == "yes" or needed <= KEPT_BYTES)
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with these weights in both networks, in place of random ones."""
+        self.learner.online.load_state_dict(weights)
+        self.learner.sync_target()
+
+    def save_state(self, with_experience: bool = True) -> None:
+        """Write ``state/``, from which `load_state` resumes: exactly, if the experience is with it."""
         counters = {
             "agent_steps": self.agent_steps,
             "updates": self.learner.updates,
@@ -342,19 +360,25 @@ class Trainer:
             "requests": self.requests.state(),
             "evaluation_due": self.evaluation_due,
         }
-        checkpoint.save_state(self.run_folder.state, self.learner, self.experience, counters)
+        experience = self.experience if with_experience else None
+        checkpoint.save_state(self.run_folder.state, self.learner, experience, counters)
 
     def load_state(self) -> None:
-        """Resume from ``state/``."""
+        """Resume from ``state/``; without the experience of then, new episodes begin and it is filled again."""
         folder = self.run_folder.state
         with checkpoint.saved_counters(folder) as counters:
             checkpoint.load_learner(folder, self.learner, counters["updates"])
-            self.experience.load(folder)
+            if checkpoint.holds_experience(counters):
+                self.experience.load(folder)
+                self.episodes.load(counters["episodes"])
+            else:
+                self.experience.refill(counters["agent_steps"])
+                self.episodes.load_next(counters["episodes"])
+                self.experience.reset(self.episodes.obs)
             self.agent.steps, self.begun = counters["agent_steps"], True
             self.wall_before = counters["wall_s"]
             self.evaluation_due = counters.get("evaluation_due", False)
             self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
-            self.episodes.load(counters["episodes"])
             for name, rng in self.rng.items():
                 rng.bit_generator.state = counters["generators"][name]
             if "requests" in counters:  # the oldest states have none

@@ -132,7 +132,7 @@ def _run_row(run: Run, metric: Metric, siblings: list[Run]) -> Row:
     if sum(_title(sibling) == name for sibling in siblings) > 1:  # the same seed twice: add the time
         name = f"{name} {run.path.name.rsplit('__', 1)[-1]}"
     path = f"{_title(run)}, in {run.path}" if run.pretrained else str(run.path)
-    notes = [path, *_unusual_lengths(run.episodes, metric)]
+    notes = [path, *run.notes, *_unusual_lengths(run.episodes, metric)]
     return Row(
         name=name,
         kind="pretrained" if run.pretrained else "run",

@@ -117,10 +117,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(env_id: str, agent: str, tmp_
     assert not equal(resumed, uninterrupted)
     assert resumed.run(RecordingWatcher())
     assert equal(resumed, uninterrupted)
-    # the finished run keeps its agent; its large state, no longer needed, is deleted
-    assert not resumed.run_folder.state.exists()
-    with pytest.raises(UserError, match="only a run stopped by Ctrl-C can be resumed"):
-        resumed.load_state()
+    # the finished run keeps its state too, to be extended
+    counters = json.loads((resumed.run_folder.state / "counters.json").read_text())
+    assert (counters["agent_steps"], counters["evaluation_due"]) == (resumed.agent_steps, False)
 
 
 def test_a_run_stopped_before_its_first_step_resumes_too(tmp_path: Path) -> None:
