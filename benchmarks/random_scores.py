@@ -9,8 +9,9 @@ no-ops, no sticky actions, at most 30 minutes; every action random, of the minim
 (Mnih et al. 2015, doi:10.1038/nature14236, "Evaluation procedure") chose at 10 Hz, so every sixth frame, and had at
 most 5 minutes: ``--ten-hz``, protocol `mnih2015-10hz`.
 
-A game has at most 100 episodes, fewer where they are long: what takes about 14 seconds, but at least 20; the time of the
-first 20 decides. All have fixed seeds, so a row can be repeated. It is the plain emulator, without the frames of agents.
+A game has at most 100 episodes, fewer where they are long: what takes about ``--seconds`` of a core, but at least 20;
+the time of the first 20 decides. Their actions come from fixed seeds, one an episode, so a row can be repeated. It is
+the plain emulator, without the frames that agents see.
 """
 
 from __future__ import annotations
@@ -26,27 +27,24 @@ import numpy as np
 
 from envs import emulator
 from envs.protocols import ATARI, FRAME_SKIP, MINUTE
-from learning.config import episode_generator, episode_seed
+from learning.config import episode_generator
 from learning.evaluate import EVALUATION_SEED
 from learning.runfolder import provenance
 from scores.atari.normalization import BASELINES, LONG, env_id_of
 from scores.atari.published import load
 from scores.stats import student_interval
 
-SECONDS, LEAST, MOST = 14.0, 20, 100  # of a game, and how many episodes
+LEAST, MOST = 20, 100  # episodes
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "random.csv"
 ZOO = ATARI["dqn_zoo"].evaluation
 # frames an action, most frames of an episode
 RULES = {"dqn_zoo": (FRAME_SKIP, int(ZOO["frame_cap"])), "mnih2015-10hz": (6, 5 * MINUTE)}
 
 
-def play(env_id: str, frame_skip: int, frame_cap: int, episode: int) -> tuple[float, int]:
+def play(ale: Any, frame_skip: int, episode: int) -> tuple[float, int]:
     """Return the score and the number of actions of one game of random play."""
-    ale, draws = emulator.emulator(), episode_generator(EVALUATION_SEED, "evaluation", episode)
-    ale.setInt("random_seed", episode_seed(EVALUATION_SEED, "evaluation", 0, episode) & 0x7FFFFFFF)
-    ale.setInt("max_num_frames_per_episode", frame_cap)
-    emulator.load(ale, env_id)
-    actions = ale.getMinimalActionSet()
+    draws, actions = episode_generator(EVALUATION_SEED, "evaluation", episode), ale.getMinimalActionSet()
+    ale.reset_game()
     for _ in range(int(draws.integers(int(ZOO["noops"]) + 1))):
         ale.act(0)
     score, count = 0.0, 0
@@ -57,17 +55,22 @@ def play(env_id: str, frame_skip: int, frame_cap: int, episode: int) -> tuple[fl
     return score, count
 
 
-def measure(game: str, protocol: str) -> dict[str, Any]:
-    """Return the row of one game."""
+def measure(game: str, protocol: str, seconds: float) -> dict[str, Any]:
+    """Return the row of one game, after about so many seconds."""
     env_id, began = env_id_of(game), time.process_time()
+    frame_skip, frame_cap = RULES[protocol]
+    ale = emulator.emulator()
+    ale.setInt("random_seed", EVALUATION_SEED)
+    ale.setInt("max_num_frames_per_episode", frame_cap)
+    emulator.load(ale, env_id)
     played: list[tuple[float, int]] = []
     wanted = LEAST
     for episode in itertools.count():
         if episode == LEAST:
-            wanted = min(max(int(SECONDS / (time.process_time() - began) * LEAST), LEAST), MOST)
+            wanted = min(max(int(seconds / (time.process_time() - began) * LEAST), LEAST), MOST)
         if episode == wanted:
             break
-        played.append(play(env_id, *RULES[protocol], episode))
+        played.append(play(ale, frame_skip, episode))
     scores, lengths = zip(*played, strict=True)
     interval = student_interval(scores)
     low, high = interval.ci95 or (interval.mean, interval.mean)
@@ -99,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("games", nargs="*", default=sorted(load().scores[BASELINES[LONG].random]))
     parser.add_argument("--ten-hz", action="store_true", help="as the reference was measured")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of a core, for a game")
     args = parser.parse_args()
     protocol = "mnih2015-10hz" if args.ten_hz else "dqn_zoo"
     done = set()
@@ -108,7 +112,7 @@ def main() -> None:
     for game in args.games:
         if (env_id_of(game), protocol) in done:
             continue
-        found = measure(game, protocol)
+        found = measure(game, protocol, args.seconds)
         new = not RESULTS.exists()
         with RESULTS.open("a", newline="") as file:
             writer = csv.DictWriter(file, found)
