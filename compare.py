@@ -7,14 +7,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
-from common import cli
+from common import cli, imports
 from common.errors import UserError
-
-FORMATS = ("table", "markdown", "json", "csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +23,11 @@ class Options:
     """Run folders (paths, or names under --runs-dir); by default all of them."""
     env_id: str | None = None
     """Only this environment, e.g. Waterworld-v1 or ALE/Pong-v5; by default all that have a score."""
+    imports: imports.Option = ()
     runs_dir: Path = Path("runs")
     """Folder of the runs and of the human scores."""
-    format: str = "table"
-    """table, markdown, json or csv."""
+    format: Literal["table", "markdown", "json", "csv"] = "table"
+    """How it is printed."""
     plot: Path | None = None
     """Also draw the comparison as a chart into this file: .png, .pdf or .svg."""
     agents: str | None = None
@@ -46,8 +45,6 @@ class Options:
 def main(argv: Sequence[str]) -> None:
     """Print the comparison; warnings go to stderr, so that stdout is the table and nothing else."""
     options = cli.parse(Options, argv, prog="compare.py", description=__doc__)
-    if options.format not in FORMATS:
-        raise UserError(f"--format '{options.format}' is not known; allowed: {', '.join(FORMATS)}")
     if not options.runs_dir.is_dir() and options.runs_dir != Options.runs_dir:
         raise UserError(f"--runs-dir {options.runs_dir}: no such folder")
     # Imported here: --help and typos should not wait for SciPy and matplotlib.
@@ -56,8 +53,9 @@ def main(argv: Sequence[str]) -> None:
     if options.plot is not None:
         chart.check_path(options.plot)
     atari = options.agents, options.at_frames, options.games, options.protocol, options.mix_protocols
-    env_id = resolve(options.env_id)
-    selected = selection.select(options.runs_dir, options.runs, env_id, selection.atari_selection(*atari))
+    imports.load(options.imports)
+    wanted = resolve(options.env_id), selection.atari_selection(*atari)
+    selected = selection.select(options.runs_dir, options.runs, *wanted)
     for warning in selected.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -73,7 +71,7 @@ def resolve(env_id: str | None) -> str | None:
         return env_id
     import envs  # here, because it takes a second
 
-    return envs.resolve(env_id)
+    return envs.resolve_typed(env_id)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
         print_catalogue(console)
         return 0
     options, config = read_command_line(argv)
-    allowed = ("--resume", "--watch", "--no-watch", "--total-timesteps", "--rescale")
+    allowed = ("--resume", "--watch", "--no-watch", "--total-timesteps", "--rescale", "--import")
     others = [word for word in argv if word.startswith("--") and word.split("=")[0].replace("_", "-") not in allowed]
     if options.resume and others:
         raise UserError(f"--resume continues with the run's own settings; leave out {', '.join(others)}")

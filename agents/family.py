@@ -70,6 +70,16 @@ CONTROL = {
     "epsilon_steps": 20_000,
     "num_atoms": 101,
 }
+# Pictures of environments that are no Atari games: CPU's values, but for what belongs to these.
+PICTURES = {
+    **{name: value for name, value in CPU.items() if name not in ("clip_rewards", "protocol", "frame_size", "v_max")},
+    "total_timesteps": 500_000,
+    "encoder": "auto",
+    "num_envs": 8,
+    "capacity": 100_000,
+    "learning_starts": 5_000,
+    "epsilon_steps": 50_000,
+}
 # The same, whatever the agent itself has: random actions reach failures that good play never sees, and with the paper's
 # noise of 0.5 one seed in three of Rainbow and of BTR never learnt to stay.
 CONTROL_FOR_ALL = {"n_step": 10, "noisy_epsilon": True, "noisy_sigma": 0.1}
@@ -100,6 +110,7 @@ def member(
     """
     plain = {**switches, **(vectors or {})}
     control = {**CONTROL, **plain, **CONTROL_FOR_ALL, **(control or {})}
+    pictures = {**PICTURES, **switches}
     own = {"paper": Preset("as published, for a GPU", "atari", {**(published or {}), **switches})}
     return Recipe(
         name,
@@ -113,6 +124,9 @@ def member(
             "long": Preset("four times the network, six times the steps", "worlds", {**LONG, **switches}),
             "control": Preset(
                 "CartPole and other small control tasks in a minute, on two CPU cores", "control", control
+            ),
+            "pictures": Preset(
+                "pictures of other environments, as they are; smaller and grey is faster", "pictures", pictures
             ),
             **(own if published else {}),
             **(presets or {}),

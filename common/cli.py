@@ -7,17 +7,68 @@ import dataclasses
 import io
 import re
 import sys
-from collections.abc import Callable, Sequence
+import typing
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from common.errors import UserError, nearest
+from common.quiet import warnings_once
 from common.settings import option_name, validate
 
 Config = TypeVar("Config")
 
 FLAT = (tyro.conf.OmitArgPrefixes,)  # nested dataclasses add options, not prefixes
+UNITS = {"k": 10**3, "K": 10**3, "M": 10**6}
+
+# What other projects call our options: stable-baselines3 and its Zoo, CleanRL, Dopamine, Gymnasium's tutorials.
+ALIASES = {
+    "algo": "agent",
+    "batch": "batch-size",
+    "buffer-size": "capacity",
+    "cuda": "device",
+    "discount": "gamma",
+    "end-e": "epsilon-final",
+    "env": "env-id",
+    "epsilon-decay": "epsilon-steps",
+    "epsilon-end": "epsilon-final",
+    "eval-freq": "evaluations",
+    "exploration-final-eps": "epsilon-final",
+    "exploration-fraction": "epsilon-steps",
+    "exploration-initial-eps": "epsilon-start",
+    "gradient-steps": "replay-ratio",
+    "log-dir": "runs-dir",
+    "log-folder": "runs-dir",
+    "lr": "learning-rate",
+    "max-steps": "total-timesteps",
+    "memory-size": "capacity",
+    "n-envs": "num-envs",
+    "n-episodes": "total-timesteps",
+    "n-eval-envs": "num-envs",
+    "n-eval-episodes": "eval-episodes",
+    "n-steps": "n-step",
+    "n-timesteps": "total-timesteps",
+    "net-arch": "hidden",
+    "num-minibatches": "minibatches",
+    "num-steps": "rollout-steps",
+    "num-threads": "threads",
+    "render": "watch",
+    "replay-size": "capacity",
+    "save-path": "runs-dir",
+    "start-e": "epsilon-start",
+    "start-steps": "learning-starts",
+    "steps": "total-timesteps",
+    "target-network-frequency": "target-period",
+    "target-update-interval": "target-period",
+    "tensorboard-log": "runs-dir",
+    "timesteps": "total-timesteps",
+    "train-freq": "replay-ratio",
+    "train-frequency": "replay-ratio",
+    "training-steps": "total-timesteps",
+    "update-epochs": "epochs",
+}
 
 
 def parse(
@@ -41,11 +92,12 @@ def parse(
         with contextlib.redirect_stderr(complaint):
             parsed, rest = tyro.cli(
                 config,
-                args=list(argv),
+                args=list(_separated(config, argv)),
                 prog=prog,
                 description=description,
                 return_unknown_args=True,
                 config=FLAT,
+                registry=REGISTRY,
                 **keywords,
             )
     except SystemExit as stop:
@@ -56,6 +108,65 @@ def parse(
         raise _unexpected(rest[0], _options(parsed))
     validate(parsed)
     return parsed
+
+
+REGISTRY = ConstructorRegistry()
+
+
+@REGISTRY.primitive_rule
+def _whole_numbers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
+    """Let options for whole numbers take 1e5, 1_000_000 and 100k too."""
+    if info.type is not int:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=lambda words: whole(words[0]),
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def whole(text: str) -> int:
+    """Return the whole number that is written as 100000, 100_000, 100,000, 1e5 or 100k; ``ValueError``: it is none."""
+    plain = re.sub(r"(?<=\d)[_,](?=\d{3}(?!\d))", "", text)  # only where it parts thousands
+    unit = UNITS.get(plain[-1:], 1)
+    match = re.fullmatch(r"([+-]?)(\d+)(?:\.(\d*))?(?:[eE]\+?(\d{1,3}))?", plain if unit == 1 else plain[:-1])
+    if match is None:
+        raise ValueError(f"'{text}' is not a whole number")
+    sign, digits, decimals, exponent = match.groups(default="")
+    value: int = int(digits + decimals) * 10 ** int(exponent or 0) * unit
+    parts: int = 10 ** len(decimals)
+    if value % parts:
+        raise ValueError(f"{text} is not a whole number")
+    return int(sign + "1") * (value // parts)
+
+
+def _separated(config: type[Any], argv: Sequence[str]) -> Iterator[str]:
+    """Yield the words, those of options that take several values parted at their commas: 64,64 is 64 64."""
+    several = {option_name(name) for name in _tuples(config)}
+    takes_several = False
+    for word in argv:
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            takes_several = name.replace("_", "-") in several
+        if not takes_several or (name.startswith("--") and not equals):
+            yield word
+        elif name.startswith("--"):
+            yield from (name, *filter(None, value.split(",")))
+        else:
+            yield from filter(None, word.split(","))
+
+
+def _tuples(config: type[Any]) -> Iterator[str]:
+    """Yield the names of the fields of a (nested) dataclass that are tuples of numbers."""
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        hint = hints[field.name]
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            yield from _tuples(hint)
+        elif typing.get_origin(hint) is tuple and typing.get_args(hint)[0] in (int, float):
+            yield field.name
 
 
 def _options(config: Any) -> list[str]:
@@ -75,6 +186,9 @@ def _options(config: Any) -> list[str]:
 def _unexpected(argument: str, known: list[str]) -> UserError:
     if argument.startswith("-"):
         name = argument.split("=")[0]
+        ours = f"--{ALIASES.get(name.lstrip('-').replace('_', '-').lower(), '')}"
+        if ours in known:
+            return UserError(f"unknown option '{name}'; did you mean {ours}?")
         return UserError(f"unknown option '{name}'; did you mean {nearest(name, known)}?")
     return UserError(f"unexpected argument '{argument}'; --help lists all options")
 
@@ -95,6 +209,7 @@ def _one_line(box: str) -> str:
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Run a program's ``main(argv)`` and leave: 0 done, 2 a user's error, 130 Ctrl-C."""
+    warnings_once()
     try:
         code = main(sys.argv[1:])
     except UserError as error:

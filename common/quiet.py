@@ -1,11 +1,13 @@
-"""Silencing libraries that write to standard error themselves."""
+"""Silencing libraries that write to standard error themselves, and those that repeat themselves."""
 
 from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 
 @contextmanager
@@ -25,3 +27,25 @@ def silenced_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def warnings_once() -> None:
+    """Show each warning once, whoever gives it: environments give theirs once for each of a batch.
+
+    Python's own rule, once a place in the code, is forgotten whenever a library silences others for a while.
+    """
+    show, shown = warnings.showwarning, set[str]()
+
+    def show_new(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if str(message) not in shown:
+            shown.add(str(message))
+            show(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show_new

@@ -23,7 +23,11 @@ class Between:
         return not math.isnan(value) and self.low <= value <= self.high
 
     def __str__(self) -> str:
-        return f"{self.low:,g} to {self.high:,g}"
+        return f"{_number(self.low)} to {_number(self.high)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1 and value == int(value) else f"{value:,g}"
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -43,9 +47,18 @@ class Needs:
         return " or ".join(f"{option_name(self.field)} {value}" for value in self.values)
 
 
+SPELT = {"imports": "import"}  # which Python keeps for itself
+
+
 def option_name(field_name: str) -> str:
     """Return the command line's spelling of a field: ``num_envs`` is ``--num-envs``."""
-    return "--" + field_name.replace("_", "-")
+    return "--" + SPELT.get(field_name, field_name).replace("_", "-")
+
+
+def field_name(option: str) -> str:
+    """Return the field that an option of the command line sets, without its value: ``--no-double`` is ``double``."""
+    name = option.removeprefix("--").removeprefix("no-").replace("-", "_")
+    return next((field for field, spelt in SPELT.items() if spelt == name), name)
 
 
 def ranges(config: Any) -> dict[str, Between]:

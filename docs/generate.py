@@ -100,7 +100,7 @@ def steps_of(recipe: Recipe, preset: str) -> int:
 
 def presets() -> str:
     """Return which agent has which preset, as the agent steps of a run with it."""
-    known = ("default", "long", "control", "cpu", "modern", "nature", "paper")
+    known = ("default", "long", "control", "pictures", "cpu", "modern", "nature", "paper")
     assert {name for one in AGENTS.values() for name in one.presets} == set(known)
     rows = (
         [
@@ -150,7 +150,7 @@ def encoders() -> str:
 def facts(agent: str) -> str:
     """Return what the registry knows of an agent."""
     recipe = AGENTS[agent]
-    kinds = {"worlds": "Waterworld and RLDemo", "control": "other vectors", "atari": "Atari"}
+    kinds = {"worlds": "Waterworld and RLDemo", "control": "other vectors", "atari": "Atari", "pictures": "pictures"}
     presets = (
         f"`{name}` ({kinds[one.suits]}, {steps_of(recipe, name):,} agent steps)" for name, one in recipe.presets.items()
     )

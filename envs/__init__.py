@@ -3,30 +3,45 @@
 from envs.factory import (
     DEFAULT_ENV,
     action_names,
+    gives_pictures,
     is_atari,
+    is_ram,
     is_world,
+    keywords,
     make,
     make_vec,
     options,
     protocol,
     register,
     resolve,
+    resolve_typed,
     returns,
 )
+from envs.foreign import EnvironmentFault, colours
+from envs.masks import MaskedBox, allowed, idle
 from envs.protocols import Protocol
 
 register()
 
 __all__ = [
     "DEFAULT_ENV",
+    "EnvironmentFault",
+    "MaskedBox",
     "Protocol",
     "action_names",
+    "allowed",
+    "colours",
+    "gives_pictures",
+    "idle",
     "is_atari",
+    "is_ram",
     "is_world",
+    "keywords",
     "make",
     "make_vec",
     "options",
     "protocol",
     "resolve",
+    "resolve_typed",
     "returns",
 ]

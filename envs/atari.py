@@ -39,11 +39,14 @@ def register() -> None:
         return  # `emulators` reports what is missing when a game is needed
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # no banner for each of N emulators
     gymnasium.register_envs(ale_py)
+    for name in games():  # their memory, which `envs.atari_variants` makes
+        spec = gymnasium.spec(name)
+        gymnasium.register(name.replace("-v5", "-ram-v5"), spec.entry_point, kwargs={"game": spec.kwargs["game"]})
 
 
 def games() -> list[str]:
     """Return the ids of all games, ``ALE/<Game>-v5``."""
-    return sorted(name for name in gymnasium.registry if name.startswith(f"{NAMESPACE}/"))
+    return sorted(name for name in gymnasium.registry if name.startswith(f"{NAMESPACE}/") and "-ram-" not in name)
 
 
 def _emulators(env_id: str, num_envs: int, **settings: Any) -> Emulators:
@@ -70,6 +73,7 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
         frame_cap: a game is truncated after this many emulator frames.
         frame_size: height and width of a frame, pixels.
         frame_stack: frames an observation has.
+        full_action_space: all 18 actions in place of those that the game uses.
         num_threads: of the emulators; 0: as many as there are cores.
     """
 
@@ -87,6 +91,7 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
         frame_cap: int,
         frame_size: int = 84,
         frame_stack: int = 4,
+        full_action_space: bool = False,
         num_threads: int = 0,
     ) -> None:
         self.num_envs, self.frame_stack = num_envs, frame_stack
@@ -99,6 +104,7 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
             img_height=frame_size,
             img_width=frame_size,
             stack_num=frame_stack,
+            full_action_space=full_action_space,
             num_threads=num_threads,
         )
         self.single_observation_space = spaces.Box(0, 255, (frame_stack, frame_size, frame_size), np.uint8)
@@ -160,6 +166,7 @@ class Atari(gymnasium.Env[U8, np.int64]):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode '{render_mode}' is not known; allowed: rgb_array (play.py has a window)")
         self.render_mode, self.env_id = render_mode, env_id
+        self._full = bool(options.get("full_action_space", False))
         self._vector = AtariVector(env_id, 1, num_threads=1, **options)
         self._screen: Emulators | None = None
         if render_mode:
@@ -174,9 +181,10 @@ class Atari(gymnasium.Env[U8, np.int64]):
                 img_width=width,
                 stack_num=1,
                 grayscale=False,
+                full_action_space=self._full,
                 num_threads=1,
             )
-        self.soundtrack = emulator.Soundtrack(env_id, options["sticky"]) if sound else None
+        self.soundtrack = emulator.Soundtrack(env_id, options["sticky"], self._full) if sound else None
         self._picture: U8 | None = None
         self.observation_space = self._vector.single_observation_space
         self.action_space = self._vector.single_action_space
@@ -211,7 +219,7 @@ class Atari(gymnasium.Env[U8, np.int64]):
     @property
     def action_names(self) -> tuple[str, ...]:
         """What each action does with the joystick: ``noop``, ``fire``, ``up`` ..."""
-        return emulator.action_names(self.env_id)
+        return emulator.action_names(self.env_id, self._full)
 
 
 def _first(info: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -46,9 +46,23 @@ def _with(env_id: str) -> ALEInterface:
     return ale
 
 
-def action_names(env_id: str) -> tuple[str, ...]:
-    """Return what each action does with the joystick: ``noop``, ``fire``, ``up`` ..."""
-    return tuple(action.name.lower() for action in _with(env_id).getMinimalActionSet())
+def action_names(env_id: str, full: bool = False) -> tuple[str, ...]:
+    """Return what each action does with the joystick: ``noop``, ``fire``, ``up`` ...; ``full``: all 18 of them."""
+    return tuple(action.name.lower() for action in _actions(_with(env_id), full))
+
+
+def _actions(ale: ALEInterface, full: bool) -> list[Any]:
+    return list(ale.getLegalActionSet() if full else ale.getMinimalActionSet())
+
+
+def modes(env_id: str) -> list[int]:
+    """Return the modes of a game, as its select switch chooses them."""
+    return list(map(int, _with(env_id).getAvailableModes()))
+
+
+def difficulties(env_id: str) -> list[int]:
+    """Return the difficulties of a game."""
+    return list(map(int, _with(env_id).getAvailableDifficulties()))
 
 
 def screen_size(env_id: str) -> tuple[int, int]:
@@ -63,10 +77,11 @@ class Soundtrack:
     Args:
         env_id: ``ALE/<Game>-v5``.
         sticky: as in the game that is played along.
+        full: its actions are all 18.
     """
 
-    def __init__(self, env_id: str, sticky: float) -> None:
-        self.env_id = env_id
+    def __init__(self, env_id: str, sticky: float, full: bool = False) -> None:
+        self.env_id, self._full = env_id, full
         self._ale = emulator(sticky, sound=True)
         self._kept: deque[U8] = deque(maxlen=STEPS_KEPT)
 
@@ -75,7 +90,7 @@ class Soundtrack:
         self._ale.setInt("random_seed", seed)
         load(self._ale, self.env_id)
         self._ale.reset_game()
-        self._actions = self._ale.getMinimalActionSet()
+        self._actions = _actions(self._ale, self._full)
         for _ in range(idle_frames):
             self._ale.act(self._actions[0])
         self._kept.clear()

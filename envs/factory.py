@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from gymnasium.wrappers import DtypeObservation, FlattenObservation
+from gymnasium.vector import VectorEnv
 
+from common import imports
 from common.errors import UserError, unknown
-from envs import atari, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
+from envs import atari, atari_variants, foreign, masks, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
+from envs.cartpole import CartPoles
 from envs.protocols import Protocol
 from envs.world_env import WorldEnv
 
@@ -25,6 +29,7 @@ DEFAULT_ENV = f"{NAMESPACE}/Waterworld-v1"
 # published references are means over long runs, so its episodes are long too.
 EPISODE_STEPS = {"Waterworld-v0": 1000, "Waterworld-v1": 1000, "RLDemo-v0": 5000}
 # Between these the discounted returns of good and bad swimmers lie, for discounts up to 0.98.
+CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
 RETURNS = {"Waterworld-v0": (-4.0, 8.0), "Waterworld-v1": (-4.0, 8.0)}
 
 
@@ -62,7 +67,22 @@ def resolve(env_id: str) -> str:
     if meant in bare:  # a name without its version, or with an old one
         raise UserError(f"unknown environment '{env_id}'; did you mean {bare[meant]}?")
     ours = [f"{NAMESPACE}/{world}" for world in EPISODE_STEPS] + list(EPISODE_STEPS)
-    raise unknown("environment", env_id, [*ours, *by_preference])
+    error = unknown("environment", env_id, [*ours, *by_preference])
+    raise UserError(f"{error} One of your own needs --import MODULE, which registers it")
+
+
+def resolve_typed(text: str) -> str:
+    """Return the registered id that a person's command line means; of ``module:Id`` the module is imported first.
+
+    Ids in files go through `resolve`, which imports nothing.
+
+    Raises:
+        UserError: no such module or environment.
+    """
+    module, colon, env_id = text.rpartition(":")
+    if colon:
+        imports.load([module])
+    return resolve(env_id)
 
 
 def _bare(env_id: str) -> str:
@@ -81,9 +101,26 @@ def is_atari(env_id: str) -> bool:
     return env_id.startswith(f"{atari.NAMESPACE}/")
 
 
+def is_ram(env_id: str) -> bool:
+    """Whether a resolved id is an Atari game's whose observations are the machine's memory."""
+    return is_atari(env_id) and atari_variants.RAM in env_id
+
+
 def is_world(env_id: str) -> bool:
     """Whether a resolved id is one of this project's worlds."""
     return env_id.removeprefix(f"{NAMESPACE}/") in EPISODE_STEPS
+
+
+@cache
+def gives_pictures(env_id: str, env_kwargs: tuple[str, ...] = ()) -> bool:
+    """Whether a resolved id is an environment's, not an Atari game's, whose observations are pictures."""
+    if is_atari(env_id) or is_world(env_id):
+        return False
+    env = make(env_id, **keywords(env_kwargs))
+    try:
+        return env.observation_space.dtype == np.uint8
+    finally:
+        env.close()
 
 
 def returns(env_id: str) -> tuple[float, float] | None:
@@ -91,12 +128,26 @@ def returns(env_id: str) -> tuple[float, float] | None:
     return RETURNS.get(env_id.removeprefix(f"{NAMESPACE}/"))
 
 
-def protocol(env_id: str, name: str = protocols.DEFAULT) -> Protocol:
+def protocol(env_id: str, name: str = protocols.DEFAULT, variant: Sequence[str] = ()) -> Protocol:
     """Return the rules under which an episode is played and evaluated.
+
+    Args:
+        env_id: resolved.
+        name: of the protocol.
+        variant: what makes the environment another one than that id alone, as is_slippery=False: it is a part of the
+            protocol's name, since scores can't be compared without it.
 
     Raises:
         UserError: the environment has no protocol of that name.
     """
+    plain, _, _ = name.partition(" ")  # with a variant, as in a score
+    rules = _protocol(env_id, plain)
+    if not variant:
+        variant = name.split(" ")[1:]
+    return replace(rules, name=" ".join([rules.name, *variant])) if variant else rules
+
+
+def _protocol(env_id: str, name: str) -> Protocol:
     if is_atari(env_id):
         return protocols.atari(name)
     world = env_id.removeprefix(f"{NAMESPACE}/")
@@ -117,38 +168,91 @@ def options(
     return {**(rules.evaluation if evaluation else rules.training), **(preprocessing if is_atari(env_id) else {})}
 
 
+def keywords(words: Sequence[str]) -> dict[str, Any]:
+    """Return ``["is_slippery=False", "map_name=8x8"]`` as arguments: Python's literals, else texts.
+
+    Raises:
+        UserError: a word is no KEY=VALUE.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key.isidentifier():
+            raise UserError(f"--env-kwargs {word}: KEY=VALUE is needed, as is_slippery=False")
+        try:
+            found[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            found[key] = text
+    return found
+
+
 def action_names(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
     """Return the name of each action of an environment; numbers where it has no names."""
     if isinstance(env.unwrapped, WorldEnv | atari.Atari):
         return env.unwrapped.action_names
     assert isinstance(env.action_space, spaces.Discrete)  # `make` rejects all others
-    return tuple(str(action) for action in range(int(env.action_space.n)))
+    wrapper = foreign.foreign(env)
+    first = wrapper.first_action if wrapper is not None else 0
+    return tuple(str(first + action) for action in range(int(env.action_space.n)))
 
 
-def make(env_id: str, render_mode: str | None = None, **options: Any) -> gymnasium.Env[Any, Any]:
-    """Return one environment that gives the same observations as `make_vec`'s.
+def make(
+    env_id: str, render_mode: str | None = None, lane: int = 0, lanes: int = 1, **options: Any
+) -> gymnasium.Env[Any, Any]:
+    """Return one environment that gives the same observations as `make_vec`'s; it may be one of a batch.
 
     Raises:
         UserError: an unknown id, an environment whose packages are missing, or whose actions are not discrete.
     """
     name = resolve(env_id)
     if is_atari(name):
-        return atari.Atari(name, render_mode, **_rules(name, options))
+        rules = _rules(name, options)
+        if not _is_variant(name, options):
+            return atari.Atari(name, render_mode, **rules)
+        return foreign.Foreign(atari_variants.make(name, render_mode, **rules), name, lane, lanes)
+    pictures = _pictures(options)
     if render_mode is not None:  # not every environment knows the word
         options["render_mode"] = render_mode
+    mask = options.pop("action_mask", True)
     try:
         with _originals_are_not_out_of_date():
-            env = gymnasium.make(name, **options)
-    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
-        raise UserError(f"{name} can't be made: {error}") from None
-    return _checked(env, name)
+            # what Gymnasium's checker would warn of, in every environment anew, `foreign` checks in each step
+            env = gymnasium.make(name, disable_env_checker=True, **options)
+    except Exception as error:  # of the environment's own constructor: anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{name} can't be made{_with(options)}: {reason}") from error
+    if is_world(name):
+        return env
+    try:
+        env = foreign.converted(env, name, pictures, lane, lanes)
+        return masks.masked(env, name) if mask else env
+    except UserError:
+        env.close()
+        raise
+
+
+def _pictures(options: dict[str, Any]) -> foreign.Pictures:
+    """Take from the options what is done to pictures."""
+    known = ("size", "grayscale", "stack")
+    return foreign.Pictures(**{name: options.pop(f"picture_{name}") for name in known if f"picture_{name}" in options})
+
+
+def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are the environment's own."""
+    ours = ("picture_", "action_mask")
+    return {name: value for name, value in options.items() if not name.startswith(ours)}
+
+
+def _with(options: Mapping[str, Any]) -> str:
+    given = [f"{key}={value!r}" for key, value in options.items() if key != "render_mode"]
+    return f" with {', '.join(given)}" if given else ""
 
 
 def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any) -> VectorEnv[Any, Any, Any]:
     """Return N environments that never reset themselves; with a seed, already reset with seed + i.
 
-    Observations are flat float32 vectors (N, D), of Atari games stacks of frames (N, 4, 84, 84) uint8.
-    Any Gymnasium id with discrete actions will do.
+    Observations are flat float32 vectors (N, D), of Atari games stacks of frames (N, 4, 84, 84) uint8, of pictures in
+    colour (N, 12, H, W). Any Gymnasium id with discrete actions will do; see `envs.foreign`.
 
     Raises:
         UserError: as `make`.
@@ -157,18 +261,26 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     if num_envs < 1:
         raise UserError(f"--num-envs {num_envs} is out of range; at least 1 is needed")
     envs: VectorEnv[Any, Any, Any]
-    if is_atari(name):
+    if is_atari(name) and not _is_variant(name, options):
         envs = atari.AtariVector(name, num_envs, **_rules(name, options))
     elif gymnasium.spec(name).vector_entry_point == "envs.worlds:WorldVectorEnv":
         with _originals_are_not_out_of_date():
             envs = gymnasium.make_vec(name, num_envs, **options)
+    elif (spec := gymnasium.spec(name)).entry_point == CARTPOLE and not spec.kwargs and not _arguments(options):
+        assert spec.max_episode_steps is not None
+        envs = CartPoles(num_envs, spec.max_episode_steps)
     else:
-        envs = SyncVectorEnv(
-            [lambda: make(name, **options) for _ in range(num_envs)], autoreset_mode=AutoresetMode.DISABLED
-        )
+        one = partial(make, name, lanes=num_envs, **options)
+        stack = options.get("frame_stack", 4) if is_atari(name) else options.get("picture_stack", 1)
+        envs = foreign.ForeignVector([partial(one, lane=i) for i in range(num_envs)], stack)
     if seed is not None:
         envs.reset(seed=seed)
     return envs
+
+
+def _is_variant(env_id: str, options: Mapping[str, Any]) -> bool:
+    """Whether these are options of a game that `envs.atari_variants` has to make."""
+    return is_ram(env_id) or any(options.get(name) is not None for name in ("mode", "difficulty"))
 
 
 def _rules(env_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,16 +294,3 @@ def _originals_are_not_out_of_date() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*out of date.*", DeprecationWarning)
         yield
-
-
-def _checked(env: gymnasium.Env[Any, Any], name: str) -> gymnasium.Env[Any, Any]:
-    """Return the environment with a flat float32 observation, or reject it."""
-    if not isinstance(env.action_space, spaces.Discrete):
-        env.close()
-        raise UserError(f"{name} has actions {env.action_space}; only discrete actions can have one Q value each")
-    space = env.observation_space
-    if not (isinstance(space, spaces.Box) and len(space.shape) == 1):
-        env = FlattenObservation(env)  # one-hot for Discrete, concatenation for Tuple and Dict
-    if env.observation_space.dtype != np.float32:
-        env = DtypeObservation(env, np.float32)
-    return env

@@ -9,6 +9,7 @@ from functools import partial
 
 from rich.console import Console
 
+from common import imports
 from common.files import ROOT, write_bytes
 from common.text import time_text
 from experiments import ablation, ablation_chart, ablation_runs, ablation_table
@@ -37,7 +38,7 @@ def missing_tasks(plan: Plan, trainer: Sequence[str]) -> list[Task]:
         kept = ["--keep-state", "no"]
         words = [*variant.words, "--seed", str(run.seed), "--runs-dir", str(run.folder), *kept]
         if state == "stopped":
-            words = ["--resume", str(path)]
+            words = ["--resume", str(path), *imports.words()]
         progress = partial(run.progress, plan.config.total_timesteps)  # a --budget may change the total
         tasks.append(Task(task_name(variant, run), [*trainer, *words], run.log, progress))
     return tasks

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from common import cli
+from common import cli, imports
 from common.errors import UserError, nearest
 from common.settings import Between, option_name
 from experiments import command_line
@@ -89,7 +89,7 @@ def read_command_line(argv: Sequence[str], description: str | None = None) -> Pl
     if options.jobs > 1:
         passed.setdefault("threads", 1)
     env_id, agent, preset = run_options.env_id, run_options.agent, run_options.preset
-    base = [env_id, *command_line.arguments({"agent": agent, "preset": preset, **passed})]
+    base = [env_id, *command_line.arguments({"agent": agent, "preset": preset, **passed}), *imports.words()]
     agent_settings = {field.name for field in dataclasses.fields(config)}
     parts = selected_parts(agent, preset, config, env_id, options.parts)
     planned = variants(base, config, [name for name in given if name in agent_settings], parts)

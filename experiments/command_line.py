@@ -15,9 +15,11 @@ import tyro
 
 import envs
 from agents import AGENTS, catalogue, choose
+from common import imports
 from common.cli import parse
-from common.settings import Between, check_given, option_name, validate
-from learning.config import FamilyConfig, LearnerConfig
+from common.errors import UserError
+from common.settings import Between, check_given, field_name, option_name, validate
+from learning.config import LearnerConfig
 from learning.preflight import available_devices
 
 DESCRIPTION = """Train an agent: python train.py [ENV_ID] --agent NAME ...
@@ -30,7 +32,9 @@ class RunOptions:
     """What is trained, and where it goes; the agent's own settings follow."""
 
     env_id: tyro.conf.Positional[str] = envs.DEFAULT_ENV
-    """Any Gymnasium id with discrete actions, e.g. ALE/Pong-v5."""
+    """Any Gymnasium id with discrete actions, e.g. ALE/Pong-v5, or MODULE:ID; also as --env-id."""
+    imports: imports.Option = ()
+    """Import this module of yours first, which registers environments; may be given several times."""
     agent: str = "auto"
     """Name of the agent; --list shows all. "auto": chosen by environment and device."""
     preset: str = "auto"
@@ -69,7 +73,7 @@ class RunOptions:
 GROUPS: dict[str, tuple[str, ...]] = {
     "run": (
         *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "num_envs", "runs_dir", "device", "engine"),
-        *("threads", "resume", "rescale", "start_from", "keep_state", "watch", "list"),
+        *("threads", "imports", "resume", "rescale", "start_from", "keep_state", "watch", "list"),
     ),
     "agent": (),
     "replay": (
@@ -87,7 +91,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("epsilon_start", "epsilon_final", "epsilon_steps"),
     ),
     "evaluation": ("evaluations", "eval_episodes", "eval_epsilon", "eval_max_steps"),
-    "atari": ("protocol", "clip_rewards", "frame_size", "frame_stack"),
+    "environment": ("env_kwargs", "action_mask", "picture_size", "picture_grayscale", "frame_stack", "clip_rewards"),
+    "atari": ("protocol", "frame_size", "full_action_space", "mode", "difficulty"),
 }
 TITLES = {
     "run": "What is trained, how long, and where it goes.",
@@ -96,6 +101,7 @@ TITLES = {
     "network": "From an observation to expected returns.",
     "schedule": "Optimiser, learning rate and exploration over the run.",
     "evaluation": "How the agent is evaluated on the way and at the end.",
+    "environment": "Arguments of the environment, and what is done to its pictures and rewards.",
     "atari": "Rules and frames of Atari games.",
 }
 
@@ -103,27 +109,41 @@ TITLES = {
 def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
     """Return the run's options and the agent's settings, whose defaults agent, environment and preset decide.
 
-    So the line is read twice: first, with the settings of all agents, for what decides.
+    So the line is read twice: first, with the settings of all agents, for what decides. The environment may be an
+    option too, as in the other commands.
 
     Raises:
         UserError: an unknown option or name, or a value out of range.
         SystemExit: after ``--help``, with code 0.
     """
-    options, _ = _parse(any_settings(), None, [word for word in argv if word not in ("-h", "--help")])
+    argv = _environment_first(argv)
+    options, given_settings = _parse(any_settings(), None, [word for word in argv if word not in ("-h", "--help")])
     device = available_devices()[-1] if options.device == "auto" else options.device
-    env_id = envs.resolve(options.env_id)
-    agent, preset = choose(options.agent, options.preset, env_id, device)
+    imports.load(options.imports)
+    env_id = envs.resolve_typed(options.env_id)
+    agent, preset = choose(options.agent, options.preset, env_id, device, given_settings.env_kwargs)
     options, config = _parse(agent.config, agent.config(**agent.presets[preset].settings), argv)
     check_given(config, given(argv))
-    if isinstance(config, FamilyConfig):
-        config = config.with_range(envs.returns(env_id))
     return replace(options, env_id=env_id, agent=agent.name, preset=preset), config
+
+
+def _environment_first(argv: Sequence[str]) -> list[str]:
+    """Return the words with ``--env-id ID`` as the first one, ``ID``."""
+    words = list(argv)
+    for at, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in ("--env-id", "--env_id"):
+            values = [value] if equals else words[at + 1 : at + 2]
+            if not values or not values[0] or values[0].startswith("-"):
+                raise UserError("--env-id needs an environment, such as CartPole-v1")
+            return [*values, *words[:at], *words[at + (1 if equals else 2) :]]
+    return words
 
 
 def given(argv: Sequence[str]) -> list[str]:
     """Return the names of the fields that the words of a command line set."""
     words = [word.split("=")[0] for word in argv if word.startswith("--")]
-    return [word.removeprefix("--").removeprefix("no-").replace("-", "_") for word in words]
+    return [field_name(word) for word in words]
 
 
 def arguments(settings: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from agents import recipe
+from common import imports
 from common.errors import UserError
 from common.waiting import waiting
 from experiments.training import print_line
@@ -39,6 +40,9 @@ def resume(path: Path, console: Console, total: int | None = None, rescale: bool
     about = folder.config
     if missing := [key for key in NEEDED if key not in about]:
         raise UserError(f"{path / 'config.json'}: damaged, it lacks {', '.join(missing)}")
+    if missing := [name for name in about.get("imports", []) if name not in imports.IMPORTED]:
+        # a file never makes the program import a module
+        raise UserError(f"this run needs modules of yours: add --import {' --import '.join(map(str, missing))}")
     agent = recipe(about["agent"])
     config: LearnerConfig = checkpoint.config_from(agent.config, about["config"], path / "config.json")
     kept = _check(folder, config, total)
@@ -112,7 +116,8 @@ def extended(plan: Plan, total: int, rescale: bool = False) -> Plan:
     config, before = plan.config, plan.config.total_timesteps
     over: int | None = config.schedule_steps
     if rescale:
-        over = None if config.schedule_timesteps is None else max(round(over * total / before), 1)
+        asked = config.schedule_timesteps
+        over = None if asked is None else max(round(asked * total / before), 1)
     count = max(round(plan.evaluations * total / before), 1)
     return replace(plan, config=replace(config, total_timesteps=total, schedule_timesteps=over), evaluations=count)
 

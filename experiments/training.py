@@ -16,13 +16,15 @@ import torch
 from rich.console import Console
 
 from agents import recipe
+from common import imports
 from common.errors import UserError
 from common.files import PRETRAINED, ROOT
 from common.signals import on_signal
 from common.text import time_text
+from common.waiting import waiting
 from experiments import starting
 from experiments.command_line import RunOptions
-from learning.config import LearnerConfig, ReplayConfig
+from learning.config import FamilyConfig, LearnerConfig, ReplayConfig
 from learning.display import display
 from learning.forecast import Evaluations, Forecast
 from learning.preflight import (
@@ -36,6 +38,7 @@ from learning.preflight import (
     preflight,
     seconds_of,
 )
+from learning.ranges import with_range
 from learning.runfolder import RunFolder, Tail, as_json, provenance
 from learning.trainer import Plan, Trainer
 
@@ -89,6 +92,7 @@ def start(
     longest = REHEARSAL_SECONDS if budget is None else min(max(budget / 20, REHEARSAL_SECONDS), LONGEST_REHEARSAL)
     measured = preflight(plan, options.device, options.threads, longest, lambda line: print_line(console, line))
     print_line(console, str(measured))
+    config = measured_range(plan, console)
     left = None if budget is None else budget - (time.monotonic() - began) - FINISH_SECONDS
     schedule = plan.schedule
     config, schedule = scaled(config, schedule, measured, left, asked)
@@ -111,6 +115,7 @@ def start(
         "eval_episodes": schedule.episodes,
         "interim_episodes": schedule.interim_episodes,
         "protocol": plan.eval_protocol,
+        "imports": imports.IMPORTED,
         "storage": measured.storage,
         "engine": measured.engine,
         "keep_state": options.keep_state,
@@ -131,6 +136,17 @@ def start(
     if weights is not None:
         trainer.start_from(weights)
     return trainer
+
+
+def measured_range(plan: Plan, console: Console) -> LearnerConfig:
+    """Return the settings with a range of returns where they need one, and print which was chosen and why."""
+    if not isinstance(plan.config, FamilyConfig):
+        return plan.config
+    with waiting("measuring rewards by random play", lambda line: print_line(console, line)):
+        config, note = with_range(plan.config, plan.env_id, plan.seed)
+    if note is not None:
+        print_line(console, f"note: {note}")
+    return config
 
 
 def scaled(
@@ -218,7 +234,7 @@ def stop_on_signal(trainer: Trainer) -> Iterator[None]:
 
 def open_window(trainer: Trainer) -> None:
     """Let another process show the run; if it can't, print why, and train all the same."""
-    words = [sys.executable, str(ROOT / "play.py"), "--attach", str(trainer.run_folder.path)]
+    words = [sys.executable, str(ROOT / "play.py"), "--attach", str(trainer.run_folder.path), *imports.words()]
     # in a group of its own, so that Ctrl-C here does not end it; a file, because a pipe would end with us
     group: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":

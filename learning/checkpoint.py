@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import read_json, write_bytes, write_json
+from envs import MaskedBox
 from learning.learner import Learner
 from learning.policy import NetworkPolicy, player
 from learning.recipe import Experience, Recipe
@@ -50,7 +51,7 @@ def save_agent(
         "agent": learner.recipe.name,
         "env_id": env_id,
         "agent_steps": agent_steps,
-        "observation": {"shape": list(space.shape), "dtype": str(space.dtype)},
+        "observation": {"shape": list(space.shape), "dtype": str(space.dtype), **_masks(space)},
         "num_actions": learner.num_actions,
         "config": as_json(learner.config),
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -58,6 +59,11 @@ def save_agent(
     write = write_bytes if durable else _swap_bytes
     write(folder / WEIGHTS, data)
     write(folder / MANIFEST, (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _masks(space: spaces.Box) -> dict[str, int]:
+    """Return how many numbers of an observation say which actions are allowed, if any do."""
+    return {"allowed_actions": space.num_actions} if isinstance(space, MaskedBox) else {}
 
 
 def _swap_bytes(path: Path, data: bytes) -> None:
@@ -95,9 +101,12 @@ def load_agent(folder: Path, recipe: Recipe) -> NetworkPolicy:
     manifest = read_manifest(folder)
     config = config_from(recipe.config, manifest["config"], folder / MANIFEST)
     shape = tuple(manifest["observation"]["shape"])
+    if masks := int(manifest["observation"].get("allowed_actions", 0)):
+        shape = (shape[0] - masks,)
     dtype = np.dtype(manifest["observation"]["dtype"])
     bound = 255 if dtype == np.uint8 else np.inf
     space = spaces.Box(-bound if dtype.kind == "f" else 0, bound, shape, dtype.type)
+    space = MaskedBox(space, masks) if masks else space
     network = recipe.network(space, manifest["num_actions"], config, torch.Generator())
     network.load_state_dict(read_weights(folder, manifest, network), strict=False)
     return player(recipe.name, config, manifest["env_id"], network, manifest["num_actions"])
@@ -147,6 +156,7 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
 def config_from(cls: type[Any], values: Mapping[str, Any], path: Path) -> Any:
     """Return a settings dataclass from JSON's types; an unknown field is a `UserError` that names the file."""
     values = {RENAMED.get(key, key): RENAMED_VALUES.get(str(value), value) for key, value in values.items()}
+    values.setdefault("action_mask", "off")  # older ones knew no masks
     known = {field.name for field in dataclasses.fields(cls)}
     if strangers := set(values) - known:
         raise UserError(f"{path}: settings unknown to this version: {', '.join(sorted(strangers))}")

@@ -80,12 +80,26 @@ class LearnerConfig:
     """Agent steps after which an evaluation cuts an episode; by default 10,000, where the environment has no limit."""
     clip_rewards: bool = False
     """Clip the rewards that are learnt from to [-1, 1]; logged returns stay raw."""
+    action_mask: Literal["auto", "off"] = "auto"
+    """Choose among the allowed actions where the environment names them: info["action_mask"] or action_masks()."""
     protocol: str = "default"
     """Rules of the episodes: machado2018 (the default), mnih2015 or dqn_zoo."""
     frame_size: Annotated[int, Between(20, 210)] = 84
     """Height and width of the frames that the network sees, pixels."""
+    full_action_space: bool = False
+    """All 18 actions of the joystick in place of those that the game uses; so asks Machado et al. 2018."""
+    mode: Annotated[int, Between(0, 255)] | None = None
+    """Mode of the Atari game, by its number; None: the first. Machado et al. 2018, arXiv:1709.06009."""
+    difficulty: Annotated[int, Between(0, 3)] | None = None
+    """Difficulty of the Atari game, by its number; None: the first."""
     frame_stack: Annotated[int, Between(1, 16)] = 4
-    """Newest frames stacked into an observation."""
+    """Newest frames stacked into an observation, of Atari games and of other environments that give pictures."""
+    env_kwargs: tuple[str, ...] = ()
+    """KEY=VALUE: arguments of the environment's constructor, as is_slippery=False."""
+    picture_size: Annotated[int, Between(16, 512)] | None = None
+    """Height and width that an environment's pictures are resized to, pixels; None: as they are. Not for Atari."""
+    picture_grayscale: bool = False
+    """Pictures in colour become grey; not for Atari, whose frames are."""
 
     def epsilon(self, steps: int) -> float:
         """Return the share of random actions so many agent steps after learning began."""
@@ -176,9 +190,9 @@ class FamilyConfig(ReplayConfig):
     num_atoms: Annotated[int, Between(2, 10_001), ATOMS] = 51
     """Returns between v_min and v_max that get a probability."""
     v_min: Annotated[float, Real, ATOMS] | None = None
-    """Lowest return; None: -v_max."""
+    """Lowest return; None: -v_max, and without that chosen as v_max is."""
     v_max: Annotated[float, Real, ATOMS] | None = None
-    """Highest return; None: what is known of the world, or a fifth more than rewards of at most 1 can add up to."""
+    """Highest return; None: what is known of the world, or chosen from the rewards of random play, and recorded."""
     bin_sigma: Annotated[float, Between(0.01, 100.0), Needs("head", "histogram")] = 0.75
     """Width of the Gaussian that a value is smeared with, bins."""
     num_quantiles: Annotated[int, Between(1, 1000), QUANTILES] = 32
@@ -195,15 +209,20 @@ class FamilyConfig(ReplayConfig):
         return replace(self, v_min=known[0], v_max=known[1])
 
     @property
+    def has_range(self) -> bool:
+        """Whether the head covers a range of returns."""
+        return self.head in ATOMS.values
+
+    @property
     def support(self) -> tuple[float, float]:
-        """The lowest and the highest return that have a probability."""
+        """The lowest and the highest return that have a probability; without any, as for rewards of at most 1."""
         high = 1.2 / (1 - min(self.gamma, 0.9999)) if self.v_max is None else self.v_max
         return (-high if self.v_min is None else self.v_min), high
 
     def check(self) -> None:
         """Raise `UserError` for incompatible settings."""
         low, high = self.support
-        if self.head in ATOMS.values and low >= high:
+        if self.has_range and low >= high:
             raise UserError(f"--v-min {low:g} is not below --v-max {high:g}")
 
     def notes(self) -> list[str]:
@@ -226,11 +245,16 @@ class RolloutConfig(LearnerConfig):
     q_lambda: Annotated[float, Between(0.0, 1.0)] = 0.65
     """Lambda of the returns: 0 bootstraps after one step, 1 at the rollout's end."""
 
+    @property
+    def batch_size(self) -> int:
+        """Transitions of a minibatch, at most."""
+        return -(-self.num_envs * self.rollout_steps // self.minibatches)
+
 
 # ------------------------------------------------------------------ random streams
 
 # Names of the streams; a new one is appended, so that old runs stay reproducible.
-STREAMS = ("network", "exploration", "replay", "episodes", "evaluation", "noise")
+STREAMS = ("network", "exploration", "replay", "episodes", "evaluation", "noise", "range")
 
 
 def _sequence(seed: int, stream: str, *more: int) -> np.random.SeedSequence:

@@ -84,6 +84,7 @@ class Episodes:
         self.actions: list[array[int]] = [array(self._typecode) for _ in range(num_envs)]
         self.finished = 0
         self.restored = 1.0  # share of the running episodes that `load` has played again
+        self.abandoned = False
         self._sent = np.zeros(num_envs, np.int64)
         self.obs: NDArray[Any] = np.zeros((num_envs, *space.shape), space.dtype)
 
@@ -146,6 +147,13 @@ class Episodes:
     def _seed(self, i: int) -> int:
         return episode_seed(self.seed, "episodes", i, int(self.number[i]))
 
+    def abandon(self) -> None:
+        """Give up all running episodes, after a fault in one: `load` of the state begins the next ones."""
+        self.number += 1
+        self.seeded[:] = self.number
+        self.actions = [array(self._typecode) for _ in range(self.num_envs)]
+        self.abandoned = True
+
     def state(self) -> dict[str, Any]:
         """Return what `load` needs, as JSON's types."""
         return {
@@ -153,6 +161,7 @@ class Episodes:
             "seeded": self.seeded.tolist(),
             "actions": [pack(played) for played in self.actions],
             "finished": self.finished,
+            "abandoned": self.abandoned,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -185,8 +194,8 @@ class Episodes:
         self.begin()
 
     def _replay(self, upcoming: list[Iterator[int]], waiting: NDArray[np.bool_]) -> None:
-        """Step all environments once: the waiting ones with action 0, the others with their recorded actions."""
-        actions = np.zeros(self.num_envs, np.int64)
+        """Step all environments once: the waiting ones with any action, the others with their recorded actions."""
+        actions = envs.idle(self.space, self.obs)
         resets = np.zeros(self.num_envs, np.bool_)
         for i in np.flatnonzero(~waiting):
             actions[i] = next(upcoming[i])

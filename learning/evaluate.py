@@ -88,7 +88,7 @@ def longest_episode(env_id: str, options: Mapping[str, Any], asked: int | None =
 
 def protocol_name(rules: str, cap: int | None) -> str:
     """Return the name of an evaluation's protocol: another cap is another protocol."""
-    return rules if cap is None else f"{rules}-cap{cap}"
+    return rules if cap is None else f"{rules} cap={cap}"
 
 
 def cut_text(results: Sequence[EpisodeResult]) -> str:
@@ -230,6 +230,7 @@ class _Lanes:
         count = len(groups) * self.size
         self.slices = [slice(start, start + self.size) for start in range(0, count, self.size)]
         space, actions = groups[0].single_observation_space, groups[0].single_action_space
+        self.space = space
         assert isinstance(actions, spaces.Discrete)
         self.num_actions = int(actions.n)
         self.obs: NDArray[Any] = np.zeros((count, *space.shape), space.dtype)
@@ -261,12 +262,15 @@ class _Lanes:
 
     def send(self, chosen: NDArray[np.int64], epsilon: float) -> None:
         """Send the policy's actions for the lanes that play, some of them replaced by random ones."""
-        actions = np.zeros(len(self.playing), np.int64)
+        actions = envs.idle(self.space, self.obs)
         actions[self.playing] = chosen
         if epsilon > 0:
+            allowed = envs.allowed(self.space, self.obs)
             for i in np.flatnonzero(self.playing):
                 if self.draws[i].random() < epsilon:
-                    actions[i] = self.draws[i].integers(self.num_actions)
+                    only = None if allowed is None else np.flatnonzero(allowed[i])
+                    drawn = self.draws[i].integers(self.num_actions if only is None else len(only))
+                    actions[i] = drawn if only is None else only[drawn]
         for group, lanes in zip(self.groups, self.slices, strict=True):
             if self.playing[lanes].any():
                 self._sent.append((group, lanes, actions[lanes]))

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from scipy.linalg import cython_blas  # noqa: F401, the BLAS that numba calls: it must be there to be limited
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from common.errors import UserError
+from envs import MaskedBox
+from learning.blas import ALIGNMENT, aligned
 from learning.config import FamilyConfig, LearnerConfig
 from learning.fused_kernels import (
     F32,
@@ -32,6 +33,7 @@ from learning.fused_kernels import (
     SEPARATE,
     Network,
     Schedule,
+    acting_room_size,
     q_values,
     room_size,
     work,
@@ -99,7 +101,7 @@ class FusedLearner(Learner):
             flatten(self.target),
             mean,
             square,
-            np.zeros((PARTS, len(mean)), np.float32),
+            aligned((PARTS, len(mean))),
             layers,
             self.online.scale.factor.numpy().ravel(),
             trunk,
@@ -118,8 +120,8 @@ class FusedLearner(Learner):
         ):
             # views again: the optimiser's state is saved and loaded as that of any learner
             self.optimizer.state[parameter] = dict(zip(("step", "exp_avg", "exp_avg_sq"), moments, strict=True))
-        self._room = np.zeros((PARTS, 0), np.float32)
-        self._acting, self._held = self._flat, self._flat.copy()
+        self._room, self._acting_room = aligned((PARTS, 0)), aligned(0)
+        self._acting, self._held = self._flat, aligned(len(self._flat))
         self._thread: ThreadPoolExecutor | None = None  # joined when the program ends, as a daemon would not be
         self._job: Job | None = None
         self._rounds: Iterator[Draws] | None = None  # begun
@@ -140,8 +142,11 @@ class FusedLearner(Learner):
 
     def noisy_q_values(self, obs: NDArray[Any]) -> NDArray[np.float64]:
         """Return the expectations by which it explores, (B, ...) -> (B, A)."""
-        expected: NDArray[np.float64] = q_values(self.network, self._acting, obs.reshape(len(obs), -1))
-        return expected
+        if len(self._acting_room) < (size := acting_room_size(self.network, len(obs))):
+            self._acting_room = aligned(size)
+        expected = np.empty((len(obs), self.num_actions), np.float32)
+        q_values(self.network, self._acting, obs.reshape(len(obs), -1), self._acting_room, expected)
+        return expected.astype(np.float64)
 
     def begin(self, experience: Experience, learning_rate: float) -> None:
         """Begin to learn in a second thread; until `learn` ends it, acting goes by the parameters of now."""
@@ -194,7 +199,7 @@ class FusedLearner(Learner):
     def _make_job(self, draws: Draws, obs: NDArray[Any], learning_rate: float) -> Job:
         updates, batch = draws.start.shape
         if self._room.shape[1] < (size := room_size(self.network, -(-batch // PARTS))):
-            self._room = np.zeros((PARTS, size), np.float32)
+            self._room = aligned((PARTS, -(-size // ALIGNMENT) * ALIGNMENT))
         schedule = Schedule(
             float(self._steps[0]),
             learning_rate,
@@ -256,6 +261,8 @@ def objection(recipe: Recipe, config: LearnerConfig, space: spaces.Box, device: 
         return f"it works on the CPU, not on {device}"
     if recipe.loss is not td_loss or recipe.learner is not None or not isinstance(config, FamilyConfig):
         return f"{recipe.name} has a loss or a learner of its own"
+    if isinstance(space, MaskedBox):
+        return "it lacks masks of actions"
     if (automatic_encoder(space) if config.encoder == "auto" else config.encoder) != "mlp":
         return "frames go through convolutions, which it lacks"
     lacking = {
@@ -291,7 +298,8 @@ def layout(network: QNetwork) -> tuple[I64, int]:
 def flatten(network: nn.Module) -> F32:
     """Return one array with all parameters of a network, which become views into it."""
     parameters = list(network.parameters())
-    flat = np.concatenate([parameter.detach().numpy().ravel() for parameter in parameters])
+    flat = aligned(sum(parameter.numel() for parameter in parameters))
+    np.concatenate([parameter.detach().numpy().ravel() for parameter in parameters], out=flat)
     for parameter, view in zip(parameters, views(flat, parameters), strict=True):
         parameter.data = view
     return flat

@@ -1,7 +1,7 @@
 """The loops of the fused engine: forward, backward, Adam and the work of two threads over flat float32 arrays.
 
-A network is one flat array of parameters and a table with a row a layer. Products of matrices are calls of BLAS, which
-numba finds in SciPy; all else is compiled here. Nothing is allocated in an update.
+A network is one flat array of parameters and a table with a row a layer. Products of matrices are calls of BLAS, see
+`learning.blas`; all else is compiled here. Nothing is allocated in an update.
 """
 
 # numba's decorator has no types: kernels are typed by hand and checked by their tests
@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from common.kernels import cached_njit
+from learning.blas import multiply, set_threads
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -55,10 +56,9 @@ def add_bias(x, bias):  # type: ignore[no-untyped-def]
 def mask(d, x):  # type: ignore[no-untyped-def]
     """Set the gradient d (B, D) to 0 where ReLU's output x (B, D) is, in place."""
     zero = np.float32(0.0)
-    for b in range(d.shape[0]):
-        for j in range(d.shape[1]):
-            if x[b, j] <= zero:
-                d[b, j] = zero
+    slopes, outputs = d.reshape(d.size), x.reshape(x.size)
+    for i in range(slopes.size):
+        slopes[i] = zero if outputs[i] <= zero else slopes[i]  # a choice, no branch: it becomes vector instructions
 
 
 @kernel
@@ -84,7 +84,7 @@ def units(buffer, layer, batch):  # type: ignore[no-untyped-def]
 @kernel
 def backward_layer(parameters, gradient, layer, x, d):  # type: ignore[no-untyped-def]
     """Fill the gradients of a layer's weights and biases from its inputs x and its outputs' gradient d."""
-    np.dot(d.T, x, weights(gradient, layer))
+    multiply(False, True, x.shape[1], d.shape[1], d.shape[0], x, d, weights(gradient, layer))
     bias = biases(gradient, layer)
     bias[:] = np.float32(0.0)
     for b in range(d.shape[0]):
@@ -129,7 +129,7 @@ def forward(parameters, layers, trunk, dueling, x, buffer, q):  # type: ignore[n
 def forward_layer(parameters, layer, x, buffer, rectified):  # type: ignore[no-untyped-def]
     """Return a layer's outputs, (B, outputs), in the buffer."""
     h = units(buffer, layer, x.shape[0])
-    np.dot(x, weights(parameters, layer).T, h)
+    multiply(True, False, h.shape[1], x.shape[0], x.shape[1], weights(parameters, layer), x, h)
     if rectified:
         rectify(h, biases(parameters, layer))
     else:
@@ -197,7 +197,7 @@ def backward_streams(out, value, dueling, d_q):  # type: ignore[no-untyped-def]
 @kernel
 def backward_inputs(parameters, layer, d, into):  # type: ignore[no-untyped-def]
     """Fill the gradient of a layer's inputs, (B, inputs), from that of its outputs d (B, outputs)."""
-    np.dot(d, weights(parameters, layer), into)
+    multiply(False, False, into.shape[1], d.shape[0], d.shape[1], weights(parameters, layer), d, into)
 
 
 # ------------------------------------------------------------------ one update
@@ -349,6 +349,7 @@ def work(network, schedule, draws, obs, room, turns, loss, mean_q, priority):  #
         priority: (U, B) with the priorities.
     """
     updates, batch = draws.start.shape
+    before = set_threads(1)
     for u in range(updates):
         part: int = fetch_add(turns[0], u)  # type: ignore[call-arg]
         while part < PARTS:
@@ -362,6 +363,7 @@ def work(network, schedule, draws, obs, room, turns, loss, mean_q, priority):  #
             part = fetch_add(turns[0], u)
         while load(turns[2], u) == 0:
             let_others_run()
+    set_threads(before)
 
 
 @kernel
@@ -436,15 +438,21 @@ def scaled(obs, index, factor, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def q_values(network, parameters, obs):  # type: ignore[no-untyped-def]
-    """Return the expectations, (B, A) float64, of observations (B, D) by these parameters (N,)."""
+def q_values(network, parameters, obs, room, q):  # type: ignore[no-untyped-def]
+    """Fill q (B, A) with the expectations of observations (B, D) by these parameters (N,); see `acting_room_size`."""
     batch = obs.shape[0]
-    x = np.empty((batch, network.factor.size), np.float32)
-    scaled(obs, np.arange(batch), network.factor, x)
-    q = np.empty((batch, network.actions), np.float32)
-    buffer = np.empty(batch * network.layers[:, OUTPUTS].sum(), np.float32)
-    forward(parameters, network.layers, network.trunk, network.dueling, x, buffer, q)
-    return q.astype(np.float64)
+    x, at = take(room, 0, batch, network.factor.size)
+    for b in range(batch):
+        for j in range(x.shape[1]):
+            x[b, j] = obs[b, j] * network.factor[j]
+    before = set_threads(1)
+    forward(parameters, network.layers, network.trunk, network.dueling, x, room[at:], q)
+    set_threads(before)
+
+
+def acting_room_size(network: Network, batch: int) -> int:
+    """Return the numbers that `q_values` has to work in for so many observations."""
+    return batch * (len(network.factor) + int(network.layers[:, OUTPUTS].sum()))
 
 
 def room_size(network: Network, batch: int) -> int:

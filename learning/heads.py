@@ -11,7 +11,9 @@ import math
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,6 +31,19 @@ class QOutput(NamedTuple):
     """(B, A, N) log-probabilities of these returns, up to a constant; None: they are equally likely."""
     fractions: Tensor | None = None
     """(B, N) or (1, N) the quantile fractions that the returns belong to."""
+
+
+FORBIDDEN = -1e30  # expected of actions that are not allowed: no maximum, and 0 where its probability is 0
+
+
+def allow(output: QOutput, allowed: Tensor) -> QOutput:
+    """Return an output that expects nothing of actions that are not allowed; ``allowed`` (B, A) is 1 where they are."""
+    return output._replace(q_values=output.q_values.masked_fill(allowed < 0.5, FORBIDDEN))
+
+
+def not_forbidden(q_values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return of which actions something is expected, (B, A); NaN counts."""
+    return ~(q_values <= FORBIDDEN / 2)
 
 
 class NextPolicy(NamedTuple):
@@ -105,6 +120,17 @@ class Head(nn.Module):
         raise NotImplementedError
 
     @staticmethod
+    def cut_off(expected: Tensor, td_target: Tensor, next_q: QOutput) -> Tensor | None:
+        """Return the share of targets, (), that a limited range of returns cuts off; None: there is no range.
+
+        Args:
+            expected: (B,) what the targets' means would be without it.
+            td_target: as `td_target` returned it.
+            next_q: the output that it was made of.
+        """
+        return None
+
+    @staticmethod
     def loss(prediction: QOutput, action: Tensor, td_target: Tensor, config: FamilyConfig) -> tuple[Tensor, Tensor]:
         """Return the loss of the prediction for the actions (B,), and the priority (B,), without gradient."""
         raise NotImplementedError
@@ -165,6 +191,12 @@ class Categorical(Head):
         return project(moved.flatten(1), probability.flatten(1), next_q.returns)
 
     @staticmethod
+    def cut_off(expected: Tensor, td_target: Tensor, next_q: QOutput) -> Tensor | None:
+        """Return the share of targets, (), whose mean the ends of the atoms have moved; nothing else moves it."""
+        assert next_q.returns is not None
+        return moved_share(expected, td_target @ next_q.returns, next_q.returns)
+
+    @staticmethod
     def loss(prediction: QOutput, action: Tensor, td_target: Tensor, config: FamilyConfig) -> tuple[Tensor, Tensor]:
         """Return the divergence of the prediction from the target, (B,)."""
         assert prediction.logits is not None
@@ -186,6 +218,12 @@ def project(returns: Tensor, probabilities: Tensor, atoms: Tensor) -> Tensor:
     out.scatter_add_(1, index, probabilities * (1 - above_share))
     out.scatter_add_(1, index + 1, probabilities * above_share)
     return out
+
+
+def moved_share(expected: Tensor, mean: Tensor, atoms: Tensor) -> Tensor:
+    """Return the share of means (B,) that are not the expected ones, (), but for rounding; of atoms (N,)."""
+    spacing = (atoms[-1] - atoms[0]) / (len(atoms) - 1)
+    return ((expected - mean).abs() > 0.02 * spacing).float().mean()
 
 
 def divergence(logits: Tensor, td_target: Tensor) -> Tensor:
@@ -214,6 +252,13 @@ class Histogram(Categorical):
         assert next_q.returns is not None
         target = reward + discount * expected_value(next_q, policy)
         return smear(target, next_q.returns, config.bin_sigma)
+
+    @staticmethod
+    def cut_off(expected: Tensor, td_target: Tensor, next_q: QOutput) -> Tensor | None:
+        """Return the share of targets, (), beyond the ends of the bins' centres."""
+        assert next_q.returns is not None
+        atoms = next_q.returns
+        return moved_share(expected, expected.clamp(atoms[0], atoms[-1]), atoms)
 
 
 def smear(target: Tensor, centres: Tensor, sigma: float) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from learning.heads import QOutput
+from learning.heads import QOutput, not_forbidden
 from learning.networks import InspectableLayer
 
 Array = NDArray[np.float64]
@@ -175,7 +175,9 @@ class NetworkReader:
         with torch.inference_mode(), _recording(self._layers) as outputs:
             output: QOutput = self.network(self._tensor(obs[None]))
         activations = [(layer.name, _numpy(layer.activation(outputs[layer.name])[0])) for layer in self._layers]
-        return Insight(_numpy(output.q_values[0]), distribution(output), activations)
+        q_values = _numpy(output.q_values[0])
+        q_values = np.where(not_forbidden(q_values), q_values, -np.inf)  # actions that are not allowed
+        return Insight(q_values, distribution(output), activations)
 
     def saliency(self, obs: NDArray[Any], action: int) -> Array:
         """Return |dQ(action) / d input|; of frames per grey level, summed over the stack, (H, W)."""

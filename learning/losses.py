@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from learning.config import FamilyConfig
-from learning.heads import HEADS, QOutput, greedy, select, soft
+from learning.heads import HEADS, QOutput, expected_value, greedy, select, soft
 from learning.replay import Batch
 
 Network = Callable[[Tensor], QOutput]
@@ -22,6 +22,7 @@ class Loss(NamedTuple):
     per_sample: Tensor  # (B,)
     priority: Tensor  # (B,) |TD error|, or a distribution's divergence, >= 0, no gradient
     q_values: Tensor  # (B,) the predicted expectation of the actions taken, no gradient
+    cut_off: Tensor | None = None  # () share of the targets beyond the range that a head covers; None: it has none
 
 
 def td_loss(online: Network, target: Network, batch: Batch, config: FamilyConfig) -> Loss:
@@ -42,8 +43,11 @@ def td_loss(online: Network, target: Network, batch: Batch, config: FamilyConfig
             current = prediction if config.munchausen_network == "online" else target(batch.obs)
             reward = reward + munchausen_bonus(current.q_values, batch.action, config)
         td_target = head.td_target(next_q, policy, reward, batch.discount, config)
+        cut_off = None
+        if config.has_range:
+            cut_off = head.cut_off(reward + batch.discount * expected_value(next_q, policy), td_target, next_q)
     per_sample, priority = head.loss(prediction, batch.action, td_target, config)
-    return Loss(per_sample, priority, select(prediction.q_values, batch.action).detach())
+    return Loss(per_sample, priority, select(prediction.q_values, batch.action).detach(), cut_off)
 
 
 def munchausen_bonus(q_values: Tensor, action: Tensor, config: FamilyConfig) -> Tensor:

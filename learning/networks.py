@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from envs import MaskedBox
 from learning.config import LearnerConfig
 from learning.encoders import CONVOLUTIONS, Convolutions, Impala, start_power_iterations
-from learning.heads import Expected, Head, QOutput
+from learning.heads import Expected, Head, QOutput, allow
 
 ACTING_FRACTIONS = 32  # quantile fractions whose mean is the expectation; K of Dabney et al. 2018
+LEAST_OF_NATURE = 36  # pixels of a side of the smallest frames that its three convolutions can take
 HEAD_GAIN = 0.1  # of a normalised network's last layer: expectations begin near zero
 
 Linear = Callable[[int, int], nn.Module]
@@ -254,6 +256,8 @@ class QNetwork(nn.Module):
         linear: Linear = nn.Linear,
     ) -> None:
         super().__init__()
+        self.choices = space.num_actions if isinstance(space, MaskedBox) else 0  # numbers at an observation's end
+        space = space.plain if isinstance(space, MaskedBox) else space
         name = automatic_encoder(space) if config.encoder == "auto" else config.encoder
         self.scale = Scale(space) if name == "mlp" else None
         self.convolutions = None if name == "mlp" else make_convolutions(name, space, config)
@@ -286,6 +290,11 @@ class QNetwork(nn.Module):
 
     def forward(self, obs: Tensor) -> QOutput:
         """Return the expected returns of all actions, (B, A), for observations (B, ...)."""
+        if self.choices:  # that say which actions are allowed
+            return allow(self._expect(obs[:, : -self.choices]), obs[:, -self.choices :])
+        return self._expect(obs)
+
+    def _expect(self, obs: Tensor) -> QOutput:
         features, fractions = self.features(obs), None
         if self.embedding is not None:
             fractions = self.embedding.fractions(len(obs), self.head.num_fractions, ACTING_FRACTIONS)
@@ -316,7 +325,9 @@ def make_convolutions(name: str, space: spaces.Box, config: LearnerConfig) -> Co
 
 def automatic_encoder(space: spaces.Box) -> str:
     """Return the encoder for a kind of observation: the paper's convolutions for frames, none for vectors."""
-    return "nature" if len(space.shape) == 3 and space.dtype == np.uint8 else "mlp"
+    if len(space.shape) != 3 or space.dtype != np.uint8:
+        return "mlp"
+    return "nature" if min(space.shape[1:]) >= LEAST_OF_NATURE else "small"
 
 
 @torch.no_grad()
@@ -350,14 +361,46 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+LARGE = 1_000_000  # parameters
+
+
+def gains_from_threads(network: nn.Module) -> bool:
+    """Whether a batch is work enough for more than one CPU thread: a convolution uses its parameters at every pixel."""
+    convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    return convolutional or count_parameters(network) >= LARGE
+
+
+def laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """Return a tensor of a parameter's shape in the parameter's order in memory; channels may lie last in one only."""
+    return tensor if tensor.stride() == parameter.stride() else torch.empty_like(parameter).copy_(tensor)
+
+
 def epsilon_greedy(
-    best: NDArray[np.int64], num_actions: int, epsilon: float, rng: np.random.Generator
+    best: NDArray[np.int64],
+    num_actions: int,
+    epsilon: float,
+    rng: np.random.Generator,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
     """Return the actions (B,) with each one replaced by a uniform action with probability ``epsilon``.
+
+    ``allowed`` (B, A): which actions may be drawn; None: all.
 
     Draws the same number of random numbers whatever epsilon above 0 is, so that seeds stay comparable.
     """
     if epsilon <= 0:
         return best
     exploring = rng.random(len(best)) < epsilon
-    return np.where(exploring, rng.integers(0, num_actions, len(best)), best)
+    return np.where(exploring, random_actions(len(best), num_actions, rng, allowed), best)
+
+
+def random_actions(
+    count: int, num_actions: int, rng: np.random.Generator, allowed: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Return uniform actions, (B,); ``allowed`` (B, A): which of them, at least one in each row; None: all."""
+    if allowed is None:
+        return rng.integers(0, num_actions, count)
+    which = rng.integers(0, allowed.sum(1))
+    first_allowed = np.argsort(~allowed, axis=1, kind="stable")
+    drawn: NDArray[np.int64] = first_allowed[np.arange(count), which]
+    return drawn

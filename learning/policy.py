@@ -13,6 +13,7 @@ from torch import nn
 
 import envs
 from learning.config import FamilyConfig, LearnerConfig, ReplayConfig
+from learning.heads import not_forbidden
 from learning.insight import NetworkReader
 from learning.networks import epsilon_greedy
 
@@ -124,23 +125,28 @@ class NetworkPolicy:
         self.eval_max_steps = eval_max_steps  # the cap that its evaluations were asked for
         self.training = training
         self.network = network
+        self.masked = bool(getattr(network, "choices", 0))  # its observations say which actions are allowed
         self.device = next(network.parameters()).device
 
     @torch.inference_mode()
     def q_values(self, obs: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the expected discounted return of each action, (B, ...) -> (B, A)."""
+        """Return the expected discounted return of each action, (B, ...) -> (B, A); -inf where it is not allowed."""
         q = self.network(torch.from_numpy(obs).to(self.device)).q_values
-        return q.cpu().numpy().astype(np.float64)  # type: ignore[no-any-return]
+        q_values: NDArray[np.float64] = q.cpu().numpy().astype(np.float64)
+        return np.where(not_forbidden(q_values), q_values, -np.inf) if self.masked else q_values
 
     @torch.inference_mode()
     def act(self, obs: NDArray[Any], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return epsilon-greedy actions, (B, ...) -> (B,)."""
+        if self.masked:
+            return self.choose(self.q_values(obs), epsilon, rng)
         best = self.network(torch.from_numpy(obs).to(self.device)).q_values.argmax(1)
         return epsilon_greedy(best.cpu().numpy(), self.num_actions, epsilon, rng)
 
     def choose(self, q_values: NDArray[np.float64], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return the actions of `act`, (B,), for expectations (B, A) computed before."""
-        return epsilon_greedy(q_values.argmax(1), self.num_actions, epsilon, rng)
+        allowed = not_forbidden(q_values) if self.masked else None
+        return epsilon_greedy(q_values.argmax(1), self.num_actions, epsilon, rng, allowed)
 
     def reader(self) -> NetworkReader:
         """Return the reader of its network."""
@@ -149,7 +155,7 @@ class NetworkPolicy:
 
 def player(name: str, config: LearnerConfig, env_id: str, network: nn.Module, num_actions: int) -> NetworkPolicy:
     """Return a network as a policy, under the protocol that its settings name."""
-    rules = envs.protocol(env_id, config.protocol)
+    rules = protocol(env_id, config)
     epsilon = rules.eval_epsilon if config.eval_epsilon is None else config.eval_epsilon
     return NetworkPolicy(
         name,
@@ -164,8 +170,32 @@ def player(name: str, config: LearnerConfig, env_id: str, network: nn.Module, nu
     )
 
 
+def protocol(env_id: str, config: LearnerConfig) -> envs.Protocol:
+    """Return the rules of the episodes that the settings ask for."""
+    variant = [*config.env_kwargs]
+    if envs.is_atari(env_id):
+        variant += ["full_action_space"] if config.full_action_space else []
+        variant += [
+            f"{name}={value}" for name in ("mode", "difficulty") if (value := getattr(config, name)) is not None
+        ]
+    return envs.protocol(env_id, config.protocol, variant)
+
+
 def env_options(env_id: str, config: LearnerConfig, evaluation: bool) -> dict[str, Any]:
     """Return the options of the environments that the settings ask for."""
-    return envs.options(
-        env_id, config.protocol, evaluation, frame_size=config.frame_size, frame_stack=config.frame_stack
-    )
+    if envs.is_atari(env_id):
+        preprocessing: dict[str, Any] = {"frame_size": config.frame_size, "frame_stack": config.frame_stack}
+        if envs.is_ram(env_id):
+            preprocessing = {}
+        asked = {"full_action_space": config.full_action_space, "mode": config.mode, "difficulty": config.difficulty}
+        preprocessing |= {name: value for name, value in asked.items() if value not in (None, False)}
+    elif envs.is_world(env_id):
+        preprocessing = {}
+    else:
+        preprocessing = {
+            "picture_size": config.picture_size,
+            "picture_grayscale": config.picture_grayscale,
+            "picture_stack": config.frame_stack,
+            **({"action_mask": False} if config.action_mask == "off" else {}),
+        }
+    return {**envs.options(env_id, config.protocol, evaluation), **preprocessing, **envs.keywords(config.env_kwargs)}

@@ -19,11 +19,10 @@ from common.kernels import Cache, unless_compiling
 from common.waiting import waiting
 from learning.config import LearnerConfig, ReplayConfig
 from learning.forecast import SHARE_ON_THE_WAY, Evaluations, typical_length
-from learning.networks import count_parameters
+from learning.networks import count_parameters, gains_from_threads
 from learning.trainer import Plan, Trainer
 
 ALL_CORES = torch.get_num_threads()  # before anyone has set another number
-LARGE = 1_000_000  # parameters from which a network gains from more than one CPU thread: Nature's does, 1.6 times
 SAFE_SHARE = 0.9  # of the free memory; the rest is for everything that is not the replay
 REHEARSAL_STEPS = 1_000  # agent steps that are timed at least
 REHEARSAL_SECONDS = 2.0  # and at most so long, after kernels are compiled
@@ -77,7 +76,7 @@ def preflight(
     Args:
         plan: what is to be trained.
         device: "auto" means the one that learns fastest, by measuring.
-        threads: CPU threads of torch; None: all for large networks, one for small ones.
+        threads: CPU threads of torch; None: all for convolutions and large networks, one for small ones.
         longest: seconds to measure.
         say: prints a line on what is being done where it takes long.
 
@@ -90,12 +89,14 @@ def preflight(
     vec = envs.make_vec(plan.env_id, 1, **plan.env_options())
     space, actions, stack = vec.single_observation_space, vec.single_action_space, int(getattr(vec, "frame_stack", 1))
     vec.close()
+    for note in getattr(vec, "notes", ()):
+        (say or print)(f"note: {note}")
     assert isinstance(space, spaces.Box)
     assert isinstance(actions, spaces.Discrete)
     needed = plan.recipe.experience.bytes_needed(plan.config, space, stack)
     network = plan.recipe.network(space, int(actions.n), plan.config, torch.Generator())
     parameters = count_parameters(network)
-    threads = threads or (ALL_CORES if parameters >= LARGE else 1)
+    threads = threads or (ALL_CORES if gains_from_threads(network) else 1)
     torch.set_num_threads(threads)
     capacity = getattr(plan.config, "capacity", None)
     storages = {name: place(needed, capacity, name) for name in candidates}

@@ -86,7 +86,7 @@ class Preset:
     """Named values for an agent's settings; those it does not name keep their defaults."""
 
     about: str
-    suits: Literal["atari", "worlds", "control"]
+    suits: Literal["atari", "worlds", "control", "pictures"]
     """Made for Atari's frames, for this project's worlds, or for other environments with vectors."""
     settings: Mapping[str, Any]
 

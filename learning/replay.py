@@ -72,6 +72,37 @@ def follow(start, slots, n_step, acted, reward, discount, total, product, end): 
 
 
 @kernel
+def advance(envs, cursor, slots, acted, here):  # type: ignore[no-untyped-def]
+    """Move some environments (E,) on to their next slots, fill ``here`` (E,); return how many slots these rings use."""
+    most = 0
+    for k in range(envs.shape[0]):
+        slot = (cursor[envs[k]] + 1) % slots
+        cursor[envs[k]] = slot
+        here[k] = envs[k] * slots + slot
+        acted[here[k]] = False
+        most = max(most, slot + 1)
+    return most
+
+
+@kernel
+def choose(draw, where, filled, slots, stack, acted, cursor, flat):  # type: ignore[no-untyped-def]
+    """Fill the entries ``where`` of flat (B,) with the drawn records; return how many can't be sampled.
+
+    Their entries are then the first ones of ``where``. See `Replay._whole`.
+    """
+    unfit = 0
+    for k in range(draw.shape[0]):
+        ring = draw[k] // filled
+        slot = draw[k] - ring * filled
+        record, entry = ring * slots + slot, where[k]
+        flat[entry] = record
+        if not acted[record] or (slot - cursor[ring] - 1) % slots < stack - 1:
+            where[unfit] = entry
+            unfit += 1
+    return unfit
+
+
+@kernel
 def stacks(index, slots, acted, blank, rows):  # type: ignore[no-untyped-def]
     """Find the rows of each observation's frames, oldest first, (B, stack); ``blank`` before an episode's start."""
     newest = rows.shape[1] - 1
@@ -129,6 +160,7 @@ class Replay:
         if space.dtype not in TORCH_TYPES:
             raise UserError(f"observations of type {space.dtype} can't be stored; uint8 or float32 can")
         self.num_envs, self.n_step, self.stack, self.device = num_envs, n_step, stack, torch.device(device)
+        self.planes = space.shape[0] // stack  # of a frame: 1, or its colours
         self.slots = -(-capacity // num_envs)  # records per environment
         dtype = TORCH_TYPES[np.dtype(space.dtype)]
         # observations may lie on the learner's device; everything else is small and stays with the host.
@@ -142,7 +174,8 @@ class Replay:
         self.acted = np.zeros(shape, np.bool_)
         self.cursor = np.full(num_envs, -1, np.int64)  # slot of each environment's present observation
         self.filled = 0  # slots in use in the longest ring
-        self._base = np.arange(num_envs) * self.slots
+        self._envs = np.arange(num_envs)
+        self._base = self._envs * self.slots
         # exactly the transitions that can be sampled have a priority
         self.sum_tree = None if priority_exponent is None else SumTree(len(self.acted), priority_exponent)
         self._ones = torch.ones(0)
@@ -161,7 +194,7 @@ class Replay:
 
     def reset(self, obs: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:
         """Take the first observations of new episodes, ``obs`` (N, ...), where ``mask`` (N,) holds."""
-        envs = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
+        envs = self._envs if mask is None else np.flatnonzero(mask)
         self._open(envs, obs[envs])
 
     def add(self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]) -> None:
@@ -171,16 +204,17 @@ class Replay:
         self.acted[here] = True
         if self.sum_tree is not None:
             self.sum_tree.admit(here)
-        self._open(slice(None), next_obs)
+        self._open(self._envs, next_obs)
 
-    def _open(self, envs: NDArray[np.int64] | slice, obs: NDArray[Any]) -> None:
+    def _open(self, envs: NDArray[np.int64], obs: NDArray[Any]) -> None:
         """Write the present observation of some environments into their next slots."""
-        self.cursor[envs] = (self.cursor[envs] + 1) % self.slots
-        here = self._base[envs] + self.cursor[envs]
-        newest = obs[:, -1] if self.stack > 1 else obs
-        self.obs[torch.from_numpy(here)] = torch.from_numpy(newest).to(self.obs)
-        self.acted[here] = False
-        self.filled = min(max(self.filled, int(self.cursor.max()) + 1), self.slots)
+        here = np.empty_like(envs)
+        self.filled = max(self.filled, advance(envs, self.cursor, self.slots, self.acted, here))
+        newest = obs[:, -self.planes :].reshape(-1, *self.obs.shape[1:]) if self.stack > 1 else obs
+        if self.obs.device.type == "cpu":
+            self.obs.numpy()[here] = newest  # torch would wake its threads for this
+        else:
+            self.obs[torch.from_numpy(here)] = torch.from_numpy(newest).to(self.obs)
         if self.sum_tree is not None:
             # what was written over; of stacks, the record that now became one of the oldest (see `_whole`)
             self.sum_tree.drop(self._base[envs] + (self.cursor[envs] + self.stack - 1) % self.slots)
@@ -264,14 +298,11 @@ class Replay:
         """Return flat indices of records with an action: drawn from all, drawn again where there is none."""
         if not self.acted.any():
             raise ValueError("the replay is empty")
-
-        def any_record(count: int) -> NDArray[np.int64]:
-            draw = rng.integers(0, self.num_envs * self.filled, count)
-            return draw // self.filled * self.slots + draw % self.filled
-
-        flat = any_record(batch_size)
-        while len(unfit := np.flatnonzero(~self._whole(flat))):
-            flat[unfit] = any_record(len(unfit))
+        flat, where = np.empty(batch_size, np.int64), np.arange(batch_size)
+        while len(where):
+            draw = rng.integers(0, self.num_envs * self.filled, len(where))
+            unfit = choose(draw, where, self.filled, self.slots, self.stack, self.acted, self.cursor, flat)
+            where = where[:unfit]
         return flat
 
     def _whole(self, flat: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -290,7 +321,7 @@ class Replay:
         rows = np.empty((len(index), self.stack), np.int64)
         stacks(index, self.slots, self.acted, len(self.acted), rows)
         frames = self._rows(rows.ravel(), role)  # (B * stack, ...)
-        return frames.view(len(index), self.stack, *frames.shape[1:]).to(self.device)
+        return frames.view(len(index), self.stack * self.planes, *frames.shape[-2:]).to(self.device)
 
     def _rows(self, index: NDArray[np.int64], role: str) -> Tensor:
         out = self._gathered.get(role)
@@ -329,7 +360,8 @@ class Replay:
 
 def _record(space: spaces.Box, stack: int) -> tuple[int, ...]:
     """Return the shape of what is stored of one observation."""
-    return space.shape[1:] if stack > 1 else space.shape
+    planes = space.shape[0] // stack  # 1, or the colours of a frame
+    return space.shape if stack == 1 else space.shape[1:] if planes == 1 else (planes, *space.shape[1:])
 
 
 class ReplayExperience:

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.files import load_arrays, save_arrays
+from envs import MaskedBox
 from learning.config import LearnerConfig
 from learning.encoders import CONVOLUTIONS, Conv
-from learning.heads import QOutput, squared
+from learning.heads import QOutput, allow, squared
 from learning.learner import Learner, Update
 from learning.networks import InspectableLayer
 from learning.recipe import Recipe
@@ -94,6 +95,8 @@ class StreamNetwork(nn.Module):
 
     def __init__(self, space: spaces.Box, num_actions: int, config: LearnerConfig, generator: torch.Generator) -> None:
         super().__init__()
+        self.choices = space.num_actions if isinstance(space, MaskedBox) else 0  # numbers at an observation's end
+        space = space.plain if isinstance(space, MaskedBox) else space
         self.frames = len(space.shape) == 3 and space.dtype == np.uint8
         self.observations = Running(space.shape[1:] if self.frames else space.shape)
         self.rewards = RewardScale(config.gamma)
@@ -111,10 +114,15 @@ class StreamNetwork(nn.Module):
 
     def observe(self, obs: Tensor) -> None:
         """Update the statistics with an observation, (...)."""
-        self.observations.observe((obs[-1] if self.frames else obs).float())
+        self.observations.observe((obs[-1] if self.frames else obs[: len(obs) - self.choices]).float())
 
     def forward(self, obs: Tensor) -> QOutput:
         """Return the expected returns of all actions, in the environment's units, (B, A), for observations (B, ...)."""
+        if self.choices:  # that say which actions are allowed
+            return allow(self._expect(obs[:, : -self.choices]), obs[:, -self.choices :])
+        return self._expect(obs)
+
+    def _expect(self, obs: Tensor) -> QOutput:
         seen = self.observations
         x = (obs.float() - seen.mean) * torch.rsqrt(seen.variance + TINY)
         x = x.clamp(-FARTHEST, FARTHEST)

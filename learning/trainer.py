@@ -25,7 +25,8 @@ from learning.forecast import Evaluations, Forecast
 from learning.fused import make_learner
 from learning.learner import Agent, Learner, UpdateLog
 from learning.live import REQUESTS, ControlRequests, Watcher, WeightPublisher, live_session
-from learning.policy import env_options
+from learning.policy import env_options, protocol
+from learning.ranges import RangeWatch
 from learning.recipe import Experience, Recipe
 from learning.runfolder import RunFolder
 
@@ -60,7 +61,7 @@ class Plan:
     @property
     def protocol(self) -> envs.Protocol:
         """The rules of the episodes."""
-        return envs.protocol(self.env_id, self.config.protocol)
+        return protocol(self.env_id, self.config)
 
     @property
     def eval_cap(self) -> int | None:
@@ -118,7 +119,7 @@ class Trainer:
             plan.storage,
             lambda obs: self.policy.q_values(obs).max(1),
         )
-        self.update_log = UpdateLog()
+        self.update_log, self.range_watch = UpdateLog(), RangeWatch()
         self.agent = Agent(self.learner, self.experience, self.rules.life_loss_cuts, self.update_log.add)
         self.begun = False
         self.wall_before = 0.0  # seconds of the run before it was resumed
@@ -149,13 +150,16 @@ class Trainer:
         live = self.run_folder.live
         with live_session(live, lambda folder: self.save_agent(folder, durable=False)) as publisher:
             self._began = time.perf_counter()
-            if not self.begun:
-                self.begin()
-            self._train(watcher, publisher)
-            self._check_losses()
-            finished = self.agent_steps >= self.plan.config.total_timesteps
-            if finished:
-                finished = self._evaluate(watcher, self.plan.schedule.episodes)
+            try:
+                if not self.begun:
+                    self.begin()
+                self._train(watcher, publisher)
+                self._check_losses()
+                finished = self.agent_steps >= self.plan.config.total_timesteps
+                if finished:
+                    finished = self._evaluate(watcher, self.plan.schedule.episodes)
+            except envs.EnvironmentFault as fault:
+                raise self._saved_after(fault) from fault
             if finished:
                 self._keep_finished()
                 with suppress(OSError):  # being written to, on Windows
@@ -167,6 +171,17 @@ class Trainer:
         self.episodes.close()
         self.evaluator.close()
         return finished
+
+    def _saved_after(self, fault: envs.EnvironmentFault) -> UserError:
+        """Save what can be saved after an environment's fault, and return the error for the user."""
+        if not self.begun:
+            return fault
+        self._check_losses()
+        self.save_agent()
+        self.save_state()
+        anew = "; its episodes will begin anew" if self.episodes.abandoned else ""
+        resume = f"python train.py --resume {self.run_folder.path}"
+        return UserError(f"{fault}; saved at {self.agent_steps:,} agent steps, resume with {resume}{anew}")
 
     def _train(self, watcher: Watcher, publisher: WeightPublisher) -> None:
         """Step, log, evaluate and apply requests until the end or ``stop_requested``."""
@@ -225,7 +240,11 @@ class Trainer:
             q_values = self.learner.noisy_q_values(episodes.obs)
             actions = agent.act(q_values, self.rng["exploration"])
             episodes.send(actions)
-        step = agent.transition(q_values, actions, episodes.receive)
+        try:
+            step = agent.transition(q_values, actions, episodes.receive)
+        except envs.EnvironmentFault:
+            episodes.abandon()
+            raise
         if step.done.any():
             self.recent.extend(step.finished)
             self.experience.reset(episodes.obs, step.done)
@@ -261,6 +280,8 @@ class Trainer:
     def _log(self, watcher: Watcher, sps: float) -> None:
         self._check_losses()
         row = self._row(sps)
+        if note := self.range_watch.note(self.update_log.cut_off, self.plan.config, self.experience):
+            self.announce(f"note: {note}")
         row["td_loss"], row["q_values"] = self.update_log.read()
         self.run_folder.log({name: value for name, value in row.items() if name not in NOT_LOGGED})
         watcher.progress(row)
@@ -371,6 +392,8 @@ class Trainer:
             if checkpoint.holds_experience(counters):
                 self.experience.load(folder)
                 self.episodes.load(counters["episodes"])
+                if counters["episodes"].get("abandoned"):
+                    self.experience.reset(self.episodes.obs, np.ones(self.episodes.num_envs, np.bool_))
             else:
                 self.experience.refill(counters["agent_steps"])
                 self.episodes.load_next(counters["episodes"])

@@ -70,10 +70,13 @@ def test_a_first_run_prints_preflight_to_score_table(tmp_path: Path) -> None:
 
 
 def test_any_gymnasium_environment_can_be_trained(tmp_path: Path) -> None:
-    done = train("CartPole-v1", "--agent", "dqn", "--num-envs", "4", "--seed", "3", "--runs-dir", tmp_path, *SHORT)
+    words = ["--env-id", "CartPole-v1", "--agent", "dqn", "--num-envs", "4", "--seed", "3", "--hidden", "32,16"]
+    done = train(*words, "--runs-dir", tmp_path, *SHORT, "--total-timesteps", "3.2e3")
     assert done.returncode == 0, done.stderr
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("CartPole-v1__dqn__3__")
+    config = json.loads((folder / "config.json").read_text())["config"]
+    assert (config["hidden"], config["total_timesteps"]) == ([32, 16], 3_200)
 
 
 def test_atari_from_the_command_line(tmp_path: Path) -> None:
@@ -110,7 +113,7 @@ def test_switches_can_be_set_and_notes_are_printed(tmp_path: Path) -> None:
     arguments = ["CartPole-v1", "--agent", "rainbow", "--no-noisy", "--n-step", "5", "--seed", "2", *SHORT]
     done = train(*arguments, "--runs-dir", tmp_path / "a")
     assert done.returncode == 0, done.stderr
-    assert "note:" not in done.stdout
+    assert "note: both noisy" not in done.stdout
     (folder,) = (tmp_path / "a").iterdir()
     config = json.loads((folder / "config.json").read_text())["config"]
     assert (config["noisy"], config["n_step"], config["head"], config["prioritized"]) == (False, 5, "categorical", True)
@@ -205,6 +208,31 @@ def test_resume_rejects_other_settings_and_incomplete_configs(tmp_path: Path) ->
         main(["--resume", str(tmp_path)])
 
 
+def test_an_environments_warning_is_shown_once(tmp_path: Path) -> None:
+    program = "import sys, train; from common.cli import run; from tests import tiny; tiny.register(); run(train.main)"
+    words = ["tidepool-tests/Warner-v0", "--num-envs", "4", "--runs-dir", str(tmp_path), *SHORT]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("made without care") == 1
+    assert done.stderr.count("WARN: stepped without care") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--lr", "1e-3"], "unknown option '--lr'; did you mean --learning-rate?"),
+        (["--seed", "-1"], "--seed -1 is out of range; allowed: 0 to 4,294,967,295"),
+        (["--total-timesteps", "1e-5"], "Error parsing --total-timesteps: '1e-5' is not a whole number"),
+    ],
+)
+def test_a_mistyped_line_is_one_line_and_exit_code_2(words: list[str], message: str, tmp_path: Path) -> None:
+    done = train("--env-id", "CartPole-v1", *words, "--runs-dir", tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"error: {message}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_user_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = train("--runs-dir", tmp_path / "file", *SHORT)
@@ -292,7 +320,7 @@ def test_a_film_of_an_endless_episode_ends(tmp_path: Path) -> None:
         text=True,
         timeout=120,
     )
-    assert "gymnasium-default-cap60" in table.stdout
+    assert "gymnasium-default cap=60" in table.stdout
     assert "5 of 5 episodes were cut at 60 steps" in " ".join(table.stdout.split())
 
 

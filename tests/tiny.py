@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import gymnasium
@@ -65,10 +66,65 @@ class Trap(Loop):
         return np.array([1.0, 0.0], np.float32), 1.0, bool(action == 1), False, {}
 
 
-CORRIDOR, LOOP, TRAP = "tidepool-tests/Corridor-v0", "tidepool-tests/Loop-v0", "tidepool-tests/Trap-v0"
+class Payday(Loop):
+    """The same with a reward of 10 per step: Q* = 10 / (1 - g)."""
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        obs, reward, *rest = super().step(action)
+        return obs, 10 * reward, *rest  # type: ignore[return-value]
+
+
+class Warner(Corridor):
+    """The corridor, with a warning from each environment when it is made, and another one in each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        warnings.warn("made without care", UserWarning, stacklevel=2)
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        gymnasium.logger.warn("stepped without care")
+        return super().step(action)
+
+
+class Picky(Corridor):
+    """The corridor with masks: left is not allowed in state 0, and a third action, which breaks it, never is.
+
+    ``by`` says how it tells: "info" or "method" (``action_masks()``), or with a mask of the "wrong" shape.
+    """
+
+    def __init__(self, by: str = "info") -> None:
+        super().__init__()
+        self.action_space, self.by = spaces.Discrete(3), by
+        if by == "method":
+            self.action_masks = self._mask
+
+    def _mask(self) -> NDArray[np.int8]:
+        return np.array([self.state > 0, self.state < 4, 0], np.int8)[: 2 if self.by == "wrong" else 3]
+
+    def _info(self) -> dict[str, Any]:
+        return {} if self.by == "method" else {"action_mask": self._mask()}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        return super().reset(seed=seed)[0], self._info()
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        assert self._mask()[action], f"action {action} is not allowed in state {self.state}"
+        obs, *rest, _ = super().step(action)
+        return obs, *rest, self._info()  # type: ignore[return-value]
+
+
+CORRIDOR, LOOP, PAYDAY = "tidepool-tests/Corridor-v0", "tidepool-tests/Loop-v0", "tidepool-tests/Payday-v0"
+WARNER, PICKY, TRAP = "tidepool-tests/Warner-v0", "tidepool-tests/Picky-v0", "tidepool-tests/Trap-v0"
 
 
 def register() -> None:
-    for name, entry, limit in ((CORRIDOR, "Corridor", 50), (LOOP, "Loop", 5), (TRAP, "Trap", None)):
+    for name, entry, limit in (
+        (CORRIDOR, "Corridor", 50),
+        (LOOP, "Loop", 5),
+        (PAYDAY, "Payday", 5),
+        (WARNER, "Warner", 50),
+        (PICKY, "Picky", 50),
+        (TRAP, "Trap", None),
+    ):
         if name not in gymnasium.registry:
             gymnasium.register(name, entry_point=f"tests.tiny:{entry}", max_episode_steps=limit)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import envs
+from common import imports
 from common.errors import UserError
 from common.kernels import unless_compiling
 from common.waiting import waiting
@@ -29,15 +31,25 @@ if TYPE_CHECKING:  # these load pygame and torch; a mistyped option is reported 
 NEXT = "compare with the agents: python compare.py"
 
 
+def check_pygame() -> None:
+    """Raise `UserError` if an environment's package brought pygame, which overwrites files of pygame-ce and crashes."""
+    with suppress(metadata.PackageNotFoundError):
+        version = metadata.version("pygame")
+        cure = "pip uninstall -y pygame pygame-ce && pip install pygame-ce"
+        raise UserError(f"pygame {version} was installed over pygame-ce, and the two together crash; run {cure}")
+
+
 def play(options: Options) -> int:
     """Do what the options ask for; return 0, or 130 when a film was cut short by Ctrl-C."""
+    check_pygame()
+    imports.load(options.imports)
     with ExitStack() as stack:
         if options.film is not None:
             return film_training(options, stack)
         with waiting(unless_compiling("loading the agent")):
             agent, source, named = open_player(options, stack)
         env_id = envs.resolve(named or (agent.env_id if agent else None) or envs.DEFAULT_ENV)
-        rules = players.rules_for(env_id, agent)
+        rules = players.rules_for(env_id, agent, options.env_kwargs)
         if options.versus:
             return play_versus(options, agent, rules, stack)
         with waiting(unless_compiling("loading the world")):

@@ -46,7 +46,7 @@ def _online_learner(options: Options) -> Player:
 
     assert options.learn is not None
     torch.set_num_threads(1)
-    env_id = envs.resolve(options.env_id or envs.DEFAULT_ENV)
+    env_id = envs.resolve_typed(options.env_id or envs.DEFAULT_ENV)
     learner = OnlineLearner.fresh(options.learn, env_id, seed=seed_of(options))
     learner.learning = True
     return Player(learner, None, env_id)
@@ -72,7 +72,7 @@ def _trained_agent(options: Options) -> Player:
     if named is not None and options.env_id is not None:
         raise UserError(f"{options.run} and --env-id {options.env_id} are two environments; give one of them")
     given = Path(options.run) if options.run and named is None else options.agent_file
-    named = named or (envs.resolve(options.env_id) if options.env_id else None)
+    named = named or (envs.resolve_typed(options.env_id) if options.env_id else None)
     if options.human and given is None:
         return Player(None, None, named)
     if given is not None or named is None:
@@ -97,7 +97,7 @@ def open_session(options: Options, policy: Policy | None, rules: players.Rules) 
             f"no agent has been trained in {rules.env_id} yet, so a random policy plays; "
             f"train one: python train.py {rules.env_id}"
         )
-        policy = RandomPolicy(int(env.action_space.n))  # type: ignore[attr-defined]
+        policy = RandomPolicy(int(env.action_space.n), env.observation_space)  # type: ignore[attr-defined]
     return Session(
         env,
         policy,

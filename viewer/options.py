@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from common import imports
 from common.cli import parse
 from common.errors import UserError, unknown
 from common.settings import Between
@@ -40,6 +41,10 @@ class PlayerOptions:
     """Watch this run while it trains, with its newest weights; "newest" means the newest run in training."""
     learn: str | None = None
     """Let a new agent of this kind (dqn, stream_q, ... or auto) learn in the window, from its first step."""
+    env_kwargs: tuple[str, ...] = ()
+    """KEY=VALUE: arguments of the environment's constructor, as is_slippery=False."""
+    imports: imports.Option = ()
+    """Import this module of yours first, which registers environments; may be given several times."""
     human: bool = False
     """You play, in real time; your full episodes are recorded for compare.py."""
     versus: bool = False

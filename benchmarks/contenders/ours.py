@@ -19,8 +19,7 @@ from benchmarks.contenders import Counts, Run, repeat, repeat_counted
 from learning.config import LearnerConfig, ReplayConfig, RolloutConfig
 from learning.fused import make_learner
 from learning.learner import Learner, Update
-from learning.networks import count_parameters, epsilon_greedy
-from learning.preflight import LARGE
+from learning.networks import epsilon_greedy, gains_from_threads
 from learning.replay import Batch, Replay
 from learning.trainer import Plan, Trainer
 
@@ -47,7 +46,7 @@ def training(env_id: str, agent: str, preset: str, engine: str = "torch", **chan
     config = settings(agent, preset, changes)
     trainer = Trainer(Plan(env_id, recipe(agent), config, seed=1, engine=engine), None)
     learner, sizes = trainer.learner, []
-    if count_parameters(learner.online) < LARGE:
+    if not gains_from_threads(learner.online):
         torch.set_num_threads(1)
     report = trainer.agent.on_update
 

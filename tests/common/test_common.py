@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from common.cli import parse
+from common.cli import ALIASES, parse, whole
 from common.errors import UserError, nearest, unknown
 from common.files import read_json, write_bytes, write_json
-from common.settings import Between, validate
+from common.settings import Between, option_name, validate
+from experiments.command_line import RunOptions, any_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,74 @@ def test_invalid_options_are_reported_in_one_line(
         parse(Outer, argv)
     assert "\n" not in str(error.value)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5", 5),
+        ("-3", -3),
+        ("1e5", 100_000),
+        ("1E+5", 100_000),
+        ("1_000_000", 1_000_000),
+        ("1,000", 1_000),
+        ("100k", 100_000),
+        ("1.5M", 1_500_000),
+        ("1.5e1", 15),
+        ("2.0", 2),
+    ],
+)
+def test_whole_numbers_as_people_write_them(text: str, value: int) -> None:
+    assert whole(text) == value
+    assert parse(Numbers, ["--count", text]).count == value
+
+
+@pytest.mark.parametrize(
+    "text", ["0.5", "1e-3", "1.55e1", "1_00", "1,5", "abc", "k", "", "inf", "nan", "0x10", "1e9999"]
+)
+def test_what_is_no_whole_number_is_one_line(text: str) -> None:
+    with pytest.raises(UserError, match=r"--count.*not a whole number$"):
+        parse(Numbers, ["--count", text])
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    count: int = 0
+    words: tuple[str, ...] = ()
+    inner: Inner = dataclasses.field(default_factory=Inner)
+
+
+@pytest.mark.parametrize("words", [["4", "5"], ["4,5"], ["4,", "5"], ["4", "5", "--count", "1,000"]])
+def test_several_values_may_have_commas(words: list[str]) -> None:
+    assert parse(Numbers, ["--widths", *words]).inner.widths == (4, 5)
+    assert parse(Numbers, ["--widths=4,5", "--words", "a,b"]) == Numbers(0, ("a,b",), Inner(widths=(4, 5)))
+
+
+def test_names_of_other_projects_are_known() -> None:
+    for alias, ours in ALIASES.items():
+        assert alias != ours
+        made = dataclasses.make_dataclass("Made", [(ours.replace("-", "_"), int, 0)])
+        with pytest.raises(UserError, match=f"^unknown option '--{alias}'; did you mean --{ours}\\?$"):
+            parse(made, [f"--{alias}=3"])
+
+
+def test_every_name_that_is_suggested_is_an_option_somewhere() -> None:
+    known = {option_name(field.name) for cls in (RunOptions, any_settings()) for field in dataclasses.fields(cls)}
+    assert {f"--{ours}" for ours in ALIASES.values()} <= known
+    assert not {f"--{alias}" for alias in ALIASES} & known
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0, 2**32 - 1, "0 to 4,294,967,295"),
+        (1e-8, 1, "1e-08 to 1"),
+        (0.25, 50, "0.25 to 50"),
+        (-1e6, 0, "-1,000,000 to 0"),
+    ],
+)
+def test_ranges_are_named_in_whole_numbers(low: float, high: float, text: str) -> None:
+    assert str(Between(low, high)) == text
 
 
 def test_help_is_printed_and_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:

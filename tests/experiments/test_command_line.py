@@ -88,12 +88,35 @@ def test_values_reach_options_and_settings_from_every_group() -> None:
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["CartPole-v1", "--hidden", "8,9"],
+        ["--env-id", "CartPole-v1", "--hidden=8,9"],
+        ["--hidden", "8", "9", "--env-id=CartPole-v1"],
+        ["--hidden", "8,", "9", "--env-id", "CartPole-v1"],
+    ],
+)
+def test_the_environment_may_be_an_option_and_lists_may_have_commas(words: list[str]) -> None:
+    run, config = read_command_line([*words, "--total-timesteps", "1e5", "--num-envs", "4"])
+    assert (run.env_id, config.hidden, config.total_timesteps) == ("CartPole-v1", (8, 9), 100_000)
+
+
+@pytest.mark.parametrize(
     ("words", "text"),
     [
         (["--learning-rat", "1"], "unknown option '--learning-rat'; did you mean --learning-rate"),
         (["--gamma", "2"], "--gamma 2.0 is out of range; allowed: 0 to 1"),
         (["--agent", "c51", "--v-min", "3", "--v-max", "1"], "--v-min 3 is not below --v-max 1"),
-        (["--list", "--seed", "-1"], "--seed -1 is out of range"),
+        (["--list", "--seed", "-1"], "--seed -1 is out of range; allowed: 0 to 4,294,967,295"),
+        (["--total-timesteps", "1.5"], "Error parsing --total-timesteps: 1.5 is not a whole number"),
+        (["--hidden", "64,a"], "--hidden"),
+        (["--env-id"], "--env-id needs an environment, such as CartPole-v1"),
+        (["--env-id", "--seed", "3"], "--env-id needs an environment, such as CartPole-v1"),
+        (["CartPole-v1", "--env-id", "Acrobot-v1"], "unexpected argument 'CartPole-v1'"),
+        (["--env-id", "CartPol-v1"], "unknown environment 'CartPol-v1'; did you mean CartPole-v1"),
+        (["--lr", "3"], "unknown option '--lr'; did you mean --learning-rate?"),
+        (["--buffer_size=3"], "unknown option '--buffer_size'; did you mean --capacity?"),
+        (["--agent", "pqn", "--num-steps", "3"], "unknown option '--num-steps'; did you mean --rollout-steps?"),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], text: str) -> None:

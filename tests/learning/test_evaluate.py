@@ -133,7 +133,7 @@ def test_only_environments_without_a_limit_are_capped_unless_asked_for() -> None
     assert episode_cap(BREAKOUT, envs.options(BREAKOUT)) is None
     assert episode_cap(BREAKOUT, envs.options(BREAKOUT), 1_000) == 1_000
     assert protocol_name("dqn_zoo", None) == "dqn_zoo"
-    assert protocol_name("dqn_zoo", 1_000) == "dqn_zoo-cap1000"
+    assert protocol_name("dqn_zoo", 1_000) == "dqn_zoo cap=1000"
 
 
 def test_an_endless_episode_is_cut_and_the_next_one_begins() -> None:

@@ -359,7 +359,7 @@ def test_an_endless_environment_is_trained_evaluated_and_resumed(tmp_path: Path)
     with (resumed.run_folder.path / "eval.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(row["protocol"], row["episode_length"], row["cut"]) for row in rows} == {
-        ("gymnasium-default-cap70", "70", "1")
+        ("gymnasium-default cap=70", "70", "1")
     }
 
 
@@ -367,5 +367,5 @@ def test_an_older_runs_file_of_evaluations_keeps_its_columns(tmp_path: Path) -> 
     run = trainer(tmp_path, "CartPole-v1")
     path = run.run_folder.path / "eval.csv"
     path.write_text("episode,protocol,episode_return\n0,gymnasium-default,1.0\n")
-    run.run_folder.log_evaluation([EpisodeResult(1, 2.0, 2, cut=True)], 4, 4, 0.0, "gymnasium-default-cap2")
-    assert path.read_text().splitlines()[1:] == ["0,gymnasium-default,1.0", "1,gymnasium-default-cap2,2.0"]
+    run.run_folder.log_evaluation([EpisodeResult(1, 2.0, 2, cut=True)], 4, 4, 0.0, "gymnasium-default cap=2")
+    assert path.read_text().splitlines()[1:] == ["0,gymnasium-default,1.0", "1,gymnasium-default cap=2,2.0"]

@@ -12,6 +12,7 @@ import numpy as np
 import pygame
 
 Color = tuple[int, int, int]
+NOT_ALLOWED = "\N{EN DASH}"  # in place of what is expected of an action that is not allowed
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"  # typographic signs
 
 

@@ -107,7 +107,7 @@ class Inspector:
 
     def _saliency(self) -> Array | None:
         reader, insight = self.session.reader, self.insight()
-        if reader is None or insight is None or not np.isfinite(insight.q_values).all():
+        if reader is None or insight is None or not np.isfinite(insight.q_values.max()):
             return None
         return reader.saliency(self.moment.obs, int(insight.q_values.argmax()))
 

@@ -23,6 +23,7 @@ from learning.episodes import Step
 from learning.fused import make_learner
 from learning.insight import NetworkReader
 from learning.learner import Agent, Learner, Update
+from learning.ranges import with_range
 from learning.recipe import Experience, Recipe
 from learning.replay import ReplayExperience
 from learning.runfolder import RunFolder, as_json, provenance
@@ -114,7 +115,7 @@ class OnlineLearner:
         chosen, preset = choose(agent, "auto", env_id, "cpu")
         config = chosen.config(**chosen.presets[preset].settings)
         if isinstance(config, FamilyConfig):
-            config = config.with_range(envs.returns(env_id))
+            config, _ = with_range(config, env_id, seed)
         return cls(chosen, config, env_id, *spaces_of(env_id, config), seed=seed)
 
     def _start(self, weights: Mapping[str, Tensor], prior_steps: int) -> None:

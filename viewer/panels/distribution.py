@@ -9,7 +9,7 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from viewer.drawing.canvas import Area, Canvas, Theme
+from viewer.drawing.canvas import NOT_ALLOWED, Area, Canvas, Theme
 from viewer.inspecting.explain import distribution_line
 from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
@@ -100,7 +100,8 @@ class DistributionPanel(Panel):
     def _draw_rows(self, canvas: Canvas, area: Area, view: View, insight: Insight, found: Distribution) -> None:
         q_values = insight.q_values
         shown = shown_actions(q_values)
-        finite = [k for k in shown if np.isfinite(found.returns[k]).all() and np.isfinite(found.probabilities[k]).all()]
+        known = [k for k in shown if not np.isneginf(q_values[k])]  # the others are not allowed
+        finite = [k for k in known if np.isfinite(found.returns[k]).all() and np.isfinite(found.probabilities[k]).all()]
         scale = self._scale(view, found, finite)
         densities = {k: density_of(found.returns[k], found.probabilities[k], scale) for k in finite}
         top = max((float(density.heights.max()) for density in densities.values()), default=0.0) or 1.0
@@ -225,7 +226,7 @@ def _draw_density(canvas: Canvas, zone: Area, density: Density, top: float, best
 def _draw_text(canvas: Canvas, row: Area, label: str, expectation: float, best: bool) -> None:
     middle, size = row.y + row.h / 2, min(12.5, row.h * 0.72)
     canvas.text(row.x, middle, label, size, bold=best, width=NAME - 8)
-    number = signed(expectation) if math.isfinite(expectation) else str(expectation)
+    number = signed(expectation) if math.isfinite(expectation) else str(expectation).replace("-inf", NOT_ALLOWED)
     canvas.text(row.right, middle, number, size, Theme.text if best else Theme.soft, align=1, bold=best)
 
 

@@ -276,7 +276,7 @@ def share_zone(room: Area, place: int) -> Area:
 
 def _draw_heat(canvas: Canvas, room: Area, view: View, saliency: Array) -> None:
     side = min(room.h, 0.45 * room.w)
-    frame = view.inspector.moment.obs[-1]
+    frame = view.session.frames_of(view.inspector.moment.obs)[-1]
     if frame.shape == saliency.shape:
         draw_image(canvas, Area(room.x, room.y, side, side), heated(frame, saliency))
     best = view.session.best_action()

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
+from viewer.drawing.canvas import MINUS, NOT_ALLOWED, Area, Canvas, Theme
 from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
 from viewer.playing.keys import short, words
@@ -107,7 +107,7 @@ class QBarsPanel(Panel):
     def number(self, value: float, view: View) -> str:
         """Return a Q value as text, with as many digits as the row has room for."""
         if not math.isfinite(value):
-            return str(value)
+            return NOT_ALLOWED if value == -math.inf else str(value)
         digits = 2 if self.columns(view) == 1 or abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
         return f"{value:+.{digits}f}".replace("-", MINUS)
 

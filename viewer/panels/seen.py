@@ -37,7 +37,9 @@ class SeenPanel(Panel):
         title = "What the network sees" if view.session.q_values() is not None else "What a network would see"
         canvas.text(area.x + MARGIN, area.y + 21, title, 16, bold=True)
         count, height, width = stack.shape
-        about = f"{count} x {width} x {height} grey".replace("x", "\N{MULTIPLICATION SIGN}")
+        colours = len(view.session.obs) // count
+        kind = "grey" if colours == 1 else f"in {colours} colours"
+        about = f"{count} x {width} x {height} {kind}".replace("x", "\N{MULTIPLICATION SIGN}")
         canvas.text(area.right - MARGIN, area.y + 22, about, 11.5, Theme.soft, align=1)
         for index, place in enumerate(self.places(area, min(count, MAX_FRAMES))):
             self._draw_frame(canvas, place, view, stack, index + max(0, count - MAX_FRAMES))
@@ -45,7 +47,9 @@ class SeenPanel(Panel):
     def stack(self, view: View) -> NDArray[np.uint8] | None:
         """Return the frames of the moment looked at, oldest first, (F, H, W); None if observations are not frames."""
         stack = view.session.stack()
-        return stack if stack is None or view.session.timeline.live else view.inspector.moment.obs
+        return (
+            stack if stack is None or view.session.timeline.live else view.session.frames_of(view.inspector.moment.obs)
+        )
 
     def places(self, area: Area, count: int) -> list[Area]:
         """Return the places of ``count`` frames; the newest is the last, at the right edge."""

@@ -27,6 +27,7 @@ from learning import live
 from learning.checkpoint import COUNTERS, MANIFEST, config_from, read_manifest, read_weights
 from learning.config import LearnerConfig
 from learning.insight import NetworkReader
+from learning.networks import random_actions
 from learning.policy import NetworkPolicy, env_options, player
 from learning.runfolder import MILESTONES, RunFolder, Tail
 
@@ -121,7 +122,8 @@ class LiveAgent:
         """Return epsilon-greedy actions, (B, ...) -> (B,); random ones before the first weights."""
         if self._use_newest():
             return self._player.act(obs, epsilon, rng)
-        return rng.integers(0, self.num_actions, len(obs))
+        choices = getattr(self.network, "choices", 0)
+        return random_actions(len(obs), self.num_actions, rng, obs[:, -choices:] > 0.5 if choices else None)
 
     def choose(self, q_values: NDArray[np.float64], epsilon: float, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return what `act` would, (B,), from Q values (B, A) that are known already."""

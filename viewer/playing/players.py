@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,11 +31,21 @@ class Rules:
         return self.protocol if envs.is_atari(self.env_id) else ""
 
 
-def rules_for(env_id: str, agent: Policy | None) -> Rules:
+def rules_for(env_id: str, agent: Policy | None, env_kwargs: Sequence[str] = ()) -> Rules:
     """Return the rules under which the agent is evaluated, also for a human beside it; without an agent the default.
 
-    An Atari agent keeps its protocol and its frame size in another game.
+    An Atari agent keeps its protocol and its frame size in another game. ``env_kwargs`` are arguments of the
+    environment that were typed, which win.
     """
+    rules = _rules_for(env_id, agent)
+    if not env_kwargs:
+        return rules
+    given = envs.keywords(env_kwargs)
+    name = envs.protocol(env_id, rules.protocol, env_kwargs).name
+    return Rules(env_id, name, {**rules.env_options, **given})
+
+
+def _rules_for(env_id: str, agent: Policy | None) -> Rules:
     own = agent.env_id if agent is not None else None
     if own is not None and (own == env_id or (envs.is_atari(own) and envs.is_atari(env_id))):
         name = getattr(agent, "protocol", "default")
@@ -100,7 +110,7 @@ def named_env(given: str, runs_dir: Path) -> str | None:
     if not given or any(place.exists() for place in (Path(given), runs_dir / given, PRETRAINED / given)):
         return None
     try:
-        return envs.resolve(given)
+        return envs.resolve_typed(given)
     except UserError:
         if envs.is_atari(given):
             raise

@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+import envs
 from common.errors import UserError
 from viewer.playing.axis import Axis
 from viewer.playing.calibration import meter_for
@@ -225,7 +226,15 @@ class Session:
 
     def stack(self) -> NDArray[np.uint8] | None:
         """Return the stacked frames of the observation, oldest first, (F, H, W); None where it is a vector."""
-        return self.obs if self.obs.ndim == 3 and self.obs.dtype == np.uint8 else None
+        return self.frames_of(self.obs) if self.obs.ndim == 3 and self.obs.dtype == np.uint8 else None
+
+    def frames_of(self, obs: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return the frames of an observation (F * C, H, W), grey, (F, H, W)."""
+        colours = envs.colours(self.env)
+        if colours == 1:
+            return obs
+        grey: NDArray[np.uint8] = obs.reshape(-1, colours, *obs.shape[1:]).mean(1).astype(np.uint8)
+        return grey
 
     @property
     def stalled(self) -> bool:
