@@ -83,8 +83,8 @@ def remarks(games: Sequence[str]) -> list[str]:
     rest = f"; and {len(differing) - LISTED} more" if len(differing) > LISTED else ""
     return [
         f"Random play measured here (results/random.csv, protocol {PROTOCOL}) differs from the reference's by more than"
-        f" its 95 % interval in {len(differing)} of {len(found)} games (one in twenty would by luck), so 0 % is not chance"
-        f" there: {named}{rest}."
+        f" its 95 % interval in {len(differing)} of {len(found)} games (one in twenty would by luck), so 0 % is not"
+        f" chance there: {named}{rest}."
     ]
 
 

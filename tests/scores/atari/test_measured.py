@@ -36,7 +36,8 @@ def test_a_reference_outside_the_interval_is_noted_with_what_chance_is_of_a_huma
     (remark,) = measured.remarks(["Boxing", "Breakout", "Krull", "Pong"])
     # Boxing: random 0.1, human 12.1; 1.4 / 12 = 11.7 %
     assert remark.endswith(
-        "in 2 of 3 games (one in twenty would by luck), so 0 % is not chance there: Krull 2,055 ± 184, reference 1,598 (chance is 42.8 % of human);"
+        "in 2 of 3 games (one in twenty would by luck), so 0 % is not chance there:"
+        " Krull 2,055 ± 184, reference 1,598 (chance is 42.8 % of human);"
         " Boxing 1.50 ± 0.50, reference 0.1 (chance is 11.7 % of human)."
     )
 
