@@ -3,8 +3,9 @@
 This is Rainbow with: implicit quantiles in place of C51, Munchausen's rewards, the wider IMPALA encoder with adaptive
 max pooling and spectral normalisation, and 64 environments: high scores on one desktop GPU.
 
-The Munchausen log-probability is the online network's, as in the authors' code. Deviation: a batch is drawn from
-all environments' transitions (theirs comes from one environment's part of the replay).
+The Munchausen log-probability is the online network's, as in the authors' code (github.com/VIPTankz/
+BeyondTheRainbowICML). Deviations: a batch is drawn from all environments' transitions (theirs comes from one
+environment's part of the replay); the 8 quantile fractions that it acts by are fixed (theirs are drawn).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ PUBLISHED = {
     "hidden": (),
     "head_hidden": (512,),
     "num_quantiles": 8,
+    "acting_quantiles": 8,  # the code draws as many fractions to act as to learn (Agent.choose_action, networks.py)
     "gamma": 0.997,
     "num_envs": 64,
     "batch_size": 256,

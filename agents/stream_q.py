@@ -33,6 +33,7 @@ MEANINGLESS = (
     "head_hidden",
     "spectral_norm",
     "layer_norm",
+    "bf16",
     "dueling",
     "optimizer",
     "optimizer_epsilon",
@@ -122,6 +123,7 @@ RECIPE = Recipe(
     loss=loss,
     experience=Stream,
     learner=StreamLearner,
+    gains_from_gpu=False,
     switches={"trace_decay": 0.8},
     target_network=False,
 )

@@ -47,8 +47,8 @@ class RunOptions:
     """Where the run's folder is made."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """"auto" measures, and takes the one that learns fastest."""
-    engine: Literal["auto", "torch", "fused"] = "auto"
-    """What computes updates: PyTorch, or compiled loops, several times faster, for small networks on the CPU."""
+    engine: Literal["auto", "torch", "fused", "graphs"] = "auto"
+    """What computes updates: PyTorch; compiled loops, for small networks on the CPU; CUDA graphs on a GPU."""
     threads: Annotated[int, Between(1, 256)] | None = None
     """CPU threads of torch; by default one for small networks, which gain nothing from more, all for large ones."""
     evaluations: Annotated[int, Between(1, 10_000)] = 10
@@ -83,6 +83,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "network": (
         *("encoder", "hidden", "head_hidden", "dueling", "layer_norm", "spectral_norm", "impala_width", "impala_pool"),
+        "bf16",
         *("noisy", "noisy_sigma", "noisy_epsilon"),
     ),
     "schedule": (

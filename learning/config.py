@@ -52,6 +52,8 @@ class LearnerConfig:
     """Normalise the residual blocks' convolutions by their largest singular value. arXiv:1802.05957."""
     layer_norm: bool = False
     """Normalise every layer's output before its ReLU. arXiv:1607.06450."""
+    bf16: bool = False
+    """Compute the convolutions in bfloat16 on a GPU: faster for large ones, and less exact; elsewhere no effect."""
     dueling: bool = False
     """Separate streams for value and advantages. Wang et al. 2015, arXiv:1511.06581."""
     gamma: Annotated[float, Between(0.0, 1.0)] = 0.99
@@ -197,6 +199,8 @@ class FamilyConfig(ReplayConfig):
     """Width of the Gaussian that a value is smeared with, bins."""
     num_quantiles: Annotated[int, Between(1, 1000), QUANTILES] = 32
     """Quantiles that the network outputs, or quantile fractions sampled in learning."""
+    acting_quantiles: Annotated[int, Between(1, 1000), Needs("head", "implicit_quantile")] = 32
+    """Quantile fractions whose mean is the expectation when it acts; K of Dabney et al. 2018, arXiv:1806.06923."""
 
     def epsilon(self, steps: int) -> float:
         """Return the share of random actions: none where noise explores."""

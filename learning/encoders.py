@@ -361,10 +361,14 @@ class SpectralConv2d(nn.Conv2d):
     by one power iteration a forward. They move only where the weight can learn, with gradients enabled: acting,
     evaluating and the target network leave them alone, unlike torch's own spectral normalisation, which also
     takes its start from the global generator. Call `start` once the weights are drawn.
+
+    So between two updates all of them use the same W / sigma: it is computed once (`fixed_weight`).
     """
 
     u: Tensor
     v: Tensor
+    _fixed: Tensor | None = None
+    _fixed_for: tuple[int, ...] = ()
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, padding: int = 0) -> None:
         super().__init__(in_channels, out_channels, kernel_size, padding=padding)
@@ -394,12 +398,30 @@ class SpectralConv2d(nn.Conv2d):
 
         The gradient runs through W in both places, u and v are constants in it.
         """
+        if not (torch.is_grad_enabled() and self.weight.requires_grad):
+            return self.fixed_weight()
         matrix = self.weight.flatten(1)  # (out, in * k * k)
-        u, v = self.u, self.v
-        if torch.is_grad_enabled() and self.weight.requires_grad:
-            # fresh tensors for the graph: the next forward, before this one's backward, overwrites the buffers
-            u, v = self._set_vectors(matrix.detach(), u)
+        # fresh tensors for the graph: the next forward, before this one's backward, overwrites the buffers
+        u, v = self._set_vectors(matrix.detach(), self.u)
         return self.weight / torch.dot(u, matrix @ v)
+
+    def fixed_weight(self, again: bool = False) -> Tensor:
+        """Return weight / sigma as u and v are, without gradient, computed when one of them has changed.
+
+        ``again``: also where that can't be seen, as after the replay of a CUDA graph. The tensor stays the same one.
+        """
+        parts = (self.weight, self.u, self.v)
+        # each operation in place counts up a tensor's version
+        now = tuple(number for part in parts for number in (part.data_ptr(), part._version))
+        if again or self._fixed is None or now != self._fixed_for:
+            with torch.inference_mode(False), torch.no_grad():  # a tensor like any other, whoever asks first
+                weight = self.weight / torch.dot(self.u, self.weight.flatten(1) @ self.v)
+                if self._fixed is None or (self._fixed.device, self._fixed.dtype) != (weight.device, weight.dtype):
+                    self._fixed = weight
+                else:
+                    self._fixed.copy_(weight)
+            self._fixed_for = now
+        return self._fixed
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the convolution of (B, in, H, W) with the normalised weight; the bias stays as it is."""

@@ -38,6 +38,7 @@ from learning.fused_kernels import (
     room_size,
     work,
 )
+from learning.graphs import GraphLearner, use_tensor_cores
 from learning.heads import Expected
 from learning.learner import Learner, Update
 from learning.losses import td_loss
@@ -241,12 +242,21 @@ def make_learner(
     device: torch.device | str = "cpu",
     engine: str = "auto",
 ) -> Learner:
-    """Return a learner with the engine of that name; "auto": the fused one where it can, else PyTorch.
+    """Return a learner with the engine of that name; "auto": graphs on a GPU, the fused one where it can, else PyTorch.
 
     Raises:
-        UserError: the fused engine was asked for and can't learn with these settings.
+        UserError: an engine was asked for that can't learn with these settings.
     """
-    if engine != "torch":
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu:
+        use_tensor_cores()
+    if engine == "graphs" or (engine == "auto" and on_gpu):
+        reason = f"{recipe.name} has a learner of its own" if recipe.learner else None if on_gpu else "it needs CUDA"
+        if reason is None:
+            return GraphLearner(recipe, config, space, num_actions, seed, device)
+        if engine == "graphs":
+            raise UserError(f"--engine graphs can't train this: {reason}; --engine torch can")
+    if engine in ("auto", "fused"):
         reason = objection(recipe, config, space, str(device))
         if reason is None:
             return FusedLearner(recipe, config, space, num_actions, seed, device)

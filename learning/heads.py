@@ -55,7 +55,8 @@ class NextPolicy(NamedTuple):
 
 def greedy(q_values: Tensor) -> NextPolicy:
     """Return the policy that takes the best action, (B, A)."""
-    best = functional.one_hot(q_values.argmax(1), q_values.shape[1]).to(q_values.dtype)
+    # not `one_hot`, which looks at the numbers, and so waits for them
+    best = torch.zeros_like(q_values).scatter_(1, q_values.argmax(1, keepdim=True), 1.0)
     return NextPolicy(best, q_values.new_zeros(()).expand_as(q_values))
 
 
@@ -104,6 +105,8 @@ class Head(nn.Module):
     """Whether the network takes quantile fractions as an input."""
     num_fractions: int = 0
     """How many of these are sampled in learning."""
+    acting_fractions: int = 0
+    """Of how many the mean is taken otherwise."""
 
     def __init__(self, config: FamilyConfig | None = None) -> None:
         super().__init__()
@@ -327,7 +330,8 @@ class ImplicitQuantile(Quantile):
 
     def __init__(self, config: FamilyConfig) -> None:
         Head.__init__(self, config)
-        self.outputs_per_action, self.num_fractions = 1, config.num_quantiles
+        self.outputs_per_action = 1
+        self.num_fractions, self.acting_fractions = config.num_quantiles, config.acting_quantiles
 
     def forward(self, outputs: Tensor, fractions: Tensor | None) -> QOutput:
         """Return the means, (B, A), of outputs (B, N, A, 1) for fractions (B, N) or (1, N)."""

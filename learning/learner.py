@@ -42,9 +42,12 @@ class Learner:
 
     Attributes:
         engine: what computes them.
+        warm_up: updates after which they take as long as they always will.
+        waited: seconds for which acting waited for a device to end updates, not yet counted as learning.
     """
 
     engine: ClassVar[str] = "torch"
+    warm_up: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class Learner:
         self.parameters = list(self.online.parameters())
         self.optimizer = self._make_optimizer()
         self.updates = 0
+        self.waited = 0.0
         self._threads = threads_for(self.online, self.device, getattr(config, "batch_size", 1))
 
     def _make_optimizer(self) -> Any:
@@ -86,6 +90,9 @@ class Learner:
     def load_optimizer(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
         """Take the optimiser's state of each parameter, by its number; nothing of those that are missing."""
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+    def attach(self, experience: Experience) -> None:
+        """Get to know what will be learnt from."""
 
     @property
     def busy(self) -> bool:
@@ -123,6 +130,10 @@ class Learner:
     @torch.inference_mode()
     def noisy_q_values(self, obs: NDArray[Any]) -> NDArray[np.float64]:
         """Return the expectations by which it explores, (B, ...) -> (B, A): noisy layers sample their noise."""
+        if self.device.type != "cpu":
+            began = time.perf_counter()
+            torch.accelerator.synchronize()
+            self.waited += time.perf_counter() - began
         with sampling_noise(self._noisy, self.generator), self._own_threads():
             if self._threads is None:
                 q_values = self._expectations(torch.from_numpy(obs).to(self.device))
@@ -137,16 +148,28 @@ class Learner:
 
     def update(self, batch: Batch, learning_rate: float) -> Update:
         """Learn from one batch; copies the target network when its period is over."""
+        self._set_learning_rate(learning_rate)
+        update = self._descend(batch)
+        self._count()
+        return update
+
+    def _set_learning_rate(self, learning_rate: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
+
+    def _count(self) -> None:
+        """Count an update; copies the target network when its period is over."""
+        self.updates += 1
+        if self.target_period and self.updates % self.target_period == 0:
+            self.sync_target()
+
+    def _descend(self, batch: Batch) -> Update:
+        """Make one step down the gradient of a batch's loss."""
         with self._own_threads():
             update = self._set_gradients(batch)
             if self.config.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
             self.optimizer.step()
-        self.updates += 1
-        if self.target_period and self.updates % self.target_period == 0:
-            self.sync_target()
         return update
 
     def _set_gradients(self, batch: Batch) -> Update:
@@ -195,6 +218,7 @@ class Agent:
         self.steps = 0
         self.overrides: dict[str, float] = {}
         self.watch = Stopwatch("acting", "environment", "learning")
+        learner.attach(experience)
 
     @property
     def epsilon(self) -> float:
@@ -254,6 +278,8 @@ class Agent:
     def _learn(self, q_values: NDArray[np.float64]) -> None:
         with self.watch("learning"):
             self.learner.learn(self.experience, q_values, self.learning_rate, self.on_update)
+        self.watch.move("acting", "learning", self.learner.waited)
+        self.learner.waited = 0.0
 
 
 # ------------------------------------------------------------------ optimisers
@@ -273,7 +299,7 @@ class CentredRMSProp(torch.optim.Optimizer):
     another algorithm where gradients are small. Graves 2013, arXiv:1308.0850; Mnih et al. 2015.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float, decay: float, eps: float) -> None:
+    def __init__(self, parameters: Iterable[Tensor], lr: float | Tensor, decay: float, eps: float) -> None:
         super().__init__(parameters, {"lr": lr, "decay": decay, "eps": eps})
 
     @torch.no_grad()
@@ -286,7 +312,7 @@ class CentredRMSProp(torch.optim.Optimizer):
                 if not self.state[parameter]:
                     self.state[parameter] = {"mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
             lr, decay, eps = group["lr"], group["decay"], group["eps"]
-            if one_walk(moved):
+            if one_walk(moved) and not isinstance(lr, Tensor):
                 for parameter in moved:
                     centred_rmsprop(*flat(parameter, self.state[parameter], "mean", "square"), lr, decay, eps)
                 continue
@@ -298,7 +324,12 @@ class CentredRMSProp(torch.optim.Optimizer):
             spread = torch._foreach_addcmul(squares, means, means, -1.0)
             torch._foreach_add_(spread, eps)
             torch._foreach_sqrt_(spread)
-            torch._foreach_addcdiv_(moved, gradients, spread, -lr)
+            if isinstance(lr, Tensor):
+                change = torch._foreach_div(gradients, spread)
+                torch._foreach_mul_(change, lr)
+                torch._foreach_sub_(moved, change)
+            else:
+                torch._foreach_addcdiv_(moved, gradients, spread, -lr)
 
 
 class RAdam(torch.optim.RAdam):
@@ -386,15 +417,21 @@ def radam(
         parameter[i] -= lr * m / (np.sqrt(s) + small) if adaptive else lr * m
 
 
-def make_optimizer(network: nn.Module, config: LearnerConfig) -> torch.optim.Optimizer:
-    """Return the optimiser that the settings name, over all parameters of the network."""
+def make_optimizer(network: nn.Module, config: LearnerConfig, rate: Tensor | None = None) -> torch.optim.Optimizer:
+    """Return the optimiser that the settings name, over all parameters of the network.
+
+    ``rate`` is a step size on the device, which a CUDA graph reads each time; by default a number.
+    """
     parameters: Any = list(network.parameters())
+    lr: Any = config.learning_rate if rate is None else rate
     if config.optimizer == "rmsprop":
-        return CentredRMSProp(parameters, config.learning_rate, config.rmsprop_decay, config.optimizer_epsilon)
+        return CentredRMSProp(parameters, lr, config.rmsprop_decay, config.optimizer_epsilon)
     if config.optimizer == "radam":
-        return RAdam(parameters, config.learning_rate, eps=config.optimizer_epsilon)
-    fused = parameters[0].device.type != "mps"  # one kernel instead of a dozen: 6 times faster on a CPU
-    return torch.optim.Adam(parameters, config.learning_rate, eps=config.optimizer_epsilon, fused=fused)
+        return RAdam(parameters, lr, eps=config.optimizer_epsilon)
+    device = parameters[0].device.type
+    fused = device != "mps"  # one kernel instead of a dozen: 6 times faster on a CPU
+    captured = rate is not None and device == "cuda"
+    return torch.optim.Adam(parameters, lr, eps=config.optimizer_epsilon, fused=fused, capturable=captured)
 
 
 # ------------------------------------------------------------------ what is measured on the way
@@ -414,6 +451,11 @@ class Stopwatch:
             yield
         finally:
             self.seconds[part] += time.perf_counter() - began
+
+    def move(self, part: str, to: str, seconds: float) -> None:
+        """Count some of one part's time to another."""
+        self.seconds[part] -= seconds
+        self.seconds[to] += seconds
 
     def shares(self) -> dict[str, float]:
         """Return each part's share of all time counted; zeros before there is any."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,12 +35,16 @@ def td_loss(online: Network, target: Network, batch: Batch, config: FamilyConfig
     head = HEADS[config.head]
     prediction = online(batch.obs)
     with torch.no_grad():
-        next_q = target(batch.next_obs)
+        current = prediction
+        if config.munchausen and config.munchausen_network == "target":
+            # both at the price of one
+            next_q, current = halves(target(torch.cat([batch.next_obs, batch.obs])))
+        else:
+            next_q = target(batch.next_obs)
         selecting = (online(batch.next_obs) if config.double else next_q).q_values
         policy = soft(selecting, config.munchausen_temperature) if config.munchausen else greedy(selecting)
         reward = batch.reward
         if config.munchausen:
-            current = prediction if config.munchausen_network == "online" else target(batch.obs)
             reward = reward + munchausen_bonus(current.q_values, batch.action, config)
         td_target = head.td_target(next_q, policy, reward, batch.discount, config)
         cut_off = None
@@ -48,6 +52,21 @@ def td_loss(online: Network, target: Network, batch: Batch, config: FamilyConfig
             cut_off = head.cut_off(reward + batch.discount * expected_value(next_q, policy), td_target, next_q)
     per_sample, priority = head.loss(prediction, batch.action, td_target, config)
     return Loss(per_sample, priority, select(prediction.q_values, batch.action).detach(), cut_off)
+
+
+def halves(both: QOutput) -> tuple[QOutput, QOutput]:
+    """Return the outputs for the first and for the second half of a batch of observations, (2 B, ...)."""
+    size = len(both.q_values)
+
+    def half(of: slice) -> QOutput:
+        # what belongs to each observation has as many rows; atoms, (N,), and fixed fractions, (1, N), are all's
+        def rows(part: Tensor) -> bool:
+            return part.dim() > 1 and len(part) == size
+
+        parts: tuple[Any, ...] = tuple(part[of] if part is not None and rows(part) else part for part in both)
+        return QOutput(*parts)
+
+    return half(slice(size // 2)), half(slice(size // 2, size))
 
 
 def munchausen_bonus(q_values: Tensor, action: Tensor, config: FamilyConfig) -> Tensor:

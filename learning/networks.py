@@ -23,7 +23,6 @@ from learning.config import LearnerConfig
 from learning.encoders import CONVOLUTIONS, Convolutions, Impala, start_power_iterations
 from learning.heads import Expected, Head, QOutput, allow
 
-ACTING_FRACTIONS = 32  # quantile fractions whose mean is the expectation; K of Dabney et al. 2018
 LEAST_OF_NATURE = 36  # pixels of a side of the smallest frames that its three convolutions can take
 HEAD_GAIN = 0.1  # of a normalised network's last layer: expectations begin near zero
 
@@ -260,6 +259,7 @@ class QNetwork(nn.Module):
         space = space.plain if isinstance(space, MaskedBox) else space
         name = automatic_encoder(space) if config.encoder == "auto" else config.encoder
         self.scale = Scale(space) if name == "mlp" else None
+        self.bf16 = config.bf16
         self.convolutions = None if name == "mlp" else make_convolutions(name, space, config)
         width = self.convolutions.features if self.convolutions else int(np.prod(space.shape))
         widths = [width, *config.hidden]
@@ -285,7 +285,15 @@ class QNetwork(nn.Module):
 
     def features(self, obs: Tensor) -> Tensor:
         """Return the features, (B, D), of observations (B, ...)."""
-        encoded = self.scale(obs).flatten(1) if self.scale is not None else self.convolutions(obs)  # type: ignore[misc]
+        if self.convolutions is None:
+            assert self.scale is not None
+            encoded = self.scale(obs).flatten(1)
+        elif self.bf16 and obs.device.type == "cuda":
+            with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):  # a graph has no use for the cache
+                encoded = self.convolutions(obs)
+            encoded = encoded.float()
+        else:
+            encoded = self.convolutions(obs)
         return run_dense(self.layers, self.norms, encoded)
 
     def forward(self, obs: Tensor) -> QOutput:
@@ -297,7 +305,7 @@ class QNetwork(nn.Module):
     def _expect(self, obs: Tensor) -> QOutput:
         features, fractions = self.features(obs), None
         if self.embedding is not None:
-            fractions = self.embedding.fractions(len(obs), self.head.num_fractions, ACTING_FRACTIONS)
+            fractions = self.embedding.fractions(len(obs), self.head.num_fractions, self.head.acting_fractions)
             features = features.unsqueeze(1) * self.embedding(fractions)  # (B, N, D)
         return self.head(self.output(features), fractions)  # type: ignore[no-any-return]
 

@@ -53,7 +53,7 @@ class Preflight:
     """Those that were played with, for the run: starting 32 takes 2.6 s. None: its environments are made quickly."""
 
     def __str__(self) -> str:
-        threads = f" ({self.threads} threads)" if self.threads > 1 else ""
+        threads = f" ({self.threads} threads)" if self.threads > 1 and self.device == "cpu" else ""
         device = f"{self.device}{threads}, {self.engine} engine"
         where = "" if self.storage == self.device else " in host memory"
         return (
@@ -75,7 +75,7 @@ def preflight(
 
     Args:
         plan: what is to be trained.
-        device: "auto" means the one that learns fastest, by measuring.
+        device: "auto" means the one that learns fastest: a GPU for frames, else by measuring.
         threads: CPU threads of torch; None: all for convolutions and large networks, one for small ones.
         longest: seconds to measure.
         say: prints a line on what is being done where it takes long.
@@ -83,9 +83,6 @@ def preflight(
     Raises:
         UserError: the replay does not fit into memory (with the size that would), or no such device.
     """
-    candidates = available_devices() if device == "auto" else [device]
-    if candidates[0] not in available_devices():
-        raise UserError(f"--device {device} is not available; this machine has {', '.join(available_devices())}")
     vec = envs.make_vec(plan.env_id, 1, **plan.env_options())
     space, actions, stack = vec.single_observation_space, vec.single_action_space, int(getattr(vec, "frame_stack", 1))
     vec.close()
@@ -93,16 +90,18 @@ def preflight(
         (say or print)(f"note: {note}")
     assert isinstance(space, spaces.Box)
     assert isinstance(actions, spaces.Discrete)
+    candidates = devices_for(device, plan, space)
     needed = plan.recipe.experience.bytes_needed(plan.config, space, stack)
     network = plan.recipe.network(space, int(actions.n), plan.config, torch.Generator())
     parameters = count_parameters(network)
-    threads = threads or (ALL_CORES if gains_from_threads(network) else 1)
+    # beside a GPU they would only take cores from the environments
+    threads = threads or (ALL_CORES if "cpu" in candidates and gains_from_threads(network) else 1)
     torch.set_num_threads(threads)
     capacity = getattr(plan.config, "capacity", None)
-    storages = {name: place(needed, capacity, name) for name in candidates}
+    storages = places(needed, capacity, candidates)
     measured: dict[str, Rehearsal] = {}
     emulators: VectorEnv[Any, Any, Any] | None = None
-    for name in candidates:
+    for name in storages:
         text = f"timing {plan.recipe.name} on {name}"
         if envs.is_atari(plan.env_id):
             text = f"starting {plan.config.num_envs} emulators, {text}"
@@ -134,6 +133,35 @@ def available_devices() -> list[str]:
     if torch.backends.mps.is_available():
         devices.append("mps")
     return devices
+
+
+def devices_for(device: str, plan: Plan, space: spaces.Box) -> list[str]:
+    """Return the devices that come into question; `UserError` if the one asked for is not there.
+
+    With a GPU, convolutions are not timed on the CPU: that would take minutes, and the answer is known. Small networks
+    for vectors are often faster there, and timed on both.
+    """
+    available = available_devices()
+    if device != "auto":
+        if device not in available:
+            raise UserError(f"--device {device} is not available; this machine has {', '.join(available)}")
+        return [device]
+    if not plan.recipe.gains_from_gpu:
+        return ["cpu"]
+    return available[1:] if len(space.shape) == 3 and len(available) > 1 else available
+
+
+def places(needed: int, capacity: int | None, devices: list[str]) -> dict[str, str]:
+    """Return where experience lies for each device; those for which it fits nowhere are left out, unless all are."""
+    storages, errors = {}, []
+    for device in devices:
+        try:
+            storages[device] = place(needed, capacity, device)
+        except UserError as error:
+            errors.append(error)
+    if not storages:
+        raise errors[-1]
+    return storages
 
 
 def place(needed: int, capacity: int | None, device: str) -> str:
@@ -169,7 +197,7 @@ def rehearse(plan: Plan, longest: float, vec: VectorEnv[Any, Any, Any] | None = 
     try:
         trainer.begin()
         began = time.perf_counter()
-        while trainer.learner.updates < 2 and time.perf_counter() - began < longest:
+        while trainer.learner.updates < trainer.learner.warm_up and time.perf_counter() - began < longest:
             trainer.step()  # kernels are compiled, the first updates made, before the clock starts
         # updates may come seldom: as many steps as lie between two of them, several times
         least, misses = max(REHEARSAL_STEPS, 2 * trainer.agent_steps), -1

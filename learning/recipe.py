@@ -107,5 +107,7 @@ class Recipe:
     """What distinguishes it from its ancestor, in every preset."""
     learner: Callable[..., Any] | None = None
     """Makes what turns losses into steps, in place of `learning.learner.Learner`."""
+    gains_from_gpu: bool = True
+    """Whether "--device auto" looks for a GPU; one transition at a time keeps none busy."""
     target_network: bool = True
     """A slower copy of the network evaluates the next observation; False: the loss gets the online network twice."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +18,12 @@ from common.files import load_arrays, read_json, save_arrays, write_json
 from common.kernels import cached_njit
 from learning.config import ReplayConfig, linear
 from learning.sum_tree import PRIORITY_BYTES, SumTree
+from learning.transfer import Present, Result, send
 
 kernel = cached_njit(nogil=True)
 
 TORCH_TYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.float32): torch.float32}
+LATE = "late.safetensors"  # priorities that are still to be set
 RECORD_BYTES = 8 + 4 + 4 + 1  # action, reward, discount and the mark beside each observation
 
 
@@ -43,6 +45,21 @@ class Batch(NamedTuple):
     # of streams, B is 1:
     ends: bool = False  # the episode ended there, terminated or truncated
     explored: bool = False  # the action was not the one with the highest expectation
+
+
+class Picks(NamedTuple):
+    """What one batch consists of, as the host knows it, for a device that assembles it."""
+
+    arrays: Mapping[str, NDArray[Any]]  # rows of what lies there, and the little that comes from the host
+    index: NDArray[np.int64] | None = None  # type: ignore[assignment]  # as in `Batch`
+
+
+class Late(NamedTuple):
+    """Priorities of an update, on their way from the device."""
+
+    index: NDArray[np.int64]  # type: ignore[assignment]  # (B,)
+    priority: Result  # (B,)
+    cursor: NDArray[np.int64]  # (N,) slot of each present observation when the batch was drawn
 
 
 class Draws(NamedTuple):
@@ -160,6 +177,7 @@ class Replay:
         if space.dtype not in TORCH_TYPES:
             raise UserError(f"observations of type {space.dtype} can't be stored; uint8 or float32 can")
         self.num_envs, self.n_step, self.stack, self.device = num_envs, n_step, stack, torch.device(device)
+        self.shape = space.shape  # of an observation
         self.planes = space.shape[0] // stack  # of a frame: 1, or its colours
         self.slots = -(-capacity // num_envs)  # records per environment
         dtype = TORCH_TYPES[np.dtype(space.dtype)]
@@ -192,29 +210,44 @@ class Replay:
         """Return the number of transitions that can be sampled."""
         return int(self._whole(np.arange(len(self.acted))).sum())
 
-    def reset(self, obs: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:
-        """Take the first observations of new episodes, ``obs`` (N, ...), where ``mask`` (N,) holds."""
-        envs = self._envs if mask is None else np.flatnonzero(mask)
-        self._open(envs, obs[envs])
+    def reset(self, obs: NDArray[Any], mask: NDArray[np.bool_] | None = None, newest: Tensor | None = None) -> None:
+        """Take the first observations of new episodes, ``obs`` (N, ...), where ``mask`` (N,) holds.
 
-    def add(self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]) -> None:
-        """Take one step of all environments, (N, ...) each; ``discount`` is gamma * (1 - terminated)."""
+        ``newest`` (N, ...) is what a record keeps of them, where that is on the device already.
+        """
+        envs = self._envs if mask is None else np.flatnonzero(mask)
+        self._open(envs, obs[envs], None if newest is None else newest[send(envs, newest.device)])
+
+    def add(
+        self,
+        action: NDArray[Any],
+        reward: NDArray[Any],
+        discount: NDArray[Any],
+        next_obs: NDArray[Any],
+        newest: Tensor | None = None,
+    ) -> None:
+        """Take one step of all environments, (N, ...) each; ``discount`` is gamma * (1 - terminated).
+
+        ``newest`` (N, ...) is what a record keeps of the next observations, where that is on the device already.
+        """
         here = self._base + self.cursor
         self.action[here], self.reward[here], self.discount[here] = action, reward, discount
         self.acted[here] = True
         if self.sum_tree is not None:
             self.sum_tree.admit(here)
-        self._open(self._envs, next_obs)
+        self._open(self._envs, next_obs, newest)
 
-    def _open(self, envs: NDArray[np.int64], obs: NDArray[Any]) -> None:
+    def _open(self, envs: NDArray[np.int64], obs: NDArray[Any], newest: Tensor | None = None) -> None:
         """Write the present observation of some environments into their next slots."""
         here = np.empty_like(envs)
         self.filled = max(self.filled, advance(envs, self.cursor, self.slots, self.acted, here))
-        newest = obs[:, -self.planes :].reshape(-1, *self.obs.shape[1:]) if self.stack > 1 else obs
-        if self.obs.device.type == "cpu":
-            self.obs.numpy()[here] = newest  # torch would wake its threads for this
+        kept = obs[:, -self.planes :].reshape(-1, *self.obs.shape[1:]) if self.stack > 1 else obs
+        if newest is not None and newest.device == self.obs.device:
+            self.obs.index_copy_(0, send(here, newest.device), newest)
+        elif self.obs.device.type == "cpu":
+            self.obs.numpy()[here] = kept  # torch would wake its threads for this
         else:
-            self.obs[torch.from_numpy(here)] = torch.from_numpy(newest).to(self.obs)
+            self.obs[torch.from_numpy(here)] = torch.from_numpy(kept).to(self.obs)
         if self.sum_tree is not None:
             # what was written over; of stacks, the record that now became one of the oldest (see `_whole`)
             self.sum_tree.drop(self._base[envs] + (self.cursor[envs] + self.stack - 1) % self.slots)
@@ -269,14 +302,53 @@ class Replay:
         """Return one of the batches, on the learner's device; the next one overwrites its observations."""
         start, end, action, reward, discount, weight = (array[which] for array in draws)
         return Batch(
-            obs=self._observations(start, "obs"),
+            obs=self._observations(start, "obs").to(self.device),
             action=torch.from_numpy(action).to(self.device),
             reward=torch.from_numpy(reward).to(self.device),
             discount=torch.from_numpy(discount).to(self.device),
-            next_obs=self._observations(end, "next_obs"),
+            next_obs=self._observations(end, "next_obs").to(self.device),
             weight=self._even(len(start)) if self.sum_tree is None else torch.from_numpy(weight).to(self.device),
             index=start,
         )
+
+    def pick(self, draws: Draws, which: int) -> Picks:
+        """Return what one of the batches consists of, for `assemble`."""
+        start, end, action, reward, discount, weight = (array[which] for array in draws)
+        arrays = {"action": action, "reward": reward, "discount": discount}
+        if self.sum_tree is not None:
+            arrays["weight"] = weight
+        for role, index in (("obs", start), ("next_obs", end)):
+            if self.obs.device.type == self.device.type:
+                arrays[f"rows of {role}"] = self._frames(index)
+            else:
+                arrays[role] = self._observations(index, role).numpy()
+        return Picks(arrays, start)
+
+    def assemble(self, inputs: Mapping[str, Tensor]) -> Batch:
+        """Return the batch that was picked, by the device alone: there is nothing to wait for."""
+
+        def observations(role: str) -> Tensor:
+            if role in inputs:
+                return inputs[role]
+            rows = inputs[f"rows of {role}"]
+            return self.obs.index_select(0, rows.flatten()).view(len(rows), *self.shape)
+
+        weight = self._even(len(inputs["action"])) if self.sum_tree is None else inputs["weight"]
+        return Batch(
+            observations("obs"),
+            inputs["action"],
+            inputs["reward"],
+            inputs["discount"],
+            observations("next_obs"),
+            weight,
+        )
+
+    def unchanged(self, index: NDArray[np.int64], cursor: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each record, (B,), is what it was when ``cursor`` (N,) was where it says, less than a lap ago."""
+        ring, slot = index // self.slots, index % self.slots
+        written = (self.cursor[ring] - cursor[ring]) % self.slots
+        same: NDArray[np.bool_] = (slot - cursor[ring] - 1) % self.slots >= written
+        return same
 
     def _even(self, batch_size: int) -> Tensor:
         """Return the weights of uniform draws, (B,), always the same tensor."""
@@ -315,13 +387,18 @@ class Replay:
         return whole
 
     def _observations(self, index: NDArray[np.int64], role: str) -> Tensor:
-        """Return the observations of some records, (B, ...), on the learner's device."""
+        """Return the observations of some records, (B, ...), where observations lie."""
+        rows = self._frames(index)
+        frames = self._rows(rows.ravel(), role)  # (B [* stack], ...)
+        return frames.view(len(rows), *self.shape)
+
+    def _frames(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows of some records' observations, (B,), or of their frames, (B, stack)."""
         if self.stack == 1:
-            return self._rows(index, role).to(self.device)
+            return index
         rows = np.empty((len(index), self.stack), np.int64)
         stacks(index, self.slots, self.acted, len(self.acted), rows)
-        frames = self._rows(rows.ravel(), role)  # (B * stack, ...)
-        return frames.view(len(index), self.stack * self.planes, *frames.shape[-2:]).to(self.device)
+        return rows
 
     def _rows(self, index: NDArray[np.int64], role: str) -> Tensor:
         out = self._gathered.get(role)
@@ -389,6 +466,8 @@ class ReplayExperience:
         self.starts = config.learning_starts  # agent steps after which it is sampled; later where it was refilled
         self.steps = 0  # agent steps
         self.updates_due = 0.0  # updates that the replay ratio asks for and that are still to be made
+        self._present: Present | None = None  # where observations are on the device already
+        self._late: Late | None = None
 
     @staticmethod
     def bytes_needed(config: ReplayConfig, space: spaces.Box, stack: int) -> int:
@@ -404,18 +483,41 @@ class ReplayExperience:
 
     def reset(self, obs: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:
         """Take the first observations of new episodes."""
-        self.replay.reset(obs, mask)
+        if self._present is not None:
+            self._present.reset(obs, mask)
+        self.replay.reset(obs, mask, self._newest)
 
     def add(self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]) -> None:
         """Take one step of all environments."""
-        self.replay.add(action, reward, discount, next_obs)
+        if self._present is not None:
+            self._present.step(next_obs)
+        self.replay.add(action, reward, discount, next_obs, self._newest)
         self.steps += len(action)
+
+    @property
+    def _newest(self) -> Tensor | None:
+        return None if self._present is None else self._present.newest
+
+    def follow(self, present: Present) -> None:
+        """Take observations from where they are on the device, and keep that up to date."""
+        present.stack = self.replay.stack
+        self._present = present
 
     def batches(self, q_values: NDArray[np.float64]) -> Iterator[Batch]:
         """Yield the batches that are due after one step of all environments."""
         for draws in self.draws():
             for which in range(len(draws.start)):
                 yield self.replay.gather(draws, which)
+
+    def picks(self, q_values: NDArray[np.float64]) -> Iterator[Picks]:
+        """Yield what these batches consist of, for `assemble`."""
+        for draws in self.draws():
+            for which in range(len(draws.start)):
+                yield self.replay.pick(draws, which)
+
+    def assemble(self, inputs: Mapping[str, Tensor]) -> Batch:
+        """Return the batch that was picked, by the device alone."""
+        return self.replay.assemble(inputs)
 
     def draws(self) -> Iterator[Draws]:
         """Yield what these batches consist of: all at once, or with priorities each as those before have left them."""
@@ -432,7 +534,28 @@ class ReplayExperience:
         """Set the priorities of a batch, if there are any; before the next step is added."""
         if self.replay.sum_tree is not None:
             assert batch.index is not None
+            if self._late is not None:  # from an engine that is an update behind
+                self._set_late()
             self.set_priorities(batch.index, priority.detach().cpu().numpy())
+
+    def updated_late(self, index: NDArray[np.int64] | None, priority: Tensor) -> None:
+        """Take the priorities of one update, if there are any, and set those of the one before.
+
+        Those have arrived while the device was at this one; so it always has something to do, and what is drawn
+        depends on the number of updates, not on who was faster.
+        """
+        if self.replay.sum_tree is not None:
+            assert index is not None
+            if self._late is not None:
+                self._set_late()
+            self._late = Late(index, Result(priority), self.replay.cursor.copy())
+
+    def _set_late(self) -> None:
+        """Set the priorities that came late, but of records that are others by now."""
+        assert self._late is not None
+        late, self._late = self._late, None
+        same = self.replay.unchanged(late.index, late.cursor)
+        self.set_priorities(late.index[same], late.priority.numpy()[same])
 
     def set_priorities(self, index: NDArray[np.int64], priority: NDArray[Any]) -> None:
         """Set the priorities of records that were learnt from, (B,) each, if there are any."""
@@ -449,12 +572,19 @@ class ReplayExperience:
     def save(self, folder: Path) -> None:
         """Write the replay and its counters."""
         save_replay(folder, self.replay)
+        if self._late is None:
+            (folder / LATE).unlink(missing_ok=True)
+        else:
+            save_arrays(folder / LATE, {**self._late._asdict(), "priority": self._late.priority.numpy()})
         counters = {"steps": self.steps, "updates_due": self.updates_due, "starts": self.starts}
         write_json(folder / "experience.json", counters)
 
     def load(self, folder: Path) -> None:
         """Restore what `save` wrote."""
         load_replay(folder, self.replay)
+        if (folder / LATE).exists():
+            late = load_arrays(folder / LATE)
+            self._late = Late(late["index"], Result(torch.from_numpy(late["priority"].copy())), late["cursor"])
         counters = read_json(folder / "experience.json")
         # older states have other names for them
         self.steps = counters.get("steps", counters.get("lived"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from common.files import load_arrays, save_arrays
 from learning.config import RolloutConfig
-from learning.replay import RECORD_BYTES, Batch
+from learning.replay import RECORD_BYTES, Batch, Picks
+from learning.transfer import Inputs, Present, torch_type
 
 SAVED = ("obs", "action", "reward", "discount", "value", "ended", "present")
 
@@ -62,22 +63,26 @@ class Rollout:
         storage: str | None,
         value: Callable[[NDArray[Any]], NDArray[np.float64]],
     ) -> None:
-        self.config, self.rng, self.device, self._value = config, rng, device, value
+        self.config, self.rng, self.device, self._value = config, rng, torch.device(device), value
         self.warm_up = 0
         steps, num_envs = config.rollout_steps, config.num_envs
-        self.obs = np.zeros((steps, num_envs, *space.shape), space.dtype)
         self.action = np.zeros((steps, num_envs), np.int64)
         self.reward, self.discount, self.value = (np.zeros((steps, num_envs), np.float32) for _ in range(3))
         self.ended = np.zeros((steps, num_envs), np.bool_)
         self.present = np.zeros((num_envs, *space.shape), space.dtype)
+        # with the learner: each is sent there once, as the environment brings it
+        self.obs = torch.zeros((steps, *self.present.shape), dtype=torch_type(self.present), device=device)
         self.filled = 0
+        self.stack = stack
+        self._present: Present | None = None  # in place of `present`, on the device
+        self._targets: Inputs | None = None  # what is learnt, on the device
 
     @staticmethod
     def bytes_needed(config: RolloutConfig, space: spaces.Box, stack: int) -> int:
-        """Return the memory that a rollout takes, bytes; while it is learnt from it is there twice."""
+        """Return the memory that a rollout takes, bytes."""
         assert space.dtype is not None
         record = int(np.prod(space.shape)) * space.dtype.itemsize + RECORD_BYTES
-        return 2 * config.rollout_steps * config.num_envs * record
+        return config.rollout_steps * config.num_envs * record
 
     @staticmethod
     def rehearsal(config: RolloutConfig) -> RolloutConfig:
@@ -90,45 +95,106 @@ class Rollout:
 
     def reset(self, obs: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:
         """Take the first observations of new episodes, and value the last ones of those that ended."""
-        if mask is None:
+        if mask is not None:
+            self._end(mask)
+        if self._present is not None:
+            self._present.reset(obs, mask)
+        elif mask is None:
             self.present[:] = obs
-            return
+        else:
+            self.present[mask] = obs[mask]
+
+    def _end(self, mask: NDArray[np.bool_]) -> None:
+        """End the masked environments' episodes with the last step; value what they ended in."""
         last = self.filled - 1
         self.ended[last, mask] = True
-        self.value[last, mask] = self._value(self.present[mask])
-        self.present[mask] = obs[mask]
+        self.value[last, mask] = 0.0
+        # a discount of 0 leaves nothing of what comes after
+        if (cut := mask & (self.discount[last] > 0)).any():
+            self.value[last, cut] = self._value(self._host_present()[cut])
+
+    def _host_present(self) -> NDArray[Any]:
+        """Return the present observations, (N, ...), where NumPy can read them."""
+        if self._present is None or self._present.tensor is None:
+            return self.present
+        present: NDArray[Any] = self._present.tensor.cpu().numpy()
+        return present
+
+    def follow(self, present: Present) -> None:
+        """Take observations from where they are on the device, and keep that up to date."""
+        present.stack = self.stack
+        self._present = present
 
     def add(self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]) -> None:
         """Take one step of all environments."""
         t = self.filled
-        self.obs[t], self.action[t], self.reward[t], self.discount[t] = self.present, action, reward, discount
-        self.ended[t] = False
-        self.present[:] = next_obs
+        self.action[t], self.reward[t], self.discount[t], self.ended[t] = action, reward, discount, False
+        if self._present is None:
+            if self.device.type == "cpu":
+                self.obs.numpy()[t] = self.present  # torch would wake its threads for this
+            else:
+                self.obs[t] = torch.from_numpy(self.present)
+            self.present[:] = next_obs
+        else:
+            assert self._present.tensor is not None
+            self.obs[t] = self._present.tensor
+            self._present.step(next_obs)
         self.filled += 1
 
     def batches(self, q_values: NDArray[np.float64]) -> Iterator[Batch]:
         """Yield the minibatches of all epochs when the rollout is full; nothing before."""
-        if self.filled == 0:
+        if (returns := self._returns(q_values)) is None:
             return
+        obs = self.obs.flatten(0, 1)
+        action = torch.from_numpy(self.action.ravel()).to(self.device)
+        td_target = torch.from_numpy(returns.ravel()).to(self.device)
+        for chosen in self._minibatches():
+            yield self._batch(obs, action, td_target, chosen.to(self.device))
+
+    @staticmethod
+    def _batch(obs: Tensor, action: Tensor, td_target: Tensor, chosen: Tensor) -> Batch:
+        """Return the batch of some of all steps, (T * N, ...), chosen by their numbers (B,)."""
+        frames, target = obs[chosen], td_target[chosen]
+        # the return is whole: nothing is left to bootstrap, so no next observation is looked at
+        return Batch(frames, action[chosen], target, torch.zeros_like(target), frames, torch.ones_like(target))
+
+    def picks(self, q_values: NDArray[np.float64]) -> Iterator[Picks]:
+        """Yield what these minibatches consist of, for `assemble`."""
+        if (returns := self._returns(q_values)) is None:
+            return
+        targets: dict[str, NDArray[Any]] = {"action": self.action.ravel(), "td_target": returns.ravel()}
+        if self._targets is None:
+            self._targets = Inputs(targets, self.device)
+        else:
+            self._targets.load(targets)
+        for chosen in self._minibatches():
+            yield Picks({"chosen": chosen.numpy()})
+
+    def assemble(self, inputs: Mapping[str, Tensor]) -> Batch:
+        """Return the minibatch that was picked, by the device alone."""
+        assert self._targets is not None
+        targets = self._targets.tensors
+        return self._batch(self.obs.flatten(0, 1), targets["action"], targets["td_target"], inputs["chosen"])
+
+    def updated_late(self, index: NDArray[np.int64] | None, priority: Tensor) -> None:
+        """Do nothing: there are no priorities."""
+
+    def _minibatches(self) -> Iterator[Tensor]:
+        """Yield the numbers of the steps of each minibatch, (B,), of all epochs."""
+        for _ in range(self.config.epochs):
+            yield from torch.from_numpy(self.rng.permutation(self.action.size)).chunk(self.config.minibatches)
+
+    def _returns(self, q_values: NDArray[np.float64]) -> NDArray[np.float32] | None:
+        """Return the returns, (T, N), when the rollout is full, and begin the next one; None before."""
+        if self.filled == 0:
+            return None
         last = self.filled - 1
         going_on = ~self.ended[last]  # the present observation is the next one of the last step
         self.value[last, going_on] = q_values.max(1)[going_on]
         if self.filled < self.config.rollout_steps:
-            return
+            return None
         self.filled = 0
-        returns = q_lambda(self.reward, self.discount, self.value, self.ended, self.config.q_lambda)
-        size = returns.size
-        obs = torch.from_numpy(self.obs.reshape(size, *self.obs.shape[2:])).to(self.device)
-        action = torch.from_numpy(self.action.reshape(size)).to(self.device)
-        td_target = torch.from_numpy(returns.reshape(size)).to(self.device)
-        # the return is whole: nothing is left to bootstrap, so no next observation is looked at
-        nothing, even = torch.zeros_like(td_target), torch.ones_like(td_target)
-        for _ in range(self.config.epochs):
-            order = torch.from_numpy(self.rng.permutation(size)).to(self.device)
-            for chosen in order.chunk(self.config.minibatches):
-                frames = obs[chosen]
-                count = len(chosen)
-                yield Batch(frames, action[chosen], td_target[chosen], nothing[:count], frames, even[:count])
+        return q_lambda(self.reward, self.discount, self.value, self.ended, self.config.q_lambda)
 
     def updated(self, batch: Batch, priority: Tensor) -> None:
         """Do nothing: there are no priorities."""
@@ -139,11 +205,16 @@ class Rollout:
     def save(self, folder: Path) -> None:
         """Write the unfinished rollout."""
         named = {name: getattr(self, name) for name in SAVED}
+        named |= {"obs": self.obs.cpu().numpy(), "present": self._host_present()}
         save_arrays(folder / "rollout.safetensors", {**named, "filled": np.array([self.filled])})
 
     def load(self, folder: Path) -> None:
         """Restore what `save` wrote."""
         named = load_arrays(folder / "rollout.safetensors")
-        for name in SAVED:
-            getattr(self, name)[:] = named[name]
+        self.obs.copy_(torch.from_numpy(named.pop("obs")))
+        for name, array in named.items():
+            if name in SAVED:
+                getattr(self, name)[:] = array
+        if self._present is not None:
+            self._present.reset(self.present)
         self.filled = int(named["filled"][0])

@@ -252,6 +252,52 @@ def test_sigma_tracks_changing_weights() -> None:
     assert largest_singular_value(weight) == pytest.approx(1, abs=0.01)
 
 
+def test_the_normalised_weight_is_computed_once_between_two_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, dot = spectral(), torch.dot
+    counted: list[int] = []
+
+    def counting(*parts: Tensor) -> Tensor:
+        counted.append(1)
+        return dot(*parts)
+
+    monkeypatch.setattr(torch, "dot", counting)
+    optimizer = torch.optim.Adam(layer.parameters(), 0.1, fused=True)
+    x = torch.randn(2, 8, 5, 5, generator=generator(5))
+
+    def expected() -> Tensor:
+        return layer.weight / dot(layer.u, layer.weight.flatten(1) @ layer.v)
+
+    changes = {
+        "nothing yet": lambda: None,
+        "a power iteration": lambda: layer(x),
+        "the optimiser": lambda: (layer(x).sum().backward(), optimizer.step()),
+        "loading": lambda: layer.load_state_dict(spectral(seed=3).state_dict()),
+        "another type": lambda: layer.double(),
+    }
+    for name, change in changes.items():
+        change()  # type: ignore[no-untyped-call]
+        counted.clear()
+        with torch.inference_mode():
+            weights = [layer.normalised_weight() for _ in range(3)]
+            assert torch.equal(weights[0], expected()), name
+        with torch.no_grad():
+            assert layer.normalised_weight() is weights[0] is weights[2]
+        assert len(counted) == 1, name
+    assert not weights[0].is_inference()
+    copy.deepcopy(layer)
+
+
+def test_the_normalised_weight_stays_where_it_is_and_is_computed_again_if_told_to() -> None:
+    layer = spectral()
+    with torch.no_grad():
+        weight = layer.normalised_weight()
+        before = weight.clone()
+        layer.weight.data.mul_(torch.arange(8.0).view(8, 1, 1, 1))  # as a CUDA graph's replay: no version counts it
+        assert torch.equal(layer.normalised_weight(), before)
+        assert layer.fixed_weight(again=True) is weight
+    assert not torch.equal(weight, before)
+
+
 def test_the_spectral_norm_gradient_equals_torchs() -> None:
     """With equal u and v. The gradient along W itself is 0, as W / sigma does not depend on the scale of W."""
     layer = spectral(6, 10)

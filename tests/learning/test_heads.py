@@ -10,6 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from agents import recipe
 from agents.family import network as draw
 from learning.config import FamilyConfig, torch_generator
 from learning.heads import (
@@ -28,6 +29,7 @@ from learning.heads import (
     soft,
 )
 from learning.losses import td_loss
+from learning.networks import QNetwork, sampling_noise
 from tests.learning.helpers import close, transitions
 
 BOX = spaces.Box(-1, 1, (3,), np.float32)
@@ -125,6 +127,22 @@ def test_quantile_regression_finds_the_quantiles() -> None:
     # at f (1 - x) 0.7 = (1 - f) x 0.3, so x = 0.7 f / (0.7 f + 0.3 (1 - f))
     expected = [0.7 * f / (0.7 * f + 0.3 * (1 - f)) for f in (0.125, 0.25, 0.375, 0.875)]
     close(returns, [expected], atol=1e-4)
+
+
+def test_as_many_quantile_fractions_as_the_settings_name() -> None:
+    """Midpoints of equal parts when it acts; drawn ones, another number, when it learns."""
+    config = FamilyConfig(head="implicit_quantile", num_quantiles=5, acting_quantiles=2, hidden=(4,))
+    draws = torch_generator(1, "network")
+    network = QNetwork(spaces.Box(-1, 1, (3,), np.float32), 2, config, draws, ImplicitQuantile(config))
+    fractions = network(torch.zeros(3, 3)).fractions
+    assert fractions.tolist() == [[0.25, 0.75]]
+    assert network.embedding is not None
+    with sampling_noise([network.embedding], draws):
+        assert network(torch.zeros(3, 3)).fractions.shape == (3, 5)
+    # the paper's K where nothing is said, and so in older agents; BTR's authors draw as many as in learning
+    assert FamilyConfig().acting_quantiles == 32
+    assert recipe("btr").presets["paper"].settings["acting_quantiles"] == 8
+    assert "acting_quantiles" not in recipe("iqn").presets["paper"].settings
 
 
 def test_implicit_quantile_output_is_arranged_by_action() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from agents import recipe
-from learning.config import FamilyConfig
-from learning.heads import QOutput, huber, select
-from learning.losses import Loss, munchausen_bonus, td_loss
+from learning.config import FamilyConfig, torch_generator
+from learning.heads import HEADS, QOutput, huber, select
+from learning.losses import Loss, halves, munchausen_bonus, td_loss
+from learning.networks import QNetwork
 from learning.replay import Batch
 
 SINGLE, DOUBLE = FamilyConfig(), FamilyConfig(double=True)
@@ -154,6 +156,30 @@ def test_munchausen_uses_the_configured_network(which: str, expected: float) -> 
     one = batch(action=torch.tensor([1, 1]), discount=torch.zeros(2))
     loss = td_loss(online, target, one, config)
     torch.testing.assert_close(loss.priority, (one.reward + expected - 99.0).abs())
+
+
+@pytest.mark.parametrize("head", ["expected", "categorical", "quantile", "histogram"])
+def test_munchausen_asks_the_target_network_once(head: str) -> None:
+    """For both observations at once; the halves of the answer are what two questions bring."""
+    config = FamilyConfig(munchausen=True, head=head, num_atoms=4, v_max=9.0, num_quantiles=4)  # type: ignore[arg-type]
+    target = QNetwork(
+        spaces.Box(-1, 1, (3,), np.float32), 2, config, torch_generator(1, "network"), HEADS[head](config)
+    )
+    obs = torch.rand((4, 3), generator=torch_generator(2, "network"))
+    asked: list[int] = []
+
+    def counting(obs: Tensor) -> QOutput:
+        asked.append(len(obs))
+        return target(obs)  # type: ignore[no-any-return]
+
+    one = batch(obs=obs[:2], next_obs=obs[2:])
+    td_loss(target, counting, one, config)
+    assert asked == [4]
+    for found, rows in zip(halves(target(obs)), (obs[:2], obs[2:]), strict=True):
+        for part, expected in zip(found, target(rows), strict=True):
+            assert (part is None) == (expected is None)
+            if part is not None:
+                torch.testing.assert_close(part, expected)
 
 
 def test_munchausen_with_alpha_0_and_low_temperature_is_dqn() -> None:

@@ -5,19 +5,32 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
+import torch
 from gymnasium import spaces
 
 from agents import recipe
 from common.errors import UserError
 from common.kernels import Cache
+from learning import preflight as preflight_module
 from learning.config import FamilyConfig, ReplayConfig, RolloutConfig
 from learning.evaluate import longest_episode
 from learning.forecast import Evaluations
-from learning.preflight import check_memory, fit, fit_evaluations, preflight, rehearse, seconds_of
+from learning.preflight import (
+    check_memory,
+    devices_for,
+    fit,
+    fit_evaluations,
+    places,
+    preflight,
+    rehearse,
+    seconds_of,
+)
 from learning.replay import Replay
 from learning.rollout import Rollout
 from learning.trainer import Plan, Trainer
@@ -90,12 +103,46 @@ def test_a_run_with_too_large_a_replay_never_starts() -> None:
 
 
 def test_an_unavailable_device_is_rejected() -> None:
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(UserError, match="--device cuda is not available; this machine has cpu"):
         preflight(plan(CARTPOLE), "cuda")
+
+
+FRAMES, VECTOR = spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Box(-1, 1, (4,), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("agent", "space", "there", "expected"),
+    [
+        ("dqn", FRAMES, ["cpu", "cuda"], ["cuda"]),  # convolutions take minutes on the CPU
+        ("dqn", VECTOR, ["cpu", "cuda"], ["cpu", "cuda"]),  # small networks are often faster there
+        ("dqn", FRAMES, ["cpu"], ["cpu"]),
+        ("stream_q", FRAMES, ["cpu", "cuda"], ["cpu"]),  # one transition at a time
+    ],
+)
+def test_which_devices_are_timed(
+    agent: str, space: spaces.Box, there: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight_module, "available_devices", lambda: there)
+    one = plan(CARTPOLE, agent)
+    assert devices_for("auto", one, space) == expected
+    assert devices_for(there[-1], one, space) == [there[-1]]
+    with pytest.raises(UserError, match="--device mps is not available"):
+        devices_for("mps", one, space)
+
+
+def test_a_run_that_fits_the_gpu_is_not_refused_for_want_of_host_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def on(device_bytes: int, host_bytes: int) -> dict[str, str]:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (device_bytes, device_bytes))
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=host_bytes))
+        return places(10**9, 1_000, ["cpu", "cuda"])
+
+    assert on(2 * 10**9, 2 * 10**9) == {"cpu": "cpu", "cuda": "cuda"}
+    assert on(2 * 10**9, 10**8) == {"cuda": "cuda"}
+    assert on(10**8, 2 * 10**9) == {"cpu": "cpu", "cuda": "cpu"}
+    with pytest.raises(UserError, match="the replay would take"):
+        on(10**8, 10**8)
 
 
 # ---------------------------------------------------------------------- budgets

@@ -131,6 +131,12 @@ def test_only_last_observations_of_ended_episodes_are_evaluated_again() -> None:
     rollout.add(np.zeros(2), np.zeros(2), np.full(2, 0.9), column([3, 4]))
     rollout.reset(column([0, 5]), np.array([False, True]))
     assert [one.tolist() for one in evaluated] == [[[4.0]]]
+    # and of those that terminated none: a discount of 0 leaves nothing of it
+    list(rollout.batches(np.zeros((2, 2))))
+    rollout.add(np.zeros(2), np.zeros(2), np.array([0.9, 0.0]), column([6, 7]))
+    rollout.reset(column([0, 8]), np.array([False, True]))
+    rollout.reset(column([9, 0]), np.array([True, False]))
+    assert [one.tolist() for one in evaluated] == [[[4.0]], [[6.0]]]
 
 
 def test_an_unfinished_rollout_is_restored(tmp_path: Path) -> None:
