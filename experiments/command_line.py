@@ -144,7 +144,8 @@ def _environment_first(argv: Sequence[str]) -> list[str]:
 def given(argv: Sequence[str]) -> list[str]:
     """Return the names of the fields that the words of a command line set."""
     words = [word.split("=")[0] for word in argv if word.startswith("--")]
-    return [field_name(word) for word in words]
+    names = [field_name(word) for word in words]
+    return ["start_from" if name == "from" else name for name in names]  # its short name
 
 
 def arguments(settings: Mapping[str, Any]) -> list[str]:
