@@ -121,7 +121,8 @@ class Agent:
         """
         if epsilon is None:
             epsilon = getattr(self.policy, "default_epsilon", 0.0)
-        return evaluate(self.policy, self.env_id, episodes, epsilon, seed, **self._options)
+        cap = getattr(self.policy, "eval_max_steps", None)
+        return evaluate(self.policy, self.env_id, episodes, epsilon, seed, cap, **self._options)
 
     def _batch(self, obs: NDArray[Any]) -> tuple[NDArray[Any], bool]:
         """Return observations as a batch, and whether it was a single one."""

@@ -18,19 +18,23 @@ def main(argv: Sequence[str]) -> int:
         from rich.console import Console
 
         from agents.catalogue import print_catalogue
-        from experiments import training
+        from experiments import resuming, training
         from experiments.command_line import given, read_command_line
     console = Console()
     if "--list" in argv:
         print_catalogue(console)
         return 0
     options, config = read_command_line(argv)
-    allowed = ("--resume", "--watch", "--no-watch", "--import")
-    others = [word for word in argv if word.startswith("--") and word.split("=")[0] not in allowed]
+    allowed = ("--resume", "--watch", "--no-watch", "--total-timesteps", "--rescale", "--import")
+    others = [word for word in argv if word.startswith("--") and word.split("=")[0].replace("_", "-") not in allowed]
     if options.resume and others:
         raise UserError(f"--resume continues with the run's own settings; leave out {', '.join(others)}")
+    extends = "total_timesteps" in given(argv)
+    if options.rescale and not (options.resume and extends):
+        raise UserError("--rescale belongs to --resume RUN --total-timesteps N")
     if options.resume:
-        trainer = training.resume(options.resume, console)
+        total = config.total_timesteps if extends else None
+        trainer = resuming.resume(options.resume, console, total, options.rescale)
     else:
         trainer = training.start(options, config, console, given(argv), began)
     if options.watch:

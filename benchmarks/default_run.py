@@ -31,8 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def final_rows(folder: Path) -> list[dict[str, str]]:
     """Return the last evaluation of a run, one row per episode."""
-    with (folder / "eval.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(folder / "eval.csv")
     last = max(int(row["agent_steps"]) for row in rows)
     return [row for row in rows if int(row["agent_steps"]) == last]
 
@@ -55,13 +54,21 @@ def append_results(path: Path, folder: Path, rows: list[dict[str, str]], wall_s:
         "hardware": "; ".join(f"{key} {value}" for key, value in config["hardware"].items()),
         "versions": "; ".join(f"{key} {value}" for key, value in config["versions"].items()),
         "run": folder.name,
+        **({"started_from": config["from"]["sha256"]} if "from" in config else {}),
     }
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], *described])
-        if new:
-            writer.writeheader()
-        writer.writerows({**row, **described} for row in rows)
+    before = read_rows(path) if path.exists() else []
+    added = [{**row, **described} for row in rows]
+    columns = dict.fromkeys(name for row in (*before[:1], *added[:1]) for name in row)
+    with path.open("w", newline="") as file:  # whole, because an older file may lack a column
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(before + added)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from envs.factory import (
     resolve_typed,
     returns,
 )
-from envs.foreign import EnvironmentFault, colours
+from envs.foreign import EnvironmentFault, colours, telling
 from envs.masks import MaskedBox, allowed, idle
 from envs.protocols import Protocol
 
@@ -44,4 +44,5 @@ __all__ = [
     "resolve",
     "resolve_typed",
     "returns",
+    "telling",
 ]

@@ -105,20 +105,23 @@ def _box(space: spaces.Box, path: str) -> Part:
     if space.dtype == np.uint8 and len(space.shape) > 1 and not is_image(space):  # codes
         low, high = np.full(space.shape, -np.inf, np.float32), np.full(space.shape, np.inf, np.float32)
     else:
-        low, high = telling(space)
+        low, high = space.low.astype(np.float32), space.high.astype(np.float32)
     return Part(write, low.ravel(), high.ravel())
 
 
-def telling(space: spaces.Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the bounds, float32, that say how large a space's numbers are; infinity for the others.
+class ForeignBox(spaces.Box):
+    """The observations of an environment from elsewhere, whose bounds may be wider than its numbers ever are."""
+
+
+def telling(space: spaces.Box) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the bounds that say how large a space's numbers are; infinity for the others.
 
     Many environments have wide bounds that their numbers seldom come near. A network that scales LunarLander's speeds,
     0.5 in most steps, by their bound of 10 hardly sees them: it was at -56 where without it was at 65.
     """
     bound = np.maximum(np.abs(space.low), np.abs(space.high))
-    wide = (bound > 1) & (bound <= WIDEST)
-    low, high = np.where(wide, -np.inf, space.low), np.where(wide, np.inf, space.high)
-    return low.astype(np.float32), high.astype(np.float32)
+    wide = (bound > 1) & (bound <= WIDEST) & isinstance(space, ForeignBox)
+    return np.where(wide, -np.inf, space.low), np.where(wide, np.inf, space.high)
 
 
 def _array(value: Any, space: spaces.Box, path: str = "the observation") -> NDArray[Any]:
@@ -225,8 +228,7 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
             assert isinstance(space, spaces.Box)
             return self._frames(space)
         if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype == np.float32:
-            self._own = space
-            self.observation_space = spaces.Box(*telling(space), dtype=np.float32)
+            self.observation_space = ForeignBox(space.low, space.high, dtype=np.float32)
             return self._same
         left_out: list[str] = []
         part = flattened(space, "the observation", left_out)
@@ -241,7 +243,7 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
             self.notes.append(
                 f"an observation is flattened to {part.size:,} numbers; only pictures of uint8 get convolutions"
             )
-        self.observation_space = spaces.Box(part.low, part.high, dtype=np.float32)
+        self.observation_space = ForeignBox(part.low, part.high, dtype=np.float32)
 
         def convert(obs: Any) -> NDArray[np.float32]:
             out = np.empty(part.size, np.float32)
@@ -253,7 +255,8 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
     def _same(self, obs: Any) -> NDArray[np.float32]:
         if type(obs) is np.ndarray and obs.dtype == np.float32 and obs.shape == self.observation_space.shape:
             return obs
-        return _array(obs, self._own).astype(np.float32)
+        assert isinstance(self.observation_space, spaces.Box)
+        return _array(obs, self.observation_space).astype(np.float32)
 
     def _frames(self, space: spaces.Box) -> Callable[[Any], NDArray[np.uint8]]:
         shape = space.shape

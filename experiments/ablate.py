@@ -34,7 +34,9 @@ def missing_tasks(plan: Plan, trainer: Sequence[str]) -> list[Task]:
         state, path = run.find()
         if state == "finished":
             continue
-        words = [*variant.words, "--seed", str(run.seed), "--runs-dir", str(run.folder)]
+        # many runs, none of which is extended: their states would fill the disk
+        kept = ["--keep-state", "no"]
+        words = [*variant.words, "--seed", str(run.seed), "--runs-dir", str(run.folder), *kept]
         if state == "stopped":
             words = ["--resume", str(path), *imports.words()]
         progress = partial(run.progress, plan.config.total_timesteps)  # a --budget may change the total

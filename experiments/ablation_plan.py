@@ -22,6 +22,9 @@ NOT_PASSED_ON = {
     "seed": "seeds 1 to N are trained: use --seeds N",
     "runs_dir": "use --out to choose the folder",
     "resume": "run the same command again to resume stopped runs",
+    "rescale": "run the same command again to resume stopped runs",
+    "keep_state": "a finished run of an ablation keeps no state",
+    "start_from": "every variant has another network, and starts from random weights",
     "list": "python train.py --list shows all agents and switches",
     "watch": "python play.py --attach newest shows the run that is training now",
 }

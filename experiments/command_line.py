@@ -56,7 +56,13 @@ class RunOptions:
     eval_episodes: Annotated[int, Between(1, 100_000)] = 100
     """Episodes of the final evaluation; those on the way have a fifth, or as few as 5, unless asked for."""
     resume: Path | None = None
-    """Continue this stopped run exactly where it was, with its own settings."""
+    """Continue this stopped run exactly where it was, with its own settings; --total-timesteps N extends any run."""
+    rescale: bool = False
+    """With --resume and --total-timesteps: stretch the schedules over the new length, instead of keeping them."""
+    start_from: Annotated[Path | None, tyro.conf.arg(aliases=("--from",))] = None
+    """Start from the network of this run or agent instead of random weights; the network must be of the same shape."""
+    keep_state: Literal["auto", "yes", "no"] = "auto"
+    """Keep the state of the finished run, to extend it exactly; "auto": without a replay of more than 256 MB."""
     watch: bool = False
     """Open a window on the run, in a process of its own; closing either leaves the other alone."""
     list: bool = False
@@ -67,7 +73,7 @@ class RunOptions:
 GROUPS: dict[str, tuple[str, ...]] = {
     "run": (
         *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "num_envs", "runs_dir", "device", "engine"),
-        *("threads", "imports", "resume", "watch", "list"),
+        *("threads", "imports", "resume", "rescale", "start_from", "keep_state", "watch", "list"),
     ),
     "agent": (),
     "replay": (
@@ -81,10 +87,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("noisy", "noisy_sigma", "noisy_epsilon"),
     ),
     "schedule": (
+        "schedule_timesteps",
         *("learning_rate", "final_learning_rate", "optimizer", "optimizer_epsilon", "rmsprop_decay", "max_grad_norm"),
         *("epsilon_start", "epsilon_final", "epsilon_steps"),
     ),
-    "evaluation": ("evaluations", "eval_episodes", "eval_epsilon"),
+    "evaluation": ("evaluations", "eval_episodes", "eval_epsilon", "eval_max_steps"),
     "environment": (
         *("env_kwargs", "action_mask", "picture_size", "picture_grayscale", "frame_stack"),
         *("clip_rewards", "reward_scale"),
@@ -140,7 +147,8 @@ def _environment_first(argv: Sequence[str]) -> list[str]:
 def given(argv: Sequence[str]) -> list[str]:
     """Return the names of the fields that the words of a command line set."""
     words = [word.split("=")[0] for word in argv if word.startswith("--")]
-    return [field_name(word) for word in words]
+    names = [field_name(word) for word in words]
+    return ["start_from" if name == "from" else name for name in names]  # its short name
 
 
 def arguments(settings: Mapping[str, Any]) -> list[str]:

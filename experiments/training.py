@@ -8,9 +8,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,8 +22,8 @@ from common.files import PRETRAINED, ROOT
 from common.signals import on_signal
 from common.text import time_text
 from common.waiting import waiting
+from experiments import starting
 from experiments.command_line import RunOptions
-from learning.checkpoint import config_from
 from learning.config import LearnerConfig, ReplayConfig
 from learning.display import display
 from learning.forecast import Evaluations, Forecast
@@ -79,11 +78,17 @@ def start(
         evaluations=options.evaluations,
         eval_episodes=options.eval_episodes,
         engine=options.engine,
+        keep_state=options.keep_state,
     )
+    source = None if options.start_from is None else starting.find(options.start_from, options.runs_dir)
+    plan = starting.planned_from(source, plan)
+    config, weights = plan.config, None if source is None else starting.weights_for(source, plan)
     budget = None if options.budget is None else seconds_of(options.budget)
     if budget is not None and "total_timesteps" in asked:
         raise UserError("--budget and --total-timesteps both say how long the run is; give one of them")
     print_plan(console, plan, options.preset)
+    if source is not None:
+        print_line(console, f"starts from the network in {source.folder} ({source})")
     longest = REHEARSAL_SECONDS if budget is None else min(max(budget / 20, REHEARSAL_SECONDS), LONGEST_REHEARSAL)
     measured = preflight(plan, options.device, options.threads, longest, lambda line: print_line(console, line))
     print_line(console, str(measured))
@@ -109,10 +114,12 @@ def start(
         "evaluations": schedule.count,
         "eval_episodes": schedule.episodes,
         "interim_episodes": schedule.interim_episodes,
-        "protocol": plan.protocol.name,
+        "protocol": plan.eval_protocol,
         "imports": imports.IMPORTED,
         "storage": measured.storage,
         "engine": measured.engine,
+        "keep_state": options.keep_state,
+        **({} if source is None else {"from": source.described()}),
         "estimate": {
             "steps_per_second": round(measured.steps_per_second, 1),
             "episode_seconds": round(measured.episode_seconds, 4),
@@ -126,6 +133,8 @@ def start(
     print_line(console, f"run folder {folder.path}")
     trainer = Trainer(plan, folder, measured.emulators)
     trainer.forecast = forecast
+    if weights is not None:
+        trainer.start_from(weights)
     return trainer
 
 
@@ -181,6 +190,9 @@ def print_length(console: Console, plan: Plan, forecast: Forecast, budget: bool)
     frames = config.total_timesteps * rules.frames_per_step
     steps = f"{config.total_timesteps:,} agent steps" + (f" = {frames:,} frames" if rules.frames_per_step > 1 else "")
     print_line(console, f"{steps} | protocol {rules.name} ({rules.source})")
+    if (cap := plan.eval_cap) is not None:
+        why = "asked for" if config.eval_max_steps is not None else "the environment has no limit"
+        print_line(console, f"evaluations cut episodes at {cap:,} agent steps ({why}; --eval-max-steps)")
     on_the_way = (
         f"{schedule.count - 1} x {schedule.interim_episodes} episodes on the way, " if schedule.count > 1 else ""
     )
@@ -191,41 +203,6 @@ def print_length(console: Console, plan: Plan, forecast: Forecast, budget: bool)
         f"about {time_text(seconds)}, of them {time_text(evaluations)} for evaluations"
         f" ({on_the_way}{schedule.episodes} at the end)" + (" | the budget counts from Enter" if budget else ""),
     )
-
-
-def resume(path: Path, console: Console) -> Trainer:
-    """Return the stopped run's trainer, brought to where it was."""
-    folder = RunFolder(path)
-    about = folder.config
-    needed = ("config", "device", "threads", "evaluations", "eval_episodes")
-    if missing := [key for key in needed if key not in about]:
-        raise UserError(f"{path / 'config.json'}: damaged, it lacks {', '.join(missing)}")
-    if missing := [name for name in about.get("imports", []) if name not in imports.IMPORTED]:
-        # a file never makes the program import a module
-        raise UserError(f"this run needs modules of yours: add --import {' --import '.join(map(str, missing))}")
-    agent = recipe(about["agent"])
-    config = config_from(agent.config, about["config"], path / "config.json")
-    torch.set_num_threads(about["threads"])
-    torch.set_flush_denormal(True)
-    plan = Plan(
-        about["env_id"],
-        agent,
-        config,
-        about["seed"],
-        about["device"],
-        about["evaluations"],
-        about["eval_episodes"],
-        about.get("storage"),
-        about.get("engine", "torch"),  # older runs knew no other
-        about.get("interim_episodes"),
-    )
-    trainer = Trainer(plan, folder)
-    with suppress(KeyError, TypeError):  # older runs have no estimate
-        trainer.forecast = plan.forecast(**about["estimate"])
-    with waiting("loading the run, and playing its episodes up to where they were"):
-        trainer.load_state()
-    print_line(console, f"resumed {path} at {trainer.agent_steps:,} agent steps")
-    return trainer
 
 
 def train(trainer: Trainer, console: Console) -> bool:
@@ -285,5 +262,9 @@ def report(trainer: Trainer, console: Console) -> None:
         print_line(console, f"note: this run was changed by hand while it trained; see {folder / 'events.csv'}")
     print("\n" + scores.as_text([table], width, color=console.is_terminal))
     print_line(console, f"\nwatch it:    python play.py {folder}")
+    if trainer.run_folder.state.exists():
+        megabytes = sum(path.stat().st_size for path in trainer.run_folder.state.iterdir()) / 1e6
+        more = f"--total-timesteps {2 * trainer.plan.config.total_timesteps}"
+        print_line(console, f"go on:       python train.py --resume {folder} {more}  (state/: {megabytes:,.0f} MB)")
     print_line(console, f"compare it:  python compare.py --runs-dir {folder.parent}")
     print_line(console, f"its curves:  tensorboard --logdir {folder.parent}")

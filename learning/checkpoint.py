@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,20 +201,31 @@ def load_learner(folder: Path, learner: Learner, updates: int) -> None:
     learner.updates = updates
 
 
-def save_state(folder: Path, learner: Learner, experience: Experience, counters: Mapping[str, Any]) -> None:
-    """Write all that an exact resume needs: learner, experience and the trainer's counters (JSON's types)."""
+def save_state(folder: Path, learner: Learner, experience: Experience | None, counters: Mapping[str, Any]) -> None:
+    """Write all that an exact resume needs: learner, experience and the trainer's counters (JSON's types).
+
+    Without the experience it is all but that, and much smaller; see `holds_experience`.
+    """
     # the counters go first and come last: without them there is no state, so it is never a mixture
     (folder / COUNTERS).unlink(missing_ok=True)
+    if experience is None:
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier stop
     save_learner(folder, learner)
-    experience.save(folder)
-    write_json(folder / COUNTERS, {"format": FORMAT, **counters})
+    if experience is not None:
+        experience.save(folder)
+    write_json(folder / COUNTERS, {"format": FORMAT, **counters, "experience": experience is not None})
+
+
+def holds_experience(counters: Mapping[str, Any]) -> bool:
+    """Whether the experience was saved with these counters; else it is to be refilled."""
+    return bool(counters.get("experience", True))
 
 
 @contextmanager
 def saved_counters(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield the counters that `save_state` wrote; an error in their use becomes a `UserError`."""
     if not (folder / COUNTERS).exists():
-        raise UserError(f"{folder}: no saved state here; only a run stopped by Ctrl-C can be resumed")
+        raise UserError(f"{folder}: no saved state here, so the run can't be resumed: it was killed, or trains now")
     counters = {RENAMED_COUNTERS.get(key, key): value for key, value in read_json(folder / COUNTERS).items()}
     try:
         yield counters

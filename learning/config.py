@@ -35,6 +35,8 @@ class LearnerConfig:
 
     total_timesteps: Steps = 1_000_000
     """Agent steps of the whole run, over all environments."""
+    schedule_timesteps: Steps | None = None
+    """Agent steps over which learning rate and importance exponent change; by default the whole run."""
     num_envs: Annotated[int, Between(1, 4096)] = 16
     """Environments stepped side by side."""
     hidden: Units = (128, 128)
@@ -77,6 +79,8 @@ class LearnerConfig:
     """Agent steps after learning began over which the share of random actions falls linearly."""
     eval_epsilon: Annotated[float, Between(0.0, 1.0)] | None = None
     """Share of random actions in evaluation; by default the protocol's."""
+    eval_max_steps: Annotated[int, Between(1, 10**9)] | None = None
+    """Agent steps after which an evaluation cuts an episode; by default 10,000, where the environment has no limit."""
     clip_rewards: bool = False
     """Clip the rewards that are learnt from to [-1, 1]; logged returns stay raw."""
     action_mask: Literal["auto", "off"] = "auto"
@@ -113,7 +117,12 @@ class LearnerConfig:
 
     def learning_rate_at(self, steps: int) -> float:
         """Return the optimiser's step size after so many agent steps."""
-        return linear(self.learning_rate, self.final_learning_rate, self.total_timesteps, steps)
+        return linear(self.learning_rate, self.final_learning_rate, self.schedule_steps, steps)
+
+    @property
+    def schedule_steps(self) -> int:
+        """Agent steps over which the schedules go that go over the run."""
+        return self.schedule_timesteps or self.total_timesteps
 
     def notes(self) -> list[str]:
         """Return notes that are printed before a run with these settings."""

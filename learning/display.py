@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.text import time_text
-from learning.evaluate import EpisodeResult
+from learning.evaluate import EpisodeResult, cut_text
 
 SECONDS_BETWEEN_LINES = 5.0
 EVALUATING = 2.0  # seconds without a line, after which one says so
@@ -48,10 +48,30 @@ def evaluation_text(steps: str, results: list[EpisodeResult]) -> str:
     """Return an evaluation in one line."""
     returns = [result.episode_return for result in results]
     spread = statistics.stdev(returns) if len(returns) > 1 else 0.0
+    count = cut_text(results) or f"{len(returns)} episodes"
     return (
         f"evaluation at {steps}: mean return {statistics.fmean(returns):.2f}, median {statistics.median(returns):g},"
-        f" {min(returns):g} to {max(returns):g} (sd {spread:.2f}, {len(returns)} episodes)"
+        f" {min(returns):g} to {max(returns):g} (sd {spread:.2f}, {count})"
     )
+
+
+def episode_cells(row: dict[str, Any]) -> tuple[str, str]:
+    """Return the panel's two cells on episodes: their mean return and number, or how far the first ones are."""
+    if row["episodic_return"] is not None or "running_length" not in row:
+        return (
+            f"[dim]return, last 100[/] [bold]{number(row['episodic_return'])}[/]",
+            f"[dim]episodes[/] {row['episodes']:,}",
+        )
+    so_far = f"{row['running_length']:,.0f} steps, {number(row['running_return'])}"
+    return "[bold]no episode ended yet[/]", f"[dim]those running:[/] {so_far}"
+
+
+def return_text(row: dict[str, Any]) -> str:
+    """Return the mean return of the last episodes; before the first has ended, how far the running ones are."""
+    if row["episodic_return"] is not None or "running_length" not in row:
+        return number(row["episodic_return"])
+    length, so_far = row["running_length"], number(row["running_return"])
+    return f"- (no episode ended yet; those running: {length:,.0f} steps, {so_far})"
 
 
 class PlainLines:
@@ -107,7 +127,7 @@ class PlainLines:
             loss, q_values = self._loss["td_loss"], self._loss["q_values"]
             self._print(
                 f"{row['agent_steps']:>10,} of {self.total:,} agent steps | {row['sps']:,.0f} steps/s{left}"
-                f" | return {number(row['episodic_return'])} | loss {number(loss, '{:.4f}')} | Q {number(q_values)}"
+                f" | return {return_text(row)} | loss {number(loss, '{:.4f}')} | Q {number(q_values)}"
                 f" | epsilon {row['epsilon']:.3f} | {shares(row)}"
             )
 
@@ -226,8 +246,7 @@ class LivePanel:
             counted = "frames" if self.frames_per_step > 1 else "updates"
             table.add_row(
                 f"[dim]steps/s[/] {row['sps']:,.0f}",
-                f"[dim]return, last 100[/] [bold]{number(row['episodic_return'])}[/]",
-                f"[dim]episodes[/] {row['episodes']:,}",
+                *episode_cells(row),
                 f"[dim]{counted}[/] {row[counted]:,}",
             )
             table.add_row(

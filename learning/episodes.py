@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +16,21 @@ import envs
 from learning.config import episode_seed
 
 RESET = -1  # among the actions of a chain of episodes: here a new one began
+
+
+def pack(actions: array[int]) -> dict[str, Any]:
+    """Return a chain of actions as JSON's types: a text, because a list of millions takes JSON a minute."""
+    data = np.asarray(actions, f"<i{actions.itemsize}").tobytes()
+    return {"bytes_each": actions.itemsize, "base64": base64.b64encode(data).decode()}
+
+
+def unpack(packed: Mapping[str, Any] | list[int]) -> list[int]:
+    """Return what `pack` packed; older states have the list itself."""
+    if isinstance(packed, list):
+        return packed
+    data = base64.b64decode(packed["base64"], validate=True)
+    actions: list[int] = np.frombuffer(data, f"<i{packed['bytes_each']}").tolist()
+    return actions
 
 
 class Step(NamedTuple):
@@ -61,8 +78,12 @@ class Episodes:
         self.seeded = np.zeros(num_envs, np.int64)  # the episode for which it was last given a seed
         self.returns = np.zeros(num_envs)
         self.lengths = np.zeros(num_envs, np.int64)
-        self.actions: list[list[int]] = [[] for _ in range(num_envs)]  # since that seed; `RESET` between episodes
+        # two bytes each where they fit: an episode without an end has millions
+        self._typecode = "h" if self.num_actions <= np.iinfo(np.int16).max else "q"
+        # since that seed; `RESET` between episodes
+        self.actions: list[array[int]] = [array(self._typecode) for _ in range(num_envs)]
         self.finished = 0
+        self.restored = 1.0  # share of the running episodes that `load` has played again
         self.abandoned = False
         self._sent = np.zeros(num_envs, np.int64)
         self.obs: NDArray[Any] = np.zeros((num_envs, *space.shape), space.dtype)
@@ -109,7 +130,7 @@ class Episodes:
         seeds = [self._seed(i) if mask[i] else None for i in range(self.num_envs)]
         self.seeded[mask] = self.number[mask]
         for i in np.flatnonzero(mask):
-            self.actions[i] = []
+            self.actions[i] = array(self._typecode)
         return self._reset(seeds, mask)
 
     def _chain(self, mask: NDArray[np.bool_]) -> NDArray[Any]:
@@ -130,7 +151,7 @@ class Episodes:
         """Give up all running episodes, after a fault in one: `load` of the state begins the next ones."""
         self.number += 1
         self.seeded[:] = self.number
-        self.actions = [[] for _ in range(self.num_envs)]
+        self.actions = [array(self._typecode) for _ in range(self.num_envs)]
         self.abandoned = True
 
     def state(self) -> dict[str, Any]:
@@ -138,7 +159,7 @@ class Episodes:
         return {
             "number": self.number.tolist(),
             "seeded": self.seeded.tolist(),
-            "actions": self.actions,
+            "actions": [pack(played) for played in self.actions],
             "finished": self.finished,
             "abandoned": self.abandoned,
         }
@@ -150,11 +171,13 @@ class Episodes:
         until then it waits.
         """
         self.finished = state["finished"]
-        past: list[list[int]] = state["actions"]
+        past = [unpack(played) for played in state["actions"]]
         to_play = np.array([sum(action != RESET for action in played) for played in past])
         upcoming = [iter(played) for played in past]
         self.begin()
-        for left in range(int(to_play.max()), -1, -1):
+        longest = int(to_play.max())
+        for left in range(longest, -1, -1):
+            self.restored = 1 - left / max(longest, 1)
             if (starting := to_play == left).any():
                 self.number[starting] = np.array(state["seeded"])[starting]
                 self._seed_all(starting)
@@ -163,6 +186,12 @@ class Episodes:
         if (just_begun := np.array([next(rest, None) == RESET for rest in upcoming])).any():
             self._chain(just_begun)
         self.number[:] = state["number"]
+
+    def load_next(self, state: dict[str, Any]) -> None:
+        """Begin the episodes after those that were running, from their first observations."""
+        self.finished = state["finished"]
+        self.number[:] = np.array(state["number"]) + 1
+        self.begin()
 
     def _replay(self, upcoming: list[Iterator[int]], waiting: NDArray[np.bool_]) -> None:
         """Step all environments once: the waiting ones with any action, the others with their recorded actions."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -18,6 +20,9 @@ from learning.policy import Policy
 EVALUATION_SEED = 2015  # all agents are evaluated in the same episodes, whatever their training seed
 MAX_LANES = 100
 ATARI_LANES = 32  # a seeded reset of an emulator takes 0.08 s, and an evaluation on the way has 20 episodes
+# Agent steps of an episode where the environment has no limit: five times the longest that Gymnasium's own
+# environments have, 2,000. An agent that goes in circles takes seconds then, and hardly a game that ends is cut.
+CAP = 10_000
 GROUP = 10  # lanes of a Gymnasium environment that step together: alone, each takes three times as long
 
 
@@ -27,6 +32,7 @@ class EpisodeResult(NamedTuple):
     episode: int
     episode_return: float  # undiscounted sum of raw rewards
     episode_length: int  # agent steps
+    cut: bool = False  # by the evaluation's cap: it would have gone on
 
 
 class Progress(NamedTuple):
@@ -36,6 +42,7 @@ class Progress(NamedTuple):
     episodes: int
     steps: int  # agent steps of all episodes so far
     finished_steps: int  # those of the finished ones
+    most_steps: int = 0  # those of all episodes at most; 0: not known yet
 
 
 class Pace(NamedTuple):
@@ -45,11 +52,67 @@ class Pace(NamedTuple):
     step: float  # seconds an agent step, of all the episodes that run side by side
 
 
+class Stopped(Exception):
+    """Raised by whoever watches an evaluation, to end it."""
+
+
+def step_limit(env_id: str, options: Mapping[str, Any]) -> int | None:
+    """Return the environment's own limit of an episode, agent steps; None if it has none."""
+    if (frames := options.get("frame_cap")) is not None:
+        return int(frames) // envs.protocol(env_id).frames_per_step
+    limit = options.get("max_episode_steps", gymnasium.spec(env_id).max_episode_steps)
+    return None if limit is None or limit < 1 else int(limit)
+
+
+def episode_cap(env_id: str, options: Mapping[str, Any], asked: int | None = None) -> int | None:
+    """Return after how many agent steps an evaluation cuts an episode; None: the environment's own limit comes first.
+
+    Args:
+        env_id: of the environment.
+        options: that it is made with.
+        asked: the cap asked for; None: `CAP`, and only where there is no limit.
+    """
+    limit = step_limit(env_id, options)
+    if asked is None:
+        return CAP if limit is None else None
+    return asked if limit is None or asked < limit else None
+
+
+def longest_episode(env_id: str, options: Mapping[str, Any], asked: int | None = None) -> int:
+    """Return the most agent steps that an episode of evaluation has; the arguments are those of `episode_cap`."""
+    cap, limit = episode_cap(env_id, options, asked), step_limit(env_id, options)
+    longest = limit if cap is None else cap
+    assert longest is not None  # without a limit there is a cap
+    return longest
+
+
+def protocol_name(rules: str, cap: int | None) -> str:
+    """Return the name of an evaluation's protocol: another cap is another protocol."""
+    return rules if cap is None else f"{rules} cap={cap}"
+
+
+def cut_text(results: Sequence[EpisodeResult]) -> str:
+    """Return how many episodes were cut, as "3 of 20 episodes were cut at 10,000 steps"; empty if none was."""
+    lengths = [result.episode_length for result in results if result.cut]
+    if not lengths:
+        return ""
+    return f"{len(lengths)} of {len(results)} episodes were cut at {max(lengths):,} steps"
+
+
 def evaluate(
-    policy: Policy, env_id: str, episodes: int, epsilon: float, seed: int = EVALUATION_SEED, **options: Any
+    policy: Policy,
+    env_id: str,
+    episodes: int,
+    epsilon: float,
+    seed: int = EVALUATION_SEED,
+    max_steps: int | None = None,
+    **options: Any,
 ) -> list[EpisodeResult]:
-    """Return the results of ``episodes`` whole episodes, in order, on environments with these options."""
-    evaluator = Evaluator(env_id, options)
+    """Return the results of ``episodes`` whole episodes, in order, on environments with these options.
+
+    ``max_steps`` is the cap asked for; see `episode_cap`.
+    """
+    evaluator = Evaluator(env_id, options, max_steps)
     try:
         return evaluator.evaluate(policy, episodes, epsilon, seed)
     finally:
@@ -68,8 +131,11 @@ class Evaluator:
     of a policy that is random of itself.
     """
 
-    def __init__(self, env_id: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, env_id: str, options: Mapping[str, Any] | None = None, max_steps: int | None = None) -> None:
+        """``max_steps``: the cap asked for; see `episode_cap`."""
         self.env_id, self.options = env_id, dict(options or {})
+        self.cap = episode_cap(env_id, self.options, max_steps)
+        self.longest = longest_episode(env_id, self.options, max_steps)
         self.most = ATARI_LANES if envs.is_atari(env_id) else MAX_LANES
         self.groups: list[Any] = []
 
@@ -88,11 +154,12 @@ class Evaluator:
             episodes: how many.
             epsilon: share of random actions.
             seed: of the episodes; all policies meet the same ones.
-            watch: called after each step with how far it is.
+            watch: called after each step with how far it is; what it raises ends the evaluation.
         """
         results: dict[int, EpisodeResult] = {}
-        for progress in self._play(policy, episodes, epsilon, seed, min(episodes, self.most), results):
-            watch(progress)
+        with closing(self._play(policy, episodes, epsilon, seed, min(episodes, self.most), results)) as playing:
+            for progress in playing:
+                watch(progress)
         return [results[episode] for episode in range(episodes)]
 
     def pace(self, policy: Policy, epsilon: float, lanes: int, seconds: float) -> Pace:
@@ -116,12 +183,12 @@ class Evaluator:
         seed: int,
         num_lanes: int,
         results: dict[int, EpisodeResult],
-    ) -> Iterator[Progress]:
+    ) -> Generator[Progress, None, None]:
         """Fill ``results``; yield after each step of all."""
         groups, queue = self._grouped(num_lanes), iter(range(episodes))
         # emulators have threads of their own: one half of them works while the network decides for the other one
         parts = [groups[::2], groups[1::2]] if len(groups) > 1 and hasattr(groups[0], "send") else [groups]
-        parties = [_Lanes(part, queue, seed) for part in parts]
+        parties = [_Lanes(part, queue, seed, self.cap) for part in parts]
         rng = numpy_generator(seed, "evaluation")  # for policies that are random of themselves
         try:
             while any(lanes.playing.any() for lanes in parties):
@@ -130,7 +197,7 @@ class Evaluator:
                     if lanes.playing.any():
                         lanes.send(policy.act(lanes.obs[lanes.playing], 0.0, rng), epsilon)
                 steps, finished_steps = (sum(lanes.counted[i] for lanes in parties) for i in (0, 1))
-                yield Progress(len(results), episodes, steps, finished_steps)
+                yield Progress(len(results), episodes, steps, finished_steps, self.longest * episodes)
         finally:
             for lanes in parties:
                 lanes.receive(results)  # nothing is left on its way when another evaluation begins
@@ -156,8 +223,9 @@ class Evaluator:
 class _Lanes:
     """Episodes in progress: L lanes in groups of equal size, which take the next episode from a queue."""
 
-    def __init__(self, groups: list[Any], queue: Iterator[int], seed: int) -> None:
+    def __init__(self, groups: list[Any], queue: Iterator[int], seed: int, cap: int | None) -> None:
         self.groups, self.queue, self.seed = groups, queue, seed
+        self.cap = np.iinfo(np.int64).max if cap is None else cap
         self.size = groups[0].num_envs
         count = len(groups) * self.size
         self.slices = [slice(start, start + self.size) for start in range(0, count, self.size)]
@@ -217,18 +285,26 @@ class _Lanes:
             self.returns[lanes] += reward
             self.lengths[lanes] += 1
             self.counted[0] += int(self.playing[lanes].sum())
-            if (done := terminated | truncated).any():
-                self._end(group, lanes, done, results)
+            over = self.playing[lanes] & (self.lengths[lanes] >= self.cap)
+            if (done := terminated | truncated | over).any():
+                self._end(group, lanes, done, over & ~(terminated | truncated), results)
         self._sent = []
 
-    def _end(self, group: Any, lanes: slice, done: NDArray[np.bool_], results: dict[int, EpisodeResult]) -> None:
-        """Record what ended in a group, and begin the next episodes there."""
+    def _end(
+        self,
+        group: Any,
+        lanes: slice,
+        done: NDArray[np.bool_],
+        cut: NDArray[np.bool_],
+        results: dict[int, EpisodeResult],
+    ) -> None:
+        """Record what ended in a group, of itself or cut, and begin the next episodes there."""
         seeds: list[int | None] = [None] * self.size
         for k in np.flatnonzero(done):
             i = lanes.start + int(k)
             if self.playing[i]:
                 episode, length = int(self.episode[i]), int(self.lengths[i])
-                results[episode] = EpisodeResult(episode, float(self.returns[i]), length)
+                results[episode] = EpisodeResult(episode, float(self.returns[i]), length, bool(cut[k]))
                 self.counted[1] += length
                 seeds[k] = self._next(i)
         if self.playing[lanes].any():

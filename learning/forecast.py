@@ -101,4 +101,6 @@ class Forecast:
             rest = max(to_come * length - (progress.steps - progress.finished_steps), to_come * length / 10)
             return seconds * rest / max(progress.steps, 1)
         known = (self.episode_seconds or 0.0) * progress.episodes
-        return max(known - seconds, known / 10)
+        left = max(known - seconds, known / 10, seconds - known)  # late: as late again
+        most = max(progress.most_steps - progress.steps, 0) / max(progress.steps, 1)  # until all are cut
+        return min(left, seconds * most) if progress.most_steps and progress.steps else left

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+import envs
 from envs import MaskedBox
 from learning.config import LearnerConfig
 from learning.encoders import CONVOLUTIONS, Convolutions, Impala, start_power_iterations
@@ -37,7 +38,8 @@ class Scale(nn.Module):
 
     def __init__(self, space: spaces.Box) -> None:
         super().__init__()
-        bound = np.maximum(np.abs(space.low), np.abs(space.high)).astype(np.float64)
+        low, high = envs.telling(space)
+        bound = np.maximum(np.abs(low), np.abs(high)).astype(np.float64)
         usable = np.isfinite(bound) & (bound > 0) & (bound < 1e6)  # 3e38 means "no bound" in Gymnasium
         factor = np.where(usable, 1.0 / np.where(usable, bound, 1.0), 1.0)
         self.register_buffer("factor", torch.as_tensor(factor, dtype=torch.float32))

@@ -133,10 +133,12 @@ class NetworkPolicy:
         env_options: Mapping[str, Any] | None = None,
         protocol: str = "default",
         training: Training | None = None,
+        eval_max_steps: int | None = None,
     ) -> None:
         self.name, self.env_id, self.num_actions = name, env_id, num_actions
         self.default_epsilon, self.protocol = default_epsilon, protocol
         self.env_options = dict(env_options or {})  # of the environment in which it is evaluated
+        self.eval_max_steps = eval_max_steps  # the cap that its evaluations were asked for
         self.training = training
         self.network = network
         self.masked = bool(getattr(network, "choices", 0))  # its observations say which actions are allowed
@@ -180,6 +182,7 @@ def player(name: str, config: LearnerConfig, env_id: str, network: nn.Module, nu
         env_options(env_id, config, evaluation=True),
         rules.name,
         Training.of(config, rules.life_loss_cuts),
+        config.eval_max_steps,
     )
 
 

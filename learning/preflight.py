@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
-import gymnasium
 import psutil
 import torch
 from gymnasium import spaces
@@ -224,14 +223,7 @@ def episode_seconds(plan: Plan, trainer: Trainer) -> float:
         pace = evaluator.pace(trainer.policy, trainer.policy.default_epsilon, lanes, EVALUATION_SECONDS)
     finally:
         evaluator.close()
-    return pace.start + pace.step * typical_length(longest_episode(plan))
-
-
-def longest_episode(plan: Plan) -> int | None:
-    """Return the limit of an episode of evaluation, agent steps; None: it has none."""
-    if (cap := plan.env_options(evaluation=True).get("frame_cap")) is not None:
-        return int(cap) // plan.protocol.frames_per_step
-    return gymnasium.spec(plan.env_id).max_episode_steps
+    return pace.start + pace.step * typical_length(evaluator.longest)
 
 
 # ------------------------------------------------------------------ a wall-clock budget

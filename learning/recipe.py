@@ -36,6 +36,9 @@ class Experience(Protocol):
     def add(self, action: NDArray[Any], reward: NDArray[Any], discount: NDArray[Any], next_obs: NDArray[Any]) -> None:
         """Take one step of all environments, (N, ...) each; ``discount`` is gamma * (1 - terminated)."""
 
+    def refill(self, steps: int) -> None:
+        """Begin empty after so many agent steps, in the place of what was not saved."""
+
     def save(self, folder: Path) -> None:
         """Write everything that an exact resume needs."""
 

@@ -463,6 +463,7 @@ class ReplayExperience:
         exponent = config.priority_exponent if config.prioritized else None
         self.replay = Replay(config.capacity, config.num_envs, space, config.n_step, device, stack, storage, exponent)
         self.warm_up = config.learning_starts
+        self.starts = config.learning_starts  # agent steps after which it is sampled; later where it was refilled
         self.steps = 0  # agent steps
         self.updates_due = 0.0  # updates that the replay ratio asks for and that are still to be made
         self._present: Present | None = None  # where observations are on the device already
@@ -521,7 +522,7 @@ class ReplayExperience:
     def draws(self) -> Iterator[Draws]:
         """Yield what these batches consist of: all at once, or with priorities each as those before have left them."""
         config = self.config
-        if self.steps <= config.learning_starts:
+        if self.steps <= self.starts:
             return
         self.updates_due += config.num_envs * config.replay_ratio / config.batch_size
         while self.updates_due >= 1.0:
@@ -566,7 +567,7 @@ class ReplayExperience:
         """How much of the sampling bias the importance weights correct now."""
         config = self.config
         start, end = config.importance_exponent, config.final_importance_exponent
-        return linear(start, end, config.total_timesteps, self.steps)
+        return linear(start, end, config.schedule_steps, self.steps)
 
     def save(self, folder: Path) -> None:
         """Write the replay and its counters."""
@@ -575,7 +576,8 @@ class ReplayExperience:
             (folder / LATE).unlink(missing_ok=True)
         else:
             save_arrays(folder / LATE, {**self._late._asdict(), "priority": self._late.priority.numpy()})
-        write_json(folder / "experience.json", {"steps": self.steps, "updates_due": self.updates_due})
+        counters = {"steps": self.steps, "updates_due": self.updates_due, "starts": self.starts}
+        write_json(folder / "experience.json", counters)
 
     def load(self, folder: Path) -> None:
         """Restore what `save` wrote."""
@@ -587,6 +589,11 @@ class ReplayExperience:
         # older states have other names for them
         self.steps = counters.get("steps", counters.get("lived"))
         self.updates_due = counters.get("updates_due", counters.get("owed"))
+        self.starts = counters.get("starts", self.starts)
+
+    def refill(self, steps: int) -> None:
+        """Begin empty after so many agent steps: as many as at the start are taken before it is sampled again."""
+        self.steps, self.starts = steps, steps + self.config.learning_starts
 
 
 def save_replay(folder: Path, replay: Replay) -> None:

@@ -199,6 +199,9 @@ class Rollout:
     def updated(self, batch: Batch, priority: Tensor) -> None:
         """Do nothing: there are no priorities."""
 
+    def refill(self, steps: int) -> None:
+        """Do nothing: a rollout begins empty anyway."""
+
     def save(self, folder: Path) -> None:
         """Write the unfinished rollout."""
         named = {name: getattr(self, name) for name in SAVED}

@@ -31,6 +31,7 @@ EVAL_COLUMNS = (
     "episode_length",
     "epsilon",
     "protocol",
+    "cut",
 )
 # column of metrics.csv -> TensorBoard's tag
 TAGS = {
@@ -79,6 +80,11 @@ class RunFolder:
             raise UserError(f"--runs-dir {runs_dir}: can't be written ({error.strerror})") from None
         write_json(path / "config.json", {"format": FORMAT, "env_id": env_id, "agent": agent, "seed": seed, **config})
         return cls(path)
+
+    def update(self, changes: Mapping[str, Any]) -> None:
+        """Change entries of ``config.json``."""
+        self.config |= changes
+        write_json(self.path / "config.json", self.config)
 
     @property
     def agent(self) -> Path:
@@ -134,7 +140,8 @@ class RunFolder:
             "epsilon": epsilon,
             "protocol": protocol,
         }
-        _append(self.path / "eval.csv", EVAL_COLUMNS, [{**common, **result._asdict()} for result in results])
+        rows = [{**common, **result._asdict(), "cut": int(result.cut)} for result in results]
+        _append(self.path / "eval.csv", EVAL_COLUMNS, rows)
 
     def close(self) -> None:
         """Flush and close TensorBoard's file."""
@@ -183,8 +190,11 @@ def _fresh(runs_dir: Path, stem: str) -> Path:
 
 def _append(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     new = not path.exists()
+    if not new:  # an older version's file keeps its columns
+        with path.open(newline="", encoding="utf-8") as file:
+            columns = next(csv.reader(file), columns)
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer: csv.DictWriter[str] = csv.DictWriter(file, columns)
+        writer: csv.DictWriter[str] = csv.DictWriter(file, columns, extrasaction="ignore")
         if new:
             writer.writeheader()
         writer.writerows(rows)

@@ -242,6 +242,9 @@ class Stream:
         self.held[:], self.ends[:] = True, discount == 0
         self.explored[:] = self._q_values[action] < self._q_values.max()
 
+    def refill(self, steps: int) -> None:
+        """Do nothing: the next step is learnt from."""
+
     def save(self, folder: Path) -> None:
         """Write the last step, not yet learnt from, and the present observation."""
         save_arrays(folder / "stream.safetensors", {name: getattr(self, name) for name in SAVED})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
+from torch import Tensor
 
 import envs
 from common.errors import UserError
 from learning import checkpoint
 from learning.config import LearnerConfig, numpy_generator
 from learning.episodes import Episodes
-from learning.evaluate import Evaluator, Progress
+from learning.evaluate import Evaluator, Progress, Stopped, episode_cap, protocol_name
 from learning.forecast import Evaluations, Forecast
 from learning.fused import make_learner
 from learning.learner import Agent, Learner, UpdateLog
@@ -31,6 +32,8 @@ from learning.runfolder import RunFolder
 
 LOGS_PER_RUN = 200
 PULSE_SECONDS = 1.0  # between two reports to the display, however seldom a row is due
+KEPT_BYTES = 256_000_000  # of a finished run's experience, at most, unless asked for: an Atari replay takes 7 GB
+NOT_LOGGED = ("left_s", "running_length", "running_return")  # of a row: for the display only
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,23 @@ class Plan:
     """What computes updates; see `learning.fused.make_learner`."""
     interim_episodes: int | None = None
     """Episodes of an evaluation on the way; None: a fifth of the final one's."""
+    keep_state: str = "auto"
+    """Whether a finished run keeps the state that it is extended from: "yes", "no", or "auto", as `KEPT_BYTES` says."""
 
     @property
     def protocol(self) -> envs.Protocol:
         """The rules of the episodes."""
         return protocol(self.env_id, self.config)
+
+    @property
+    def eval_cap(self) -> int | None:
+        """After how many agent steps an episode of evaluation is cut; None: its own limit comes first."""
+        return episode_cap(self.env_id, self.env_options(evaluation=True), self.config.eval_max_steps)
+
+    @property
+    def eval_protocol(self) -> str:
+        """The name of the rules of an evaluation, which its scores carry."""
+        return protocol_name(self.protocol.name, self.eval_cap)
 
     @property
     def schedule(self) -> Evaluations:
@@ -111,7 +126,8 @@ class Trainer:
         self._began = time.perf_counter()
         self.recent: deque[tuple[float, int]] = deque(maxlen=100)
         self.stop_requested = False
-        self.evaluator = Evaluator(plan.env_id, self.policy.env_options)
+        self.evaluation_due = False  # one was reached, and is not done: a stop ended it
+        self.evaluator = Evaluator(plan.env_id, self.policy.env_options, config.eval_max_steps)
         self.forecast = plan.forecast()  # better with what was measured before the start
         self._marked = (time.perf_counter(), 0)  # when and at which agent step the forecast was last told
         self.requests = ControlRequests(config)  # from windows attached to this run
@@ -141,13 +157,13 @@ class Trainer:
                 self._check_losses()
                 finished = self.agent_steps >= self.plan.config.total_timesteps
                 if finished:
-                    self._evaluate(watcher, self.plan.schedule.episodes)
+                    finished = self._evaluate(watcher, self.plan.schedule.episodes)
             except envs.EnvironmentFault as fault:
                 raise self._saved_after(fault) from fault
             if finished:
-                shutil.rmtree(self.run_folder.state, ignore_errors=True)  # of an earlier stop
+                self._keep_finished()
                 with suppress(OSError):  # being written to, on Windows
-                    (live / REQUESTS).unlink(missing_ok=True)  # nothing is left to resume
+                    (live / REQUESTS).unlink(missing_ok=True)  # they were for this run as it was planned
             else:
                 self.save_agent()
                 self.save_state()
@@ -174,6 +190,8 @@ class Trainer:
         self._marked = logged = shown = time.perf_counter(), self.agent_steps
         milestones = self.run_folder.milestones_ahead(total, self.agent_steps)
         self._keep(milestones)
+        if self.evaluation_due and self.agent_steps < total:  # a stop ended it
+            self._evaluate(watcher, schedule.interim_episodes)
         while self.agent_steps < total and not self.stop_requested:
             before = self.agent_steps
             self.step()
@@ -188,7 +206,7 @@ class Trainer:
                 watcher.pulse(self._row(sps))
                 shown = clock, now
             if now // eval_every > before // eval_every and now < total:
-                self._evaluate(watcher, schedule.interim_episodes)
+                self._evaluate(watcher, schedule.interim_episodes)  # a stop that ends it ends this loop too
                 logged = shown = time.perf_counter(), now
             if publisher.due() and publisher.attend():
                 self._apply_requests()
@@ -265,11 +283,14 @@ class Trainer:
         if note := self.range_watch.note(self.update_log.cut_off, self.plan.config, self.experience):
             self.announce(f"note: {note}")
         row["td_loss"], row["q_values"] = self.update_log.read()
-        self.run_folder.log({name: value for name, value in row.items() if name != "left_s"})
+        self.run_folder.log({name: value for name, value in row.items() if name not in NOT_LOGGED})
         watcher.progress(row)
 
     def _row(self, sps: float) -> dict[str, Any]:
-        """Return the row of metrics for now, without those of the updates; and ``left_s``, the seconds left."""
+        """Return the row of metrics for now, without those of the updates; and what is not logged.
+
+        That is ``left_s``, the seconds left, and the mean length and return of the running episodes.
+        """
         clock, steps = self._marked
         self._marked = time.perf_counter(), self.agent_steps
         if self.learner.updates:  # before the first one steps are quicker than they will be
@@ -289,31 +310,42 @@ class Trainer:
             "q_values": None,
             **{name: round(share, 4) for name, share in self.agent.watch.shares().items()},
             "left_s": self.forecast.left(self.agent_steps),
+            "running_length": float(self.episodes.lengths.mean()),
+            "running_return": float(self.episodes.returns.mean()),
         }
 
-    def _evaluate(self, watcher: Watcher, episodes: int) -> None:
-        """Evaluate the present network on environments of its own, then save it."""
+    def _evaluate(self, watcher: Watcher, episodes: int) -> bool:
+        """Evaluate the present network on environments of its own, then save it; return False if a stop ended that.
+
+        The evaluation is due then, and done again when the run is resumed: it changes nothing but what is written at
+        its end, so the run is the same.
+        """
         self._check_losses()
         self.update_log.clear()
-        epsilon, began, told = self.policy.default_epsilon, time.perf_counter(), self.stop_requested
+        self.evaluation_due = True
+        epsilon, began = self.policy.default_epsilon, time.perf_counter()
 
         def watch(progress: Progress) -> None:
-            nonlocal told
+            if self.stop_requested:
+                raise Stopped
             left = self.forecast.evaluation_left(progress, time.perf_counter() - began)
             watcher.evaluating(progress.finished, progress.episodes, left)
-            if self.stop_requested and not told:
-                told = True
-                self.announce("this evaluation is finished first; Ctrl-C again ends at once, without saving")
 
-        watch(Progress(0, episodes, 0, 0))  # environments may take seconds to start
-        results = self.evaluator.evaluate(self.policy, episodes, epsilon, watch=watch)
+        try:
+            watch(Progress(0, episodes, 0, 0))  # environments may take seconds to start
+            results = self.evaluator.evaluate(self.policy, episodes, epsilon, watch=watch)
+        except Stopped:
+            self.announce("the evaluation is left; it is done again when the run is resumed")
+            return False
+        self.evaluation_due = False
         self.forecast.evaluated(episodes, time.perf_counter() - began)
         now = self._so_far
-        self.run_folder.log_evaluation(results, now["agent_steps"], now["frames"], epsilon, self.rules.name)
+        self.run_folder.log_evaluation(results, now["agent_steps"], now["frames"], epsilon, self.plan.eval_protocol)
         self.run_folder.log({**now, "eval_return": float(np.mean([result.episode_return for result in results]))})
         self._marked = time.perf_counter(), self.agent_steps
         self.save_agent()
         watcher.evaluated(self.agent_steps, results)
+        return True
 
     # ------------------------------------------------------------------ what is kept
 
@@ -323,8 +355,22 @@ class Trainer:
             folder or self.run_folder.agent, self.learner, self.plan.env_id, self.space, self.agent_steps, durable
         )
 
-    def save_state(self) -> None:
-        """Write ``state/``, from which `load_state` resumes exactly."""
+    def _keep_finished(self) -> None:
+        """Write ``state/`` of a finished run, to be extended from, without the experience where that is large."""
+        plan = self.plan
+        needed = plan.recipe.experience.bytes_needed(plan.config, self.space, self.episodes.stack)
+        if plan.keep_state == "no":
+            shutil.rmtree(self.run_folder.state, ignore_errors=True)  # of an earlier stop
+        else:
+            self.save_state(with_experience=plan.keep_state == "yes" or needed <= KEPT_BYTES)
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with these weights in both networks, in place of random ones."""
+        self.learner.online.load_state_dict(weights)
+        self.learner.sync_target()
+
+    def save_state(self, with_experience: bool = True) -> None:
+        """Write ``state/``, from which `load_state` resumes: exactly, if the experience is with it."""
         counters = {
             "agent_steps": self.agent_steps,
             "updates": self.learner.updates,
@@ -333,21 +379,29 @@ class Trainer:
             "episodes": self.episodes.state(),
             "generators": {name: rng.bit_generator.state for name, rng in self.rng.items()},
             "requests": self.requests.state(),
+            "evaluation_due": self.evaluation_due,
         }
-        checkpoint.save_state(self.run_folder.state, self.learner, self.experience, counters)
+        experience = self.experience if with_experience else None
+        checkpoint.save_state(self.run_folder.state, self.learner, experience, counters)
 
     def load_state(self) -> None:
-        """Resume from ``state/``."""
+        """Resume from ``state/``; without the experience of then, new episodes begin and it is filled again."""
         folder = self.run_folder.state
         with checkpoint.saved_counters(folder) as counters:
             checkpoint.load_learner(folder, self.learner, counters["updates"])
-            self.experience.load(folder)
+            if checkpoint.holds_experience(counters):
+                self.experience.load(folder)
+                self.episodes.load(counters["episodes"])
+                if counters["episodes"].get("abandoned"):
+                    self.experience.reset(self.episodes.obs, np.ones(self.episodes.num_envs, np.bool_))
+            else:
+                self.experience.refill(counters["agent_steps"])
+                self.episodes.load_next(counters["episodes"])
+                self.experience.reset(self.episodes.obs)
             self.agent.steps, self.begun = counters["agent_steps"], True
             self.wall_before = counters["wall_s"]
+            self.evaluation_due = counters.get("evaluation_due", False)
             self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
-            self.episodes.load(counters["episodes"])
-            if counters["episodes"].get("abandoned"):
-                self.experience.reset(self.episodes.obs, np.ones(self.episodes.num_envs, np.bool_))
             for name, rng in self.rng.items():
                 rng.bit_generator.state = counters["generators"][name]
             if "requests" in counters:  # the oldest states have none

@@ -132,7 +132,7 @@ def _run_row(run: Run, metric: Metric, siblings: list[Run]) -> Row:
     if sum(_title(sibling) == name for sibling in siblings) > 1:  # the same seed twice: add the time
         name = f"{name} {run.path.name.rsplit('__', 1)[-1]}"
     path = f"{_title(run)}, in {run.path}" if run.pretrained else str(run.path)
-    notes = [path, *_unusual_lengths(run.episodes, metric)]
+    notes = [path, *run.notes, *_unusual_lengths(run.episodes, metric)]
     return Row(
         name=name,
         kind="pretrained" if run.pretrained else "run",
@@ -218,9 +218,13 @@ def _reference_row(reference: Reference) -> Row:
 
 
 def _unusual_lengths(episodes: list[Episode], metric: Metric) -> list[str]:
-    """Return a note if episodes do not have the length that the metric requires."""
+    """Return a note if episodes were cut by the evaluation, or do not have the length that the metric requires."""
+    cut = [one.episode_length for one in episodes if one.cut]
+    notes = [f"{len(cut)} of {len(episodes)} episodes were cut at {max(cut):,} steps"] if cut else []
     unusual = sum(one.episode_length != metric.episode_length for one in episodes) if metric.episode_length else 0
-    return [f"{unusual} of {len(episodes)} episodes are not {metric.episode_length} steps long"] if unusual else []
+    if unusual:
+        notes.append(f"{unusual} of {len(episodes)} episodes are not {metric.episode_length} steps long")
+    return notes
 
 
 def _title(run: Run) -> str:

@@ -31,6 +31,7 @@ class Episode:
     epsilon: float | None
     protocol: str
     frames: int | None = None  # emulator frames of training; None: as many as agent steps
+    cut: bool = False  # by the evaluation's cap, which the protocol names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +47,14 @@ class Run:
     episodes: list[Episode]  # all of one evaluation, at least one
     pretrained: bool = False
     curve: tuple[tuple[int, float], ...] = ()  # (frames, mean return) of every evaluation
+    started_from: str = ""  # the agent whose network it started from; "": random weights
+    notes: tuple[str, ...] = ()  # what is unusual about how it was trained
 
     @property
     def title(self) -> str:
-        """The agent, and its preset unless that is the default."""
-        return f"{self.agent} {self.preset}" if self.preset not in ("", "default") else self.agent
+        """The agent, its preset unless that is the default, and whose network it started from."""
+        title = f"{self.agent} {self.preset}" if self.preset not in ("", "default") else self.agent
+        return f"{title} from {self.started_from}" if self.started_from else title
 
     @property
     def frames(self) -> int:
@@ -131,7 +135,34 @@ def read_run(folder: Path, pretrained: bool = False) -> tuple[Run | None, list[s
         episodes=kept,
         pretrained=pretrained,
         curve=_curve(episodes.values()),
+        started_from=_started_from(config),
+        notes=tuple(_training_notes(config)),
     ), warnings
+
+
+def _started_from(config: dict[str, Any]) -> str:
+    """Return the agent that a run started from, and its agent steps; empty if it started from random weights."""
+    source = config.get("from")
+    if not isinstance(source, dict):
+        return ""
+    steps = source.get("agent_steps")
+    return f"{source.get('agent')} {steps:,}" if isinstance(steps, int) else str(source.get("agent"))
+
+
+def _training_notes(config: dict[str, Any]) -> Iterator[str]:
+    """Yield what is unusual about how a run was trained: where it started from, and that it was extended."""
+    if isinstance(source := config.get("from"), dict):
+        yield f"started from the network in {source.get('path')} (of {source.get('env_id')})"
+    history = config.get("extended")
+    events = [one for one in history if isinstance(one, dict)] if isinstance(history, list) else []
+    if events:
+        stretched = any(one.get("rescaled") for one in events)
+        refilled = any(one.get("exact") is False for one in events)
+        yield (
+            f"planned for {events[0].get('from_total')} agent steps, then extended"
+            + (", its schedules stretched" if stretched else "")
+            + (", its replay filled anew" if refilled else "")
+        )
 
 
 def _evaluated(row: dict[str, str]) -> Episode:
@@ -147,6 +178,7 @@ def _evaluated(row: dict[str, str]) -> Episode:
         epsilon=_finite(row["epsilon"]) if row["epsilon"] else None,
         protocol=_text(row, "protocol"),
         frames=int(row["frames"]) if row.get("frames") else None,
+        cut=row.get("cut") == "1",
     )
 
 

@@ -264,6 +264,66 @@ def test_ctrl_c_saves_and_the_printed_command_resumes(tmp_path: Path) -> None:
     assert "evaluation at 12,000 agent steps" in resumed.stdout
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_an_evaluation_that_would_not_end(number: signal.Signals, tmp_path: Path) -> None:
+    """An untrained agent that never arrives: a thousand of its episodes take minutes, of which a line tells."""
+    arguments = ["CliffWalking-v1", "--total-timesteps", "2000", "--learning-starts", "2000", "--evaluations", "2"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *arguments, "--eval-episodes", "5000", "--runs-dir", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    out = []
+    for line in process.stdout:
+        out.append(line)
+        if line.startswith("evaluating, episode"):
+            break
+    began = time.monotonic()
+    process.send_signal(number)
+    rest, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert time.monotonic() - began < 30  # on a busy machine
+    assert err == ""
+    assert "evaluations cut episodes at 10,000 agent steps (the environment has no limit; --eval-max-steps)\n" in out
+    assert re.search(r"evaluating, episode 1 of 1000 \| .* left of it", "".join(out))
+    (folder,) = tmp_path.iterdir()
+    assert rest.splitlines() == [
+        "the evaluation is left; it is done again when the run is resumed",
+        "stopped at 1,000 agent steps; everything is saved. Resume with",
+        f"  python train.py --resume {folder}",
+    ]
+    assert json.loads((folder / "state" / "counters.json").read_text())["evaluation_due"] is True
+    assert not (folder / "eval.csv").exists()
+
+
+def test_a_film_of_an_endless_episode_ends(tmp_path: Path) -> None:
+    arguments = ["--total-timesteps", "600", "--learning-starts", "600", "--eval-max-steps", "60"]
+    done = train("CliffWalking-v1", *arguments, "--eval-episodes", "5", "--runs-dir", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "evaluations cut episodes at 60 agent steps (asked for; --eval-max-steps)" in done.stdout
+    assert ", 5 of 5 episodes were cut at 60 steps)" in done.stdout
+    (folder,) = tmp_path.iterdir()
+    film = tmp_path / "a.png"
+    words = [sys.executable, str(ROOT / "play.py"), str(folder), "--record", str(film), "--episodes", "2"]
+    played = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert played.returncode == 0, played.stderr
+    assert f"{film}: 120 steps, 1 frames" in played.stdout
+    assert "cut at 120 steps, before the episode ended; --steps sets how many" in played.stdout
+    assert film.exists()
+    table = subprocess.run(
+        [sys.executable, str(ROOT / "compare.py"), "--runs-dir", str(tmp_path), "--env-id", "CliffWalking-v1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "gymnasium-default cap=60" in table.stdout
+    assert "5 of 5 episodes were cut at 60 steps" in " ".join(table.stdout.split())
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a screen")
 def test_training_continues_if_the_window_cannot_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER"):

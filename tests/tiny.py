@@ -59,6 +59,13 @@ class Loop(gymnasium.Env[NDArray[np.float32], np.int64]):
         return np.array([1.0, 0.0], np.float32), 1.0, False, False, {}
 
 
+class Trap(Loop):
+    """Action 0 stays, for a reward of 1 a step and without an end; action 1 terminates. Registered without a limit."""
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        return np.array([1.0, 0.0], np.float32), 1.0, bool(action == 1), False, {}
+
+
 class Payday(Loop):
     """The same with a reward of 10 per step: Q* = 10 / (1 - g)."""
 
@@ -107,7 +114,7 @@ class Picky(Corridor):
 
 
 CORRIDOR, LOOP, PAYDAY = "tidepool-tests/Corridor-v0", "tidepool-tests/Loop-v0", "tidepool-tests/Payday-v0"
-WARNER, PICKY = "tidepool-tests/Warner-v0", "tidepool-tests/Picky-v0"
+WARNER, PICKY, TRAP = "tidepool-tests/Warner-v0", "tidepool-tests/Picky-v0", "tidepool-tests/Trap-v0"
 
 
 def register() -> None:
@@ -117,6 +124,7 @@ def register() -> None:
         (PAYDAY, "Payday", 5),
         (WARNER, "Warner", 50),
         (PICKY, "Picky", 50),
+        (TRAP, "Trap", None),
     ):
         if name not in gymnasium.registry:
             gymnasium.register(name, entry_point=f"tests.tiny:{entry}", max_episode_steps=limit)

@@ -187,18 +187,24 @@ def _speaker(view: View) -> Speaker | None:
 
 
 def film_window(options: Options, view: View, rules: players.Rules) -> int:
-    """Write what the window would show."""
+    """Write what the window would show; an episode that does not end is cut as in an evaluation."""
+    from learning.evaluate import longest_episode
     from viewer.video import record
 
     assert options.record is not None
-    session = view.session
+    session, steps = view.session, options.steps
+    if steps is None and options.episodes is not None:
+        longest = longest_episode(rules.env_id, rules.env_options, getattr(session.policy, "eval_max_steps", None))
+        steps = longest * options.episodes
     print(_title(session, rules))
     try:
-        frames = record.record(view, options.record, steps=options.steps, episodes=options.episodes, fps=options.fps)
+        frames = record.record(view, options.record, steps=steps, episodes=options.episodes, fps=options.fps)
     except KeyboardInterrupt:
         print(f"stopped at step {session.total_steps:,}; {options.record} is complete up to there")
         return 130
     print(f"{options.record}: {session.total_steps:,} steps, {frames:,} frames, {_size(options.record)}")
+    if options.steps is None and len(session.results) < (options.episodes or 0):
+        print(f"cut at {session.total_steps:,} steps, before the episode ended; --steps sets how many")
     return 0
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from common.errors import UserError, unknown
-from scores.atari import aggregates, atari5, normalization, protocol_notes
+from scores.atari import aggregates, atari5, measured, normalization, protocol_notes
 from scores.atari import columns as atari_columns
 from scores.atari.aggregates import Aggregates
 from scores.atari.columns import Column
@@ -148,6 +148,7 @@ def remarks(columns: Sequence[Column], games: Sequence[str]) -> list[str]:
     found = protocol_notes.remarks([column.conditions for column in players])
     found += _no_human(players, games) + _different_games(players) + _seeds(players) + _improvements(players)
     found += [remark for column in players for remark in _atari5(column)]
+    found += measured.remarks(games)
     return [*found, f"{normalization.RECORD}: not measured under a controlled protocol."]
 
 

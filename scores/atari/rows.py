@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from scores.atari import normalization, protocol_notes
+from scores.atari import measured, normalization, protocol_notes
 from scores.atari.protocol_notes import EvaluationConditions
 from scores.atari.published import load
 from scores.rows import Row
@@ -46,6 +46,7 @@ def remarks(game: str, rows: Sequence[Row]) -> list[str]:
             found.append(f"{game} has no human score in the baseline of {base.description}.")
     if any(row.human_normalised is not None for row in rows):
         found += protocol_notes.remarks(_players(rows))
+    found += measured.remarks([game])
     if any(row.name == normalization.RECORD for row in rows):
         found.append(f"{normalization.RECORD}: not measured under a controlled protocol.")
     return found

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from learning import display as displays
-from learning.display import LivePanel, PlainLines, display
+from learning.display import LivePanel, PlainLines, display, episode_cells, evaluation_text
 from learning.evaluate import EpisodeResult
 
 ROW: dict[str, Any] = {
@@ -128,3 +128,24 @@ def test_the_panel_counts_down_and_shows_an_evaluation(clock: Clock) -> None:
 def test_the_display_fits_the_console() -> None:
     assert isinstance(display(Console(file=io.StringIO()), 10), PlainLines)
     assert isinstance(display(Console(file=io.StringIO(), force_terminal=True), 10), LivePanel)
+
+
+def test_before_an_episode_has_ended_the_running_ones_are_shown() -> None:
+    row = {**ROW, "episodes": 0, "episodic_return": None, "running_length": 1_234.0, "running_return": -5.0}
+    lines, out = plain()
+    lines.progress(row)
+    assert "| return - (no episode ended yet; those running: 1,234 steps, -5.00) | loss" in out.getvalue()
+    out = io.StringIO()
+    panel = LivePanel(Console(file=out, force_terminal=True, width=150), 1_000)
+    panel.progress(row)
+    panel.console.print(panel.picture())
+    assert "no episode ended yet" in out.getvalue()
+    assert "1,234 steps, -5.00" in out.getvalue()
+    panel.progress({**row, "episodes": 1, "episodic_return": 2.5})
+    assert "2.50" in str(episode_cells(panel.row)[0])
+
+
+def test_cut_episodes_are_counted_in_the_line_of_the_evaluation() -> None:
+    results = [EpisodeResult(0, 3.0, 70, cut=True), EpisodeResult(1, 5.0, 10)]
+    assert evaluation_text("9 agent steps", results).endswith("(sd 1.41, 1 of 2 episodes were cut at 70 steps)")
+    assert evaluation_text("9 agent steps", RESULTS).endswith("(sd 1.41, 2 episodes)")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
 import envs
-from learning.episodes import RESET, Episodes
+from learning.episodes import RESET, Episodes, unpack
 
 BREAKOUT = "ALE/Breakout-v5"
 
@@ -60,5 +61,18 @@ def test_a_state_saved_right_after_an_episode_end_is_restored() -> None:
         pass
     assert one.actions[0][-1] == RESET
     other.load(one.state())
+    np.testing.assert_array_equal(other.obs, one.obs)
+    assert other.state() == one.state()
+
+
+def test_actions_take_two_bytes_and_old_states_have_lists_of_them() -> None:
+    one, other = (Episodes("CartPole-v1", 2, seed=1) for _ in range(2))
+    one.begin()
+    play(one, 30, np.random.default_rng(0))
+    assert {played.itemsize for played in one.actions} == {2}
+    state = json.loads(json.dumps(one.state()))
+    lists = [unpack(played) for played in state["actions"]]
+    assert lists == [list(played) for played in one.actions]
+    other.load({**state, "actions": lists})
     np.testing.assert_array_equal(other.obs, one.obs)
     assert other.state() == one.state()

@@ -10,8 +10,21 @@ from numpy.typing import NDArray
 
 import envs
 from learning.config import episode_generator, episode_seed
-from learning.evaluate import EVALUATION_SEED, GROUP, EpisodeResult, Evaluator, Progress, evaluate
+from learning.evaluate import (
+    CAP,
+    EVALUATION_SEED,
+    GROUP,
+    EpisodeResult,
+    Evaluator,
+    Progress,
+    Stopped,
+    cut_text,
+    episode_cap,
+    evaluate,
+    protocol_name,
+)
 from learning.networks import epsilon_greedy
+from tests import tiny
 
 CARTPOLE, BREAKOUT = "CartPole-v1", "ALE/Breakout-v5"
 
@@ -94,8 +107,8 @@ def test_the_progress_counts_episodes_and_steps() -> None:
     seen: list[Progress] = []
     results = Evaluator(CARTPOLE).evaluate(Always(), 12, 0.0, watch=seen.append)
     total = sum(result.episode_length for result in results)
-    assert seen[:2] == [Progress(0, 12, 0, 0), Progress(0, 12, 12, 0)]  # begun, one step
-    assert seen[-1] == Progress(12, 12, total, total)
+    assert seen[:2] == [Progress(0, 12, 0, 0, 6_000), Progress(0, 12, 12, 0, 6_000)]  # begun, one step
+    assert seen[-1] == Progress(12, 12, total, total, 6_000)
     assert [one.finished for one in seen] == sorted(one.finished for one in seen)
 
 
@@ -104,4 +117,69 @@ def test_the_pace_is_of_one_step_and_one_start() -> None:
     pace = evaluator.pace(Always(), 0.0, lanes=5, seconds=0.05)
     assert 0 < pace.step < 0.05
     assert 0 < pace.start < 30
+    evaluator.close()
+
+
+# ------------------------------------------------------------------ the cap
+
+
+def test_only_environments_without_a_limit_are_capped_unless_asked_for() -> None:
+    assert episode_cap(tiny.TRAP, {}) == CAP == 10_000
+    assert episode_cap(tiny.TRAP, {}, 50) == 50
+    assert episode_cap(tiny.TRAP, {"max_episode_steps": 300}) is None  # Gymnasium's own wrapper
+    assert episode_cap(CARTPOLE, {}) is None
+    assert episode_cap(CARTPOLE, {}, 300) == 300
+    assert episode_cap(CARTPOLE, {}, 500) is None  # its own limit
+    assert episode_cap(BREAKOUT, envs.options(BREAKOUT)) is None
+    assert episode_cap(BREAKOUT, envs.options(BREAKOUT), 1_000) == 1_000
+    assert protocol_name("dqn_zoo", None) == "dqn_zoo"
+    assert protocol_name("dqn_zoo", 1_000) == "dqn_zoo cap=1000"
+
+
+def test_an_endless_episode_is_cut_and_the_next_one_begins() -> None:
+    evaluator = Evaluator(tiny.TRAP, max_steps=40)
+    evaluator.most = 4  # lanes; each takes several episodes
+    results = evaluator.evaluate(Always(0), 11, 0.0)
+    assert results == [EpisodeResult(episode, 40.0, 40, cut=True) for episode in range(11)]
+    some = evaluator.evaluate(Always(0), 200, 0.03)
+    ended = [result for result in some if not result.cut]
+    assert {result.episode_length for result in some if result.cut} == {40}
+    assert 20 < len(ended) < 180  # chance ends an episode: 1.5 % a step
+    assert cut_text(some) == f"{200 - len(ended)} of 200 episodes were cut at 40 steps"
+    assert cut_text(ended) == ""
+    evaluator.close()
+    (default,) = evaluate(Always(0), tiny.TRAP, 1, 0.0)
+    assert default == EpisodeResult(0, 10_000.0, 10_000, cut=True)
+
+
+def test_an_episode_that_ends_at_the_cap_is_not_cut() -> None:
+    whole = alone(0, 0.0)
+    length = whole.episode_length
+    assert evaluate(Always(), CARTPOLE, 1, 0.0, max_steps=length) == [whole]
+    (cut,) = evaluate(Always(), CARTPOLE, 1, 0.0, max_steps=length - 1)
+    assert cut == EpisodeResult(0, length - 1.0, length - 1, cut=True)
+
+
+def test_games_are_cut_too_in_every_lane() -> None:
+    evaluator = Evaluator(BREAKOUT, envs.options(BREAKOUT, frame_size=42), max_steps=60)
+    evaluator.most = 3
+    first = evaluator.evaluate(Always(1), 7, 0.1)
+    assert [result.episode_length for result in first] == [60] * 7
+    assert all(result.cut for result in first)
+    assert evaluator.evaluate(Always(1), 7, 0.1) == first  # each begins from its seed, whatever was cut before
+    evaluator.close()
+
+
+def test_whoever_watches_can_end_an_evaluation_and_the_next_one_is_whole() -> None:
+    evaluator = Evaluator(BREAKOUT, envs.options(BREAKOUT, frame_size=42), max_steps=30)
+    evaluator.most = 4
+    whole = evaluator.evaluate(Always(1), 6, 0.1)
+
+    def stop(progress: Progress) -> None:
+        if progress.steps > 50:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        evaluator.evaluate(Always(1), 6, 0.1, watch=stop)
+    assert evaluator.evaluate(Always(1), 6, 0.1) == whole
     evaluator.close()

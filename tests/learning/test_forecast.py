@@ -89,6 +89,9 @@ def test_phases_of_acting_and_learning_are_averaged() -> None:
 def test_the_time_left_of_an_evaluation() -> None:
     forecast = Forecast(TEN, episode_seconds=0.5)
     assert forecast.evaluation_left(Progress(0, 20, 100, 0), 4.0) == pytest.approx(6.0)  # 20 x 0.5 s, 4 s are over
-    assert forecast.evaluation_left(Progress(0, 20, 100, 0), 30.0) == pytest.approx(1.0)  # late: not less than a tenth
+    assert forecast.evaluation_left(Progress(0, 20, 100, 0), 9.9) == pytest.approx(1.0)  # not less than a tenth
+    assert forecast.evaluation_left(Progress(0, 20, 100, 0), 30.0) == pytest.approx(20.0)  # late: as late again
+    # 900 of at most 1,000 steps: what is left can't take longer than a ninth of it
+    assert forecast.evaluation_left(Progress(0, 20, 900, 0, 1_000), 90.0) == pytest.approx(10.0)
     # five games of 100 steps took 10 s with 500 steps of others: 10 to come of 100 steps, half of them played
     assert forecast.evaluation_left(Progress(5, 15, 1_000, 500), 10.0) == pytest.approx(5.0)

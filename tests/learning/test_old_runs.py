@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from agents import load_policy
 from common.files import PRETRAINED
-from experiments.training import resume
+from experiments.resuming import resume
 from learning.live import Watcher
 from tests.learning.helpers import RecordingWatcher
 
@@ -44,7 +44,7 @@ def test_a_run_stopped_under_old_names_resumes_and_ends_the_same(run: Path) -> N
     for name, value in old.items():
         now = new[name.replace("head.", "output.", 1) if name.startswith("head.") else name]
         torch.testing.assert_close(now, value, rtol=1e-4, atol=1e-5)  # bit for bit on the same kind of processor
-    assert not (run / "state").exists()
+    assert not (run / "live" / "requests.jsonl").exists()
 
 
 def test_its_agent_loads_under_new_names(run: Path) -> None:

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -18,13 +19,13 @@ from common.errors import UserError
 from common.kernels import Cache
 from learning import preflight as preflight_module
 from learning.config import FamilyConfig, ReplayConfig, RolloutConfig
+from learning.evaluate import longest_episode
 from learning.forecast import Evaluations
 from learning.preflight import (
     check_memory,
     devices_for,
     fit,
     fit_evaluations,
-    longest_episode,
     places,
     preflight,
     rehearse,
@@ -73,9 +74,14 @@ def test_shorter_rollouts_for_timing_have_minibatches_of_the_same_size() -> None
 
 
 def test_the_longest_episode_of_an_evaluation() -> None:
-    assert longest_episode(plan(CARTPOLE)) == 500
-    assert longest_episode(plan("tidepool/Waterworld-v1")) == 1_000
-    assert longest_episode(plan("ALE/Pong-v5", protocol="mnih2015")) == 5 * 60 * 60 // 4
+    def longest(env_id: str, **changes: Any) -> int:
+        one = plan(env_id, **changes)
+        return longest_episode(env_id, one.env_options(evaluation=True), one.config.eval_max_steps)
+
+    assert longest(CARTPOLE) == 500
+    assert longest("tidepool/Waterworld-v1") == 1_000
+    assert longest("ALE/Pong-v5", protocol="mnih2015") == 5 * 60 * 60 // 4
+    assert longest("ALE/Pong-v5", eval_max_steps=100) == 100
 
 
 def test_a_replay_that_does_not_fit_is_rejected_with_the_size_that_would() -> None:

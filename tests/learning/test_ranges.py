@@ -37,7 +37,7 @@ SHORT += [
     "--replay-ratio",
     "8",
 ]
-SHORT += ["--evaluations", "1", "--eval-episodes", "2", "--device", "cpu", "--threads", "1"]
+SHORT += ["--reward-scale", "1", "--evaluations", "1", "--eval-episodes", "2", "--device", "cpu", "--threads", "1"]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -117,10 +117,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(env_id: str, agent: str, tmp_
     assert not equal(resumed, uninterrupted)
     assert resumed.run(RecordingWatcher())
     assert equal(resumed, uninterrupted)
-    # the finished run keeps its agent; its large state, no longer needed, is deleted
-    assert not resumed.run_folder.state.exists()
-    with pytest.raises(UserError, match="only a run stopped by Ctrl-C can be resumed"):
-        resumed.load_state()
+    # the finished run keeps its state too, to be extended
+    counters = json.loads((resumed.run_folder.state / "counters.json").read_text())
+    assert (counters["agent_steps"], counters["evaluation_due"]) == (resumed.agent_steps, False)
 
 
 def test_a_run_stopped_before_its_first_step_resumes_too(tmp_path: Path) -> None:
@@ -170,6 +169,7 @@ def test_the_run_folder_has_the_documented_files(tmp_path: Path) -> None:
         "episode_length",
         "epsilon",
         "protocol",
+        "cut",
     ]
     final = [row for row in rows if row["agent_steps"] == "2000"]
     assert [row["episode"] for row in final] == list("01234")
@@ -267,17 +267,105 @@ def test_evaluations_on_the_way_may_have_other_numbers_of_episodes(tmp_path: Pat
     assert [(steps, len(results)) for steps, results in watcher.evaluations] == [(668, 2), (1336, 2), (2000, 7)]
 
 
-def test_a_stop_asked_for_during_an_evaluation_is_answered_at_once(tmp_path: Path) -> None:
-    run = trainer(tmp_path, "CartPole-v1")
-    lines: list[str] = []
+class StoppingInEvaluation(RecordingWatcher):
+    """Asks for a stop in the middle of an evaluation at this agent step."""
+
+    def __init__(self, run: Trainer, at: int) -> None:
+        super().__init__()
+        self.run, self.at = run, at
+
+    def evaluating(self, finished: int, episodes: int, left: float) -> None:
+        super().evaluating(finished, episodes, left)
+        if self.run.agent_steps >= self.at and len(self.progresses) > 3:
+            self.run.stop_requested = True
+
+
+def eval_rows(run: Trainer) -> list[list[str]]:
+    with (run.run_folder.path / "eval.csv").open() as file:
+        return list(csv.reader(file))
+
+
+def metric_rows(run: Trainer) -> list[dict[str, str]]:
+    """Return the rows of metrics without what depends on the clock."""
+    with (run.run_folder.path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    timed = ("wall_s", "sps", "acting", "environment", "learning")
+    return [{name: value for name, value in row.items() if name not in timed} for row in rows]
+
+
+@pytest.mark.parametrize("at", [1_000, 2_000])  # on the way, at the end
+def test_a_stop_in_an_evaluation_ends_it_at_once_and_nothing_differs_after_a_resume(at: int, tmp_path: Path) -> None:
+    whole = trainer(tmp_path, "CartPole-v1")
+    assert whole.run(RecordingWatcher())
+    run, lines = trainer(tmp_path, "CartPole-v1"), list[str]()
     run.announce = lines.append
-
-    class Stopper(RecordingWatcher):
-        def evaluating(self, finished: int, episodes: int, left: float) -> None:
-            super().evaluating(finished, episodes, left)
-            run.stop_requested = True
-
-    watcher = Stopper()
+    watcher = StoppingInEvaluation(run, at)
     assert not run.run(watcher)
-    assert lines == ["this evaluation is finished first; Ctrl-C again ends at once, without saving"]
+    assert run.agent_steps == at
+    assert len(watcher.evaluations) == (at == 2_000)
+    assert lines == ["the evaluation is left; it is done again when the run is resumed"]
+    for _ in range(2):  # stopped in the same one again, then not
+        resumed = Trainer(run.plan, RunFolder(run.run_folder.path))
+        resumed.load_state()
+        assert resumed.evaluation_due
+        again = StoppingInEvaluation(resumed, at)
+        assert not resumed.run(again)
+        assert again.evaluations == []
+    resumed = Trainer(run.plan, RunFolder(run.run_folder.path))
+    resumed.load_state()
+    assert resumed.run(RecordingWatcher())
+    assert not resumed.evaluation_due
+    assert equal(resumed, whole)
+    assert eval_rows(resumed) == eval_rows(whole)
+    assert metric_rows(resumed) == metric_rows(whole)
+
+
+def test_a_stop_before_an_evaluation_leaves_it_for_later(tmp_path: Path) -> None:
+    """Ctrl-C in the last step of training: the run is not finished, and its final evaluation is not begun."""
+    run = trainer(tmp_path, "CartPole-v1")
+    watcher = RecordingWatcher(stop_at=2_000)
+    watcher.trainer = run
+    assert not run.run(watcher)
     assert len(watcher.evaluations) == 1
+    resumed = Trainer(run.plan, RunFolder(run.run_folder.path))
+    resumed.load_state()
+    assert resumed.run(RecordingWatcher())
+    assert [row[3] for row in eval_rows(resumed)[1:]] == ["1000"] + ["2000"] * 5
+
+
+def test_an_endless_environment_is_trained_evaluated_and_resumed(tmp_path: Path) -> None:
+    """No training episode ends, and no evaluation would: what is shown are the running ones; the scores say so."""
+    run = trainer(tmp_path, tiny.TRAP, epsilon_start=0.0, epsilon_final=0.0, eval_max_steps=70)
+    with torch.no_grad():  # action 0 for ever
+        run.learner.parameters[-1].copy_(torch.tensor([1e6, -1e6]))
+    watcher = RecordingWatcher(stop_at=500)
+    watcher.trainer = run
+    assert not run.run(watcher)
+    row = watcher.rows[-1]
+    assert (row["episodes"], row["episodic_return"], row["running_length"], row["running_return"]) == (
+        0,
+        None,
+        125,
+        125,
+    )
+    assert list(run.episodes.actions[0]) == [0] * 125
+    resumed = Trainer(run.plan, RunFolder(run.run_folder.path))
+    resumed.load_state()
+    np.testing.assert_array_equal(resumed.episodes.lengths, [125] * 4)
+    assert list(resumed.episodes.actions[3]) == [0] * 125
+    watcher = RecordingWatcher()
+    assert resumed.run(watcher)
+    assert all(result.cut for _, results in watcher.evaluations for result in results)
+    with (resumed.run_folder.path / "eval.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["protocol"], row["episode_length"], row["cut"]) for row in rows} == {
+        ("gymnasium-default cap=70", "70", "1")
+    }
+
+
+def test_an_older_runs_file_of_evaluations_keeps_its_columns(tmp_path: Path) -> None:
+    run = trainer(tmp_path, "CartPole-v1")
+    path = run.run_folder.path / "eval.csv"
+    path.write_text("episode,protocol,episode_return\n0,gymnasium-default,1.0\n")
+    run.run_folder.log_evaluation([EpisodeResult(1, 2.0, 2, cut=True)], 4, 4, 0.0, "gymnasium-default cap=2")
+    assert path.read_text().splitlines()[1:] == ["0,gymnasium-default,1.0", "1,gymnasium-default cap=2,2.0"]

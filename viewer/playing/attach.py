@@ -258,7 +258,7 @@ class LiveAgent:
         if self._is_training:
             is_live = self._current.stamp.folder == self._folder.live
             return f"live, {at}" if is_live else f"saved at {at}, waiting for live weights"
-        if (self._folder.state / COUNTERS).exists():
+        if (self._folder.state / COUNTERS).exists() and self._current.agent_steps < self._total:
             return f"the run was stopped at {at}"
         return f"the run has ended, {at}" + ("" if self._current.agent_steps >= self._total else f" of {self._total:,}")
 
