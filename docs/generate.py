@@ -100,7 +100,7 @@ def steps_of(recipe: Recipe, preset: str) -> int:
 
 def presets() -> str:
     """Return which agent has which preset, as the agent steps of a run with it."""
-    known = ("default", "long", "control", "pictures", "cpu", "modern", "nature", "paper")
+    known = ("default", "long", "control", "general", "pictures", "cpu", "modern", "nature", "paper")
     assert {name for one in AGENTS.values() for name in one.presets} == set(known)
     rows = (
         [
