@@ -111,7 +111,7 @@ def test_every_variant_is_trained_with_every_seed_and_only_once(fake: Fake, caps
             ("without_double", ["--noisy-sigma", "0.3", "--no-double"]),
             ("without_noisy", ["--no-noisy"]),  # its noise scale has no effect any more
         ):
-            expected.append([*same, *own, "--seed", seed, "--runs-dir", str(fake.out / variant)])
+            expected.append([*same, *own, "--seed", seed, "--runs-dir", str(fake.out / variant), "--keep-state", "no"])
     assert sorted(fake.calls) == sorted(expected)
     printed = capsys.readouterr().out
     assert "in full, and without double, without noisy" in printed
@@ -151,7 +151,7 @@ def test_a_failure_is_reported_and_the_other_runs_continue(fake: Fake, capsys: p
     assert "MISSING, not trained to the end: without double (seed 1)." in printed
     assert len(fake.rows()) == 5 * 2
     assert fake("--seeds", "2") == 0  # tried again
-    assert [call[-3:] for call in fake.calls] == [["1", "--runs-dir", str(fake.out / "without_double")]]
+    assert [call[-5:-2] for call in fake.calls] == [["1", "--runs-dir", str(fake.out / "without_double")]]
 
 
 @posix

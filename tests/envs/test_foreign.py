@@ -285,7 +285,7 @@ def test_an_environment_of_ones_own_from_training_to_film(tmp_path: Path) -> Non
     about = json.loads((run / "config.json").read_text())
     assert about["imports"] == ["my_envs"]
     assert about["config"]["env_kwargs"] == ["gain=3.0"]
-    assert about["protocol"] == "gymnasium-default gain=3.0"
+    assert about["protocol"] == "gymnasium-default gain=3.0 cap=10000"
     with (run / "eval.csv").open() as rows:
         assert "60.0" in rows.read()  # 20 steps of 3
     film = ("--record", "film.png", "--steps", "3")
