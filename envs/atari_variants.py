@@ -50,7 +50,7 @@ def make(
         num_threads: there is one.
 
     Raises:
-        UserError: the game has no such mode or difficulty.
+        UserError: the game has no such mode or difficulty, or frames need OpenCV, which is missing.
     """
     ram, game_id = RAM in env_id, env_id.replace(RAM, "")
     check(game_id, "mode", mode)
@@ -68,7 +68,12 @@ def make(
         mode=mode,
     )
     if not ram:
-        env = AtariPreprocessing(env, noop_max=0, frame_skip=FRAME_SKIP, screen_size=frame_size)
+        try:
+            env = AtariPreprocessing(env, noop_max=0, frame_skip=FRAME_SKIP, screen_size=frame_size)
+        except gymnasium.error.DependencyNotInstalled:
+            env.close()
+            cure = "pip install opencv-python-headless"
+            raise UserError(f"frames of {game_id} in a mode or difficulty need OpenCV: {cure}") from None
     env = Rules(env, noops)
     return env if ram else FrameStackObservation(env, frame_stack, padding_type="zero")
 
