@@ -34,6 +34,7 @@ MEANINGLESS = (
     "spectral_norm",
     "layer_norm",
     "bf16",
+    "compile",
     "dueling",
     "optimizer",
     "optimizer_epsilon",

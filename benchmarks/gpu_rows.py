@@ -14,7 +14,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch.profiler import ProfilerActivity, profile
 
+import envs
 from agents import recipe
+from learning import compiled
 from learning.config import RolloutConfig, numpy_generator
 from learning.episodes import Episodes
 from learning.graphs import GraphLearner, use_tensor_cores
@@ -52,6 +54,11 @@ def all_rows(device: str, rehearse: bool) -> dict[str, Row]:
     rows["emulators alone"] = partial(emulators, envs, seconds, rehearse)
     for agent, preset in (("pqn", "paper"), ("btr", "paper"), ("dqn", "modern"), ("pqn", "cpu")):
         rows[f"training {agent} {preset}"] = partial(training, agent, preset, device, seconds, rehearse)
+    for agent, preset, more in (("pqn", "paper", {}), ("btr", "paper", {"bf16": True}), ("dqn", "nature", {})):
+        name = " ".join([agent, *more, "compiled"])
+        rows[f"update {name}"] = partial(update, agent, preset, device, rehearse, compile=True, **more)
+        if agent != "dqn":
+            rows[f"training {name}"] = partial(training, agent, preset, device, seconds, rehearse, compile=True, **more)
     rows["update dqn modern"] = partial(update, "dqn", "modern", device, rehearse)
     rows["update rainbow"] = partial(update, "rainbow", "paper", device, rehearse)
     return rows
@@ -95,7 +102,19 @@ def update(agent: str, preset: str, device: str, rehearse: bool, **more: Any) ->
     eager.updates(min(count, 10))
     figures["torch_ms"] = timed(eager, -(-count // 4), device)
     rounded: dict[str, Any] = {name: round(value, 4) for name, value in figures.items()}
+    if config.compile:
+        rounded["differs"] = compiled_differs(graphs, space)
     return {**rounded, "batch": once.batch, "captured": graphs.captured, "objections": "; ".join(graphs.objections)}
+
+
+def compiled_differs(learner: GraphLearner, space: spaces.Box) -> float:
+    """Return by how much an encoder's features differ when it is compiled, relative to the largest."""
+    obs = torch.randint(0, 256, (64, *space.shape), dtype=torch.uint8, device=learner.device)
+    found = []
+    for wanted in (False, True):
+        with torch.inference_mode(), compiled.joined([learner.online.convolutions], wanted):
+            found.append(learner.online.features(obs))
+    return float(((found[0] - found[1]).abs().max() / found[0].abs().max()).cpu())
 
 
 class Driven:
@@ -191,27 +210,34 @@ def emulators(num_envs: int, seconds: float, rehearse: bool) -> dict[str, Any]:
     config = settings("pqn", "paper", rehearse)
     plan = Plan(PONG, recipe("pqn"), replace(config, num_envs=num_envs), 1)
     episodes = Episodes(PONG, num_envs, 1, plan.env_options())
-    rng, steps = np.random.default_rng(0), 0
-    episodes.begin()
     try:
-        for _ in range(10):
-            episodes.step(rng.integers(0, ACTIONS, num_envs))
-        began = time.perf_counter()
-        while time.perf_counter() - began < seconds:
-            episodes.step(rng.integers(0, ACTIONS, num_envs))
-            steps += num_envs
-        frames = plan.protocol.frames_per_step * steps / (time.perf_counter() - began)
+        return {"envs": num_envs, "frames_per_second": alone(episodes, plan, seconds)}
     finally:
         episodes.close()
-    return {"envs": num_envs, "frames_per_second": round(frames)}
 
 
-def training(agent: str, preset: str, device: str, seconds: float, rehearse: bool) -> dict[str, Any]:
-    """Return the pace of training on Pong as train.py trains, and its shares."""
-    config = settings(agent, preset, rehearse)
+def alone(episodes: Episodes, plan: Plan, seconds: float) -> int:
+    """Return the frames a second of a plan's environments with nothing beside them."""
+    rng, steps, num_envs = np.random.default_rng(0), 0, plan.config.num_envs
+    episodes.begin()
+    for _ in range(10):
+        episodes.step(rng.integers(0, ACTIONS, num_envs))
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        episodes.step(rng.integers(0, ACTIONS, num_envs))
+        steps += num_envs
+    return round(plan.protocol.frames_per_step * steps / (time.perf_counter() - began))
+
+
+def training(agent: str, preset: str, device: str, seconds: float, rehearse: bool, **more: Any) -> dict[str, Any]:
+    """Return the pace of training on Pong as train.py trains, and its shares; its emulators alone before."""
+    config = settings(agent, preset, rehearse, **more)
     if preset == "cpu" and not rehearse:
         config = replace(config, num_envs=128, minibatches=32)
-    trainer = Trainer(Plan(PONG, recipe(agent), config, 1, device), None)
+    plan = Plan(PONG, recipe(agent), config, 1, device)
+    vec = envs.make_vec(PONG, config.num_envs, **plan.env_options())
+    bare = alone(Episodes(PONG, config.num_envs, 1, plan.env_options(), vec), plan, seconds / 2)
+    trainer = Trainer(plan, None, vec)
     try:
         trainer.begin()
         while trainer.learner.updates <= trainer.learner.warm_up:
@@ -227,6 +253,7 @@ def training(agent: str, preset: str, device: str, seconds: float, rehearse: boo
         trainer.episodes.close()
     paces = {
         "frames_per_second": trainer.rules.frames_per_step * (trainer.agent_steps - steps) / took,
+        "emulators_alone": bare,
         "agent_steps_per_second": (trainer.agent_steps - steps) / took,
         "updates_per_second": (trainer.learner.updates - updates) / took,
     }

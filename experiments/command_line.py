@@ -83,7 +83,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "network": (
         *("encoder", "hidden", "head_hidden", "dueling", "layer_norm", "spectral_norm", "impala_width", "impala_pool"),
-        "bf16",
+        *("bf16", "compile"),
         *("noisy", "noisy_sigma", "noisy_epsilon"),
     ),
     "schedule": (

@@ -55,6 +55,8 @@ class LearnerConfig:
     """Normalise every layer's output before its ReLU. arXiv:1607.06450."""
     bf16: bool = False
     """Compute the convolutions in bfloat16 on a GPU: faster for large ones, and less exact; elsewhere no effect."""
+    compile: bool = False
+    """Join the kernels between convolutions by torch.compile on a GPU: half a minute at the start; else no effect."""
     dueling: bool = False
     """Separate streams for value and advantages. Wang et al. 2015, arXiv:1511.06581."""
     gamma: Annotated[float, Between(0.0, 1.0)] = 0.99

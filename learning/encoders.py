@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,11 +68,14 @@ class Convolutions(nn.Module):
         self.norms = nn.ModuleList(nn.GroupNorm(1, conv.filters) for conv in convolutions if layer_norm)
         self.strides = [conv.stride for conv in convolutions]
         self.features = channels * height * width
+        self.joined: Callable[[Tensor], Tensor] | None = None  # in place of what follows: `learning.compiled`
         # channels last: a fifth faster on CPUs, and what tensor cores want
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, obs: Tensor) -> Tensor:
         """Return the features of frames with values 0 to 255."""
+        if self.joined is not None:
+            return self.joined(obs)
         if fits(obs, self):
             eps = self.norms[0].eps if len(self.norms) else None
             return FrameFeatures.apply(obs, self.strides, eps, *self.parameters())  # type: ignore[no-any-return, no-untyped-call]
@@ -333,11 +336,14 @@ class Impala(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.pool = pool
         self.features = channels * math.prod((pool, pool) if pool else sides)
-        # channels last: as in `Convolutions`
+        self.joined: Callable[[Tensor], Tensor] | None = None  # as in `Convolutions`
+        # channels last: as there
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, obs: Tensor) -> Tensor:
         """Return the features of frames with values 0 to 255."""
+        if self.joined is not None:
+            return self.joined(obs)
         frames = obs.float().mul_(1 / 255).contiguous(memory_format=torch.channels_last)
         frames = torch.relu_(self.blocks(frames))
         if self.pool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -20,9 +21,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, cuda
 
+from learning import compiled
 from learning.config import LearnerConfig
 from learning.encoders import SpectralConv2d
-from learning.learner import Learner, Update, make_optimizer, radam_sizes
+from learning.learner import CentredRMSProp, Learner, Update, make_optimizer, radam_sizes
 from learning.networks import sampling_noise
 from learning.recipe import Experience, Recipe
 from learning.replay import Batch, Picks
@@ -161,6 +163,8 @@ class GraphLearner(Learner):
         self._learning: dict[tuple[Any, ...], Learning] = {}
         self._acting: dict[int, Graph[Tensor]] = {}  # by the address of the observations
         self._learnt = event(self.device)
+        if isinstance(self.optimizer, CentredRMSProp | ScheduledRAdam):
+            self.optimizer.joined = self._compiles
         self._rate: float | None = None  # the step size that the device knows
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
@@ -168,6 +172,10 @@ class GraphLearner(Learner):
             return ScheduledRAdam(self.parameters, self.config.learning_rate, self.config.optimizer_epsilon)
         rate = torch.tensor(self.config.learning_rate, device=self.device)  # read by the graph
         return make_optimizer(self.online, self.config, rate)
+
+    @property
+    def _compiles(self) -> bool:
+        return self.config.compile and self.device.type == "cuda"
 
     def _set_learning_rate(self, learning_rate: float) -> None:
         if isinstance(self.optimizer, ScheduledRAdam):
@@ -211,7 +219,7 @@ class GraphLearner(Learner):
 
     def _explore(self) -> Tensor:
         assert self.present.tensor is not None
-        with sampling_noise(self._noisy, self.generator):
+        with sampling_noise(self._noisy, self.generator), self._joined():
             q_values: Tensor = self.online(self.present.tensor).q_values
         return q_values
 
@@ -247,7 +255,8 @@ class GraphLearner(Learner):
 
     def _learn_from(self, inputs: Inputs) -> Report:
         assert self._experience is not None
-        update = self._descend(self._experience.assemble(inputs.tensors))
+        with self._joined():
+            update = self._descend(self._experience.assemble(inputs.tensors))
         means = [part for part in (update.loss, update.q_values, update.cut_off) if part is not None]
         return Report(torch.stack([torch.as_tensor(part) for part in means]), update.priority)
 
@@ -256,6 +265,9 @@ class GraphLearner(Learner):
         for layer in self._spectral:  # acting uses them, and does not see that the weights have changed
             layer.fixed_weight(again=True)
         return update
+
+    def _joined(self) -> AbstractContextManager[None]:
+        return compiled.joined((network.convolutions for network in (self.online, self.target)), self._compiles)
 
     def _graph(self, function: Callable[[], T]) -> Graph[T]:
         graph = Graph(function, self.device, self.generator, self._give_up)
@@ -295,6 +307,8 @@ class ScheduledRAdam(torch.optim.Optimizer):
     parameter to do so. Its state has the names of torch's, so either continues what the other has saved.
     """
 
+    joined = False  # whether `learning.compiled` makes one kernel of a step
+
     def __init__(self, parameters: list[Any], lr: float, eps: float) -> None:
         super().__init__(parameters, {"lr": lr, "betas": (0.9, 0.999), "eps": eps})
         self.steps = 0
@@ -319,22 +333,14 @@ class ScheduledRAdam(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Move all parameters, by what was scheduled: mean * rectified / (sqrt(square) + eps) + mean * plain."""
         group = self.param_groups[0]
-        mean_decay, square_decay = group["betas"]
         moved = [parameter for parameter in group["params"] if parameter.grad is not None]
         gradients = [parameter.grad for parameter in moved]
         means = [self.state[parameter]["exp_avg"] for parameter in moved]
         squares = [self.state[parameter]["exp_avg_sq"] for parameter in moved]
-        rectified, plain = self._coefficients.tensors["coefficients"]
-        torch._foreach_lerp_(means, gradients, 1 - mean_decay)
-        torch._foreach_mul_(squares, square_decay)
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - square_decay)
-        change = torch._foreach_sqrt(squares)
-        torch._foreach_add_(change, group["eps"])
-        torch._foreach_reciprocal_(change)
-        torch._foreach_mul_(change, rectified)
-        torch._foreach_addcmul_(moved, means, change)
-        # not `_foreach_add_` of a number on the device, which may wait for it
-        torch._foreach_add_(moved, torch._foreach_mul(means, plain))
+        move = compiled.compiled(radam_step) if self.joined else radam_step
+        move(
+            moved, gradients, means, squares, self._coefficients.tensors["coefficients"], *group["betas"], group["eps"]
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of each parameter by its number, as torch does."""
@@ -349,6 +355,30 @@ class ScheduledRAdam(torch.optim.Optimizer):
             state = self.state[parameter]
             state["step"] = state["step"].cpu()
             self.steps = int(state["step"])
+
+
+def radam_step(
+    moved: list[Tensor],
+    gradients: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+    coefficients: Tensor,
+    mean_decay: float,
+    square_decay: float,
+    epsilon: float,
+) -> None:
+    """Move parameters by one step of `ScheduledRAdam`; ``coefficients`` (2,) are `rectified` and `plain`."""
+    rectified, plain = coefficients
+    torch._foreach_lerp_(means, gradients, 1 - mean_decay)
+    torch._foreach_mul_(squares, square_decay)
+    torch._foreach_addcmul_(squares, gradients, gradients, 1 - square_decay)
+    change = torch._foreach_sqrt(squares)
+    torch._foreach_add_(change, epsilon)
+    torch._foreach_reciprocal_(change)
+    torch._foreach_mul_(change, rectified)
+    torch._foreach_addcmul_(moved, means, change)
+    # not `_foreach_add_` of a number on the device, which may wait for it
+    torch._foreach_add_(moved, torch._foreach_mul(means, plain))
 
 
 def use_tensor_cores() -> None:

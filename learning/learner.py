@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from common.kernels import cached_njit
 from envs import EnvironmentFault, MaskedBox
+from learning.compiled import compiled
 from learning.config import LearnerConfig, torch_generator, torch_seed
 from learning.episodes import Step
 from learning.heads import not_forbidden
@@ -298,6 +299,8 @@ class CentredRMSProp(torch.optim.Optimizer):
     another algorithm where gradients are small. Graves 2013, arXiv:1308.0850; Mnih et al. 2015.
     """
 
+    joined = False  # whether `learning.compiled` makes one kernel of a step
+
     def __init__(self, parameters: Iterable[Tensor], lr: float | Tensor, decay: float, eps: float) -> None:
         super().__init__(parameters, {"lr": lr, "decay": decay, "eps": eps})
 
@@ -317,18 +320,32 @@ class CentredRMSProp(torch.optim.Optimizer):
                 continue
             means = [self.state[parameter]["mean"] for parameter in moved]
             squares = [self.state[parameter]["square"] for parameter in moved]
-            torch._foreach_lerp_(means, gradients, 1 - decay)
-            torch._foreach_mul_(squares, decay)
-            torch._foreach_addcmul_(squares, gradients, gradients, 1 - decay)
-            spread = torch._foreach_addcmul(squares, means, means, -1.0)
-            torch._foreach_add_(spread, eps)
-            torch._foreach_sqrt_(spread)
-            if isinstance(lr, Tensor):
-                change = torch._foreach_div(gradients, spread)
-                torch._foreach_mul_(change, lr)
-                torch._foreach_sub_(moved, change)
-            else:
-                torch._foreach_addcdiv_(moved, gradients, spread, -lr)
+            move = compiled(centred_step) if self.joined else centred_step
+            move(moved, gradients, means, squares, lr, decay, eps)
+
+
+def centred_step(
+    moved: list[Tensor],
+    gradients: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+    lr: float | Tensor,
+    decay: float,
+    eps: float,
+) -> None:
+    """Move parameters by one step of `CentredRMSProp`."""
+    torch._foreach_lerp_(means, gradients, 1 - decay)
+    torch._foreach_mul_(squares, decay)
+    torch._foreach_addcmul_(squares, gradients, gradients, 1 - decay)
+    spread = torch._foreach_addcmul(squares, means, means, -1.0)
+    torch._foreach_add_(spread, eps)
+    torch._foreach_sqrt_(spread)
+    if isinstance(lr, Tensor):
+        change = torch._foreach_div(gradients, spread)
+        torch._foreach_mul_(change, lr)
+        torch._foreach_sub_(moved, change)
+    else:
+        torch._foreach_addcdiv_(moved, gradients, spread, -lr)
 
 
 class RAdam(torch.optim.RAdam):
