@@ -48,6 +48,7 @@ PONG = "ALE/Pong-v5"
 PONG_SETTINGS = {"preset": "cpu", "num_envs": 64, "minibatches": 16}
 PONG_LONGEST = 205.0  # three minutes from Enter to the last evaluation, and the margin
 PYTEST = ("-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", "-q", "--durations=5")
+STAGES = ("tests", "table", "pong")
 TESTED = ("tests/learning/test_graphs_on_gpu.py",)
 
 
@@ -106,21 +107,23 @@ def stage(log: Log, name: str, words: Sequence[str], limit: float) -> bool:
     return code == 0
 
 
-def all_stages(log: Log, options: argparse.Namespace) -> bool:
+def all_stages(
+    log: Log, seconds: float, rehearse: bool, stages: Sequence[str] = STAGES, rows: Sequence[str] = ()
+) -> bool:
     """Run the stages within so many seconds; return whether all ended well."""
-    seconds, rehearse = options.seconds, options.rehearse
-    ends = time.perf_counter() + seconds
+    began = time.perf_counter()
 
     def left() -> float:
-        return ends - time.perf_counter()
+        return seconds - (time.perf_counter() - began)
 
-    known = {
+    known: dict[str, Callable[[], bool]] = {
         # several processes: most of a test's time is starting up and capturing
         "tests": lambda: stage(log, "tests", [*PYTEST, "-n", "0" if rehearse else "4", *TESTED], min(TESTS, left())),
-        "table": lambda: table(log, min(TABLE, left()), rehearse, options.rows),
+        "table": lambda: table(log, min(TABLE, left()), rehearse, rows),
         "pong": lambda: (rehearse or left() > LEAST_FOR_PONG) and pong(log, min(PONG_LONGEST, left()), rehearse),
     }
-    return all([known[name]() for name in options.stages])
+    ended_well = [known[name]() for name in stages]
+    return all(ended_well)
 
 
 def table(log: Log, limit: float, rehearse: bool, rows: Sequence[str]) -> bool:
@@ -183,7 +186,7 @@ def scores(path: Path) -> list[dict[str, float]]:
 # ------------------------------------------------------------------ the table of speeds
 
 
-def measure(out: Path, seconds: float, rehearse: bool, wanted: Sequence[str]) -> None:
+def measure(out: Path, seconds: float, rehearse: bool, wanted: Sequence[str] = ()) -> None:
     """Measure row after row, the most wanted first, until the time is over; each is written as it comes."""
     from benchmarks import gpu_rows
 
@@ -214,15 +217,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for results")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for all stages")
     parser.add_argument("--rehearse", action="store_true", help="tiny sizes, on the CPU")
-    stages = ("tests", "table", "pong")
-    parser.add_argument("--stages", nargs="+", choices=stages, default=stages, help="which, and in which order")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="which, and in which order")
     parser.add_argument("--rows", nargs="*", default=(), help="of the table, by their names; all")
     parser.add_argument("--measure", type=float, help="only the table of speeds, for so many seconds")
     options = parser.parse_args(argv)
     if options.measure is not None:
         measure(options.out, options.measure, options.rehearse, options.rows)
         return 0
-    return 0 if all_stages(Log(options.out), options) else 1
+    return 0 if all_stages(Log(options.out), options.seconds, options.rehearse, options.stages, options.rows) else 1
 
 
 if __name__ == "__main__":

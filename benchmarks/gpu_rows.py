@@ -21,6 +21,7 @@ from learning.config import RolloutConfig, numpy_generator
 from learning.episodes import Episodes
 from learning.graphs import GraphLearner, use_tensor_cores
 from learning.learner import Learner
+from learning.networks import QNetwork
 from learning.replay import ReplayExperience
 from learning.rollout import Rollout
 from learning.trainer import Plan, Trainer
@@ -109,11 +110,13 @@ def update(agent: str, preset: str, device: str, rehearse: bool, **more: Any) ->
 
 def compiled_differs(learner: GraphLearner, space: spaces.Box) -> float:
     """Return by how much an encoder's features differ when it is compiled, relative to the largest."""
+    assert isinstance(learner.online, QNetwork)
+    assert learner.online.convolutions is not None
     obs = torch.randint(0, 256, (64, *space.shape), dtype=torch.uint8, device=learner.device)
     found = []
     for wanted in (False, True):
         with torch.inference_mode(), compiled.joined([learner.online.convolutions], wanted):
-            found.append(learner.online.features(obs))
+            found.append(learner.online.convolutions(obs))
     return float(((found[0] - found[1]).abs().max() / found[0].abs().max()).cpu())
 
 

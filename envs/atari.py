@@ -78,8 +78,6 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}  # type: ignore[misc]
-    reseed_after = 2_000
-    """Agent steps that outweigh a seeded reset: it loads the ROM anew, 0.13 s where a plain one takes 0.006 s."""
 
     def __init__(
         self,
@@ -95,6 +93,9 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
         num_threads: int = 0,
     ) -> None:
         self.num_envs, self.frame_stack = num_envs, frame_stack
+        # agent steps that outweigh a seeded reset. It loads the ROM anew: 0.1 to 0.25 s, for which all others wait,
+        # where a plain one takes 0.006 s. After 2,000 steps each, 64 games on 16 cores lost two thirds of their pace.
+        self.reseed_after = max(5_000, 500 * num_envs)
         self._emulators = _emulators(
             env_id,
             num_envs,

@@ -2,8 +2,9 @@
 
 Of BTR's update on an H100 the convolutions' products take less than half. The rest is biases, ReLUs, sums, poolings and
 norms, each a pass over activations of up to 231 MB, and twelve spectral norms of forty small kernels each. Here an
-encoder is one function of its parameters, which torch.compile turns into a handful of kernels; it computes what the
-modules' own `forward` computes, up to rounding. The modules hold the parameters, and are what the window looks into.
+encoder is one function of its parameters, which torch.compile turns into a handful of kernels, and spectral norms of
+one shape are computed together. The result is what the modules' own `forward` computes, up to rounding; the modules
+hold the parameters, and are what the window looks into.
 """
 
 from __future__ import annotations
@@ -28,8 +29,6 @@ class Layer(NamedTuple):
 
     weight: Tensor
     bias: Tensor | None
-    u: Tensor | None  # vectors of a spectral norm that is to be computed; they are moved on
-    v: Tensor | None
     scale: Tensor | None  # of the normalisation after it
     shift: Tensor | None
     eps: float
@@ -66,17 +65,32 @@ def layers_of(encoder: nn.Module) -> list[Layer]:
     """Return an encoder's convolutions in the order in which they are computed."""
     parts = [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
     norms = [module for module in encoder.modules() if isinstance(module, nn.GroupNorm)]
+    spectral = spectral_weights([part for part in parts if isinstance(part, SpectralConv2d)])
     layers = []
     for part, norm in itertools.zip_longest(parts, norms):
-        weight, u, v = part.weight, None, None
-        if isinstance(part, SpectralConv2d):
-            if torch.is_grad_enabled() and weight.requires_grad:
-                u, v = part.u, part.v
-            else:
-                weight = part.fixed_weight()  # known between two updates
         after = (None, None, 0.0) if norm is None else (norm.weight, norm.bias, norm.eps)
-        layers.append(Layer(weight, part.bias, u, v, *after))
+        layers.append(Layer(spectral.get(part, part.weight), part.bias, *after))
     return layers
+
+
+def spectral_weights(parts: Sequence[SpectralConv2d]) -> dict[nn.Module, Tensor]:
+    """Return the `normalised_weight` of each convolution; those of one shape are computed at once."""
+    if not (torch.is_grad_enabled() and all(part.weight.requires_grad for part in parts)):
+        return {part: part.fixed_weight() for part in parts}  # known between two updates
+    found: dict[nn.Module, Tensor] = {}
+    for shape in dict.fromkeys(part.weight.shape for part in parts):
+        same = [part for part in parts if part.weight.shape == shape]
+        weights = torch.stack([part.weight for part in same])
+        matrices = weights.flatten(2)  # (K, out, in * k * k)
+        with torch.no_grad():
+            # sums, not products of matrices, which TF32 would round
+            v = functional.normalize((matrices * torch.stack([part.u for part in same]).unsqueeze(2)).sum(1), dim=1)
+            u = functional.normalize((matrices * v.unsqueeze(1)).sum(2), dim=1)
+            torch._foreach_copy_([part.u for part in same], list(u))
+            torch._foreach_copy_([part.v for part in same], list(v))
+        sigma = (u * (matrices * v.unsqueeze(1)).sum(2)).sum(1)
+        found |= zip(same, weights / sigma.view(-1, 1, 1, 1, 1), strict=True)
+    return found
 
 
 def convolutions(obs: Tensor, layers: Sequence[Layer], strides: Sequence[int]) -> Tensor:
@@ -107,22 +121,8 @@ def scaled(obs: Tensor) -> Tensor:
 
 
 def convolution(x: Tensor, layer: Layer, stride: int = 1, padding: int = 1) -> Tensor:
-    """Return a convolution, normalised where it has a normalisation; its weight is where that has one."""
-    weight = layer.weight
-    if layer.u is not None and layer.v is not None:
-        weight = weight / spectral_norm(weight, layer.u, layer.v)
-    x = functional.conv2d(x, weight, layer.bias, stride, padding)
+    """Return a convolution, normalised where it has a normalisation."""
+    x = functional.conv2d(x, layer.weight, layer.bias, stride, padding)
     if layer.scale is not None:
         x = functional.group_norm(x, 1, layer.scale, layer.shift, layer.eps)
     return x
-
-
-def spectral_norm(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Return sigma of a weight, (), after one power iteration, which moves u and v; see `SpectralConv2d`."""
-    matrix = weight.flatten(1).float()
-    with torch.no_grad():
-        new_v = functional.normalize(matrix.T @ u, dim=0)
-        new_u = functional.normalize(matrix @ new_v, dim=0)
-        u.copy_(new_u)
-        v.copy_(new_v)
-    return torch.dot(new_u, matrix @ new_v)

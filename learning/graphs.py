@@ -267,7 +267,9 @@ class GraphLearner(Learner):
         return update
 
     def _joined(self) -> AbstractContextManager[None]:
-        return compiled.joined((network.convolutions for network in (self.online, self.target)), self._compiles)
+        return compiled.joined(
+            (getattr(network, "convolutions", None) for network in (self.online, self.target)), self._compiles
+        )
 
     def _graph(self, function: Callable[[], T]) -> Graph[T]:
         graph = Graph(function, self.device, self.generator, self._give_up)
@@ -337,10 +339,9 @@ class ScheduledRAdam(torch.optim.Optimizer):
         gradients = [parameter.grad for parameter in moved]
         means = [self.state[parameter]["exp_avg"] for parameter in moved]
         squares = [self.state[parameter]["exp_avg_sq"] for parameter in moved]
+        betas: tuple[float, float] = group["betas"]
         move = compiled.compiled(radam_step) if self.joined else radam_step
-        move(
-            moved, gradients, means, squares, self._coefficients.tensors["coefficients"], *group["betas"], group["eps"]
-        )
+        move(moved, gradients, means, squares, self._coefficients.tensors["coefficients"], *betas, group["eps"])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of each parameter by its number, as torch does."""
