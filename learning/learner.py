@@ -523,6 +523,14 @@ class UpdateLog:
         self.clear()
         return means
 
+    def state(self) -> list[list[float]]:
+        """Return what was not read yet, as JSON's types."""
+        return [_numbers(part).tolist() for part in (self._losses, self._q_values, self._cut_off)]
+
+    def load(self, state: Sequence[Sequence[float]]) -> None:
+        """Restore what `state` returned."""
+        self._losses, self._q_values, self._cut_off = ([float(number) for number in part] for part in state)
+
     def clear(self) -> None:
         """Discard all reports."""
         self._losses.clear()
