@@ -6,6 +6,10 @@ import difflib
 from collections.abc import Iterable
 
 
+class Note(UserWarning):
+    """What a person should know and can't change now; shown in one line, without the place in the code."""
+
+
 class UserError(Exception):
     """Something the user can fix: one line that names the value and what would be accepted.
 

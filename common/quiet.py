@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from common.errors import Note
+
 
 @contextmanager
 def silenced_stderr() -> Iterator[None]:
@@ -44,8 +46,12 @@ def warnings_once() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if str(message) not in shown:
-            shown.add(str(message))
+        if str(message) in shown:
+            return
+        shown.add(str(message))
+        if issubclass(category, Note):
+            print(f"note: {message}", file=sys.stderr)
+        else:
             show(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show_new

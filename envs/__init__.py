@@ -3,6 +3,7 @@
 from envs.factory import (
     DEFAULT_ENV,
     action_names,
+    arguments,
     gives_pictures,
     is_atari,
     is_ram,
@@ -30,6 +31,7 @@ __all__ = [
     "Protocol",
     "action_names",
     "allowed",
+    "arguments",
     "colours",
     "gives_pictures",
     "idle",

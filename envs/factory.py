@@ -6,7 +6,7 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -20,7 +20,9 @@ from common import imports
 from common.errors import UserError, unknown
 from envs import atari, atari_variants, foreign, masks, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
 from envs.cartpole import CartPoles
+from envs.pictures import Pictures
 from envs.protocols import Protocol
+from envs.randomness import FAULTS
 from envs.world_env import WorldEnv
 
 NAMESPACE = "tidepool"
@@ -28,8 +30,19 @@ DEFAULT_ENV = f"{NAMESPACE}/Waterworld-v1"
 # Ticks of an episode. Waterworld: 30 s at normal speed. RLDemo: the length of the golden recording; its
 # published references are means over long runs, so its episodes are long too.
 EPISODE_STEPS = {"Waterworld-v0": 1000, "Waterworld-v1": 1000, "RLDemo-v0": 5000}
-# Between these the discounted returns of good and bad swimmers lie, for discounts up to 0.98.
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
+OF_GAMES = ("sticky", "noops", "frame_cap")
+# What ale-py's own environments call otherwise, or take where a protocol decides.
+OTHERWISE = {
+    "frameskip": "a step of an Atari game is four frames in every protocol here",
+    "repeat_action_probability": "it is called sticky here, and --protocol decides it",
+    "max_num_frames_per_episode": "it is called frame_cap here, and --protocol decides it",
+    "obs_type": "ALE/<Game>-ram-v5 has the memory as observations; pictures are grey here",
+    "full_action_space": "give --full-action-space",
+    "mode": "give --mode",
+    "difficulty": "give --difficulty",
+}
+# Between these the discounted returns of good and bad swimmers lie, for discounts up to 0.98.
 RETURNS = {"Waterworld-v0": (-4.0, 8.0), "Waterworld-v1": (-4.0, 8.0)}
 
 
@@ -116,7 +129,7 @@ def gives_pictures(env_id: str, env_kwargs: tuple[str, ...] = ()) -> bool:
     """Whether a resolved id is an environment's, not an Atari game's, whose observations are pictures."""
     if is_atari(env_id) or is_world(env_id):
         return False
-    env = make(env_id, **keywords(env_kwargs))
+    env = make(env_id, env_kwargs=keywords(env_kwargs))
     try:
         return env.observation_space.dtype == np.uint8
     finally:
@@ -168,6 +181,22 @@ def options(
     return {**(rules.evaluation if evaluation else rules.training), **(preprocessing if is_atari(env_id) else {})}
 
 
+def arguments(env_id: str, words: Sequence[str]) -> dict[str, Any]:
+    """Return KEY=VALUE, arguments of an environment, among the options of `make` and `make_vec`.
+
+    Those of an environment from elsewhere are kept apart: it may call one as an option here is called.
+
+    Raises:
+        UserError: as `keywords`, or an Atari game takes no such argument.
+    """
+    given = keywords(words)
+    for name in given if is_atari(env_id) else ():
+        if name not in OF_GAMES:
+            hint = OTHERWISE.get(name, f"a game takes {', '.join(OF_GAMES)}")
+            raise UserError(f"--env-kwargs {name}: {hint}")
+    return given if not given or is_atari(env_id) or is_world(env_id) else {"env_kwargs": given}
+
+
 def keywords(words: Sequence[str]) -> dict[str, Any]:
     """Return ``["is_slippery=False", "map_name=8x8"]`` as arguments: Python's literals, else texts.
 
@@ -201,6 +230,8 @@ def make(
 ) -> gymnasium.Env[Any, Any]:
     """Return one environment that gives the same observations as `make_vec`'s; it may be one of a batch.
 
+    ``options`` are those of `options`, and the environment's own; the latter may also be a dict, ``env_kwargs``.
+
     Raises:
         UserError: an unknown id, an environment whose packages are missing, or whose actions are not discrete.
     """
@@ -214,11 +245,12 @@ def make(
     if render_mode is not None:  # not every environment knows the word
         options["render_mode"] = render_mode
     mask = options.pop("action_mask", True)
+    options |= options.pop("env_kwargs", {})
     try:
         with _originals_are_not_out_of_date():
             # what Gymnasium's checker would warn of, in every environment anew, `foreign` checks in each step
             env = gymnasium.make(name, disable_env_checker=True, **options)
-    except Exception as error:  # of the environment's own constructor: anything
+    except FAULTS as error:  # of the environment's own constructor: anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{name} can't be made{_with(options)}: {reason}") from error
     if is_world(name):
@@ -227,20 +259,22 @@ def make(
         env = foreign.converted(env, name, pictures, lane, lanes)
         return masks.masked(env, name) if mask else env
     except UserError:
-        env.close()
+        with suppress(*FAULTS):
+            env.close()
         raise
 
 
-def _pictures(options: dict[str, Any]) -> foreign.Pictures:
+def _pictures(options: dict[str, Any]) -> Pictures:
     """Take from the options what is done to pictures."""
     known = ("size", "grayscale", "stack")
-    return foreign.Pictures(**{name: options.pop(f"picture_{name}") for name in known if f"picture_{name}" in options})
+    return Pictures(**{name: options.pop(f"picture_{name}") for name in known if f"picture_{name}" in options})
 
 
 def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that are the environment's own."""
     ours = ("picture_", "action_mask")
-    return {name: value for name, value in options.items() if not name.startswith(ours)}
+    own = {name: value for name, value in options.items() if not name.startswith(ours)}
+    return {**own, **own.pop("env_kwargs", {})}
 
 
 def _with(options: Mapping[str, Any]) -> str:
@@ -264,8 +298,11 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     if is_atari(name) and not _is_variant(name, options):
         envs = atari.AtariVector(name, num_envs, **_rules(name, options))
     elif gymnasium.spec(name).vector_entry_point == "envs.worlds:WorldVectorEnv":
-        with _originals_are_not_out_of_date():
-            envs = gymnasium.make_vec(name, num_envs, **options)
+        try:
+            with _originals_are_not_out_of_date():
+                envs = gymnasium.make_vec(name, num_envs, **options)
+        except TypeError as error:
+            raise UserError(f"{name} can't be made{_with(options)}: {error}") from error
     elif (spec := gymnasium.spec(name)).entry_point == CARTPOLE and not spec.kwargs and not _arguments(options):
         assert spec.max_episode_steps is not None
         envs = CartPoles(num_envs, spec.max_episode_steps)

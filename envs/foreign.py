@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,21 +20,19 @@ from gymnasium import spaces
 from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation, ReshapeObservation, ResizeObservation
 from numpy.typing import NDArray
 
-from common.errors import UserError
+from common.errors import Note, UserError
 from envs.lanes import Lanes
+from envs.pictures import CHANNELS, WIDEST, Pictures, Unfit, as_picture, is_image, shown
+from envs.randomness import FAULTS, GlobalRandomness, Trial, try_out
 
-LEAST_IMAGE = 16  # pixels of a side; smaller arrays of bytes are grids, as MiniGrid's 7 x 7 x 3
-CHANNELS = (1, 3, 4)
-WIDEST = 30  # numbers that a network can take as they are
+MOST_VALUES = 1_000_000  # one-hot
+MOST_ACTIONS = 100_000
+OURS = frozenset({"life_lost", "lives", "frames"})  # in an info: what Atari games report
 NUMBERS = (float, int, bool, np.floating, np.integer, np.bool_)
 
 
 class EnvironmentFault(UserError):
     """What an environment did that no environment may do; the line names it, the step and what is wrong."""
-
-
-class Unfit(Exception):
-    """What is wrong with one observation."""
 
 
 # ------------------------------------------------------------------ observations
@@ -54,23 +53,7 @@ class Part(NamedTuple):
         return len(self.low)
 
 
-def is_image(space: spaces.Space[Any]) -> bool:
-    """Whether a space is one of pictures: bytes, (H, W), (H, W, C) or (C, H, W)."""
-    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) not in (2, 3):
-        return False
-    return all(side >= LEAST_IMAGE for side in _sides(space.shape)) if _sides(space.shape) else False
-
-
-def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return height and width of pictures; nothing if the shape is not one of pictures."""
-    if len(shape) == 2:
-        return shape
-    if shape[2] in CHANNELS:
-        return shape[:2]
-    return shape[1:] if shape[0] in CHANNELS else ()
-
-
-def flattened(space: spaces.Space[Any], path: str, left_out: list[str]) -> Part | None:
+def flattened(space: spaces.Space[Any], path: str, left_out: list[str], seen: Any = None) -> Part | None:
     """Return how a space's values become numbers; None where they can't, and ``left_out`` says which and why.
 
     Numbers stay as they are, with their bounds, by which the network scales them. Small grids of bytes have none: they
@@ -81,9 +64,13 @@ def flattened(space: spaces.Space[Any], path: str, left_out: list[str]) -> Part 
         space: of the values.
         path: what they are called in messages.
         left_out: gets the parts that are left out.
+        seen: one of its values, or None; see `is_image`.
+
+    Raises:
+        Unfit: it has more values than anyone can learn from.
     """
     if isinstance(space, spaces.Box):
-        return _box(space, path)
+        return _box(space, path, seen)
     if isinstance(space, spaces.Discrete):
         return _one_hot([int(space.n)], [int(space.start)], (), path)
     if isinstance(space, spaces.MultiDiscrete):
@@ -91,21 +78,22 @@ def flattened(space: spaces.Space[Any], path: str, left_out: list[str]) -> Part 
     if isinstance(space, spaces.MultiBinary):
         return _box(spaces.Box(0, 1, space.shape, np.int8), path)
     if isinstance(space, spaces.Tuple):
-        return _together(dict(enumerate(space.spaces)), path, left_out)
+        return _together(dict(enumerate(space.spaces)), path, left_out, seen)
     if isinstance(space, spaces.Dict):
-        return _together(space.spaces, path, left_out)
+        return _together(space.spaces, path, left_out, seen)
     left_out.append(f"{path}, a {type(space).__name__}")
     return None
 
 
-def _box(space: spaces.Box, path: str) -> Part:
+def _box(space: spaces.Box, path: str, seen: Any = None) -> Part:
     def write(value: Any, out: NDArray[np.float32]) -> None:
         out[:] = _array(value, space, path).ravel()
 
-    if space.dtype == np.uint8 and len(space.shape) > 1 and not is_image(space):  # codes
+    if space.dtype == np.uint8 and len(space.shape) > 1 and not is_image(space, seen):  # codes
         low, high = np.full(space.shape, -np.inf, np.float32), np.full(space.shape, np.inf, np.float32)
     else:
-        low, high = space.low.astype(np.float32), space.high.astype(np.float32)
+        with np.errstate(over="ignore"):  # float64's largest number means that there is no bound
+            low, high = space.low.astype(np.float32), space.high.astype(np.float32)
     return Part(write, low.ravel(), high.ravel())
 
 
@@ -126,7 +114,10 @@ def telling(space: spaces.Box) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def _array(value: Any, space: spaces.Box, path: str = "the observation") -> NDArray[Any]:
     """Return a value as the array that its space says it is."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except Exception:  # lists of different lengths, tensors on a GPU
+        raise Unfit(f"{path} is {shown(value)}, which is no array") from None
     if array.shape != space.shape:
         raise Unfit(f"{path} has shape {array.shape}, its space says {space.shape}")
     kind, wanted = array.dtype.kind, np.dtype(space.dtype)
@@ -138,28 +129,35 @@ def _array(value: Any, space: spaces.Box, path: str = "the observation") -> NDAr
 
 
 def _one_hot(sizes: Sequence[int], starts: Sequence[int], shape: tuple[int, ...], path: str) -> Part:
+    if sum(sizes) > MOST_VALUES:
+        raise Unfit(f"{path} has {sum(sizes):,} values, which would be as many inputs; {MOST_VALUES:,} are the most")
     offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
     first, count = np.array(starts, np.int64), np.array(sizes, np.int64)
 
     def write(value: Any, out: NDArray[np.float32]) -> None:
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except Exception:  # lists of different lengths
+            array = np.empty(0)
         if array.shape != shape or array.dtype.kind not in "iub":
             raise Unfit(
-                f"{path} is {_shown(value)}, its space says {'an integer' if not shape else f'{shape} integers'}"
+                f"{path} is {shown(value)}, its space says {'an integer' if not shape else f'{shape} integers'}"
             )
         number = array.ravel().astype(np.int64) - first
         if (outside := (number < 0) | (number >= count)).any():
             k = int(outside.argmax())
             low, high = first[k], first[k] + count[k] - 1
-            raise Unfit(f"{path} is {_shown(value)}, its space says {low} to {high}")
+            raise Unfit(f"{path} is {shown(value)}, its space says {low} to {high}")
         out[:] = 0
         out[offsets + number] = 1
 
     return Part(write, np.zeros(sum(sizes), np.float32), np.ones(sum(sizes), np.float32))
 
 
-def _together(members: Mapping[Any, spaces.Space[Any]], path: str, left_out: list[str]) -> Part | None:
-    parts = {key: flattened(space, f"{path}[{key!r}]", left_out) for key, space in members.items()}
+def _together(
+    members: Mapping[Any, spaces.Space[Any]], path: str, left_out: list[str], seen: Any = None
+) -> Part | None:
+    parts = {key: flattened(space, f"{path}[{key!r}]", left_out, _member(seen, key)) for key, space in members.items()}
     taken = {key: part for key, part in parts.items() if part is not None}
     if not taken:
         return None
@@ -170,7 +168,7 @@ def _together(members: Mapping[Any, spaces.Space[Any]], path: str, left_out: lis
             try:
                 member = value[key]
             except (KeyError, IndexError, TypeError):
-                raise Unfit(f"{path} is {_shown(value)}, its space says that it has {key!r}") from None
+                raise Unfit(f"{path} is {shown(value)}, its space says that it has {key!r}") from None
             part.write(member, out[begin : begin + part.size])
             begin += part.size
 
@@ -180,10 +178,12 @@ def _together(members: Mapping[Any, spaces.Space[Any]], path: str, left_out: lis
     return Part(write, low, high)
 
 
-def _shown(value: Any) -> str:
-    """Return a value as it is shown in a message, 60 characters at most."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _member(value: Any, key: Any) -> Any:
+    """Return a part of a value; None if it has none."""
+    try:
+        return value[key]
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 # ------------------------------------------------------------------ one environment
@@ -199,7 +199,9 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
         first_action: what the environment itself calls action 0.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], name: str, lane: int = 0, lanes: int = 1) -> None:
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], name: str, lane: int = 0, lanes: int = 1, trial: Trial | None = None
+    ) -> None:
         """Wrap an environment.
 
         Args:
@@ -207,6 +209,7 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
             name: its id.
             lane: which one of a batch it is, from 0.
             lanes: how many the batch has.
+            trial: what was found out when it was tried out.
 
         Raises:
             UserError: its actions or observations can't be used.
@@ -215,26 +218,35 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.name, self._which = name, f"environment {lane + 1} of {lanes}, " if lanes > 1 else ""
         self._steps = 0
         self._seed: int | None = None
-        self.notes: list[str] = []
+        trial = trial or Trial()
+        self.notes: list[str] = list(trial.notes)
+        self._randomness = GlobalRandomness() if trial.draws_globally else None
+        self._can_render = True
+        self._words = frozenset() if name.startswith("ALE/") else OURS
         if not isinstance(env.action_space, spaces.Discrete):
             raise UserError(f"{name} has actions {env.action_space}; only discrete actions can have one Q value each")
+        if env.action_space.n > MOST_ACTIONS:
+            raise UserError(f"{name} has {env.action_space.n:,} actions; {MOST_ACTIONS:,} are the most")
         self.first_action = int(env.action_space.start)
         self.action_space = spaces.Discrete(int(env.action_space.n))
-        self._convert = self._conversion(env.observation_space)
+        try:
+            self._convert = self._conversion(env.observation_space, trial.seen)
+        except Unfit as error:
+            raise UserError(f"{name} can't be learnt from: {error}") from None
 
-    def _conversion(self, space: spaces.Space[Any]) -> Callable[[Any], NDArray[Any]]:
+    def _conversion(self, space: spaces.Space[Any], seen: Any) -> Callable[[Any], NDArray[Any]]:
         """Set the observation space, and return how an observation becomes one of it."""
-        if is_image(space):
+        if is_image(space, seen):
             assert isinstance(space, spaces.Box)
             return self._frames(space)
         if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype == np.float32:
             self.observation_space = ForeignBox(space.low, space.high, dtype=np.float32)
             return self._same
         left_out: list[str] = []
-        part = flattened(space, "the observation", left_out)
+        part = flattened(space, "the observation", left_out, seen)
         if part is None or part.size == 0:
             raise UserError(
-                f"{self.name} has observations {_shown(space)}, of which no part has a fixed number of numbers:"
+                f"{self.name} has observations {shown(space)}, of which no part has a fixed number of numbers:"
                 " texts, sequences and graphs can't be learnt from"
             )
         if left_out:
@@ -254,7 +266,7 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def _same(self, obs: Any) -> NDArray[np.float32]:
         if type(obs) is np.ndarray and obs.dtype == np.float32 and obs.shape == self.observation_space.shape:
-            return obs
+            return obs.copy()  # many environments return the same array in each step, and write into it
         assert isinstance(self.observation_space, spaces.Box)
         return _array(obs, self.observation_space).astype(np.float32)
 
@@ -269,7 +281,7 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
             array = _array(obs, space)
             if last:
                 array = array.transpose(2, 0, 1)
-            return np.ascontiguousarray(array.reshape(new), np.uint8)
+            return np.array(array.reshape(new), np.uint8)  # its own: a stack of frames keeps them
 
         return convert
 
@@ -281,13 +293,16 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
         """
         self._steps = 0
         self._seed = seed if seed is not None else self._seed
+        if self._randomness is not None and seed is not None:
+            self._randomness.seed(seed)
         try:
-            answer = self.env.reset(seed=seed, options=options)
-        except Exception as error:
+            with self._randomness or nullcontext():
+                answer = self.env.reset(seed=seed, options=options)
+        except FAULTS as error:
             raise self._raised("reset", error) from error
-        if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[1], dict):
+        if not isinstance(answer, tuple) or len(answer) != 2:
             raise self.fault(f"its reset() returned {_returned(answer)}; a pair (observation, info) is needed")
-        return self._observed(answer[0]), answer[1]
+        return self._observed(answer[0]), self._checked(answer[1])
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Play one action, 0 to n - 1.
@@ -297,23 +312,55 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
         """
         self._steps += 1
         try:
-            answer = self.env.step(self.first_action + int(action))
-        except Exception as error:
+            if self._randomness is None:
+                answer = self.env.step(self.first_action + int(action))
+            else:
+                with self._randomness:
+                    answer = self.env.step(self.first_action + int(action))
+        except FAULTS as error:  # sys.exit() in a game that is over would end a run unsaved
             raise self._raised("step", error) from error
-        if not isinstance(answer, tuple) or len(answer) != 5 or not isinstance(answer[4], dict):
+        if not isinstance(answer, tuple) or len(answer) != 5:
             raise self.fault(
                 f"its step() returned {_returned(answer)};"
                 " five are needed: observation, reward, terminated, truncated, info"
             )
         obs, reward, terminated, truncated, info = answer
-        if not isinstance(reward, NUMBERS) and not (isinstance(reward, np.ndarray) and reward.shape == ()):
-            raise self.fault(f"its reward is {_shown(reward)}, a {type(reward).__name__}; one number is needed")
-        if not math.isfinite(number := float(reward)):
+        info = self._checked(info)
+        if not _is_number(reward):
+            raise self.fault(f"its reward is {shown(reward)}, a {type(reward).__name__}; one number is needed")
+        if not math.isfinite(number := float(reward.item() if isinstance(reward, np.ndarray) else reward)):
             raise self.fault(f"its reward is {number}")
         for word, value in (("terminated", terminated), ("truncated", truncated)):
-            if not isinstance(value, NUMBERS):
-                raise self.fault(f"its {word} is {_shown(value)}, a {type(value).__name__}; True or False is needed")
+            if not _is_number(value):
+                raise self.fault(f"its {word} is {shown(value)}, a {type(value).__name__}; True or False is needed")
         return self._observed(obs), number, bool(terminated), bool(truncated), info
+
+    def _checked(self, info: Any) -> dict[str, Any]:
+        """Return an info without the words that mean something else here."""
+        if not isinstance(info, dict):
+            raise self.fault(f"its info is {shown(info)}, a {type(info).__name__}; a dict is needed")
+        if self._words.isdisjoint(info):
+            return info
+        return {key: value for key, value in info.items() if key not in self._words}
+
+    def render(self) -> Any:
+        """Return its picture, (H, W, 3) uint8; None where it gives none: then it is not asked again, with a warning."""
+        if not self._can_render:
+            return None
+        try:
+            return as_picture(self.env.render())
+        except FAULTS as error:
+            self._can_render = False
+            what = str(error) if isinstance(error, Unfit) else f"raised {_error(error)}"
+            warnings.warn(f"{self.name} is shown without its picture: its render() {what}", Note, stacklevel=2)
+            return None
+
+    def close(self) -> None:
+        """Close it; what that raises is a warning, since nothing is lost any more."""
+        try:
+            self.env.close()
+        except FAULTS as error:
+            warnings.warn(f"{self.name}: its close() raised {_error(error)}", Note, stacklevel=2)
 
     def _observed(self, obs: Any) -> NDArray[Any]:
         try:
@@ -336,14 +383,25 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
         seed = f" (seed {self._seed})" if self._seed is not None else ""
         return EnvironmentFault(f"{self.name}: {self._which}{when}{seed}: {what}")
 
-    def _raised(self, method: str, error: Exception) -> EnvironmentFault:
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if len(frames) > 1 else ""
-        return self.fault(f"its {method}() raised {type(error).__name__}: {' '.join(str(error).split())}{where}")
+    def _raised(self, method: str, error: BaseException) -> EnvironmentFault:
+        return self.fault(f"its {method}() raised {_error(error)}")
+
+
+def _error(error: BaseException) -> str:
+    """Return an error's kind, text and place in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if len(frames) > 1 else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, NUMBERS) or (
+        isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "fiub"
+    )
 
 
 def _returned(answer: Any) -> str:
-    return f"{len(answer)} values" if isinstance(answer, tuple) else f"{_shown(answer)}, a {type(answer).__name__}"
+    return f"{len(answer)} values" if isinstance(answer, tuple) else f"{shown(answer)}, a {type(answer).__name__}"
 
 
 def foreign(env: gymnasium.Env[Any, Any]) -> Foreign | None:
@@ -362,16 +420,7 @@ def _layers(env: gymnasium.Env[Any, Any]) -> Iterator[gymnasium.Env[Any, Any]]:
 # ------------------------------------------------------------------ pictures
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """What is done to an environment's pictures before an agent sees them, by Gymnasium's own wrappers."""
-
-    size: int | None = None
-    """Height and width that they are resized to, pixels; None: they stay as they are."""
-    grayscale: bool = False
-    """Colours become grey."""
-    stack: int = 1
-    """Newest frames in an observation."""
+_tried: dict[str, Trial] = {}  # environments are tried out once
 
 
 def converted(
@@ -381,8 +430,15 @@ def converted(
 
     Frames from before the start of an episode are black.
     """
-    if not is_image(env.observation_space):
-        return Foreign(env, name, lane, lanes)
+    for word in ("action_space", "observation_space"):
+        if not isinstance(getattr(env, word, None), spaces.Space):
+            raise UserError(f"{name} has no {word}; its __init__ must set self.{word} to one of gymnasium.spaces")
+    key = f"{name} {env.spec.kwargs if env.spec else ''}"
+    if key not in _tried:
+        _tried[key] = try_out(env) if isinstance(env.action_space, spaces.Discrete) else Trial()
+    trial = _tried[key]
+    if not is_image(env.observation_space, trial.seen):
+        return Foreign(env, name, lane, lanes, trial)
     shape = env.observation_space.shape
     assert shape is not None
     try:
@@ -392,7 +448,7 @@ def converted(
             env = ResizeObservation(env, (pictures.size, pictures.size))
     except (ImportError, gymnasium.error.DependencyNotInstalled):
         raise UserError(f"resizing {name}'s pictures needs OpenCV: pip install opencv-python-headless") from None
-    stacked = FrameStackObservation(Foreign(env, name, lane, lanes), pictures.stack, padding_type="zero")
+    stacked = FrameStackObservation(Foreign(env, name, lane, lanes, trial), pictures.stack, padding_type="zero")
     shape = stacked.observation_space.shape
     assert shape is not None
     if len(shape) == 3:
@@ -423,3 +479,8 @@ class ForeignVector(Lanes):
         wrapper = foreign(self.envs[0])
         self.frame_stack = frame_stack if self.single_observation_space.dtype == np.uint8 else 1
         self.notes = [] if wrapper is None else wrapper.notes
+
+    def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
+        """Keep of an info what is used: the rest may have another type or shape in each environment of the batch."""
+        known = {key: value for key, value in env_info.items() if key == "life_lost"}
+        return super()._add_info(vector_infos, known, env_num) if known else vector_infos

@@ -60,6 +60,7 @@ def step_limit(env_id: str, options: Mapping[str, Any]) -> int | None:
     """Return the environment's own limit of an episode, agent steps; None if it has none."""
     if (frames := options.get("frame_cap")) is not None:
         return int(frames) // envs.protocol(env_id).frames_per_step
+    options = {**options, **options.get("env_kwargs", {})}
     limit = options.get("max_episode_steps", gymnasium.spec(env_id).max_episode_steps)
     return None if limit is None or limit < 1 else int(limit)
 

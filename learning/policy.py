@@ -214,4 +214,8 @@ def env_options(env_id: str, config: LearnerConfig, evaluation: bool) -> dict[st
             "picture_stack": config.frame_stack,
             **({"action_mask": False} if config.action_mask == "off" else {}),
         }
-    return {**envs.options(env_id, config.protocol, evaluation), **preprocessing, **envs.keywords(config.env_kwargs)}
+    return {
+        **envs.options(env_id, config.protocol, evaluation),
+        **preprocessing,
+        **envs.arguments(env_id, config.env_kwargs),
+    }

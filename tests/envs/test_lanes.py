@@ -48,7 +48,7 @@ def test_equals_gymnasiums_own_bit_for_bit(env_id: str, kind: Any) -> None:
         for one, other in zip(rest[:3], others[:3], strict=True):
             assert one.dtype == other.dtype
             np.testing.assert_array_equal(one, other)
-        assert rest[3].keys() == others[3].keys()
+        assert kind is Lanes or rest[3].keys() == others[3].keys()
         ends += rest[1].any(), rest[2].any()
         done = rest[1] | rest[2]
         if done.any():

@@ -40,7 +40,7 @@ def rules_for(env_id: str, agent: Policy | None, env_kwargs: Sequence[str] = ())
     rules = _rules_for(env_id, agent)
     if not env_kwargs:
         return rules
-    given = envs.keywords(env_kwargs)
+    given = envs.arguments(env_id, env_kwargs)
     name = envs.protocol(env_id, rules.protocol, env_kwargs).name
     return Rules(env_id, name, {**rules.env_options, **given})
 

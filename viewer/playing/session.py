@@ -220,7 +220,9 @@ class Session:
     def picture(self) -> NDArray[np.uint8] | None:
         """Return the environment's rendered picture, (H, W, 3) uint8; None when it renders none."""
         if self._picture is None and self.env.render_mode == "rgb_array":
-            self._picture = np.asarray(self.env.render())
+            self._picture = self.env.render()  # type: ignore[assignment]
+            if self._picture is None:
+                return None
             self.timeline.add_picture(self._picture)
         return self._picture
 
