@@ -418,7 +418,7 @@ class Replay:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all that `load` needs beside the observations, without the slots never used."""
-        used = slice(None)
+        used: Any = slice(None)
         if self.filled < self.slots:
             used = (self._base[:, None] + np.arange(self.filled)).ravel()
         arrays = {name: getattr(self, name)[used] for name in ("action", "reward", "discount", "acted")}

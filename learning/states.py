@@ -31,6 +31,7 @@ from common.files import read_json
 FORMAT = 2  # 1: the files lay in ``state/`` itself, without a manifest, and each state replaced the one before
 MANIFEST, COUNTERS, RECORDS, PART = "manifest.json", "counters.json", "records", ".part"
 KEPT = 2  # states
+LEAST_PERIOD = 0.1  # seconds between two of them
 PIECE_BYTES = 64_000_000  # of records in one file, at most: it waits in memory until it is written
 
 Take = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[Any]]
@@ -154,8 +155,8 @@ class States:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.failed = folder, None
-        self.failed: str | None
+        self.folder = folder
+        self.failed: str | None = None
         self._pieces: list[Piece] = []
         self._written: NDArray[np.int64] | None = None  # (N,) up to which record of each ring pieces were made
         self._number: int | None = None  # of the next state, and piece; None: not looked yet
@@ -381,7 +382,7 @@ def _about(data: bytes | memoryview) -> dict[str, Any]:
 
 def _write_piece(path: Path, records: NDArray[Any]) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = memoryview(np.ascontiguousarray(records)).cast("B")
+    data = np.ascontiguousarray(records).reshape(-1).view(np.uint8).data
     try:
         _write_file(path, data)
     except OSError:

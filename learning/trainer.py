@@ -131,6 +131,8 @@ class Trainer:
         self._began = time.perf_counter()
         self.recent: deque[tuple[float, int]] = deque(maxlen=100)
         self.stop_requested = False
+        self.stop_signal: int | None = None  # that asked for it
+        self.saving = False  # while a second Ctrl-C is held back
         self.evaluation_due = False  # one was reached, and is not done: a stop ended it
         self.evaluator = Evaluator(plan.env_id, self.policy.env_options, config.eval_max_steps)
         self.forecast = plan.forecast()  # better with what was measured before the start
@@ -176,6 +178,7 @@ class Trainer:
                 with suppress(OSError):  # being written to, on Windows
                     (live / REQUESTS).unlink(missing_ok=True)  # they were for this run as it was planned
             else:
+                self.saving = True
                 self.save_agent()
                 self.save_state()
         self._tell_failure()

@@ -20,7 +20,8 @@ from common.errors import UserError
 from experiments.training import open_window, scaled
 from learning.forecast import Evaluations
 from learning.preflight import Preflight
-from tests.learning.helpers import trainer
+from learning.runfolder import RunFolder
+from tests.learning.helpers import counters_of, trainer
 from train import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -296,7 +297,7 @@ def test_one_signal_ends_an_evaluation_that_would_not_end(number: signal.Signals
         "stopped at 1,000 agent steps; everything is saved. Resume with",
         f"  python train.py --resume {folder}",
     ]
-    assert json.loads((folder / "state" / "counters.json").read_text())["evaluation_due"] is True
+    assert counters_of(RunFolder(folder))["evaluation_due"] is True
     assert not (folder / "eval.csv").exists()
 
 
