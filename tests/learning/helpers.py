@@ -15,7 +15,7 @@ from torch import Tensor
 from agents import recipe
 from learning.replay import Batch
 from learning.runfolder import RunFolder
-from learning.states import Saved, Saving, States
+from learning.states import COUNTERS, MANIFEST, Saved, Saving, States
 from learning.trainer import Plan, Trainer
 
 SMALL: dict[str, Any] = {
