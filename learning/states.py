@@ -33,6 +33,8 @@ MANIFEST, COUNTERS, RECORDS, PART = "manifest.json", "counters.json", "records",
 KEPT = 2  # states
 LEAST_PERIOD = 0.1  # seconds between two of them
 PIECE_BYTES = 64_000_000  # of records in one file, at most: it waits in memory until it is written
+# where the replay is smaller, its pieces are too: a piece is on the disk until its last record is old
+LEAST_PIECE_BYTES, PIECES = 4_000_000, 50
 
 Take = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[Any]]
 """Returns the records with the numbers ``first`` to ``end`` (N,) of each ring, the end excluded, ring by ring."""
@@ -229,7 +231,8 @@ class States:
         counts = ends - first
         if int(counts.sum()) * record_bytes < least:
             return
-        parts = max(1, -(-int(counts.sum()) * record_bytes // PIECE_BYTES))
+        most = min(PIECE_BYTES, max(LEAST_PIECE_BYTES, len(ends) * slots * record_bytes // PIECES))
+        parts = max(1, -(-int(counts.sum()) * record_bytes // most))
         for part in range(parts):
             begin, end = first + counts * part // parts, first + counts * (part + 1) // parts
             if not (end > begin).any():
