@@ -37,10 +37,10 @@ ENVS = 8
 
 
 def make(capacity: int) -> tuple[Learner, ReplayExperience]:
-    """Return Rainbow's learner and replay, whose priorities are a part of the state."""
-    agent = recipe("rainbow")
+    """Return the learner and replay of prioritized DQN, whose priorities are a part of the state."""
+    agent = recipe("prioritized_dqn")
     settings = {**agent.presets["paper"].settings, "num_envs": ENVS, "capacity": capacity}
-    config = agent.config(**settings)
+    config: Any = agent.config(**settings)
     learner = Learner(agent, config, SPACE, 6, 1)
     rng = numpy_generator(1, "replay")
     return learner, ReplayExperience(config, SPACE, 4, rng, "cpu", None, lambda obs: np.zeros(len(obs)))
@@ -57,6 +57,7 @@ def play(experience: ReplayExperience, steps: int, states: States | None, rng: n
             began = time.perf_counter()
             experience.write_ahead(states)
             stopped += time.perf_counter() - began
+            states._writer.submit(int).result()  # in training there is a minute for it
     return stopped
 
 
@@ -88,7 +89,6 @@ def measure(capacity: int, steps_per_second: float, folder: Path) -> dict[str, A
     for _ in range(3):
         cpu = time.process_time()
         ahead = play(experience, fresh, states, rng)
-        states._writer.submit(int).result()  # in training there are minutes for it
         pause, written = save(states, learner, experience)
         rows.append((ahead, pause, written, time.process_time() - cpu))
     size = sum(path.stat().st_size for path in (folder / "state").rglob("*") if path.is_file())
@@ -120,7 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, and print what was found as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--capacity", type=int, default=1_000_000)
-    parser.add_argument("--steps-per-second", type=float, default=300.0, help="of training; Nature DQN on a CPU has 300")
+    parser.add_argument(
+        "--steps-per-second", type=float, default=300.0, help="of training; Nature DQN on a CPU has 300"
+    )
     parser.add_argument("--folder", type=Path, help="on the disk to be measured; default: a temporary one")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:

@@ -455,10 +455,16 @@ class Replay:
     def put(self, first: NDArray[np.int64], end: NDArray[np.int64], records: NDArray[Any]) -> None:
         """Take back what `take` returned; of those that were written over since, nothing."""
         kept = np.maximum(first, np.maximum(self.opened - self.slots, 0))
-        chosen = [np.arange(begin, stop) >= least for begin, stop, least in zip(first, end, kept, strict=True)]
-        mine = records[np.concatenate(chosen)]
-        index = torch.from_numpy(self._places(np.minimum(kept, end), end))
-        self.obs.index_copy_(0, index.to(self.obs.device), torch.from_numpy(mine).to(self.obs))
+        if (kept > first).any():
+            chosen = [np.arange(begin, stop) >= least for begin, stop, least in zip(first, end, kept, strict=True)]
+            records = records[np.concatenate(chosen)]
+        places = self._places(np.minimum(kept, end), end)
+        if self.obs.device.type == "cpu":
+            self.obs.numpy()[places] = records
+        else:
+            self.obs.index_copy_(
+                0, torch.from_numpy(places).to(self.obs.device), torch.from_numpy(records).to(self.obs)
+            )
 
     def _places(self, first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return where the records with these numbers lie, ring by ring."""

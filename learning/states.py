@@ -34,7 +34,7 @@ KEPT = 2  # states
 LEAST_PERIOD = 0.1  # seconds between two of them
 PIECE_BYTES = 64_000_000  # of records in one file, at most: it waits in memory until it is written
 # where the replay is smaller, its pieces are too: a piece is on the disk until its last record is old
-LEAST_PIECE_BYTES, PIECES = 4_000_000, 50
+LEAST_PIECE_BYTES, PIECES = 4_000_000, 400
 
 Take = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[Any]]
 """Returns the records with the numbers ``first`` to ``end`` (N,) of each ring, the end excluded, ring by ring."""
@@ -116,11 +116,11 @@ class Saved:
             put(piece.first, piece.first + piece.counts, piece.read())
 
     def check(self) -> None:
-        """Read all files once; `UserError` where one is missing or damaged."""
+        """Look at all files, into records only when they are loaded; `UserError` where one is missing or damaged."""
         for name in self.files or ():
             self.read(name)
         for piece in self.pieces:
-            piece.read()
+            piece.check()
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,15 @@ class Piece:
     def described(self) -> dict[str, Any]:
         """Return its entry in a manifest, once it is on the disk."""
         return {"first": self.first.tolist(), "counts": self.counts.tolist(), **self.about.result()}
+
+    def check(self) -> None:
+        """Raise `UserError` where the file is missing or has another size."""
+        try:
+            size = self.path.stat().st_size
+        except OSError as error:
+            raise Damaged(f"{self.path}: not readable ({error.strerror})") from None
+        if size != self.about.result()["bytes"]:
+            raise Damaged(f"{self.path}: damaged, its size is not the manifest's")
 
     def read(self) -> NDArray[Any]:
         """Return the records; `UserError` where the file is missing or damaged."""
