@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from common.waiting import waiting
 
 
 def main(argv: Sequence[str]) -> int:
-    """Train as the command line says; return 0, or 130 when stopped by Ctrl-C."""
+    """Train as the command line says; return 0, or 128 + a signal's number when it stopped that: 130 for Ctrl-C."""
     began = time.monotonic()
     with waiting("loading PyTorch"):
         # here, so that there is a line where it takes long: 1.2 s, from a cold disk 10 s and more
@@ -25,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
         print_catalogue(console)
         return 0
     options, config = read_command_line(argv)
-    allowed = ("--resume", "--watch", "--no-watch", "--total-timesteps", "--rescale", "--import")
+    allowed = ("--resume", "--watch", "--no-watch", "--total-timesteps", "--rescale", "--import", "--runs-dir")
     others = [word for word in argv if word.startswith("--") and word.split("=")[0].replace("_", "-") not in allowed]
     if options.resume and others:
         raise UserError(f"--resume continues with the run's own settings; leave out {', '.join(others)}")
@@ -34,17 +35,20 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("--rescale belongs to --resume RUN --total-timesteps N")
     if options.resume:
         total = config.total_timesteps if extends else None
-        trainer = resuming.resume(options.resume, console, total, options.rescale)
+        wanted = options.resume
+        if str(wanted) == "newest" and not wanted.exists():
+            wanted = resuming.newest(options.runs_dir)
+        trainer = resuming.resume(wanted, console, total, options.rescale)
     else:
         trainer = training.start(options, config, console, given(argv), began)
     if options.watch:
         training.open_window(trainer)
     if not training.train(trainer, console):
-        training.print_line(
-            console, f"stopped at {trainer.agent_steps:,} agent steps; everything is saved. Resume with"
-        )
+        failed = trainer.states.failed
+        how = f"not saved: {failed}. What was saved before can be resumed" if failed else "everything is saved. Resume"
+        training.print_line(console, f"stopped at {trainer.agent_steps:,} agent steps; {how} with")
         training.print_line(console, f"  python train.py --resume {trainer.run_folder.path}")
-        return 130
+        return 128 + (trainer.stop_signal or signal.SIGINT)
     training.report(trainer, console)
     return 0
 

@@ -1,21 +1,30 @@
-"""Handling SIGINT (Ctrl-C) and SIGTERM."""
+"""Handling SIGINT (Ctrl-C), SIGTERM and the signals by which terminals and clusters announce an end."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+STOP = ("SIGINT", "SIGTERM")
+ALL = (*STOP, "SIGHUP", "SIGUSR1", "SIGUSR2")
+"""Also a closed terminal or connection, and a cluster's notice."""
+
 
 @contextmanager
-def on_signal(handle: Callable[[], None]) -> Iterator[None]:
-    """Call ``handle`` at SIGINT and SIGTERM; the former handlers are restored at the end."""
+def on_signal(handle: Callable[[int], None], names: Sequence[str] = STOP) -> Iterator[None]:
+    """Call ``handle`` with a signal's number; the former handlers are restored at the end.
+
+    A signal that is ignored stays so, as SIGHUP under nohup.
+    """
 
     def receive(number: int, frame: FrameType | None) -> None:
-        handle()
+        handle(number)
 
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]  # Windows has two of them
+    wanted = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, receive) for number in wanted}
     try:
         yield
     finally:

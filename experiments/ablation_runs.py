@@ -13,12 +13,12 @@ from typing import Any, Literal
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.settings import option_name
+from learning import states
 from scores.runs import CONFIG_FILE, METRICS_FILE, read_run
 
 State = Literal["finished", "stopped", "broken", "none"]
 FORMAT = 1
 SETTINGS_FILE = "ablation.json"
-SAVED = Path("state") / "counters.json"  # the last file that a stopping run writes: the others are complete
 BROKEN = "broken"
 
 
@@ -38,8 +38,8 @@ class PlannedRun:
     def find(self) -> tuple[State, Path | None]:
         """Return the state of this run, and its run folder if there is one; of several the furthest."""
         folders = self._folders()
-        states: tuple[tuple[State, Callable[[Path], bool]], ...] = (("finished", finished), ("stopped", stopped))
-        for state, holds in states:
+        known: tuple[tuple[State, Callable[[Path], bool]], ...] = (("finished", finished), ("stopped", stopped))
+        for state, holds in known:
             for path in folders:
                 if holds(path):
                     return state, path
@@ -58,7 +58,7 @@ class PlannedRun:
     def move_broken(self, destination: Path) -> None:
         """Move run folders that cannot be resumed below ``destination``, so that the seed starts again.
 
-        A run that was killed has no state to resume from. The rest of its folder is small and may still be useful
+        A run that was killed early has no state to resume from. The rest of its folder is small and may still be useful
         (learning curves, the agent of its last evaluation, its log), so it is kept; a half-written state is useless
         and may be gigabytes, so it is deleted.
         """
@@ -88,8 +88,8 @@ def finished(run: Path) -> bool:
 
 
 def stopped(run: Path) -> bool:
-    """Return whether a run was stopped with its state saved, so that it can be resumed."""
-    return (run / SAVED).exists() and not finished(run)
+    """Return whether a run was stopped, or killed, with its state saved, so that it can be resumed."""
+    return states.exists(run / "state") and not finished(run)
 
 
 def total_steps(run: Path) -> int | None:

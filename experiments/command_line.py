@@ -56,13 +56,16 @@ class RunOptions:
     eval_episodes: Annotated[int, Between(1, 100_000)] = 100
     """Episodes of the final evaluation; those on the way have a fifth, or as few as 5, unless asked for."""
     resume: Path | None = None
-    """Continue this stopped run exactly where it was, with its own settings; --total-timesteps N extends any run."""
+    """Continue this run exactly where its state was saved, stopped or killed; "newest": of --runs-dir, the newest one.
+    --total-timesteps N extends it."""
     rescale: bool = False
     """With --resume and --total-timesteps: stretch the schedules over the new length, instead of keeping them."""
     start_from: Annotated[Path | None, tyro.conf.arg(aliases=("--from",))] = None
     """Start from the network of this run or agent instead of random weights; the network must be of the same shape."""
     keep_state: Literal["auto", "yes", "no"] = "auto"
     """Keep the state of the finished run, to extend it exactly; "auto": without a replay of more than 256 MB."""
+    checkpoint_every: str = "5m"
+    """A time, such as 30s or 5m: so often the run's state is saved while it trains, for --resume; first after 1m."""
     watch: bool = False
     """Open a window on the run, in a process of its own; closing either leaves the other alone."""
     list: bool = False
@@ -73,7 +76,8 @@ class RunOptions:
 GROUPS: dict[str, tuple[str, ...]] = {
     "run": (
         *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "num_envs", "runs_dir", "device", "engine"),
-        *("threads", "imports", "resume", "rescale", "start_from", "keep_state", "watch", "list"),
+        *("threads", "imports", "resume", "rescale", "start_from", "checkpoint_every", "keep_state"),
+        *("watch", "list"),
     ),
     "agent": (),
     "replay": (

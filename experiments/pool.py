@@ -157,7 +157,7 @@ class Pool:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        def request_stop() -> None:
+        def request_stop(number: int) -> None:
             self.stop_requests += 1
 
         with on_signal(request_stop):

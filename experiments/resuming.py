@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,9 @@ from common.waiting import waiting
 from experiments.training import print_line
 from learning import checkpoint, live
 from learning.config import LearnerConfig
+from learning.preflight import seconds_of
 from learning.runfolder import RunFolder, as_json, provenance
+from learning.states import LEAST_PERIOD, Saved, States
 from learning.trainer import Plan, Trainer
 
 NEEDED = ("config", "device", "threads", "evaluations", "eval_episodes")
@@ -45,7 +48,9 @@ def resume(path: Path, console: Console, total: int | None = None, rescale: bool
         raise UserError(f"this run needs modules of yours: add --import {' --import '.join(map(str, missing))}")
     agent = recipe(about["agent"])
     config: LearnerConfig = checkpoint.config_from(agent.config, about["config"], path / "config.json")
-    kept = _check(folder, config, total)
+    states = States(folder.state)
+    saved = _check(folder, states, config, total, lambda line: print_line(console, f"note: {line}"))
+    kept = saved is None or _holds_experience(saved)
     torch.set_num_threads(about["threads"])
     torch.set_flush_denormal(True)
     plan = Plan(
@@ -60,6 +65,7 @@ def resume(path: Path, console: Console, total: int | None = None, rescale: bool
         about.get("engine", "torch"),  # older runs knew no other
         about.get("interim_episodes"),
         about.get("keep_state", "auto"),
+        seconds_of(str(about.get("checkpoint_every", "5m")), f"{path / 'config.json'}: checkpoint_every", LEAST_PERIOD),
     )
     if total is not None:
         plan = extended(plan, total, rescale)
@@ -67,8 +73,12 @@ def resume(path: Path, console: Console, total: int | None = None, rescale: bool
     with suppress(KeyError, TypeError):  # older runs have no estimate
         trainer.forecast = plan.forecast(**about["estimate"])
     episodes = trainer.episodes
+    if saved is None:
+        print_line(console, f"{path} was killed before its first state was saved: it begins anew")
+        trainer.start_over()
+        return trainer
     with waiting(lambda: f"loading the run, playing its episodes up to where they were: {episodes.restored:.0%}"):
-        trainer.load_state()
+        trainer.load_state(saved)
     print_line(console, f"resumed {path} at {trainer.agent_steps:,} agent steps")
     if not kept:
         starts = getattr(config, "learning_starts", 0)
@@ -83,23 +93,43 @@ def resume(path: Path, console: Console, total: int | None = None, rescale: bool
     return trainer
 
 
-def _check(folder: RunFolder, config: LearnerConfig, total: int | None) -> bool:
-    """Raise `UserError` if a run can't go on; return whether all that an exact one needs was kept."""
+def newest(runs_dir: Path) -> Path:
+    """Return the newest run in a folder; `UserError` where there is none."""
+    runs = [path.parent for path in runs_dir.glob("*/config.json")]
+    if not runs:
+        raise UserError(f"--resume newest: there is no run in {runs_dir}")
+    return max(runs, key=lambda path: (path / "config.json").stat().st_mtime_ns)
+
+
+def _check(
+    folder: RunFolder, states: States, config: LearnerConfig, total: int | None, say: Callable[[str], None]
+) -> Saved | None:
+    """Return the state that a run goes on from; None: it was killed before its first one. `UserError`: it can't."""
     path = folder.path
     if live.is_training(folder.live):
         raise UserError(f"{path}: another process trains this run; stop it first, by Ctrl-C there")
     done = config.total_timesteps
-    if not (folder.state / checkpoint.COUNTERS).exists() and _trained(folder) >= done:
-        raise UserError(
-            f"{path}: it is finished, and its state was not kept; start a new run from its network:"
-            f" python train.py {folder.config['env_id']} --from {path}"
-        )
-    with checkpoint.saved_counters(folder.state) as counters:
+    saved = states.find(say)
+    if saved is None:
+        if _trained(folder) >= done:
+            raise UserError(
+                f"{path}: it is finished, and its state was not kept; start a new run from its network:"
+                f" python train.py {folder.config['env_id']} --from {path}"
+            )
+        if total is not None or "from" in folder.config:
+            raise UserError(f"{path}: no saved state here, it was killed before the first; start a new run")
+        return None
+    with checkpoint.saved_counters(saved) as counters:
         steps, evaluated = counters["agent_steps"], not counters.get("evaluation_due", False)
         if total is None and steps >= done and evaluated:
             raise UserError(f"{path}: it is finished; extend it with --resume {path} --total-timesteps N")
         if total is not None and total <= steps:
             raise UserError(f"--total-timesteps {total}: {path} has {steps:,} agent steps already; take more")
+    return saved
+
+
+def _holds_experience(saved: Saved) -> bool:
+    with checkpoint.saved_counters(saved) as counters:
         return checkpoint.holds_experience(counters)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from agents import recipe
 from common import imports
 from common.errors import UserError
 from common.files import PRETRAINED, ROOT
-from common.signals import on_signal
+from common.signals import ALL, on_signal
 from common.text import time_text
 from common.waiting import waiting
 from experiments import starting
@@ -40,6 +41,7 @@ from learning.preflight import (
 )
 from learning.ranges import measured as measured_settings
 from learning.runfolder import RunFolder, Tail, as_json, provenance
+from learning.states import LEAST_PERIOD
 from learning.trainer import Plan, Trainer
 
 
@@ -79,6 +81,7 @@ def start(
         eval_episodes=options.eval_episodes,
         engine=options.engine,
         keep_state=options.keep_state,
+        state_every=seconds_of(options.checkpoint_every, "--checkpoint-every", LEAST_PERIOD),
     )
     source = None if options.start_from is None else starting.find(options.start_from, options.runs_dir)
     plan = starting.planned_from(source, plan)
@@ -119,6 +122,7 @@ def start(
         "storage": measured.storage,
         "engine": measured.engine,
         "keep_state": options.keep_state,
+        "checkpoint_every": options.checkpoint_every,
         **({} if source is None else {"from": source.described()}),
         "estimate": {
             "steps_per_second": round(measured.steps_per_second, 1),
@@ -135,6 +139,7 @@ def start(
     trainer.forecast = forecast
     if weights is not None:
         trainer.start_from(weights)
+        trainer.save_state()  # so that it need not be looked for again
     return trainer
 
 
@@ -219,14 +224,15 @@ def train(trainer: Trainer, console: Console) -> bool:
 
 @contextmanager
 def stop_on_signal(trainer: Trainer) -> Iterator[None]:
-    """Let SIGINT (Ctrl-C) or SIGTERM end the run after the present step; a second one ends it at once."""
+    """Let a signal end the run after the present step; a second Ctrl-C ends it at once, but not while it is saved."""
 
-    def ask() -> None:
-        if trainer.stop_requested:
+    def ask(number: int) -> None:
+        if not trainer.stop_requested:
+            trainer.stop_requested, trainer.stop_signal = True, number
+        elif number == signal.SIGINT and not trainer.saving:
             raise KeyboardInterrupt
-        trainer.stop_requested = True
 
-    with on_signal(ask):
+    with on_signal(ask, ALL):
         yield
 
 
@@ -263,7 +269,7 @@ def report(trainer: Trainer, console: Console) -> None:
     print("\n" + scores.as_text([table], width, color=console.is_terminal))
     print_line(console, f"\nwatch it:    python play.py {folder}")
     if trainer.run_folder.state.exists():
-        megabytes = sum(path.stat().st_size for path in trainer.run_folder.state.iterdir()) / 1e6
+        megabytes = sum(path.stat().st_size for path in trainer.run_folder.state.rglob("*") if path.is_file()) / 1e6
         more = f"--total-timesteps {2 * trainer.plan.config.total_timesteps}"
         print_line(console, f"go on:       python train.py --resume {folder} {more}  (state/: {megabytes:,.0f} MB)")
     print_line(console, f"compare it:  python compare.py --runs-dir {folder.parent}")

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +19,13 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from common.errors import UserError
-from common.files import read_json, write_bytes, write_json
+from common.files import read_json, write_bytes
 from envs import MaskedBox
 from learning.learner import Learner
 from learning.policy import NetworkPolicy, player
-from learning.recipe import Experience, Recipe
+from learning.recipe import Recipe
 from learning.runfolder import as_json
+from learning.states import COUNTERS, Saved, Saving
 
 FORMAT = 1
 # What older agents and runs call otherwise: settings, their values, counters, and the start of weights' names.
@@ -33,7 +33,7 @@ RENAMED = {"adam_epsilon": "optimizer_epsilon"}
 RENAMED_VALUES = {"workshop": "mnih2013"}
 RENAMED_COUNTERS = {"wishes": "requests"}
 RENAMED_WEIGHTS = {"head.": "output."}
-MANIFEST, WEIGHTS, COUNTERS = "manifest.json", "network.safetensors", "counters.json"
+MANIFEST, WEIGHTS, LEARNER = "manifest.json", "network.safetensors", "learner.safetensors"
 
 
 def save_agent(
@@ -163,8 +163,8 @@ def config_from(cls: type[Any], values: Mapping[str, Any], path: Path) -> Any:
     return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
-def save_learner(folder: Path, learner: Learner) -> None:
-    """Write networks and optimiser: all of the learner that its config does not determine."""
+def save_learner(into: Saving, learner: Learner) -> None:
+    """Add networks and optimiser to a state: all of the learner that its config does not determine."""
     tensors = {f"online.{name}": value for name, value in learner.online.state_dict().items()}
     if learner.target is not learner.online:
         tensors |= {f"target.{name}": value for name, value in learner.target.state_dict().items()}
@@ -172,16 +172,15 @@ def save_learner(folder: Path, learner: Learner) -> None:
         tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
     tensors["generator.state"] = learner.generator.get_state()
     data = safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
-    write_bytes(folder / "learner.safetensors", data)
+    into.add(LEARNER, data)
 
 
-def load_learner(folder: Path, learner: Learner, updates: int) -> None:
-    """Bring a fresh learner to the state that `save_learner` wrote."""
-    path = folder / "learner.safetensors"
+def load_learner(saved: Saved, learner: Learner, updates: int) -> None:
+    """Bring a fresh learner to the state that `save_learner` added."""
     try:
-        tensors = safetensors.torch.load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not readable ({error})") from None
+        tensors = safetensors.torch.load(saved.read(LEARNER))
+    except SafetensorError as error:
+        raise UserError(f"{saved.folder / LEARNER}: not readable ({error})") from None
     parts: dict[str, dict[str, Tensor]] = {"online": {}, "target": {}, "optimizer": {}, "generator": {}}
     for name, value in tensors.items():
         part, rest = name.split(".", 1)
@@ -201,34 +200,17 @@ def load_learner(folder: Path, learner: Learner, updates: int) -> None:
     learner.updates = updates
 
 
-def save_state(folder: Path, learner: Learner, experience: Experience | None, counters: Mapping[str, Any]) -> None:
-    """Write all that an exact resume needs: learner, experience and the trainer's counters (JSON's types).
-
-    Without the experience it is all but that, and much smaller; see `holds_experience`.
-    """
-    # the counters go first and come last: without them there is no state, so it is never a mixture
-    (folder / COUNTERS).unlink(missing_ok=True)
-    if experience is None:
-        shutil.rmtree(folder, ignore_errors=True)  # of an earlier stop
-    save_learner(folder, learner)
-    if experience is not None:
-        experience.save(folder)
-    write_json(folder / COUNTERS, {"format": FORMAT, **counters, "experience": experience is not None})
-
-
 def holds_experience(counters: Mapping[str, Any]) -> bool:
     """Whether the experience was saved with these counters; else it is to be refilled."""
     return bool(counters.get("experience", True))
 
 
 @contextmanager
-def saved_counters(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the counters that `save_state` wrote; an error in their use becomes a `UserError`."""
-    if not (folder / COUNTERS).exists():
-        raise UserError(f"{folder}: no saved state here, so the run can't be resumed: it was killed, or trains now")
-    counters = {RENAMED_COUNTERS.get(key, key): value for key, value in read_json(folder / COUNTERS).items()}
+def saved_counters(saved: Saved) -> Iterator[dict[str, Any]]:
+    """Yield a state's counters; an error in their use becomes a `UserError`."""
     try:
-        yield counters
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        read = saved.json(COUNTERS)
+        yield {RENAMED_COUNTERS.get(key, key): value for key, value in read.items()}
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         detail = " ".join(str(error).split())
-        raise UserError(f"{folder}: damaged, it does not fit the run's config.json ({detail})") from None
+        raise UserError(f"{saved.folder}: damaged, it does not fit the run's config.json ({detail})") from None

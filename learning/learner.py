@@ -523,6 +523,16 @@ class UpdateLog:
         self.clear()
         return means
 
+    def state(self) -> list[list[float]]:
+        """Return what was not read yet, as JSON's types."""
+        return [_numbers(part).tolist() for part in (self._losses, self._q_values, self._cut_off)]
+
+    def load(self, state: Sequence[Sequence[float]]) -> None:
+        """Restore what `state` returned."""
+        self.clear()
+        for mine, numbers in zip((self._losses, self._q_values, self._cut_off), state, strict=True):
+            mine.extend(map(float, numbers))
+
     def clear(self) -> None:
         """Discard all reports."""
         self._losses.clear()
@@ -532,6 +542,9 @@ class UpdateLog:
 
 def _numbers(scalars: Sequence[Tensor | float]) -> NDArray[np.float64]:
     """Return scalars as an array; those on a device come over in one transfer."""
-    if scalars and isinstance(scalars[0], Tensor):
-        return torch.stack([torch.as_tensor(scalar) for scalar in scalars]).double().cpu().numpy()
-    return np.array(scalars, np.float64)
+    tensors = [(at, scalar) for at, scalar in enumerate(scalars) if isinstance(scalar, Tensor)]
+    numbers = np.array([0.0 if isinstance(scalar, Tensor) else scalar for scalar in scalars], np.float64)
+    if tensors:
+        places, found = zip(*tensors, strict=True)
+        numbers[list(places)] = torch.stack(found).double().cpu().numpy()
+    return numbers

@@ -241,14 +241,14 @@ Settings = TypeVar("Settings", bound=LearnerConfig)
 UNITS = {"h": 3600, "m": 60, "s": 1}
 
 
-def seconds_of(text: str) -> float:
-    """Return the seconds of ``20m``, ``1h30m`` or ``90s``; `UserError` when it is none of these."""
+def seconds_of(text: str, name: str = "--budget", least: float = LEAST_SECONDS) -> float:
+    """Return the seconds of ``20m``, ``1h30m`` or ``90s``; `UserError` when it is none of these, or too short."""
     parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise UserError(f"--budget {text} is not a time; write 90s, 20m or 1h30m")
+        raise UserError(f"{name} {text} is not a time; write 90s, 20m or 1h30m")
     seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
-    if seconds < LEAST_SECONDS:
-        raise UserError(f"--budget {text} is too short; at least {LEAST_SECONDS}s")
+    if seconds < least:
+        raise UserError(f"{name} {text} is too short; at least {least:g}s")
     return seconds
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from learning.config import LearnerConfig
 from learning.losses import Loss, Network
 from learning.replay import Batch, ReplayExperience
+from learning.states import Saved, Saving, States
 
 
 class Experience(Protocol):
@@ -39,11 +39,14 @@ class Experience(Protocol):
     def refill(self, steps: int) -> None:
         """Begin empty after so many agent steps, in the place of what was not saved."""
 
-    def save(self, folder: Path) -> None:
-        """Write everything that an exact resume needs."""
+    def write_ahead(self, states: States) -> None:
+        """Write what the next state will consist of, where it is much and will not change."""
 
-    def load(self, folder: Path) -> None:
-        """Restore what `save` wrote."""
+    def save(self, into: Saving) -> None:
+        """Add everything that an exact resume needs to a state."""
+
+    def load(self, saved: Saved, states: States | None = None) -> None:
+        """Restore what `save` added; the next states of ``states`` write only what is new."""
 
 
 class ExperienceType(Protocol):

@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
-from common.files import load_arrays, read_json, save_arrays, write_json
 from common.kernels import cached_njit
 from learning.config import ReplayConfig, linear
+from learning.states import PIECE_BYTES, Saved, Saving, States
 from learning.sum_tree import PRIORITY_BYTES, SumTree
 from learning.transfer import Present, Result, send
 
 kernel = cached_njit(nogil=True)
 
 TORCH_TYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.float32): torch.float32}
-LATE = "late.safetensors"  # priorities that are still to be set
+# files of a state: the replay, priorities that are still to be set, counters; and where format 1 had observations
+REPLAY, LATE, COUNTERS = "replay.safetensors", "late.safetensors", "experience.json"
+OBSERVATIONS = "observations.npy"
 RECORD_BYTES = 8 + 4 + 4 + 1  # action, reward, discount and the mark beside each observation
 
 
@@ -191,6 +193,7 @@ class Replay:
         self.discount = np.zeros(shape, np.float32)
         self.acted = np.zeros(shape, np.bool_)
         self.cursor = np.full(num_envs, -1, np.int64)  # slot of each environment's present observation
+        self.opened = np.zeros(num_envs, np.int64)  # records that each ring has ever got; number i lies in i % slots
         self.filled = 0  # slots in use in the longest ring
         self._envs = np.arange(num_envs)
         self._base = self._envs * self.slots
@@ -240,6 +243,7 @@ class Replay:
     def _open(self, envs: NDArray[np.int64], obs: NDArray[Any], newest: Tensor | None = None) -> None:
         """Write the present observation of some environments into their next slots."""
         here = np.empty_like(envs)
+        self.opened[envs] += 1
         self.filled = max(self.filled, advance(envs, self.cursor, self.slots, self.acted, here))
         kept = obs[:, -self.planes :].reshape(-1, *self.obs.shape[1:]) if self.stack > 1 else obs
         if newest is not None and newest.device == self.obs.device:
@@ -413,26 +417,59 @@ class Replay:
         return rings[:, : self.filled]
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that `load` needs beside `held`, without the slots never used."""
-        used = (self._base[:, None] + np.arange(self.filled)).ravel()
+        """Return all that `load` needs beside the observations, without the slots never used."""
+        used: Any = slice(None)
+        if self.filled < self.slots:
+            used = (self._base[:, None] + np.arange(self.filled)).ravel()
         arrays = {name: getattr(self, name)[used] for name in ("action", "reward", "discount", "acted")}
         if self.sum_tree is not None:
-            arrays |= {"power": self.sum_tree.powers[used], "largest_power": np.array([self.sum_tree.largest])}
-        return {**arrays, "cursor": self.cursor.copy()}
+            powers = self.sum_tree.powers[: len(self.acted)]
+            arrays |= {"power": powers[used], "largest_power": np.array([self.sum_tree.largest])}
+        return {**arrays, "cursor": self.cursor.copy(), "opened": self.opened.copy()}
 
-    def load(self, state: dict[str, NDArray[Any]], held: NDArray[Any]) -> None:
-        """Restore the replay that `state` and `held` described; it must have the same capacity and environments."""
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Restore all but the observations; the replay must have the same capacity and environments."""
         self.filled = len(state["acted"]) // self.num_envs
         used = (self._base[:, None] + np.arange(self.filled)).ravel()
         for name in ("action", "reward", "discount", "acted"):
             getattr(self, name)[used] = state[name]
-        for mine, saved in zip(self.held, held, strict=True):
-            mine.copy_(torch.from_numpy(np.array(saved)))  # ring by ring: the file may be as large as memory
         self.cursor[:] = state["cursor"]
+        # the oldest states lack it: as if the rings had just come round
+        self.opened[:] = state.get("opened", self.cursor + 1 + self.slots * (self.filled == self.slots))
         if self.sum_tree is not None:
             powers = np.zeros(len(self.acted))
             powers[used] = state["power"]
             self.sum_tree.load(powers, float(state["largest_power"][0]))
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of what is kept of an observation."""
+        return self.obs[0].numel() * self.obs.element_size()
+
+    def take(self, first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the observations of records ``first`` to ``end`` (N,), the end excluded, ring by ring."""
+        index = torch.from_numpy(self._places(first, end))
+        taken: NDArray[Any] = self.obs.index_select(0, index.to(self.obs.device)).cpu().numpy()
+        return taken
+
+    def put(self, first: NDArray[np.int64], end: NDArray[np.int64], records: NDArray[Any]) -> None:
+        """Take back what `take` returned; of those that were written over since, nothing."""
+        kept = np.maximum(first, np.maximum(self.opened - self.slots, 0))
+        if (kept > first).any():
+            chosen = [np.arange(begin, stop) >= least for begin, stop, least in zip(first, end, kept, strict=True)]
+            records = records[np.concatenate(chosen)]
+        places = self._places(np.minimum(kept, end), end)
+        if self.obs.device.type == "cpu":
+            self.obs.numpy()[places] = records
+        else:
+            self.obs.index_copy_(
+                0, torch.from_numpy(places).to(self.obs.device), torch.from_numpy(records).to(self.obs)
+            )
+
+    def _places(self, first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where the records with these numbers lie, ring by ring."""
+        rings = zip(self._base, first, end, strict=True)
+        return np.concatenate([base + np.arange(begin, stop) % self.slots for base, begin, stop in rings])
 
 
 def _record(space: spaces.Box, stack: int) -> tuple[int, ...]:
@@ -569,23 +606,33 @@ class ReplayExperience:
         start, end = config.importance_exponent, config.final_importance_exponent
         return linear(start, end, config.schedule_steps, self.steps)
 
-    def save(self, folder: Path) -> None:
-        """Write the replay and its counters."""
-        save_replay(folder, self.replay)
-        if self._late is None:
-            (folder / LATE).unlink(missing_ok=True)
-        else:
-            save_arrays(folder / LATE, {**self._late._asdict(), "priority": self._late.priority.numpy()})
+    def save(self, into: Saving) -> None:
+        """Add the replay and its counters to a state."""
+        replay = self.replay
+        into.add_arrays(REPLAY, replay.state())
+        into.add_records(replay.opened, replay.slots, replay.record_bytes, replay.take)
+        if self._late is not None:
+            into.add_arrays(LATE, {**self._late._asdict(), "priority": self._late.priority.numpy()})
         counters = {"steps": self.steps, "updates_due": self.updates_due, "starts": self.starts}
-        write_json(folder / "experience.json", counters)
+        into.add_json(COUNTERS, counters)
 
-    def load(self, folder: Path) -> None:
-        """Restore what `save` wrote."""
-        load_replay(folder, self.replay)
-        if (folder / LATE).exists():
-            late = load_arrays(folder / LATE)
+    def write_ahead(self, states: States) -> None:
+        """Write what has come since the last state, where it is much, so that the next one need not."""
+        replay = self.replay
+        states.write_records(replay.opened, replay.slots, replay.record_bytes, replay.take, least=PIECE_BYTES)
+
+    def load(self, saved: Saved, states: States | None = None) -> None:
+        """Restore what `save` added; the next states of ``states`` write only what is new."""
+        self.replay.load(saved.arrays(REPLAY))
+        if OBSERVATIONS in saved:
+            load_observations(saved.folder / OBSERVATIONS, self.replay)
+        saved.records(self.replay.put)
+        if states is not None:
+            states.go_on_from(saved, self.replay.opened)
+        if LATE in saved:
+            late = saved.arrays(LATE)
             self._late = Late(late["index"], Result(torch.from_numpy(late["priority"].copy())), late["cursor"])
-        counters = read_json(folder / "experience.json")
+        counters = saved.json(COUNTERS)
         # older states have other names for them
         self.steps = counters.get("steps", counters.get("lived"))
         self.updates_due = counters.get("updates_due", counters.get("owed"))
@@ -596,24 +643,11 @@ class ReplayExperience:
         self.steps, self.starts = steps, steps + self.config.learning_starts
 
 
-def save_replay(folder: Path, replay: Replay) -> None:
-    """Write a replay: its observations as ``observations.npy``, ring by ring and so without a second copy in memory."""
-    save_arrays(folder / "replay.safetensors", replay.state())
-    held, path = replay.held, folder / "observations.npy"
-    unfinished = path.with_suffix(".part")
-    dtype = held.new_empty(0, device="cpu").numpy().dtype
-    file = np.lib.format.open_memmap(unfinished, "w+", dtype, tuple(held.shape))
-    for here, ring in zip(file, held, strict=True):
-        here[...] = ring.cpu().numpy()
-    file.flush()
-    unfinished.replace(path)
-
-
-def load_replay(folder: Path, replay: Replay) -> None:
-    """Fill a fresh replay with what `save_replay` wrote."""
-    path = folder / "observations.npy"
+def load_observations(path: Path, replay: Replay) -> None:
+    """Fill a replay with the observations of a state of format 1, which lie ring by ring."""
     try:
         held = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable ({error})") from None
-    replay.load(load_arrays(folder / "replay.safetensors"), held)
+    for mine, theirs in zip(replay.held, held, strict=True):
+        mine.copy_(torch.from_numpy(np.array(theirs)))  # ring by ring: the file may be as large as memory

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from common.files import load_arrays, save_arrays
 from learning.config import RolloutConfig
 from learning.replay import RECORD_BYTES, Batch, Picks
+from learning.states import Saved, Saving, States
 from learning.transfer import Inputs, Present, torch_type
 
+FILE = "rollout.safetensors"
 SAVED = ("obs", "action", "reward", "discount", "value", "ended", "present")
 
 
@@ -202,15 +202,18 @@ class Rollout:
     def refill(self, steps: int) -> None:
         """Do nothing: a rollout begins empty anyway."""
 
-    def save(self, folder: Path) -> None:
-        """Write the unfinished rollout."""
+    def write_ahead(self, states: States) -> None:
+        """Do nothing: a state takes all of it."""
+
+    def save(self, into: Saving) -> None:
+        """Add the unfinished rollout to a state."""
         named = {name: getattr(self, name) for name in SAVED}
         named |= {"obs": self.obs.cpu().numpy(), "present": self._host_present()}
-        save_arrays(folder / "rollout.safetensors", {**named, "filled": np.array([self.filled])})
+        into.add_arrays(FILE, {**named, "filled": np.array([self.filled])})
 
-    def load(self, folder: Path) -> None:
-        """Restore what `save` wrote."""
-        named = load_arrays(folder / "rollout.safetensors")
+    def load(self, saved: Saved, states: States | None = None) -> None:
+        """Restore what `save` added."""
+        named = saved.arrays(FILE)
         self.obs.copy_(torch.from_numpy(named.pop("obs")))
         for name, array in named.items():
             if name in SAVED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import importlib.util
+import os
 import platform
 import subprocess
 import time
@@ -47,6 +48,7 @@ TAGS = {
     "environment": "time/environment",
     "learning": "time/learning",
 }
+LOGS = ("metrics.csv", "eval.csv", "events.csv")
 METRIC_COLUMNS = ("agent_steps", "frames", "updates", "episodes", "wall_s", *TAGS)
 EVENT_COLUMNS = ("agent_steps", "frames", "wall_s", "name", "value", "source", "refused")
 MILESTONES = (0, 1, 10)  # per cent of the run, at which an agent is kept for films; 100 is the agent itself
@@ -142,6 +144,25 @@ class RunFolder:
         }
         rows = [{**common, **result._asdict(), "cut": int(result.cut)} for result in results]
         _append(self.path / "eval.csv", EVAL_COLUMNS, rows)
+
+    def positions(self) -> dict[str, int]:
+        """Return the size of each log, bytes, so that `cut` can bring them back to what they are now."""
+        if self._board is not None:
+            self._board.flush()
+        return {path.name: path.stat().st_size for path in self._logs()}
+
+    def cut(self, positions: Mapping[str, int]) -> None:
+        """Remove from the logs what came after `positions`, and logs that were not there yet."""
+        for path in self._logs():
+            if path.name not in positions:
+                path.unlink()
+            elif path.stat().st_size > positions[path.name]:
+                os.truncate(path, positions[path.name])
+
+    def _logs(self) -> list[Path]:
+        """Return the logs that are there: what is appended to while a run trains."""
+        found = [self.path / name for name in LOGS] + sorted(self.path.glob("events.out.tfevents.*"))
+        return [path for path in found if path.is_file() and not path.is_symlink()]
 
     def close(self) -> None:
         """Flush and close TensorBoard's file."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.files import load_arrays, save_arrays
 from envs import MaskedBox
 from learning.config import LearnerConfig
 from learning.encoders import CONVOLUTIONS, Conv
@@ -24,6 +22,7 @@ from learning.learner import Learner, Update
 from learning.networks import InspectableLayer
 from learning.recipe import Recipe
 from learning.replay import RECORD_BYTES, Batch
+from learning.states import Saved, Saving, States
 
 # For 84 x 84 frames: 256 features, where Mnih et al. 2015 have 3,136. Elsayed et al. 2024, arXiv:2410.14606.
 FRAMES = (Conv(32, 8, 5), Conv(64, 4, 3), Conv(64, 3, 2))
@@ -245,17 +244,21 @@ class Stream:
     def refill(self, steps: int) -> None:
         """Do nothing: the next step is learnt from."""
 
-    def save(self, folder: Path) -> None:
-        """Write the last step, not yet learnt from, and the present observation."""
-        save_arrays(folder / "stream.safetensors", {name: getattr(self, name) for name in SAVED})
+    def write_ahead(self, states: States) -> None:
+        """Do nothing: a state takes all of it."""
 
-    def load(self, folder: Path) -> None:
-        """Restore what `save` wrote."""
-        named = load_arrays(folder / "stream.safetensors")
+    def save(self, into: Saving) -> None:
+        """Add the last step, not yet learnt from, and the present observation to a state."""
+        into.add_arrays(FILE, {name: getattr(self, name) for name in SAVED})
+
+    def load(self, saved: Saved, states: States | None = None) -> None:
+        """Restore what `save` added."""
+        named = saved.arrays(FILE)
         for name in SAVED:
             getattr(self, name)[:] = named[name]
 
 
+FILE = "stream.safetensors"
 SAVED = ("present", "obs", "action", "reward", "discount", "next_obs", "held", "ends", "explored")
 
 

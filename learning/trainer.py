@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import functools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -29,10 +29,12 @@ from learning.policy import env_options, protocol
 from learning.ranges import RangeWatch
 from learning.recipe import Experience, Recipe
 from learning.runfolder import RunFolder
+from learning.states import COUNTERS, Saved, States
 
 LOGS_PER_RUN = 200
 PULSE_SECONDS = 1.0  # between two reports to the display, however seldom a row is due
 KEPT_BYTES = 256_000_000  # of a finished run's experience, at most, unless asked for: an Atari replay takes 7 GB
+FIRST_STATE = 60.0  # seconds after which the first state is written, at the latest
 NOT_LOGGED = ("left_s", "running_length", "running_return")  # of a row: for the display only
 
 
@@ -57,6 +59,9 @@ class Plan:
     """Episodes of an evaluation on the way; None: a fifth of the final one's."""
     keep_state: str = "auto"
     """Whether a finished run keeps the state that it is extended from: "yes", "no", or "auto", as `KEPT_BYTES` says."""
+
+    state_every: float = 300.0
+    """Seconds between two states that are written while it trains; see `learning.states`."""
 
     @property
     def protocol(self) -> envs.Protocol:
@@ -126,18 +131,26 @@ class Trainer:
         self._began = time.perf_counter()
         self.recent: deque[tuple[float, int]] = deque(maxlen=100)
         self.stop_requested = False
+        self.stop_signal: int | None = None  # that asked for it
+        self.saving = False  # while a second Ctrl-C is held back
         self.evaluation_due = False  # one was reached, and is not done: a stop ended it
         self.evaluator = Evaluator(plan.env_id, self.policy.env_options, config.eval_max_steps)
         self.forecast = plan.forecast()  # better with what was measured before the start
         self._marked = (time.perf_counter(), 0)  # when and at which agent step the forecast was last told
         self.requests = ControlRequests(config)  # from windows attached to this run
         self.announce: Callable[[str], None] = lambda line: None  # called with the outcome of each request
+        self._failure: str | None = None  # that was told of
 
     @property
     def run_folder(self) -> RunFolder:
         """Where everything is written."""
         assert self._run_folder is not None
         return self._run_folder
+
+    @functools.cached_property
+    def states(self) -> States:
+        """What the run can be resumed from."""
+        return States(self.run_folder.state)
 
     # ------------------------------------------------------------------ the loop
 
@@ -165,9 +178,12 @@ class Trainer:
                 with suppress(OSError):  # being written to, on Windows
                     (live / REQUESTS).unlink(missing_ok=True)  # they were for this run as it was planned
             else:
+                self.saving = True
                 self.save_agent()
                 self.save_state()
+        self._tell_failure()
         self.run_folder.close()
+        self.states.close()
         self.episodes.close()
         self.evaluator.close()
         return finished
@@ -190,6 +206,7 @@ class Trainer:
         self._marked = logged = shown = time.perf_counter(), self.agent_steps
         milestones = self.run_folder.milestones_ahead(total, self.agent_steps)
         self._keep(milestones)
+        next_state = time.perf_counter() + min(FIRST_STATE, self.plan.state_every)
         if self.evaluation_due and self.agent_steps < total:  # a stop ended it
             self._evaluate(watcher, schedule.interim_episodes)
         while self.agent_steps < total and not self.stop_requested:
@@ -210,6 +227,11 @@ class Trainer:
                 logged = shown = time.perf_counter(), now
             if publisher.due() and publisher.attend():
                 self._apply_requests()
+            if clock >= next_state:
+                self._checkpoint()
+                next_state = time.perf_counter() + self.plan.state_every
+            elif self.states.begun:
+                self.experience.write_ahead(self.states)
 
     def _keep(self, milestones: list[tuple[float, Path]]) -> None:
         """Write the milestones that are reached, and remove them from the list."""
@@ -356,21 +378,33 @@ class Trainer:
         )
 
     def _keep_finished(self) -> None:
-        """Write ``state/`` of a finished run, to be extended from, without the experience where that is large."""
+        """Write the state of a finished run, to be extended from, without the experience where that is large."""
         plan = self.plan
         needed = plan.recipe.experience.bytes_needed(plan.config, self.space, self.episodes.stack)
         if plan.keep_state == "no":
-            shutil.rmtree(self.run_folder.state, ignore_errors=True)  # of an earlier stop
+            self.states.remove()
         else:
             self.save_state(with_experience=plan.keep_state == "yes" or needed <= KEPT_BYTES)
+            self.states.remove_older()
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Begin with these weights in both networks, in place of random ones."""
         self.learner.online.load_state_dict(weights)
         self.learner.sync_target()
 
-    def save_state(self, with_experience: bool = True) -> None:
-        """Write ``state/``, from which `load_state` resumes: exactly, if the experience is with it."""
+    def save_state(self, with_experience: bool = True, wait: bool = True) -> None:
+        """Write a state, from which `load_state` resumes: exactly, if the experience is with it.
+
+        Nothing in the run changes by it, so a run is the same whenever it happens.
+
+        Args:
+            with_experience: else it is all but that, and much smaller.
+            wait: until it is on the disk, or `states.failed` says why not; else a thread writes it.
+        """
+        into = self.states.begin()
+        checkpoint.save_learner(into, self.learner)
+        if with_experience:
+            self.experience.save(into)
         counters = {
             "agent_steps": self.agent_steps,
             "updates": self.learner.updates,
@@ -380,17 +414,41 @@ class Trainer:
             "generators": {name: rng.bit_generator.state for name, rng in self.rng.items()},
             "requests": self.requests.state(),
             "evaluation_due": self.evaluation_due,
+            "experience": with_experience,
+            "unread": self.update_log.state(),
+            "range_watch": [self.range_watch.times, self.range_watch.told],
+            "logs": self.run_folder.positions(),
         }
-        experience = self.experience if with_experience else None
-        checkpoint.save_state(self.run_folder.state, self.learner, experience, counters)
+        into.add_json(COUNTERS, counters)
+        self.states.save(into, pieces=with_experience)
+        if wait:
+            self.states.wait()
 
-    def load_state(self) -> None:
-        """Resume from ``state/``; without the experience of then, new episodes begin and it is filled again."""
-        folder = self.run_folder.state
-        with checkpoint.saved_counters(folder) as counters:
-            checkpoint.load_learner(folder, self.learner, counters["updates"])
+    def _checkpoint(self) -> None:
+        """Begin to write a state if one is due; what was to be written before failed, or is written."""
+        if self.states.busy:
+            return
+        self.states.wait()
+        self._tell_failure()
+        self._check_losses()
+        self.save_state(wait=False)
+
+    def _tell_failure(self) -> None:
+        """Say once that a state could not be written, and once that they can be again."""
+        failed = self.states.failed
+        if failed != self._failure:
+            self.announce(f"note: {failed}; training goes on" if failed else "note: states are written again")
+        self._failure = failed
+
+    def load_state(self, saved: Saved | None = None) -> None:
+        """Resume from the newest state; without the experience of then, new episodes begin and it is filled again."""
+        saved = saved or self.states.find(self.announce)
+        if saved is None:
+            raise UserError(f"{self.run_folder.state}: no saved state here")
+        with checkpoint.saved_counters(saved) as counters:
+            checkpoint.load_learner(saved, self.learner, counters["updates"])
             if checkpoint.holds_experience(counters):
-                self.experience.load(folder)
+                self.experience.load(saved, self.states)
                 self.episodes.load(counters["episodes"])
                 if counters["episodes"].get("abandoned"):
                     self.experience.reset(self.episodes.obs, np.ones(self.episodes.num_envs, np.bool_))
@@ -407,3 +465,11 @@ class Trainer:
             if "requests" in counters:  # the oldest states have none
                 self.requests.load(counters["requests"])
                 self.agent.overrides = self.requests.overrides
+            if "logs" in counters:  # nor these
+                self.update_log.load(counters["unread"])
+                self.range_watch.times, self.range_watch.told = counters["range_watch"]
+                self.run_folder.cut(counters["logs"])
+
+    def start_over(self) -> None:
+        """Begin anew, in the folder of a run that was killed before its first state."""
+        self.run_folder.cut({})

@@ -17,10 +17,12 @@ import pytest
 
 from agents.registry import AGENTS, VECTORS
 from common.errors import UserError
+from experiments import training
 from experiments.training import open_window, scaled
 from learning.forecast import Evaluations
 from learning.preflight import Preflight
-from tests.learning.helpers import trainer
+from learning.runfolder import RunFolder
+from tests.learning.helpers import counters_of, trainer
 from train import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -242,26 +244,53 @@ def test_a_user_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_ctrl_c_saves_and_the_printed_command_resumes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_a_stopped_or_killed_run_resumes(number: signal.Signals, tmp_path: Path) -> None:
+    """With the command that is printed, or as the newest one."""
     arguments = ["CartPole-v1", "--total-timesteps", "12000", "--learning-starts", "200", "--capacity", "2000"]
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *arguments, "--runs-dir", str(tmp_path)],
+        [sys.executable, ROOT / "train.py", *arguments, "--checkpoint-every", "0.2s", "--runs-dir", tmp_path],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("*/metrics.csv")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    awaited = "*/state/*/manifest.json" if number == signal.SIGKILL else "*/metrics.csv"
+    while not list(tmp_path.glob(awaited)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number), err
+    assert err == ""
     (folder,) = tmp_path.iterdir()
-    assert f"python train.py --resume {folder}" in out
-    resumed = train("--resume", folder)
+    assert (f"python train.py --resume {folder}" in out) == (number != signal.SIGKILL)
+    which = ["newest", "--runs-dir", tmp_path] if number == signal.SIGKILL else [folder]
+    resumed = train("--resume", *which)
     assert resumed.returncode == 0, resumed.stderr
+    assert re.search(rf"^resumed {folder} at [\d,]+ agent steps$", resumed.stdout, re.MULTILINE)
     assert "evaluation at 12,000 agent steps" in resumed.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"])
+def test_each_signal_stops_a_run_but_one_that_is_ignored(name: str, tmp_path: Path) -> None:
+    run, number = trainer(tmp_path, "CartPole-v1"), signal.Signals[name]
+    with training.stop_on_signal(run):
+        os.kill(os.getpid(), number)
+        assert (run.stop_requested, run.stop_signal) == (True, number)
+        run.saving = True
+        os.kill(os.getpid(), signal.SIGINT)  # held back
+        run.saving = False
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    run.stop_requested = False
+    before = signal.signal(number, signal.SIG_IGN)  # as nohup does
+    try:
+        with training.stop_on_signal(run):
+            os.kill(os.getpid(), number)
+            assert not run.stop_requested
+    finally:
+        signal.signal(number, before)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -285,7 +314,7 @@ def test_one_signal_ends_an_evaluation_that_would_not_end(number: signal.Signals
     began = time.monotonic()
     process.send_signal(number)
     rest, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     assert time.monotonic() - began < 30  # on a busy machine
     assert err == ""
     assert "evaluations cut episodes at 10,000 agent steps (the environment has no limit; --eval-max-steps)\n" in out
@@ -296,7 +325,7 @@ def test_one_signal_ends_an_evaluation_that_would_not_end(number: signal.Signals
         "stopped at 1,000 agent steps; everything is saved. Resume with",
         f"  python train.py --resume {folder}",
     ]
-    assert json.loads((folder / "state" / "counters.json").read_text())["evaluation_due"] is True
+    assert counters_of(RunFolder(folder))["evaluation_due"] is True
     assert not (folder / "eval.csv").exists()
 
 

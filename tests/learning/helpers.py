@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from torch import Tensor
 from agents import recipe
 from learning.replay import Batch
 from learning.runfolder import RunFolder
+from learning.states import COUNTERS, MANIFEST, Saved, Saving, States
 from learning.trainer import Plan, Trainer
 
 SMALL: dict[str, Any] = {
@@ -88,3 +92,34 @@ def transitions(**changes: Tensor) -> Batch:
         "weight": torch.ones(3),
     }
     return Batch(**{**plain, **changes})  # type: ignore[arg-type]
+
+
+def kept(folder: Path, add: Callable[[Saving], None]) -> Saved:
+    """Return a state that consists of what ``add`` adds, after its way to the disk and back."""
+    states = States(folder)
+    into = states.begin()
+    add(into)
+    states.save(into)
+    states.close()
+    assert states.failed is None
+    found = States(folder).find()
+    assert found is not None
+    return found
+
+
+def counters_of(run: RunFolder) -> dict[str, Any]:
+    """Return the counters of a run's newest state."""
+    saved = States(run.state).find()
+    assert saved is not None
+    found: dict[str, Any] = saved.json(COUNTERS)
+    return found
+
+
+def rewrite(run: RunFolder, name: str, data: bytes) -> None:
+    """Replace a file of a run's newest state, and its entry in the manifest: as if it had been saved so."""
+    saved = States(run.state).newest()
+    assert saved is not None
+    (saved.folder / name).write_bytes(data)
+    manifest = json.loads((saved.folder / MANIFEST).read_text())
+    manifest["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (saved.folder / MANIFEST).write_text(json.dumps(manifest))

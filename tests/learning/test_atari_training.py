@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from agents import load_policy
-from common.errors import UserError
 from learning.replay import ReplayExperience
 from learning.runfolder import RunFolder
 from learning.trainer import Trainer
@@ -97,12 +96,3 @@ def test_eval_csv_has_steps_frames_and_protocol(tmp_path: Path) -> None:
     }
     obs = np.random.default_rng(0).integers(0, 256, (5, 4, 42, 42), np.uint8)
     np.testing.assert_array_equal(policy.q_values(obs), run.policy.q_values(obs))
-
-
-def test_a_damaged_replay_file_is_reported(tmp_path: Path) -> None:
-    run = trainer(tmp_path, "CartPole-v1")
-    run.stop_requested = True
-    run.run(RecordingWatcher())
-    (run.run_folder.state / "observations.npy").write_bytes(b"half")
-    with pytest.raises(UserError, match=r"observations\.npy: not readable"):
-        Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()

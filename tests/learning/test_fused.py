@@ -21,6 +21,7 @@ from learning.fused import FusedLearner, make_learner
 from learning.learner import Learner
 from learning.replay import Batch
 from learning.trainer import Plan, Trainer
+from tests.learning.helpers import kept
 
 SPACE = spaces.Box(-2, 3, (5,), np.float32)  # its bounds scale the observations by 1/3
 ACTIONS = 3
@@ -189,11 +190,11 @@ def test_its_state_is_that_of_any_learner(tmp_path: Path) -> None:
     batches = [batch_of(16, generator) for _ in range(20)]
     for batch in batches[:10]:
         fast.update(batch, 1e-3)
-    checkpoint.save_learner(tmp_path, fast)
+    saved = kept(tmp_path, lambda into: checkpoint.save_learner(into, fast))
     # back into the same engine: exactly; into PyTorch: to rounding
     again = both(config)[1]
     for learner in (slow, again):
-        checkpoint.load_learner(tmp_path, learner, fast.updates)
+        checkpoint.load_learner(saved, learner, fast.updates)
         assert torch.equal(weights(learner), weights(fast))
     for learner in (slow, again, fast):
         for batch in batches[10:]:

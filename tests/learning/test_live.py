@@ -21,7 +21,7 @@ from learning.checkpoint import MANIFEST, WEIGHTS, read_manifest
 from learning.live import COST_SHARE, GRACE_SECONDS, ControlRequests, WeightPublisher
 from learning.runfolder import RunFolder, Tail
 from learning.trainer import Trainer
-from tests.learning.helpers import RecordingWatcher, plan, trainer
+from tests.learning.helpers import RecordingWatcher, counters_of, plan, rewrite, trainer
 
 CARTPOLE = "CartPole-v1"
 
@@ -391,11 +391,12 @@ def test_a_saved_request_out_of_range_is_reported(tmp_path: Path) -> None:
     run = trainer(tmp_path, CARTPOLE, total_timesteps=400)
     run.stop_requested = True
     run.run(RecordingWatcher())
-    path = run.run_folder.state / "counters.json"
-    counters = json.loads(path.read_text())
+    counters = counters_of(run.run_folder)
     assert counters["requests"] == {"in_force": {}, "position": 0}
-    path.write_text(json.dumps({**counters, "requests": {"in_force": {"epsilon": 3}, "position": 0}}))
+    damaged = {**counters, "requests": {"in_force": {"epsilon": 3}, "position": 0}}
+    rewrite(run.run_folder, "counters.json", json.dumps(damaged).encode())
     with pytest.raises(UserError, match=r"damaged, .*epsilon 3 is out of range"):
         Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()
-    path.write_text(json.dumps({key: value for key, value in counters.items() if key != "requests"}))
+    older = {key: value for key, value in counters.items() if key != "requests"}
+    rewrite(run.run_folder, "counters.json", json.dumps(older).encode())
     Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()  # saved by a version without requests

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from learning.config import ReplayConfig
 from learning.replay import Batch, Replay, ReplayExperience
 from learning.sum_tree import ADDED, SumTree
+from tests.learning.helpers import kept
 
 VECTOR = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 FRAMES = spaces.Box(0, 255, (4, 1, 1), np.uint8)
@@ -222,8 +223,7 @@ def test_a_loaded_experience_continues_bit_for_bit(steps: int, tmp_path: Path) -
     for experience, world in zip((one, other), worlds, strict=True):
         experience.reset(world.obs())
     follow(one, worlds[0], steps)
-    one.save(tmp_path)
-    other.load(tmp_path)
+    other.load(kept(tmp_path, one.save))
     other.rng.bit_generator.state = one.rng.bit_generator.state
     worlds[1].count, worlds[1].rng.bit_generator.state = worlds[0].count, worlds[0].rng.bit_generator.state
     assert priorities_of(one.replay)._tree.tobytes() == priorities_of(other.replay)._tree.tobytes()

@@ -154,7 +154,9 @@ def test_each_observation_is_stored_once() -> None:
 def test_state_and_load_round_trip() -> None:
     replay = two_episodes(3, False)
     other = Replay(100, 1, SPACE, 3)
-    other.load(replay.state(), replay.held.numpy())
+    other.load(replay.state())
+    first, end = np.zeros(1, np.int64), replay.opened
+    other.put(first, end, replay.take(first, end))
     assert all_transitions(other) == all_transitions(replay)
     for one in (replay, other):
         one.add(np.array([1]), np.array([5.0]), np.array([GAMMA]), column(52))

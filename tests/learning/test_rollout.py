@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from learning.config import RolloutConfig
 from learning.rollout import Rollout, q_lambda
+from tests.learning.helpers import kept
 
 SPACE = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 
@@ -144,8 +145,7 @@ def test_an_unfinished_rollout_is_restored(tmp_path: Path) -> None:
     one.reset(column([1, 2]))
     list(one.batches(np.ones((2, 2))))
     one.add(np.array([1, 0]), np.ones(2), np.full(2, 0.9), column([3, 4]))
-    one.save(tmp_path)
-    other.load(tmp_path)
+    other.load(kept(tmp_path, one.save))
     targets: list[list[list[float]]] = []
     for rollout in (one, other):
         for step in range(2):

@@ -22,7 +22,7 @@ from learning.replay import Batch
 from learning.runfolder import RunFolder
 from learning.stream import ObGD, RewardScale, Running, Stream, StreamLearner, StreamNetwork
 from learning.trainer import Plan, Trainer
-from tests.learning.helpers import RecordingWatcher
+from tests.learning.helpers import RecordingWatcher, kept
 
 SPACE = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 FRAMES = spaces.Box(0, 255, (4, 84, 84), np.uint8)
@@ -262,8 +262,7 @@ def train(one: StreamLearner, steps: int, seed: int) -> NDArray[np.float64]:
 def test_a_loaded_learner_continues_bit_for_bit(tmp_path: Path) -> None:
     one, other, fresh = learner(), learner(seed=2), learner(seed=2)
     train(one, 40, 0)
-    save_learner(tmp_path, one)
-    load_learner(tmp_path, other, one.updates)
+    load_learner(kept(tmp_path, lambda into: save_learner(into, one)), other, one.updates)
     assert one.optimizer.trace.any()
     assert torch.equal(one.optimizer.trace, other.optimizer.trace)
     again, same = train(one, 40, 1), train(other, 40, 1)

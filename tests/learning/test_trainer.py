@@ -17,7 +17,7 @@ from learning.evaluate import EpisodeResult, evaluate
 from learning.runfolder import RunFolder
 from learning.trainer import Trainer
 from tests import tiny
-from tests.learning.helpers import RecordingWatcher, plan, trainer
+from tests.learning.helpers import RecordingWatcher, counters_of, plan, rewrite, trainer
 
 WATERWORLD = "tidepool/Waterworld-v1"
 
@@ -118,7 +118,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(env_id: str, agent: str, tmp_
     assert resumed.run(RecordingWatcher())
     assert equal(resumed, uninterrupted)
     # the finished run keeps its state too, to be extended
-    counters = json.loads((resumed.run_folder.state / "counters.json").read_text())
+    counters = counters_of(resumed.run_folder)
     assert (counters["agent_steps"], counters["evaluation_due"]) == (resumed.agent_steps, False)
 
 
@@ -138,7 +138,7 @@ def test_a_run_stopped_before_its_first_step_resumes_too(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("counters.json", b"{}", r"state: damaged, it does not fit the run's config\.json \('updates'\)"),
+        ("counters.json", b"{}", r"state/0: damaged, it does not fit the run's config\.json \('updates'\)"),
         ("counters.json", b"{", r"counters\.json: not readable as JSON"),
         ("learner.safetensors", b"half", r"learner\.safetensors: not readable"),
         ("replay.safetensors", b"half", r"replay\.safetensors: not readable"),
@@ -148,7 +148,7 @@ def test_a_damaged_state_is_reported(file: str, content: bytes, message: str, tm
     run = trainer(tmp_path, "CartPole-v1")
     run.stop_requested = True
     assert not run.run(RecordingWatcher())
-    (run.run_folder.state / file).write_bytes(content)
+    rewrite(run.run_folder, file, content)  # its checksum fits: it was never another
     with pytest.raises(UserError, match=message):
         Trainer(run.plan, RunFolder(run.run_folder.path)).load_state()
 

@@ -23,8 +23,8 @@ from torch import Tensor
 import envs
 from agents.registry import recipe
 from common.errors import UserError, nearest
-from learning import live
-from learning.checkpoint import COUNTERS, MANIFEST, config_from, read_manifest, read_weights
+from learning import live, states
+from learning.checkpoint import MANIFEST, config_from, read_manifest, read_weights
 from learning.config import LearnerConfig
 from learning.insight import NetworkReader
 from learning.networks import random_actions
@@ -258,7 +258,7 @@ class LiveAgent:
         if self._is_training:
             is_live = self._current.stamp.folder == self._folder.live
             return f"live, {at}" if is_live else f"saved at {at}, waiting for live weights"
-        if (self._folder.state / COUNTERS).exists() and self._current.agent_steps < self._total:
+        if states.exists(self._folder.state) and self._current.agent_steps < self._total:
             return f"the run was stopped at {at}"
         return f"the run has ended, {at}" + ("" if self._current.agent_steps >= self._total else f" of {self._total:,}")
 

@@ -216,7 +216,7 @@ def stop_flag() -> Iterator[threading.Event]:
     """Turn SIGINT and SIGTERM into a flag, so that no frame is cut in half; a second signal stops at once."""
     flag = threading.Event()
 
-    def ask() -> None:
+    def ask(number: int) -> None:
         if flag.is_set():
             raise KeyboardInterrupt
         flag.set()

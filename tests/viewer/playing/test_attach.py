@@ -26,9 +26,9 @@ from common.files import write_json
 from learning import live
 from learning.checkpoint import MANIFEST, WEIGHTS
 from learning.live import REQUESTS, WATCHER
-from learning.runfolder import Tail
+from learning.runfolder import RunFolder, Tail
 from learning.trainer import Trainer
-from tests.learning.helpers import trainer
+from tests.learning.helpers import counters_of, trainer
 from viewer.playing import attach
 from viewer.playing.attach import WAITING, LiveAgent, find_run
 from viewer.playing.session import Session
@@ -380,7 +380,7 @@ def test_a_real_training_process(tmp_path: Path) -> None:
         until(stopped)
         agent.close()
         folder = agent.run
-        assert json.loads((folder / "state" / "counters.json").read_text())["requests"]["in_force"] == {"epsilon": 0.77}
+        assert counters_of(RunFolder(folder))["requests"]["in_force"] == {"epsilon": 0.77}
         assert sorted(path.name for path in (folder / "live").iterdir()) == [REQUESTS]
     finally:
         process.kill()
