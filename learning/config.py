@@ -171,7 +171,7 @@ class FamilyConfig(ReplayConfig):
     The defaults learn Waterworld-v1 within three minutes on two CPU cores; each was measured there.
     """
 
-    total_timesteps: Steps = 800_000
+    total_timesteps: Steps = 900_000
     num_envs: Annotated[int, Between(1, 4096)] = 32
     replay_ratio: Annotated[float, Between(0.001, 1024)] = 8.0
     gamma: Annotated[float, Between(0.0, 1.0)] = 0.98
