@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 
 from common.errors import UserError, unknown
+from common.files import ROOT
 from scores.stats import around
 
 COLUMNS = (
@@ -25,6 +26,7 @@ COLUMNS = (
 )
 DATA = Path(__file__).resolve().parent / "data"
 REFERENCE_FILE = DATA / "reference_scores.csv"
+MEASURED_FILE = ROOT / "results" / "gymnasium.csv"  # made by `python -m benchmarks.random_gymnasium`
 
 SAME_GAME = {
     "tidepool/Waterworld-v1": "tidepool/Waterworld-v0",
@@ -101,14 +103,15 @@ def load(path: Path = REFERENCE_FILE) -> tuple[Reference, ...]:
 
 def of_env(env_id: str) -> list[Reference]:
     """Return the references of exactly this environment; an empty list if there are none."""
-    return [reference for reference in load() if reference.env_id == env_id]
+    return [reference for reference in (*load(), *load(MEASURED_FILE)) if reference.env_id == env_id]
 
 
 def find(env_id: str, agent: str) -> Reference:
     """Return one reference; `UserError` with the nearest names if there is no such row."""
     rows = of_env(env_id)
     if not rows:
-        raise unknown("environment of a reference score", env_id, {row.env_id for row in load()})
+        known = {row.env_id for row in (*load(), *load(MEASURED_FILE))}
+        raise unknown("environment of a reference score", env_id, known)
     for row in rows:
         if row.agent == agent:
             return row
