@@ -81,17 +81,21 @@ PICTURES = {
     "epsilon_steps": 50_000,
 }
 # Any other vector environment; measured in several, see docs/environments.md. With fewer updates, or with raw rewards,
-# LunarLander is not learnt.
+# LunarLander is not learnt; with one-step returns MountainCar is not.
 GENERAL = {
     **CONTROL,
     "total_timesteps": 300_000,
     "gamma": 0.99,
-    "loss": "huber",
     "reward_scale": None,
     "batch_size": 128,
     "replay_ratio": 64.0,
     "epsilon_final": 0.05,
+    "n_step": 3,
 }
+# Numbered states. Returns of several steps hold the random actions in them, and what is learnt is what it is worth to
+# go on exploring: CliffWalking's agent then keeps away from the edge. Here one step is enough, there is nothing to
+# generalise. Squared errors give the mean of returns that vary, as FrozenLake's; Huber's loss does not.
+TABULAR = {**GENERAL, "total_timesteps": 100_000, "n_step": 1}
 # The same, whatever the agent itself has: random actions reach failures that good play never sees, and with the paper's
 # noise of 0.5 one seed in three of Rainbow and of BTR never learnt to stay.
 CONTROL_FOR_ALL = {"n_step": 10, "noisy_epsilon": True, "noisy_sigma": 0.1}
@@ -122,7 +126,8 @@ def member(
     """
     plain = {**switches, **(vectors or {})}
     control = {**CONTROL, **plain, **CONTROL_FOR_ALL, **(control or {})}
-    general = {**GENERAL, **plain, "n_step": 3}
+    # their n-step returns are the kind of environment's, whatever the agent itself has
+    general, tabular = ({**one, **plain, "n_step": one["n_step"]} for one in (GENERAL, TABULAR))
     pictures = {**PICTURES, **switches}
     own = {"paper": Preset("as published, for a GPU", "atari", {**(published or {}), **switches})}
     return Recipe(
@@ -142,6 +147,7 @@ def member(
                 "pictures of other environments, as they are; smaller and grey is faster", "pictures", pictures
             ),
             "general": Preset("any other vectors, in a few minutes on two CPU cores", "control", general),
+            "tabular": Preset("numbered states, as FrozenLake's, on two CPU cores", "control", tabular),
             **(own if published else {}),
             **(presets or {}),
             "cpu": Preset("small frames and a small network, for CPUs", "atari", {**CPU, **switches}),

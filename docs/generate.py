@@ -100,7 +100,7 @@ def steps_of(recipe: Recipe, preset: str) -> int:
 
 def presets() -> str:
     """Return which agent has which preset, as the agent steps of a run with it."""
-    known = ("default", "long", "control", "general", "pictures", "cpu", "modern", "nature", "paper")
+    known = ("default", "long", "control", "general", "tabular", "pictures", "cpu", "modern", "nature", "paper")
     assert {name for one in AGENTS.values() for name in one.presets} == set(known)
     rows = (
         [
@@ -116,7 +116,9 @@ def choices() -> str:
     """Return what `train.py` takes when no agent and no preset are named."""
     cases = (
         ("Waterworld, RLDemo", WATERWORLD, "any", "cpu"),
-        ("other environments with vectors", "CartPole-v1", "any", "cpu"),
+        ("CartPole", "CartPole-v1", "any", "cpu"),
+        ("other vectors", "Acrobot-v1", "any", "cpu"),
+        ("numbered states", "FrozenLake-v1", "any", "cpu"),
         ("Atari", "ALE/Pong-v5", "CPU", "cpu"),
         ("Atari", "ALE/Pong-v5", "GPU", "cuda"),
     )

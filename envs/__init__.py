@@ -21,6 +21,7 @@ from envs.factory import (
 from envs.foreign import EnvironmentFault, colours, telling
 from envs.masks import MaskedBox, allowed, idle
 from envs.protocols import Protocol
+from envs.tabular import is_tabular
 
 register()
 
@@ -37,6 +38,7 @@ __all__ = [
     "idle",
     "is_atari",
     "is_ram",
+    "is_tabular",
     "is_world",
     "keywords",
     "make",

@@ -1,4 +1,4 @@
-"""The range of returns that a categorical head covers: chosen from rewards that were measured, not guessed."""
+"""What random play tells about the size of returns: the scale of rewards, and the range of a categorical head."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STEPS = 4_000  # agent steps of random play; a fixed number, so that one seed gi
 STEPS_OF_FRAMES = 2_000  # the same where observations are images, which take longer
 LANES = 4
 HELD = 0.9  # chance that an action is repeated in every second lane: it gets farther, or stuck, as a policy does
-SCALED = 10.0  # of the returns that scaled rewards add up to
+SCALED = 10.0  # about the size of the returns that scaled rewards add up to
 MARGIN = 0.1  # of the width, on both sides: a Gaussian around a value needs its neighbours
 CLIPPED_ATARI = (-10.0, 10.0)  # for rewards of -1, 0 and 1. Bellemare et al. 2017, arXiv:1707.06887
 
@@ -75,15 +75,12 @@ def with_range(config: FamilyConfig, env_id: str, seed: int) -> tuple[FamilyConf
 def with_scale(config: LearnerConfig, env_id: str, seed: int) -> tuple[LearnerConfig, str | None]:
     """Return the settings with a number for --reward-scale where it is left open, and a note on it.
 
-    Scaled rewards have returns of about `SCALED`, as far as random play tells: Huber's loss, step sizes and first
-    weights are made for such numbers.
+    Scaled rewards have returns of about `SCALED`: Huber's loss, step sizes and first weights are made for such numbers.
     """
     if config.reward_scale is not None:
         return config, None
-    scale, rewards = 1.0, measure(env_id, config, seed)
-    if rewards.reward.any():
-        low, high = suggest(rewards, config, _limit(env_id))
-        scale = float(f"{SCALED / max(abs(low), abs(high)):.2g}")
+    rewards = measure(env_id, config, seed)
+    scale = float(f"{SCALED / typical(rewards, config, _limit(env_id)):.2g}")
     steps = f"{len(rewards.reward):,} steps of random play"
     note = f"rewards are multiplied by {scale:g}, as {steps} suggest; --reward-scale sets another"
     return replace(config, reward_scale=scale), note
@@ -91,6 +88,11 @@ def with_scale(config: LearnerConfig, env_id: str, seed: int) -> tuple[LearnerCo
 
 def _limit(env_id: str) -> int | None:
     return gymnasium.spec(env_id).max_episode_steps
+
+
+def _ahead(config: LearnerConfig, limit: int | None) -> float:
+    """Return how many agent steps gamma looks ahead."""
+    return 1 / (1 - config.gamma) if config.gamma < 1 else float(limit or 10_000)
 
 
 def measure(env_id: str, config: LearnerConfig, seed: int) -> Rewards:
@@ -117,6 +119,34 @@ def measure(env_id: str, config: LearnerConfig, seed: int) -> Rewards:
     return Rewards(reward.ravel(), ends.ravel())
 
 
+def typical(rewards: Rewards, config: LearnerConfig, limit: int | None = None) -> float:
+    """Return the size of returns, at least 1, as the usual rewards make it: rare large ones say nothing here.
+
+    A range must hold CliffWalking's falls of -100; a scale must not be made for them, or a step of -1 counts for
+    nothing once nobody falls. So, where `suggest` takes the largest reward and the root mean square, this takes the
+    median of those that are not 0, and that times the root of their share: the same where all are of one size.
+    Of the two signs the larger one counts. Below 1 is taken to be 1: by chance a goal is reached late, or never.
+
+    Args:
+        rewards: as they are learnt from.
+        config: its gamma.
+        limit: agent steps of an episode; it counts where gamma is 1.
+    """
+    sizes = [1.0]
+    for sign in (-1.0, 1.0):
+        size = np.maximum(sign * rewards.reward, 0.0)
+        inside, end = size[~rewards.ends], size[rewards.ends]
+        share = float(np.mean(inside > 0)) if len(inside) else 0.0
+        sizes.append(_median(inside) * math.sqrt(share) * _ahead(config, limit) + _median(end))
+    return max(sizes)
+
+
+def _median(sizes: NDArray[np.float64]) -> float:
+    """Return the median of those above 0, else 0."""
+    above = sizes[sizes > 0]
+    return float(np.median(above)) if len(above) else 0.0
+
+
 def suggest(rewards: Rewards, config: LearnerConfig, limit: int | None = None) -> tuple[float, float]:
     """Return a range that holds the returns of much better policies than the one that got these rewards.
 
@@ -131,7 +161,7 @@ def suggest(rewards: Rewards, config: LearnerConfig, limit: int | None = None) -
         limit: agent steps of an episode; it counts where gamma is 1. Elsewhere a truncated episode is bootstrapped
             from, so that returns reach beyond.
     """
-    ahead = 1 / (1 - config.gamma) if config.gamma < 1 else float(limit or 10_000)
+    ahead = _ahead(config, limit)
     ends: list[float] = []
     for sign in (-1.0, 1.0):
         size = np.maximum(sign * rewards.reward, 0.0)

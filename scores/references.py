@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 
 from common.errors import UserError, unknown
+from common.files import ROOT
 from scores.stats import around
 
 COLUMNS = (
@@ -25,6 +26,7 @@ COLUMNS = (
 )
 DATA = Path(__file__).resolve().parent / "data"
 REFERENCE_FILE = DATA / "reference_scores.csv"
+MEASURED_FILE = ROOT / "results" / "gymnasium.csv"  # made by `python -m benchmarks.random_gymnasium`
 
 SAME_GAME = {
     "tidepool/Waterworld-v1": "tidepool/Waterworld-v0",
@@ -99,16 +101,20 @@ def load(path: Path = REFERENCE_FILE) -> tuple[Reference, ...]:
     return tuple(_parse(row, f"{path}, row {number}") for number, row in enumerate(rows, start=1))
 
 
+def _all() -> tuple[Reference, ...]:
+    return (*load(), *(load(MEASURED_FILE) if MEASURED_FILE.exists() else ()))
+
+
 def of_env(env_id: str) -> list[Reference]:
     """Return the references of exactly this environment; an empty list if there are none."""
-    return [reference for reference in load() if reference.env_id == env_id]
+    return [reference for reference in _all() if reference.env_id == env_id]
 
 
 def find(env_id: str, agent: str) -> Reference:
     """Return one reference; `UserError` with the nearest names if there is no such row."""
     rows = of_env(env_id)
     if not rows:
-        raise unknown("environment of a reference score", env_id, {row.env_id for row in load()})
+        raise unknown("environment of a reference score", env_id, {row.env_id for row in _all()})
     for row in rows:
         if row.agent == agent:
             return row

@@ -38,6 +38,20 @@ def runs(tmp_path: Path) -> Path:
     return folder
 
 
+def test_random_play_and_the_optimum_stand_beside_runs_of_gymnasiums_environments(tmp_path: Path) -> None:
+    make_run(tmp_path, [0.0, 1.0, 1.0], env_id="FrozenLake-v1", protocol="gymnasium-default")
+    done = run("--runs-dir", tmp_path, "--env-id", "FrozenLake-v1", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["environments"]["FrozenLake-v1"]["rows"]
+    assert [row["name"] for row in rows] == ["optimum", "dqn seed 1", "random"]
+    assert rows[0]["mean"] == pytest.approx(0.7442, abs=1e-4)
+    assert rows[0]["ci95"] is None
+    assert rows[2]["mean"] == pytest.approx(0.014, abs=0.01)
+    assert {row["protocol"] for row in rows} == {"gymnasium-default"}
+    listed = run("--runs-dir", tmp_path, "--format", "json")
+    assert "Taxi-v4" not in json.loads(listed.stdout)["environments"], "only environments that have scores of runs"
+
+
 def test_the_table(runs: Path) -> None:
     done = run("--runs-dir", runs)
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import envs
 from agents import AGENTS, choose
 from agents.registry import VECTORS
 from common.errors import UserError
@@ -21,6 +22,10 @@ PONG, WATERWORLD = "ALE/Pong-v5", "tidepool/Waterworld-v1"
         ("d3qn", "auto", PONG, "cuda", ("d3qn", "cpu")),
         ("auto", "long", WATERWORLD, "cpu", (VECTORS, "long")),
         ("rainbow", "auto", "CartPole-v1", "cpu", ("rainbow", "control")),
+        ("auto", "auto", "Acrobot-v1", "cpu", (VECTORS, "general")),
+        ("auto", "auto", "FrozenLake-v1", "cpu", (VECTORS, "tabular")),
+        ("rainbow", "auto", "Blackjack-v1", "cpu", ("rainbow", "tabular")),
+        ("pqn", "auto", "FrozenLake-v1", "cpu", ("pqn", "control")),
         ("rainbow", "auto", PONG, "cpu", ("rainbow", "cpu")),
         ("rainbow", "auto", PONG, "cuda", ("rainbow", "paper")),
         ("auto", "auto", PONG, "cpu", ("pqn", "cpu")),
@@ -48,6 +53,20 @@ def test_every_preset_of_every_agent_is_valid() -> None:
             validate(config)
             # Stream-Q scales rewards instead
             assert config.clip_rewards == (preset.suits == "atari" and recipe.name != "stream_q")
+
+
+def test_numbered_states_are_learnt_from_one_step_whatever_the_agent_has() -> None:
+    for agent in ("dqn", "d3qn", "rainbow", "btr"):
+        presets = AGENTS[agent].presets
+        assert presets["tabular"].settings["n_step"] == 1
+        assert presets["general"].settings["n_step"] == 3
+
+
+def test_what_is_tabular() -> None:
+    for env_id, expected in (("FrozenLake-v1", True), ("Taxi-v4", True), ("Blackjack-v1", True), ("Acrobot-v1", False)):
+        assert envs.is_tabular(env_id) == expected
+    assert not envs.is_tabular(PONG)
+    assert not envs.is_tabular(WATERWORLD)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from agents import load_policy, recipe
 from learning.config import FamilyConfig
 from learning.heads import Categorical, Histogram, QOutput, greedy
 from learning.losses import td_loss
-from learning.ranges import CLIPPED_ATARI, RangeWatch, Rewards, measure, suggest, with_range
+from learning.ranges import CLIPPED_ATARI, RangeWatch, Rewards, measure, suggest, typical, with_range, with_scale
 from tests import tiny
 from tests.learning.helpers import close, trainer, transitions
 from train import main
@@ -117,6 +117,39 @@ def test_a_given_lower_end_stays_and_without_rewards_they_are_taken_to_be_1() ->
         config, note = with_range(C51, tiny.PAYDAY, seed=1)
     assert config.support == pytest.approx((-12.0, 12.0))  # 1.2 / (1 - 0.9)
     assert "so this is for rewards of at most 1" in str(note)
+
+
+# ------------------------------------------------------------------ the scale of rewards
+
+
+def test_rare_large_rewards_say_nothing_about_the_usual_return() -> None:
+    # gamma 0.9 looks 10 steps ahead
+    steps = [-1.0] * 90
+    assert typical(rewards(*steps), C51) == pytest.approx(10.0)
+    assert typical(rewards(*steps, *[-100.0] * 10), C51) == pytest.approx(10.0)  # falls from a cliff
+    assert suggest(rewards(*steps, *[-100.0] * 10), C51)[0] < -300  # which a range must hold
+    # one step in 100 has a reward of 20: 20 * 0.1 * 10
+    assert typical(rewards(*[20.0] + [0.0] * 99), C51) == pytest.approx(20.0)
+    # an end comes once: 3 * 10 + 100; of the two signs the larger one counts
+    assert typical(rewards(-3, -3, -100, ends=(2,)), C51) == pytest.approx(130.0)
+    assert typical(rewards(-3, -3, 50, ends=(2,)), C51) == pytest.approx(50.0)
+    # a goal reached late, or never, is worth about 1
+    assert typical(rewards(0, 0, 0.2, ends=(2,)), C51) == 1.0
+    assert typical(rewards(0, 0, 0), C51) == 1.0
+    assert typical(rewards(1, 1), replace(C51, gamma=1.0), limit=200) == pytest.approx(200.0)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "scale"),
+    [("CliffWalking-v1", 0.099), ("Taxi-v4", 0.1), ("FrozenLake-v1", 10.0), ("MountainCar-v0", 0.1)],
+)
+def test_scales_of_known_environments(env_id: str, scale: float) -> None:
+    config, note = with_scale(FamilyConfig(reward_scale=None, gamma=0.99), env_id, seed=1)
+    assert config.reward_scale == pytest.approx(scale)
+    assert (
+        note
+        == f"rewards are multiplied by {scale:g}, as 4,000 steps of random play suggest; --reward-scale sets another"
+    )
 
 
 # ------------------------------------------------------------------ what is cut off

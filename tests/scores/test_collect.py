@@ -98,10 +98,10 @@ def test_rldemo_is_reward_per_step(tmp_path: Path) -> None:
 
 
 def test_any_environment_is_scored_by_its_return(tmp_path: Path) -> None:
-    make_run(tmp_path, [480.0, 500.0], env_id="CartPole-v1", protocol="gymnasium-default", length=490)
-    found = comparison("CartPole-v1", tmp_path)
+    make_run(tmp_path, [480.0, 500.0], env_id="Blackjack-v1", protocol="gymnasium-default", length=490)
+    found = comparison("Blackjack-v1", tmp_path)
     assert (found.metric, [row.kind for row in found.rows]) == ("episode return", ["run"])
-    assert "There are no reference scores for CartPole-v1." in found.remarks
+    assert "There are no reference scores for Blackjack-v1." in found.remarks
 
 
 def test_human_scores_are_shown_with_both_versions(tmp_path: Path) -> None:

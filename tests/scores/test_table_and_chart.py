@@ -102,10 +102,10 @@ def test_decimals_follow_the_size() -> None:
 
 
 def test_an_empty_comparison(tmp_path: Path) -> None:
-    (empty,), _ = comparisons(tmp_path, env_id="CartPole-v1")
+    (empty,), _ = comparisons(tmp_path, env_id="Blackjack-v1")
     assert empty.rows == []
     for text in (as_text([empty]), as_markdown([empty])):
-        assert "python train.py CartPole-v1" in text
+        assert "python train.py Blackjack-v1" in text
     chart.save([empty], tmp_path / "empty.png")
     assert imread(tmp_path / "empty.png").shape[0] > 100
 

@@ -10,7 +10,7 @@ import pytest
 from common.errors import UserError
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, NoQValues, color_at, drawn, key, session_in, view_of
 from viewer import screen
-from viewer.drawing.canvas import Area, Theme
+from viewer.drawing.canvas import MINUS, Area, Theme
 from viewer.panels import PANELS, View
 from viewer.panels.control import ControlPanel
 from viewer.panels.q_bars import QBarsPanel
@@ -69,6 +69,17 @@ def test_bars_of_the_past_stay_within_their_zone() -> None:
     assert panel.axis(view, np.array(Q4)) == view.session.q_axis()
     zone = panel.bar_zone(panel.row_area(area, 1, view), view)
     assert panel.bar(zone, 9.0, panel.axis(view, past)).right == pytest.approx(zone.right)
+
+
+def test_small_expectations_have_digits_that_say_something_and_all_have_the_same() -> None:
+    view = view_of(session_in(policy=Known((0.003, -0.0214, 0.0, 0.01))))
+    assert [QBarsPanel().number(value, view) for value in (0.003, -0.0214, 0.0)] == [
+        "+0.003",
+        f"{MINUS}0.021",
+        "+0.000",
+    ]
+    view = view_of(session_in(policy=Known((0.003, -21.4, 0.0, 0.01))))
+    assert [QBarsPanel().number(value, view) for value in (0.003, -21.4)] == ["+0.00", f"{MINUS}21.40"]
 
 
 def test_negative_bars_grow_to_the_left_of_zero() -> None:

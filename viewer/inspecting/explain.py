@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # a human plays without torch
 Array = NDArray[np.float64]
 QFunction = Callable[[NDArray[Any]], NDArray[np.float64]]
 """Returns Q values, (B, A), of observations (B, ...): for example a policy's ``q_values``."""
+
+MOST_DECIMALS, MOST_OF_SMALL = 4, 9
 
 # ------------------------------------------------------------------------------------ the target
 
@@ -67,6 +70,12 @@ class Explanation:
     remaining: float
     """Weight of the rewards still to come, 0 to 1."""
 
+    @property
+    def digits(self) -> int:
+        """Return the decimals of its numbers: all have the same, so that a sum can be checked by eye."""
+        target = self.one_step
+        return decimals([*target.rewards, target.discount * target.next_value, target.total, self.expectation or 0.0])
+
     def error(self, target: Target) -> float | None:
         """Return the temporal difference error: target minus expectation."""
         return None if self.expectation is None else target.total - self.expectation
@@ -80,39 +89,39 @@ class Explanation:
         lines += self._td_error(self.one_step)
         lines += self._learner()
         if self.remaining == 0:
-            return [*lines, f"actual return: {self.observed_return:+.2f}, complete"]
+            return [*lines, f"actual return: {self.observed_return:+.{self.digits}f}, complete"]
         still = f"{_percent(self.remaining)} of the weight is still to come"
-        return [*lines, f"actual return so far: {self.observed_return:+.2f}; {still}"]
+        return [*lines, f"actual return so far: {self.observed_return:+.{self.digits}f}; {still}"]
 
     def _terms(self, action_names: Sequence[str]) -> list[str]:
         target, training, munchausen = self.one_step, self.training, self.training.munchausen
-        reward = f"reward {target.rewards[0]:+.2f}"
+        reward = f"reward {target.rewards[0]:+.{self.digits}f}"
         if training.of_rewards and target.rewards[0] != self.moment.reward:
             reward += f" (the game gave {self.moment.reward:+g}; this agent learnt from {training.of_rewards})"
         lines = [reward]
         if munchausen is not None:
             lines.append(
-                f"+ bonus {target.bonus:+.2f} (Munchausen: {munchausen.alpha:g} x {munchausen.temperature:g}"
-                " x log-probability of the action; 0 if its probability is 1)"
+                f"+ bonus {target.bonus:+.{self.digits}f} (Munchausen: {munchausen.alpha:g}"
+                f" x {munchausen.temperature:g} x log-probability of the action; 0 if its probability is 1)"
             )
         if target.next_action is None:
             why = "the episode ended here" if self.moment.terminated else "a life was lost, which ends its returns"
             return [*lines, f"+ nothing: {why}, so there is no next value"]
         best = action_names[target.next_action]
         what = "the best next action" if munchausen is None else "the next state under the soft policy, mostly"
-        lines.append(f"+ {training.gamma:g} x {target.next_value:+.2f}, the value of {what} '{best}'")
+        lines.append(f"+ {training.gamma:g} x {target.next_value:+.{self.digits}f}, the value of {what} '{best}'")
         return [*lines, f"  {networks_used(training, self.has_target)}"]
 
     def _td_error(self, target: Target) -> list[str]:
         error = self.error(target)
         if error is None:
-            return [f"= target {target.total:+.2f}", "the network has no expectation for 'no key'"]
+            return [f"= target {target.total:+.{self.digits}f}", "the network has no expectation for 'no key'"]
         compared = "better" if error > 0 else "worse"
-        meaning = "as expected" if abs(error) < 0.005 else f"{compared} than expected"
+        meaning = "as expected" if abs(error) < negligible(self.digits) else f"{compared} than expected"
         return [
-            f"= target {target.total:+.2f}",
-            f"the network expected {self.expectation:+.2f}",
-            f"TD error {error:+.2f}: {meaning}",
+            f"= target {target.total:+.{self.digits}f}",
+            f"the network expected {self.expectation:+.{self.digits}f}",
+            f"TD error {error:+.{self.digits}f}: {meaning}",
         ]
 
     def _learner(self) -> list[str]:
@@ -131,8 +140,25 @@ class Explanation:
         if target is None:
             return [f"the learner sums {training.n_step} rewards; not all of them are known yet"]
         count, error = len(target.rewards), self.error(target)
-        text = f"the learner sums {count} reward{'s' * (count > 1)}: target {target.total:+.2f}"
-        return [text + ("" if error is None else f", TD error {error:+.2f}")]
+        text = f"the learner sums {count} reward{'s' * (count > 1)}: target {target.total:+.{self.digits}f}"
+        return [text + ("" if error is None else f", TD error {error:+.{self.digits}f}")]
+
+
+def decimals(values: Iterable[float]) -> int:
+    """Return the decimals, 2 and more, that give the smallest of these numbers two digits that say something.
+
+    Zeros, NaN and infinity ask for nothing. No more than `MOST_DECIMALS`, unless even the largest number is so small.
+    """
+    sizes = [abs(value) for value in values if value and math.isfinite(value)]
+    if not sizes:
+        return 2
+    least, most = (1 - math.floor(math.log10(size)) for size in (max(sizes), min(sizes)))
+    return min(max(2, min(most, max(least, MOST_DECIMALS))), MOST_OF_SMALL)
+
+
+def negligible(digits: int) -> float:
+    """Return the size below which a number is written as 0 with so many decimals."""
+    return 0.5 * 10.0**-digits
 
 
 def networks_used(training: Training, has_target: bool) -> str:

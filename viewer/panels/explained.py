@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from viewer.drawing.canvas import MINUS, TIMES, Area, Canvas, Color, Theme
-from viewer.inspecting.explain import Explanation, Target, networks_used
+from viewer.inspecting.explain import Explanation, Target, negligible, networks_used
 from viewer.inspecting.inputs import strongest
 from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
@@ -47,8 +47,10 @@ class ExplainedPanel(Panel):
         soft = 3 if wide else 5  # the networks used, and the return since then
         if training.n_step > 1 or training.q_lambda is not None or training.trace_decay is not None:
             soft += 1 if wide else 2
+        if training.of_rewards:  # a line on them, which wraps in a narrow column
+            soft += 1 if wide else 2
         rows = 4 + (training.munchausen is not None)
-        return ROW * rows + 6.0 + PILL + PITCH * (soft + bool(training.of_rewards))
+        return ROW * rows + 6.0 + PILL + PITCH * soft
 
     def inputs_height(self, view: View) -> float:
         """Return the height of the inputs that mattered."""
@@ -111,11 +113,11 @@ def why_not(view: View) -> str:
 
 def draw_sum(canvas: Canvas, area: Area, explanation: Explanation, action_names: tuple[str, ...]) -> None:
     """Write the target as a sum, the expectation, their difference, and further notes."""
-    lines = Lines(canvas, area)
+    lines = Lines(canvas, area, explanation.digits)
     target, training = explanation.one_step, explanation.training
     lines.number("reward", target.rewards[0])
     if training.of_rewards and target.rewards[0] != explanation.moment.reward:
-        given = signed(explanation.moment.reward).removesuffix(".00")
+        given = f"{explanation.moment.reward:+g}".replace("-", MINUS)
         lines.soft(f"the game gave {given}; the agent learns from {training.of_rewards.replace('-', MINUS)}")
     if training.munchausen is not None:
         lines.number("+ Munchausen bonus, 0 if certain", target.bonus)
@@ -127,7 +129,7 @@ def draw_sum(canvas: Canvas, area: Area, explanation: Explanation, action_names:
         lines.soft("the network has no expectation for 'no key'")
     else:
         lines.number(f"{MINUS} expected by the network", explanation.expectation)
-        lines.pill("= TD error", verdict(error), error)
+        lines.pill("= TD error", verdict(error, lines.digits), error)
     for line in learner_lines(explanation, action_names):
         lines.soft(line)
 
@@ -139,7 +141,7 @@ def _next_value(lines: Lines, explanation: Explanation, target: Target, action_n
         lines.soft("the episode ended here" if moment.terminated else "a life was lost, which ends the return")
         return
     lines.number(
-        f"+ {GAMMA} {TIMES} next value:  {training.gamma:g} {TIMES} {signed(target.next_value)}",
+        f"+ {GAMMA} {TIMES} next value:  {training.gamma:g} {TIMES} {signed(target.next_value, lines.digits)}",
         target.discount * target.next_value,
     )
     best = action_names[target.next_action]
@@ -161,11 +163,11 @@ def typeset(line: str) -> str:
     return re.sub(r"-(?=\d)", MINUS, line).replace(" x ", f" {TIMES} ")
 
 
-def verdict(error: float) -> str:
-    """Return what a temporal difference error means."""
+def verdict(error: float, digits: int = 2) -> str:
+    """Return what a temporal difference error means that is written with so many decimals."""
     if not math.isfinite(error):
         return "NaN" if math.isnan(error) else "infinite"
-    if abs(error) < 0.005:
+    if abs(error) < negligible(digits):
         return "as expected"
     return "better than expected" if error > 0 else "worse than expected"
 
@@ -173,8 +175,8 @@ def verdict(error: float) -> str:
 class Lines:
     """Rows of text from the top of an area on; rows that would leave it are not drawn."""
 
-    def __init__(self, canvas: Canvas, area: Area) -> None:
-        self.canvas, self.area, self.y = canvas, area, area.y
+    def __init__(self, canvas: Canvas, area: Area, digits: int = 2) -> None:
+        self.canvas, self.area, self.y, self.digits = canvas, area, area.y, digits
 
     def _next_row(self, height: float) -> float | None:
         """Return the middle of the next row; None if it does not fit."""
@@ -188,7 +190,7 @@ class Lines:
         """Write a label and its number."""
         y = self._next_row(ROW)
         if y is not None:
-            text = signed(value)
+            text = signed(value, self.digits)
             used = self.canvas.text(self.area.right - 10, y, text, 12.5, bold=bold, align=1)
             self.canvas.text(self.area.x + 10, y, label, 12.5, bold=bold, width=self.area.w - used - 28)
 
@@ -203,12 +205,12 @@ class Lines:
         y = self._next_row(PILL)
         if y is None:
             return
-        fill, color = pill_colors(value)
+        fill, color = pill_colors(value, self.digits)
         self.canvas.rounded(Area(self.area.x, y - PILL / 2 + 1, self.area.w, PILL - 4), fill, 5)
         y -= 1
         x = self.area.x + 10
         x += self.canvas.text(x, y, label, 12.5, color, bold=True) + 12
-        used = self.canvas.text(self.area.right - 10, y, signed(value), 12.5, color, bold=True, align=1)
+        used = self.canvas.text(self.area.right - 10, y, signed(value, self.digits), 12.5, color, bold=True, align=1)
         self.canvas.text(x, y, meaning, 11.5, color, width=self.area.right - 20 - used - x)
 
     def soft(self, text: str) -> None:
@@ -218,9 +220,9 @@ class Lines:
         )
 
 
-def pill_colors(error: float) -> tuple[Color, Color]:
+def pill_colors(error: float, digits: int = 2) -> tuple[Color, Color]:
     """Return the fill and text colour of a TD error."""
-    if not abs(error) >= 0.005 or math.isinf(error):
+    if not abs(error) >= negligible(digits) or math.isinf(error):
         return Theme.track, Theme.text
     return (Theme.agent, Theme.card) if error > 0 else (Theme.text, Theme.card)
 

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewer.drawing.canvas import MINUS, NOT_ALLOWED, Area, Canvas, Theme
+from viewer.inspecting.explain import decimals
 from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import Panel
+from viewer.panels.pieces import signed
 from viewer.playing.keys import short, words
 from viewer.playing.session import HUMAN
 from viewer.view import View
@@ -108,8 +110,11 @@ class QBarsPanel(Panel):
         """Return a Q value as text, with as many digits as the row has room for."""
         if not math.isfinite(value):
             return NOT_ALLOWED if value == -math.inf else str(value)
-        digits = 2 if self.columns(view) == 1 or abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
-        return f"{value:+.{digits}f}".replace("-", MINUS)
+        # by the session's axis: they do not change from step to step
+        digits = decimals([max(abs(end) for end in view.session.q_axis())])
+        if self.columns(view) > 1:
+            digits = min(digits, 3) if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+        return signed(value, digits)
 
     def _draw_row(self, canvas: Canvas, row: Area, action: int, view: View, q: NDArray[np.float64] | None) -> None:
         session = view.session

@@ -19,7 +19,14 @@ from learning.losses import td_loss
 from learning.policy import Munchausen, NetworkPolicy, Training
 from learning.replay import Batch
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, session_in
-from viewer.inspecting.explain import Explanation, QFunction, distribution_line, explain, networks_used
+from viewer.inspecting.explain import (
+    Explanation,
+    QFunction,
+    decimals,
+    distribution_line,
+    explain,
+    networks_used,
+)
 from viewer.inspecting.inputs import Inputs, inputs_of, strongest
 from viewer.playing.timeline import Timeline
 
@@ -337,3 +344,21 @@ def test_a_session_can_be_explained() -> None:
     assert found is not None
     assert found.one_step.total == pytest.approx(session.timeline[1].reward + 0.9 * 2.0)
     assert isinstance(inputs_of(session.env), Inputs)
+
+
+@pytest.mark.parametrize(
+    ("values", "digits"),
+    [
+        ((), 2),
+        ((0.0, np.nan, np.inf), 2),
+        ((1.5, -200.0), 2),
+        ((0.5, 0.12), 2),
+        ((0.099, -0.63), 3),
+        ((0.0031, -0.2), 4),
+        ((1.0, 1e-7), 4),  # no more for what hardly counts beside a larger one
+        ((2e-6, 1e-7), 7),
+        ((1e-12,), 9),
+    ],
+)
+def test_decimals_show_two_digits_of_the_smallest_number(values: tuple[float, ...], digits: int) -> None:
+    assert decimals(values) == digits

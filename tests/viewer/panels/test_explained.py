@@ -131,6 +131,16 @@ def test_a_clipped_reward_is_explained(drawn_texts: list[str]) -> None:
     assert "+1.00" in rows
 
 
+def test_small_numbers_have_the_digits_that_a_sum_needs(drawn_texts: list[str]) -> None:
+    """A reward of 0.003 and 0.5 x -0.03 are -0.012; -0.03 were expected."""
+    view = cartpole(Training(0.5, reward_scale=0.003), (-0.04, -0.03))
+    rows = texts(view, drawn_texts)
+    for number in ("+0.0030", f"{MINUS}0.0150", f"{MINUS}0.0120", f"{MINUS}0.0300", "+0.0180"):
+        assert number in rows
+    assert "better than expected" in rows
+    assert "actual return so far: +0.0030; 50 % of the weight is still to come" in " ".join(rows)
+
+
 def test_no_key_has_no_expectation(drawn_texts: list[str]) -> None:
     session = session_in(policy=Trained(Q4, Training(0.5)))
     session.take_over()
@@ -340,6 +350,16 @@ def test_all_is_written_and_nothing_is_drawn_outside_the_card(
     assert "eye 5 apple" in drawn_texts
     for height in (40.0, 150.0, 600.0):
         assert stays_inside(PANEL, view, Area(12, 12, 340, height), scale)
+
+
+def test_the_last_line_has_room_below_scaled_rewards(drawn_texts: list[str]) -> None:
+    view = view_of_weights({21: 6.0, 150: 3.0})
+    view.session.training = Training(0.99, double=True, n_step=3, reward_scale=0.00286)
+    view.session.step()
+    view.session.timeline[0].reward = -100.0
+    words = " ".join(texts(view, drawn_texts, fitting(PANEL, view)))
+    assert f"the game gave {MINUS}100; the agent learns from rewards times 0.00286" in words
+    assert f"actual return so far: {MINUS}0.29; 99 % of the weight is still to come" in words
 
 
 def test_without_room_the_rest_of_the_sum_is_left_out(drawn_texts: list[str]) -> None:
