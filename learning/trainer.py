@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from learning.forecast import Evaluations, Forecast
 from learning.fused import make_learner
 from learning.learner import Agent, Learner, UpdateLog
 from learning.live import REQUESTS, ControlRequests, Watcher, WeightPublisher, live_session
+from learning.logs import PATIENCE, PATIENCE_STOPPED
 from learning.policy import env_options, protocol
 from learning.ranges import RangeWatch
 from learning.recipe import Experience, Recipe
@@ -148,6 +150,7 @@ class Trainer:
             UserError: the loss is NaN or infinite, or another process trains this run.
         """
         live = self.run_folder.live
+        self.run_folder.faults.say = lambda line: self.announce(line)
         with live_session(live, lambda folder: self.save_agent(folder, durable=False)) as publisher:
             self._began = time.perf_counter()
             try:
@@ -161,13 +164,14 @@ class Trainer:
             except envs.EnvironmentFault as fault:
                 raise self._saved_after(fault) from fault
             if finished:
-                self._keep_finished()
+                if "the agent" in self.run_folder.faults.failing:
+                    self._insist("the agent", self.save_agent)
+                self._insist("the state", self._keep_finished)
                 with suppress(OSError):  # being written to, on Windows
                     (live / REQUESTS).unlink(missing_ok=True)  # they were for this run as it was planned
             else:
-                self.save_agent()
-                self.save_state()
-        self.run_folder.close()
+                self._save_all()
+            self.run_folder.close(self._patience)
         self.episodes.close()
         self.evaluator.close()
         return finished
@@ -177,8 +181,7 @@ class Trainer:
         if not self.begun:
             return fault
         self._check_losses()
-        self.save_agent()
-        self.save_state()
+        self._save_all()
         anew = "; its episodes will begin anew" if self.episodes.abandoned else ""
         resume = f"python train.py --resume {self.run_folder.path}"
         return UserError(f"{fault}; saved at {self.agent_steps:,} agent steps, resume with {resume}{anew}")
@@ -215,7 +218,12 @@ class Trainer:
         """Write the milestones that are reached, and remove them from the list."""
         while milestones and self.agent_steps >= milestones[0][0]:
             self._check_losses()
-            self.save_agent(milestones.pop(0)[1])
+            percent = int(milestones.pop(0)[1].name)
+            save = partial(self._keep_one, percent)
+            self.run_folder.attempt(f"the milestone of {percent} %", save, again=False)
+
+    def _keep_one(self, percent: int, run_folder: Path) -> None:
+        self.save_agent(self.run_folder.milestone(percent))
 
     def _apply_requests(self) -> None:
         """Apply what attached windows request, and log it."""
@@ -343,11 +351,24 @@ class Trainer:
         self.run_folder.log_evaluation(results, now["agent_steps"], now["frames"], epsilon, self.plan.eval_protocol)
         self.run_folder.log({**now, "eval_return": float(np.mean([result.episode_return for result in results]))})
         self._marked = time.perf_counter(), self.agent_steps
-        self.save_agent()
+        self.run_folder.attempt("the agent", lambda folder: self.save_agent())
         watcher.evaluated(self.agent_steps, results)
         return True
 
     # ------------------------------------------------------------------ what is kept
+
+    def _insist(self, what: str, write: Callable[[], None]) -> None:
+        """Write what must not be lost; `UserError` where that is not possible for a while."""
+        self.run_folder.insist(what, lambda folder: write(), self._patience)
+
+    @property
+    def _patience(self) -> float:
+        return PATIENCE_STOPPED if self.stop_requested else PATIENCE
+
+    def _save_all(self) -> None:
+        """Write all that a stopped run is resumed from."""
+        self._insist("the agent", self.save_agent)
+        self._insist("the state", self.save_state)
 
     def save_agent(self, folder: Path | None = None, durable: bool = True) -> None:
         """Write ``agent/``, or the same into another folder."""
@@ -380,6 +401,7 @@ class Trainer:
             "generators": {name: rng.bit_generator.state for name, rng in self.rng.items()},
             "requests": self.requests.state(),
             "evaluation_due": self.evaluation_due,
+            "unwritten": self.run_folder.unwritten,
         }
         experience = self.experience if with_experience else None
         checkpoint.save_state(self.run_folder.state, self.learner, experience, counters)
@@ -402,6 +424,7 @@ class Trainer:
             self.wall_before = counters["wall_s"]
             self.evaluation_due = counters.get("evaluation_due", False)
             self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
+            self.run_folder.take_unwritten(counters.get("unwritten", {}))
             for name, rng in self.rng.items():
                 rng.bit_generator.state = counters["generators"][name]
             if "requests" in counters:  # the oldest states have none

@@ -1,0 +1,92 @@
+"""Leaving a program: exit codes, one line for each error, an output that may be closed. It imports nothing slow."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from common.errors import UserError
+from common.quiet import warnings_once
+
+INTERRUPTED = 128 + signal.SIGINT
+CLOSED = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)  # nobody will ever read what is printed
+
+
+def run(main: Callable[[Sequence[str]], int | None], outlives_output: bool = False) -> None:
+    """Run a program's ``main(argv)`` and leave: 0 done, 2 a user's error, 130 Ctrl-C.
+
+    ``outlives_output``: whether it goes on, silently, when its output is closed, as by ``| head`` or with a terminal.
+    """
+    leave_at_once_on_interrupt()
+    warnings_once()
+    if outlives_output:
+        sys.stdout, sys.stderr = (undying(stream) for stream in (sys.stdout, sys.stderr))
+    try:
+        code = main(sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except MemoryError as error:
+        print(f"error: out of memory{f': {error}' if str(error) else ''}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:  # `compare.py | head` closes our output early; that is no error
+        sys.stderr.close()
+        code = 0
+    sys.exit(code)
+
+
+def leave_at_once_on_interrupt() -> None:
+    """Let Ctrl-C end the program at once, with a line, while modules are imported; until `interrupts_raise`.
+
+    Nothing is lost then, and an exception inside the import of an extension becomes whatever it makes of it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else someone wants it to be ignored
+        signal.signal(signal.SIGINT, _leave)
+
+
+def interrupts_raise() -> None:
+    """Let Ctrl-C raise `KeyboardInterrupt` again: all modules are there."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+class _Undying(io.FileIO):
+    """A file that swallows what can't be written to it."""
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """Write, or don't."""
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            if error.errno in CLOSED:  # also for what libraries write themselves
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self.fileno())
+                os.close(nowhere)
+            return len(data)  # on a full disk later lines may be written again
+
+
+def undying(stream: io.TextIOWrapper | None) -> io.TextIOWrapper:
+    """Return a stream like this one of standard output, whose writing never fails."""
+    try:
+        assert stream is not None
+        number = stream.fileno()
+    except (AssertionError, OSError, ValueError):  # none at all, or not a file: a notebook's
+        return stream  # type: ignore[return-value]
+    stream.flush()
+    raw = _Undying(number, "w", closefd=False)
+    terminal = raw.isatty()
+    buffered = io.BufferedWriter(raw)
+    return io.TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=terminal or stream.line_buffering)
