@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from common.program import interrupts_raise, run  # first: from here on Ctrl-C ends it with one line
+
+# isort: split
 import dataclasses
 import shutil
 import sys
@@ -50,6 +53,7 @@ def main(argv: Sequence[str]) -> None:
     # Imported here: --help and typos should not wait for SciPy and matplotlib.
     from scores import chart, figure, selection, table
 
+    interrupts_raise()
     if options.plot is not None:
         chart.check_path(options.plot)
     atari = options.agents, options.at_frames, options.games, options.protocol, options.mix_protocols
@@ -75,4 +79,4 @@ def resolve(env_id: str | None) -> str | None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

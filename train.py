@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from common.program import interrupts_raise, run  # first: from here on Ctrl-C ends it with one line
+
+# isort: split
 import time
 from collections.abc import Sequence
 
-from common.cli import run
 from common.errors import UserError
 from common.waiting import waiting
 
@@ -20,6 +22,7 @@ def main(argv: Sequence[str]) -> int:
         from agents.catalogue import print_catalogue
         from experiments import resuming, training
         from experiments.command_line import given, read_command_line
+    interrupts_raise()
     console = Console()
     if "--list" in argv:
         print_catalogue(console)
@@ -50,4 +53,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, outlives_output=True)

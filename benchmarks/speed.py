@@ -26,8 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.figures import HEAD, Figure, bounds, lines, notes, store
 from benchmarks.rows import all_rows
 from benchmarks.turns import Row, Settings, measure
-from common.cli import parse, run
+from common.cli import parse
 from common.errors import unknown
+from common.program import run
 from common.settings import Between
 
 

@@ -1,4 +1,7 @@
-"""Leaving a program: exit codes, one line for each error, an output that may be closed. It imports nothing slow."""
+"""Leaving a program: exit codes, one line for each error, an output that may be closed.
+
+The programs import it first, and it imports nothing slow: from here on Ctrl-C ends them with one line.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 
 from common.errors import UserError
@@ -22,7 +26,6 @@ def run(main: Callable[[Sequence[str]], int | None], outlives_output: bool = Fal
 
     ``outlives_output``: whether it goes on, silently, when its output is closed, as by ``| head`` or with a terminal.
     """
-    leave_at_once_on_interrupt()
     warnings_once()
     if outlives_output:
         sys.stdout, sys.stderr = (undying(stream) for stream in (sys.stdout, sys.stderr))
@@ -58,6 +61,12 @@ def interrupts_raise() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def is_program() -> bool:
+    """Whether one of the programs runs, and not a test or a notebook."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return file is not None and Path(file).resolve().parent == Path(__file__).resolve().parent.parent
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
     os.write(2, b"interrupted\n")
     os._exit(INTERRUPTED)
@@ -69,7 +78,7 @@ class _Undying(io.FileIO):
     def write(self, data: bytes) -> int:  # type: ignore[override]
         """Write, or don't."""
         try:
-            return super().write(data) or 0
+            return os.write(self.fileno(), data)
         except OSError as error:
             if error.errno in CLOSED:  # also for what libraries write themselves
                 nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -90,3 +99,7 @@ def undying(stream: io.TextIOWrapper | None) -> io.TextIOWrapper:
     terminal = raw.isatty()
     buffered = io.BufferedWriter(raw)
     return io.TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=terminal or stream.line_buffering)
+
+
+if is_program():
+    leave_at_once_on_interrupt()

@@ -18,6 +18,7 @@ from envs.factory import (
     returns,
 )
 from envs.foreign import EnvironmentFault, colours, telling
+from envs.hanging import WATCHDOG
 from envs.masks import MaskedBox, allowed, idle
 from envs.protocols import Protocol
 
@@ -25,6 +26,7 @@ register()
 
 __all__ = [
     "DEFAULT_ENV",
+    "WATCHDOG",
     "EnvironmentFault",
     "MaskedBox",
     "Protocol",

@@ -7,6 +7,7 @@ it returns is cast, cut or learnt from without a word.
 from __future__ import annotations
 
 import math
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,13 @@ from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation, Resh
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from envs.hanging import WATCHDOG, Hung
 from envs.lanes import Lanes
 
 LEAST_IMAGE = 16  # pixels of a side; smaller arrays of bytes are grids, as MiniGrid's 7 x 7 x 3
 CHANNELS = (1, 3, 4)
 WIDEST = 30  # numbers that a network can take as they are
+WATCHDOG_FILE = Path(sys.modules[Hung.__module__].__file__ or "")
 NUMBERS = (float, int, bool, np.floating, np.integer, np.bool_)
 
 
@@ -282,7 +285,7 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._steps = 0
         self._seed = seed if seed is not None else self._seed
         try:
-            answer = self.env.reset(seed=seed, options=options)
+            answer = WATCHDOG.guarded(self.env.reset)(seed=seed, options=options)
         except Exception as error:
             raise self._raised("reset", error) from error
         if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[1], dict):
@@ -297,7 +300,7 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
         """
         self._steps += 1
         try:
-            answer = self.env.step(self.first_action + int(action))
+            answer = WATCHDOG.guarded(self.env.step)(self.first_action + int(action))
         except Exception as error:
             raise self._raised("step", error) from error
         if not isinstance(answer, tuple) or len(answer) != 5 or not isinstance(answer[4], dict):
@@ -337,8 +340,10 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
         return EnvironmentFault(f"{self.name}: {self._which}{when}{seed}: {what}")
 
     def _raised(self, method: str, error: Exception) -> EnvironmentFault:
-        frames = traceback.extract_tb(error.__traceback__)
+        frames = [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename) != WATCHDOG_FILE]
         where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if len(frames) > 1 else ""
+        if isinstance(error, Hung):
+            return self.fault(f"its {method}() hangs: {error or WATCHDOG.what}{where}")
         return self.fault(f"its {method}() raised {type(error).__name__}: {' '.join(str(error).split())}{where}")
 
 

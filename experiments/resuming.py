@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+import envs
 from agents import recipe
 from common import imports
 from common.errors import UserError
@@ -46,6 +47,8 @@ def resume(path: Path, console: Console, total: int | None = None, rescale: bool
     agent = recipe(about["agent"])
     config: LearnerConfig = checkpoint.config_from(agent.config, about["config"], path / "config.json")
     kept = _check(folder, config, total)
+    seconds = about.get("env_timeout")
+    envs.WATCHDOG.limit(seconds if isinstance(seconds, int | float) and seconds > 0 else None)
     torch.set_num_threads(about["threads"])
     torch.set_flush_denormal(True)
     plan = Plan(

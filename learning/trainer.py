@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
@@ -132,6 +133,7 @@ class Trainer:
         self.evaluator = Evaluator(plan.env_id, self.policy.env_options, config.eval_max_steps)
         self.forecast = plan.forecast()  # better with what was measured before the start
         self._marked = (time.perf_counter(), 0)  # when and at which agent step the forecast was last told
+        self._said_left_out = False
         self.requests = ControlRequests(config)  # from windows attached to this run
         self.announce: Callable[[str], None] = lambda line: None  # called with the outcome of each request
 
@@ -151,6 +153,7 @@ class Trainer:
         """
         live = self.run_folder.live
         self.run_folder.faults.say = lambda line: self.announce(line)
+        envs.WATCHDOG.give_up = self._save_hung
         with live_session(live, lambda folder: self.save_agent(folder, durable=False)) as publisher:
             self._began = time.perf_counter()
             try:
@@ -185,6 +188,14 @@ class Trainer:
         anew = "; its episodes will begin anew" if self.episodes.abandoned else ""
         resume = f"python train.py --resume {self.run_folder.path}"
         return UserError(f"{fault}; saved at {self.agent_steps:,} agent steps, resume with {resume}{anew}")
+
+    def _save_hung(self, what: str) -> None:
+        """Raise the error for the user, after saving, while the main thread hangs in an environment for good."""
+        torch.set_flush_denormal(True)  # each thread has its own
+        if not self.evaluation_due:
+            self.episodes.abandon()
+            self.agent.end_learning()
+        raise self._saved_after(envs.EnvironmentFault(f"{self.plan.env_id}: {what}"))
 
     def _train(self, watcher: Watcher, publisher: WeightPublisher) -> None:
         """Step, log, evaluate and apply requests until the end or ``stop_requested``."""
@@ -276,17 +287,31 @@ class Trainer:
     # ------------------------------------------------------------------ what is reported
 
     def _check_losses(self) -> None:
-        """Raise if a loss was NaN or infinite; nothing is saved without this check."""
-        if found := self.update_log.non_finite():
-            update = self.learner.updates - found.updates_ago
-            raise UserError(
-                f"the loss became {found.loss} at update {update:,} (agent step {self.agent_steps:,} or"
-                f" shortly before); the last good agent and all metrics are in {self.run_folder.path};"
-                " a smaller --learning-rate usually helps"
+        """Raise if a loss or a weight was NaN or infinite; nothing is saved without this check."""
+        found, weights = self.update_log.non_finite(), self.learner.strange_weights()
+        if not found and not weights:
+            return
+        update = self.learner.updates - (found.updates_ago if found else 0)
+        what = f"the loss became {found.loss} at" if found else "weights became NaN or infinite by"
+        raise UserError(
+            f"{what} update {update:,} (agent step {self.agent_steps:,} or shortly before)"
+            + (f"; NaN or infinite are now {weights}" if weights else "; the weights are finite")
+            + f"; the last good agent and all metrics are in {self.run_folder.path};"
+            " a smaller --learning-rate usually helps, --on-nan skip leaves such updates out"
+        )
+
+    def _say_left_out(self) -> None:
+        """Say once that updates are left out."""
+        if self.learner.left_out and not self._said_left_out:
+            self._said_left_out = True
+            self.announce(
+                f"note: by agent step {self.agent_steps:,} the loss or gradient of an update was NaN or infinite,"
+                " so it was left out (--on-nan skip); further ones are counted"
             )
 
     def _log(self, watcher: Watcher, sps: float) -> None:
         self._check_losses()
+        self._say_left_out()
         row = self._row(sps)
         if note := self.range_watch.note(self.update_log.cut_off, self.plan.config, self.experience):
             self.announce(f"note: {note}")
@@ -401,6 +426,7 @@ class Trainer:
             "generators": {name: rng.bit_generator.state for name, rng in self.rng.items()},
             "requests": self.requests.state(),
             "evaluation_due": self.evaluation_due,
+            "left_out": self.learner.left_out,
             "unwritten": self.run_folder.unwritten,
         }
         experience = self.experience if with_experience else None
@@ -424,6 +450,7 @@ class Trainer:
             self.wall_before = counters["wall_s"]
             self.evaluation_due = counters.get("evaluation_due", False)
             self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
+            self.learner.left_out = counters.get("left_out", 0)
             self.run_folder.take_unwritten(counters.get("unwritten", {}))
             for name, rng in self.rng.items():
                 rng.bit_generator.state = counters["generators"][name]
