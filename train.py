@@ -32,6 +32,10 @@ def main(argv: Sequence[str]) -> int:
     others = [word for word in argv if word.startswith("--") and word.split("=")[0].replace("_", "-") not in allowed]
     if options.resume and others:
         raise UserError(f"--resume continues with the run's own settings; leave out {', '.join(others)}")
+    if options.verify is not None:
+        from experiments.verifying import verify  # seldom needed
+
+        return 0 if verify(options.verify, console, options.verify_steps) else 1
     extends = "total_timesteps" in given(argv)
     if options.rescale and not (options.resume and extends):
         raise UserError("--rescale belongs to --resume RUN --total-timesteps N")

@@ -1,8 +1,8 @@
 """Environments that hang: a step that takes longer than a limit is ended, if it can be, and the run is saved.
 
-Python's code, sleeping and waiting for a socket included, is interrupted by a signal whose handler raises. Compiled code
-that never returns can't be: then the watchdog's own thread saves the run and ends the program, unless that code holds
-the interpreter's lock, which nothing inside a process can break.
+Python's code, sleeping and waiting for a socket included, is interrupted by a signal whose handler raises. Compiled
+code that never returns can't be: then the watchdog's own thread saves the run and ends the program, unless that code
+holds the interpreter's lock, which nothing inside a process can break.
 """
 
 from __future__ import annotations

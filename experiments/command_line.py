@@ -59,6 +59,10 @@ class RunOptions:
     """Episodes of the final evaluation; those on the way have a fifth, or as few as 5, unless asked for."""
     resume: Path | None = None
     """Continue this stopped run exactly where it was, with its own settings; --total-timesteps N extends any run."""
+    verify: Path | None = None
+    """Repeat the first steps of this run in a temporary folder, and say whether they are the same, bit for bit."""
+    verify_steps: Annotated[int, Between(1, 10**11)] | None = None
+    """Agent steps that --verify repeats; by default 10,000, or as many as it takes to compare what was learnt."""
     rescale: bool = False
     """With --resume and --total-timesteps: stretch the schedules over the new length, instead of keeping them."""
     start_from: Annotated[Path | None, tyro.conf.arg(aliases=("--from",))] = None
@@ -75,7 +79,19 @@ class RunOptions:
 GROUPS: dict[str, tuple[str, ...]] = {
     "run": (
         *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "num_envs", "runs_dir", "device", "engine"),
-        *("threads", "env_timeout", "imports", "resume", "rescale", "start_from", "keep_state", "watch", "list"),
+        *(
+            "threads",
+            "env_timeout",
+            "imports",
+            "resume",
+            "rescale",
+            "verify",
+            "verify_steps",
+            "start_from",
+            "keep_state",
+            "watch",
+            "list",
+        ),
     ),
     "agent": (),
     "replay": (

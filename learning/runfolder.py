@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 
 from common.errors import UserError
 from common.files import ROOT, read_json, write_json
@@ -280,12 +281,22 @@ def provenance(device: str, threads: int) -> dict[str, Any]:
         },
         "device": device,
         "threads": threads,
+        "processor": f"{processor()} ({torch.backends.cpu.get_cpu_capability()})",  # and the instructions used of it
         "hardware": {
             "machine": f"{platform.system()} {platform.machine()}",
             "cores": psutil.cpu_count(logical=False) or psutil.cpu_count() or 0,
             "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         },
     }
+
+
+def processor() -> str:
+    """Return the processor's name, where the system tells."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        return next(line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def _installed(name: str) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import envs
 from common.errors import UserError
-from learning import checkpoint
+from learning import checkpoint, fingerprints
 from learning.config import LearnerConfig, numpy_generator
 from learning.episodes import Episodes
 from learning.evaluate import Evaluator, Progress, Stopped, episode_cap, protocol_name
@@ -129,6 +129,7 @@ class Trainer:
         self._began = time.perf_counter()
         self.recent: deque[tuple[float, int]] = deque(maxlen=100)
         self.stop_requested = False
+        self.until: int | None = None  # agent steps at which a repetition ends, unsaved
         self.evaluation_due = False  # one was reached, and is not done: a stop ended it
         self.evaluator = Evaluator(plan.env_id, self.policy.env_options, config.eval_max_steps)
         self.forecast = plan.forecast()  # better with what was measured before the start
@@ -172,7 +173,7 @@ class Trainer:
                 self._insist("the state", self._keep_finished)
                 with suppress(OSError):  # being written to, on Windows
                     (live / REQUESTS).unlink(missing_ok=True)  # they were for this run as it was planned
-            else:
+            elif self.until is None:
                 self._save_all()
             self.run_folder.close(self._patience)
         self.episodes.close()
@@ -203,15 +204,20 @@ class Trainer:
         log_every, eval_every = max(total // LOGS_PER_RUN, num_envs), total / schedule.count
         self._marked = logged = shown = time.perf_counter(), self.agent_steps
         milestones = self.run_folder.milestones_ahead(total, self.agent_steps)
+        marks = fingerprints.marks_ahead(self.experience.warm_up, self.agent_steps)
+        end = total if self.until is None else min(self.until, total)
         self._keep(milestones)
         if self.evaluation_due and self.agent_steps < total:  # a stop ended it
             self._evaluate(watcher, schedule.interim_episodes)
-        while self.agent_steps < total and not self.stop_requested:
+        while self.agent_steps < end and not self.stop_requested:
             before = self.agent_steps
             self.step()
             now, clock = self.agent_steps, time.perf_counter()
             if milestones and now >= milestones[0][0]:
                 self._keep(milestones)
+            if marks and now >= marks[0]:
+                marks = [mark for mark in marks if mark > now]
+                self.run_folder.attempt("a fingerprint", self._take_fingerprint, again=False)
             sps = (now - logged[1]) / max(clock - logged[0], 1e-9)
             if now // log_every > before // log_every:
                 self._log(watcher, sps)
@@ -235,6 +241,15 @@ class Trainer:
 
     def _keep_one(self, percent: int, run_folder: Path) -> None:
         self.save_agent(self.run_folder.milestone(percent))
+
+    def _take_fingerprint(self, folder: Path) -> None:
+        """Write what a repetition is compared with: checksums of the weights and observations of now."""
+        now = {
+            "updates": self.learner.updates,
+            "weights": fingerprints.weights_checksum(self.learner.online),
+            "observations": fingerprints.checksum([self.episodes.obs]),
+        }
+        fingerprints.write(folder, self.agent_steps, now)
 
     def _apply_requests(self) -> None:
         """Apply what attached windows request, and log it."""

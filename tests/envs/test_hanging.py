@@ -67,7 +67,9 @@ def test_the_line_names_environment_step_and_place(name: str, limit: float) -> N
     for _ in range(2):
         vec.step(np.zeros(3, np.int64))
     began = time.monotonic()
-    expected = rf"{name}-v0: environment 1 of 3, step 3 of its episode \(seed 1\): its step\(\) hangs: it did not return"
+    expected = (
+        rf"{name}-v0: environment 1 of 3, step 3 of its episode \(seed 1\): its step\(\) hangs: it did not return"
+    )
     with pytest.raises(envs.EnvironmentFault, match=expected + r" within 0.3 s .*\(test_hanging.py:\d+\)"):
         vec.step(np.zeros(3, np.int64))
     assert time.monotonic() - began < 10
