@@ -4,8 +4,8 @@
     python -m benchmarks.kill --cases dqn/CartPole-v1 --kills 20 --moment checkpoint
 
 A run passes if its weights, and all rows of metrics.csv and eval.csv but for times, are those of the unbroken one: 0
-bits different, 0 rows lost or doubled. A kill is SIGKILL to the training's process, at a moment as ``--moment`` says: any
-time, while a checkpoint is written (its folder changes), or during a resume. Where there is no run folder yet, the
+bits different, 0 rows lost or doubled. A kill is SIGKILL to the training's process, at a moment as ``--moment`` says:
+any time, while a checkpoint is written (its folder changes), or during a resume. Where there is no run folder yet, the
 training is started again.
 
 The programs are forked from this one after all modules are imported, so that a kill costs seconds and not the imports.

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from common.errors import UserError
 from common.quiet import warnings_once
@@ -34,8 +35,12 @@ def run(main: Callable[[Sequence[str]], int | None], outlives_output: bool = Fal
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
-    except MemoryError as error:
-        print(f"error: out of memory{f': {error}' if str(error) else ''}", file=sys.stderr)
+    except (MemoryError, RuntimeError) as error:
+        from common import memory  # psutil, seldom needed
+
+        if not memory.ran_out(error):
+            raise
+        print(f"error: out of memory, {memory.where(error)}; {memory.in_use()}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -87,17 +92,17 @@ class _Undying(io.FileIO):
             return len(data)  # on a full disk later lines may be written again
 
 
-def undying(stream: io.TextIOWrapper | None) -> io.TextIOWrapper:
+def undying(stream: Any) -> Any:
     """Return a stream like this one of standard output, whose writing never fails."""
     try:
         assert stream is not None
         number = stream.fileno()
     except (AssertionError, OSError, ValueError):  # none at all, or not a file: a notebook's
-        return stream  # type: ignore[return-value]
+        return stream
     stream.flush()
     raw = _Undying(number, "w", closefd=False)
     terminal = raw.isatty()
-    buffered = io.BufferedWriter(raw)
+    buffered = io.BufferedWriter(raw)  # type: ignore[type-var]  # as of any raw file
     return io.TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=terminal or stream.line_buffering)
 
 

@@ -18,6 +18,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 import envs
+from common import memory
 from common.errors import UserError
 from learning import checkpoint, fingerprints
 from learning.config import LearnerConfig, numpy_generator
@@ -167,6 +168,10 @@ class Trainer:
                     finished = self._evaluate(watcher, self.plan.schedule.episodes)
             except envs.EnvironmentFault as fault:
                 raise self._saved_after(fault) from fault
+            except (MemoryError, RuntimeError) as error:
+                if not memory.ran_out(error):
+                    raise
+                raise UserError(self._without_memory(error)) from error
             if finished:
                 if "the agent" in self.run_folder.faults.failing:
                     self._insist("the agent", self.save_agent)
@@ -179,6 +184,19 @@ class Trainer:
         self.episodes.close()
         self.evaluator.close()
         return finished
+
+    def _without_memory(self, error: BaseException) -> str:
+        """Return in one line where memory ran out, and what takes how much of it."""
+        plan = self.plan
+        experience = plan.recipe.experience
+        needed = experience.bytes_needed(plan.config, self.space, self.episodes.stack)
+        option = "--capacity" if hasattr(plan.config, "capacity") else "--num-envs"
+        network = sum(value.numel() * value.element_size() for value in self.learner.online.state_dict().values())
+        return (
+            f"out of memory at {self.agent_steps:,} agent steps, {memory.where(error)}; the {experience.label} takes"
+            f" {needed / 1e6:,.0f} MB ({option} makes it smaller), a network {network / 1e6:,.0f} MB,"
+            f" {memory.in_use(plan.device)}; what was last saved is in {self.run_folder.path}"
+        )
 
     def _saved_after(self, fault: envs.EnvironmentFault) -> UserError:
         """Save what can be saved after an environment's fault, and return the error for the user."""

@@ -159,6 +159,7 @@ def _login() -> str:
 def show(options: Options, view: View) -> None:
     """Open the window until it is closed, and save how it was left."""
     from viewer import settings
+    from viewer.learning import controls
     from viewer.window import Window
 
     speaker = _speaker(view)
@@ -172,6 +173,8 @@ def show(options: Options, view: View) -> None:
             speaker.close()
         if options.panels is None:
             settings.save(view, window.chosen)
+        if line := controls.keep(view):
+            print(line)
 
 
 def _speaker(view: View) -> Speaker | None:

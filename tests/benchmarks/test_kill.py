@@ -25,10 +25,9 @@ def soak(place: Path, *words: str) -> tuple[int, Any]:
     return done.returncode, json.loads((place / "out.json").read_text())
 
 
-@pytest.mark.parametrize("case", ["dqn/CartPole-v1", "pqn/own_world:Own-v0"])
-def test_runs_that_are_stopped_by_a_signal_are_the_unbroken_ones(case: str, tmp_path: Path) -> None:
-    words = "--kills", "2", "--per-run", "2", "--with-signal", "TERM", "--steps", "6000"
-    code, found = soak(tmp_path, "--cases", case, *words)
+def test_runs_that_are_stopped_by_a_signal_are_the_unbroken_ones(tmp_path: Path) -> None:
+    words = "--kills", "2", "--per-run", "2", "--with-signal", "TERM", "--steps", "3000"
+    code, found = soak(tmp_path, "--cases", "dqn/CartPole-v1", *words)
     assert (code, found["results"][0]["failed"]) == (0, [])
     assert found["kills"] == 2
 
@@ -36,7 +35,7 @@ def test_runs_that_are_stopped_by_a_signal_are_the_unbroken_ones(case: str, tmp_
 @pytest.mark.skipif(not kill.checkpoints(), reason="there are no checkpoints")
 @pytest.mark.parametrize("moment", ["any", "checkpoint", "resume"])
 def test_runs_that_are_killed_are_the_unbroken_ones(moment: str, tmp_path: Path) -> None:
-    words = "--kills", "4", "--per-run", "4", "--moment", moment, "--steps", "6000", "--every", "1s"
+    words = "--kills", "4", "--per-run", "4", "--moment", moment, "--steps", "4000", "--every", "1s"
     code, found = soak(tmp_path, "--cases", "dqn/CartPole-v1", *words)
     assert (code, found["results"][0]["failed"]) == (0, [])
     assert found["kills"] == 4
