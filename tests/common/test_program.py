@@ -91,7 +91,7 @@ def test_output_on_a_full_disk_comes_back(monkeypatch: pytest.MonkeyPatch, tmp_p
                 raise OSError(errno.ENOSPC, "full")
             return write(file, data)
 
-        monkeypatch.setattr(program.os, "write", write_if_there_is_room)
+        monkeypatch.setattr(os, "write", write_if_there_is_room)
         print("lost", file=stream, flush=True)
         full[0] = False
         print("kept", file=stream, flush=True)
@@ -103,7 +103,15 @@ def test_output_on_a_full_disk_comes_back(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_training_goes_on_when_nobody_reads(error: int, tmp_path: Path) -> None:
     """`train.py | head -1`: the pipe is closed after a line. EIO: its terminal is closed."""
     words = "CartPole-v1 --agent dqn --total-timesteps 1500 --learning-starts 500 --capacity 2000 --eval-episodes 1"
-    command = [sys.executable, str(ROOT / "train.py"), *words.split(), "--evaluations", "1", "--runs-dir", tmp_path]
+    command = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        *words.split(),
+        "--evaluations",
+        "1",
+        "--runs-dir",
+        str(tmp_path),
+    ]
     if error == errno.EPIPE:
         training = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert training.stdout is not None

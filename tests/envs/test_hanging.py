@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX sig
 class Sleeper(Odd):
     """Sleeps in its third step."""
 
-    def step(self, action: object) -> object:
+    def step(self, action: Any) -> Any:
         if self.t == 2:
             time.sleep(60)
         return super().step(action)
@@ -36,7 +37,7 @@ class Swallower(Odd):
 
     swallowed = False
 
-    def step(self, action: object) -> object:
+    def step(self, action: Any) -> Any:
         if self.t == 2:
             while True:
                 try:

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,8 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from common import files
 from common.errors import UserError
-from learning import logs, trainer
+from learning import trainer
 from learning.logs import Appender, Faults, RowLog
 from learning.runfolder import RunFolder
 from learning.trainer import Trainer
@@ -95,8 +95,8 @@ class Disk:
                 raise OSError(self.number, os.strerror(self.number))
             fsync(file)
 
-        monkeypatch.setattr(logs.os, "write", write_half)
-        monkeypatch.setattr(files.os, "fsync", no_sync)
+        monkeypatch.setattr(os, "write", write_half)
+        monkeypatch.setattr(os, "fsync", no_sync)
 
     def fail(self, number: int | None) -> Callable[[], None]:
         return lambda: setattr(self, "number", number)
@@ -131,7 +131,7 @@ def test_a_full_disk_at_the_end_is_waited_for(
         slept.append(seconds)
         disk.number = None if len(slept) == 3 else disk.number
 
-    monkeypatch.setattr(logs.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     run = small(tmp_path, CORRIDOR)
     said = finished(run, Doing(_1500=disk.fail(errno.ENOSPC)))
     assert len(slept) == 3
@@ -148,7 +148,9 @@ def test_a_disk_that_stays_full_is_a_users_error_in_the_end(
         run.run(Doing(_1500=disk.fail(errno.ENOSPC)))
 
 
-def test_rows_that_wait_are_in_the_state_of_a_stopped_run(tmp_path: Path, unbroken: Trainer) -> None:
+def test_rows_that_wait_are_in_the_state_of_a_stopped_run(
+    tmp_path: Path, unbroken: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The state is on another disk, say: it can be written, and the rows can't."""
     run = small(tmp_path, CORRIDOR)
     watcher = RecordingWatcher(stop_at=1500)
@@ -162,12 +164,9 @@ def test_rows_that_wait_are_in_the_state_of_a_stopped_run(tmp_path: Path, unbrok
         flush(folder)
 
     log.flush = fail  # type: ignore[method-assign]
-    trainer_patience, trainer.PATIENCE_STOPPED = trainer.PATIENCE_STOPPED, 0.0
-    try:
-        with pytest.raises(UserError, match=r"metrics\.csv could not be written: broken"):
-            run.run(watcher)
-    finally:
-        trainer.PATIENCE_STOPPED = trainer_patience
+    monkeypatch.setattr(trainer, "PATIENCE_STOPPED", 0.0)
+    with pytest.raises(UserError, match=r"metrics\.csv could not be written: broken"):
+        run.run(watcher)
     assert int(rows(run, "metrics.csv")[-1]["agent_steps"]) == 1000
     resumed = Trainer(run.plan, RunFolder(run.run_folder.path))
     resumed.load_state()
@@ -181,7 +180,11 @@ def test_a_run_folder_that_is_moved_is_followed(unbroken: Trainer, tmp_path: Pat
     run = small(tmp_path / "here", CORRIDOR)
     there = tmp_path / "there"
     before = run.run_folder.path
-    said = finished(run, Doing(_700=lambda: before.rename(there) and None))
+
+    def move() -> None:
+        before.rename(there)
+
+    said = finished(run, Doing(_700=move))
     assert said == [f"note: the run folder was moved; the run goes on in {there}"]
     assert not before.exists()
     assert run.run_folder.path == there
