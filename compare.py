@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from common.program import interrupts_raise, run  # first: from here on Ctrl-C ends it with one line
-
+from common.program import run  # first: from here on Ctrl-C ends it with one line
 # isort: split
 import dataclasses
 import shutil
@@ -53,7 +52,6 @@ def main(argv: Sequence[str]) -> None:
     # Imported here: --help and typos should not wait for SciPy and matplotlib.
     from scores import chart, figure, selection, table
 
-    interrupts_raise()
     if options.plot is not None:
         chart.check_path(options.plot)
     atari = options.agents, options.at_frames, options.games, options.protocol, options.mix_protocols
