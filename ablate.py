@@ -9,12 +9,14 @@ The same command, run again, continues where it stopped.
 
 from __future__ import annotations
 
+from common.program import interrupts_raise, run  # first: from here on Ctrl-C ends it with one line
+
+# isort: split
 import shlex
 from collections.abc import Sequence
 
 from rich.console import Console
 
-from common.cli import run
 from common.lock import locked
 from experiments import ablation_runs
 from experiments.ablate import TRAINER, missing_tasks, print_plan, report, train
@@ -32,6 +34,7 @@ def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER) -> int:
     Returns:
         0: every run is finished; 1: a run failed; 130: stopped by Ctrl-C.
     """
+    interrupts_raise()
     plan = read_command_line(argv, description=__doc__)
     console = Console()
     ablation_runs.record_settings(plan.out, plan.settings)
@@ -47,4 +50,4 @@ def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER) -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, outlives_output=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from common.program import run  # first: from here on Ctrl-C ends it with one line
+
+# isort: split
 import dataclasses
 import shutil
 import sys
@@ -47,8 +50,7 @@ def main(argv: Sequence[str]) -> None:
     options = cli.parse(Options, argv, prog="compare.py", description=__doc__)
     if not options.runs_dir.is_dir() and options.runs_dir != Options.runs_dir:
         raise UserError(f"--runs-dir {options.runs_dir}: no such folder")
-    # Imported here: --help and typos should not wait for SciPy and matplotlib.
-    from scores import chart, figure, selection, table
+    from scores import chart, figure, selection, table  # here: --help and typos should not wait for SciPy, matplotlib
 
     if options.plot is not None:
         chart.check_path(options.plot)
@@ -75,4 +77,4 @@ def resolve(env_id: str | None) -> str | None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

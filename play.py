@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from common.program import run  # first: from here on Ctrl-C ends it with one line
+
+# isort: split
 from collections.abc import Sequence
 
-from common.cli import run
 from viewer import modes
 from viewer.options import read_command_line
 
@@ -15,4 +17,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, outlives_output=True)

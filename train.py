@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from common.program import interrupts_raise, run  # first: from here on Ctrl-C ends it with one line
+
+# isort: split
 import signal
 import time
 from collections.abc import Sequence
 
-from common.cli import run
 from common.errors import UserError
 from common.waiting import waiting
 
@@ -21,6 +23,7 @@ def main(argv: Sequence[str]) -> int:
         from agents.catalogue import print_catalogue
         from experiments import resuming, training
         from experiments.command_line import given, read_command_line
+    interrupts_raise()
     console = Console()
     if "--list" in argv:
         print_catalogue(console)
@@ -30,6 +33,10 @@ def main(argv: Sequence[str]) -> int:
     others = [word for word in argv if word.startswith("--") and word.split("=")[0].replace("_", "-") not in allowed]
     if options.resume and others:
         raise UserError(f"--resume continues with the run's own settings; leave out {', '.join(others)}")
+    if options.verify is not None:
+        from experiments.verifying import verify  # seldom needed
+
+        return 0 if verify(options.verify, console, options.verify_steps) else 1
     extends = "total_timesteps" in given(argv)
     if options.rescale and not (options.resume and extends):
         raise UserError("--rescale belongs to --resume RUN --total-timesteps N")
@@ -44,9 +51,9 @@ def main(argv: Sequence[str]) -> int:
     if options.watch:
         training.open_window(trainer)
     if not training.train(trainer, console):
-        failed = trainer.states.failed
-        how = f"not saved: {failed}. What was saved before can be resumed" if failed else "everything is saved. Resume"
-        training.print_line(console, f"stopped at {trainer.agent_steps:,} agent steps; {how} with")
+        training.print_line(
+            console, f"stopped at {trainer.agent_steps:,} agent steps; everything is saved. Resume with"
+        )
         training.print_line(console, f"  python train.py --resume {trainer.run_folder.path}")
         return 128 + (trainer.stop_signal or signal.SIGINT)
     training.report(trainer, console)
@@ -54,4 +61,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, outlives_output=True)

@@ -22,8 +22,9 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agents import recipe
-from common.cli import parse, run
+from common.cli import parse
 from common.files import ROOT
+from common.program import run
 from learning.trainer import Plan, Trainer
 
 ENVIRONMENTS = ("tidepool/Waterworld-v1", "ALE/Pong-v5")

@@ -27,6 +27,7 @@ from agents import karpathy  # noqa: E402
 from agents.apple_chaser import AppleChaser  # noqa: E402
 from agents.policy import Policy, RandomPolicy  # noqa: E402
 from common import cli  # noqa: E402
+from common.program import run  # noqa: E402
 from common.settings import Between  # noqa: E402
 from learning.evaluate import evaluate  # noqa: E402
 from scores import references  # noqa: E402
@@ -132,4 +133,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

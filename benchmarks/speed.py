@@ -26,8 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.figures import HEAD, Figure, bounds, lines, notes, store
 from benchmarks.rows import all_rows
 from benchmarks.turns import Row, Settings, measure
-from common.cli import parse, run
+from common.cli import parse
 from common.errors import unknown
+from common.program import run
 from common.settings import Between
 
 
@@ -76,18 +77,8 @@ def provenance() -> dict[str, str]:
 
     found = runfolder.provenance("cpu", 1)
     hardware = ", ".join(f"{key} {value}" for key, value in found["hardware"].items())
-    return {"commit": found["commit"] or "unknown", "date": found["started"], "hardware": f"{processor()}, {hardware}"}
-
-
-def processor() -> str:
-    """Return the processor's name, where the system tells."""
-    import platform
-
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        return next(line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    hardware = f"{runfolder.processor()}, {hardware}"
+    return {"commit": found["commit"] or "unknown", "date": found["started"], "hardware": hardware}
 
 
 def show(console: Console, figures: Sequence[Figure]) -> None:

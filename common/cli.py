@@ -6,16 +6,14 @@ import contextlib
 import dataclasses
 import io
 import re
-import sys
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from common.errors import UserError, nearest
-from common.quiet import warnings_once
 from common.settings import option_name, validate
 
 Config = TypeVar("Config")
@@ -205,20 +203,3 @@ def _one_line(box: str) -> str:
             break
         sentence.append(text)
     return " ".join(sentence) or "the command line could not be parsed; see --help"
-
-
-def run(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Run a program's ``main(argv)`` and leave: 0 done, 2 a user's error, 130 Ctrl-C."""
-    warnings_once()
-    try:
-        code = main(sys.argv[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = 130
-    except BrokenPipeError:  # `compare.py | head` closes our output early; that is no error
-        sys.stderr.close()
-        code = 0
-    sys.exit(code)

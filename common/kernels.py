@@ -34,8 +34,8 @@ class Cache(FunctionCache):
         """Write the compiled code, where that is possible."""
         try:
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
-        except OSError:  # disk full, or not writable any more: it is compiled again next time
-            self._remove()
+        except Exception:  # disk full, not writable, or an index that another process has left damaged meanwhile
+            self._remove()  # it is compiled again next time
 
     def _remove(self) -> None:
         folder, name = Path(self.cache_path), self._impl.filename_base

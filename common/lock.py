@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -19,26 +20,58 @@ FILE = "running.json"
 def locked(folder: Path) -> Iterator[Callable[[list[int]], None]]:
     """Lock a folder; yields a function that takes the ids of the child processes that work in it.
 
-    A program that was killed leaves its lock behind. It counts as long as one of its processes lives: orphaned
-    children still write.
+    The system's own lock, on the folder, decides between two that come at once. A program that was killed leaves its
+    file behind, which counts as long as one of its processes lives: orphaned children still write.
 
     Raises:
-        UserError: another process works there.
+        UserError: another process works there, or nothing can be written there.
     """
     path = folder / FILE
-    if found := alive_processes(path):
-        raise UserError(
-            f"{folder}: process {found[0]} is using it; wait for it, or stop it and save with kill -INT {found[0]}"
-        )
 
     def set_children(children: list[int]) -> None:
         write_json(path, [[pid, psutil.Process(pid).create_time()] for pid in (os.getpid(), *children)])
 
-    set_children([])
+    with _claimed(folder):
+        if found := alive_processes(path):
+            raise UserError(
+                f"{folder}: process {found[0]} is using it; wait for it, or stop it and save with kill -INT {found[0]}"
+            )
+        try:
+            set_children([])
+        except OSError as error:
+            raise UserError(f"{folder}: can't be written ({error.strerror})") from None
+        try:
+            yield set_children
+        finally:
+            with suppress(OSError):  # it counts no longer than this process lives
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Hold the system's lock on a folder, where it has one; the clock has no part in it."""
     try:
-        yield set_children
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: can't be written ({error.strerror})") from None
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            found = alive_processes(folder / FILE)  # none: it has only just come
+            who = f"process {found[0]}" if found else "another process"
+            raise UserError(f"{folder}: {who} is using it; wait for it, or stop it") from None
+        except OSError:  # a file system without locks: the file has to do
+            pass
+        yield
     finally:
-        path.unlink(missing_ok=True)
+        os.close(opened)
 
 
 def alive_processes(path: Path) -> list[int]:

@@ -19,6 +19,7 @@ from envs.factory import (
     returns,
 )
 from envs.foreign import EnvironmentFault, colours, telling
+from envs.hanging import WATCHDOG
 from envs.masks import MaskedBox, allowed, idle
 from envs.protocols import Protocol
 from envs.tabular import is_tabular
@@ -27,6 +28,7 @@ register()
 
 __all__ = [
     "DEFAULT_ENV",
+    "WATCHDOG",
     "EnvironmentFault",
     "MaskedBox",
     "Protocol",

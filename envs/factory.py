@@ -20,6 +20,7 @@ from common import imports
 from common.errors import UserError, unknown
 from envs import atari, atari_variants, foreign, masks, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
 from envs.cartpole import CartPoles
+from envs.hanging import WATCHDOG
 from envs.pictures import Pictures
 from envs.protocols import Protocol
 from envs.randomness import FAULTS
@@ -297,6 +298,9 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     envs: VectorEnv[Any, Any, Any]
     if is_atari(name) and not _is_variant(name, options):
         envs = atari.AtariVector(name, num_envs, **_rules(name, options))
+        if WATCHDOG.seconds is not None:
+            for method in ("recv", "reset"):
+                setattr(envs, method, WATCHDOG.guarded(getattr(envs, method)))
     elif gymnasium.spec(name).vector_entry_point == "envs.worlds:WorldVectorEnv":
         try:
             with _originals_are_not_out_of_date():

@@ -7,6 +7,7 @@ it returns is cast, cut or learnt from without a word.
 from __future__ import annotations
 
 import math
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation, Resh
 from numpy.typing import NDArray
 
 from common.errors import Note, UserError
+from envs.hanging import WATCHDOG, Hung
 from envs.lanes import Lanes
 from envs.pictures import CHANNELS, WIDEST, Pictures, Unfit, as_picture, is_image, shown
 from envs.randomness import FAULTS, GlobalRandomness, Trial, try_out
@@ -28,6 +30,7 @@ from envs.randomness import FAULTS, GlobalRandomness, Trial, try_out
 MOST_VALUES = 1_000_000  # one-hot
 MOST_ACTIONS = 100_000
 OURS = frozenset({"life_lost", "lives", "frames"})  # in an info: what Atari games report
+WATCHDOG_FILE = Path(sys.modules[Hung.__module__].__file__ or "")
 NUMBERS = (float, int, bool, np.floating, np.integer, np.bool_)
 
 
@@ -297,7 +300,7 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
             self._randomness.seed(seed)
         try:
             with self._randomness or nullcontext():
-                answer = self.env.reset(seed=seed, options=options)
+                answer = WATCHDOG.guarded(self.env.reset)(seed=seed, options=options)
         except FAULTS as error:
             raise self._raised("reset", error) from error
         if not isinstance(answer, tuple) or len(answer) != 2:
@@ -312,11 +315,12 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
         """
         self._steps += 1
         try:
+            step = WATCHDOG.guarded(self.env.step)
             if self._randomness is None:
-                answer = self.env.step(self.first_action + int(action))
+                answer = step(self.first_action + int(action))
             else:
                 with self._randomness:
-                    answer = self.env.step(self.first_action + int(action))
+                    answer = step(self.first_action + int(action))
         except FAULTS as error:  # sys.exit() in a game that is over would end a run unsaved
             raise self._raised("step", error) from error
         if not isinstance(answer, tuple) or len(answer) != 5:
@@ -384,14 +388,19 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
         return EnvironmentFault(f"{self.name}: {self._which}{when}{seed}: {what}")
 
     def _raised(self, method: str, error: BaseException) -> EnvironmentFault:
+        if isinstance(error, Hung):
+            return self.fault(f"its {method}() hangs: {error or WATCHDOG.what}{_where(error)}")
         return self.fault(f"its {method}() raised {_error(error)}")
 
 
 def _error(error: BaseException) -> str:
     """Return an error's kind, text and place in one line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if len(frames) > 1 else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{_where(error)}"
+
+
+def _where(error: BaseException) -> str:
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename) != WATCHDOG_FILE]
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if len(frames) > 1 else ""
 
 
 def _is_number(value: Any) -> bool:

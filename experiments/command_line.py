@@ -49,6 +49,8 @@ class RunOptions:
     """"auto" measures, and takes the one that learns fastest."""
     engine: Literal["auto", "torch", "fused", "graphs"] = "auto"
     """What computes updates: PyTorch; compiled loops, for small networks on the CPU; CUDA graphs on a GPU."""
+    env_timeout: Annotated[float, Between(0.1, 86_400.0)] | None = None
+    """Seconds that a step of an environment may take; one that hangs ends the run, saved. By default it is waited."""
     threads: Annotated[int, Between(1, 256)] | None = None
     """CPU threads of torch; by default one for small networks, which gain nothing from more, all for large ones."""
     evaluations: Annotated[int, Between(1, 10_000)] = 10
@@ -58,6 +60,10 @@ class RunOptions:
     resume: Path | None = None
     """Continue this run exactly where its state was saved, stopped or killed; "newest": of --runs-dir, the newest one.
     --total-timesteps N extends it."""
+    verify: Path | None = None
+    """Repeat the first steps of this run in a temporary folder, and say whether they are the same, bit for bit."""
+    verify_steps: Annotated[int, Between(1, 10**11)] | None = None
+    """Agent steps that --verify repeats; by default 10,000, or as many as it takes to compare what was learnt."""
     rescale: bool = False
     """With --resume and --total-timesteps: stretch the schedules over the new length, instead of keeping them."""
     start_from: Annotated[Path | None, tyro.conf.arg(aliases=("--from",))] = None
@@ -76,8 +82,8 @@ class RunOptions:
 GROUPS: dict[str, tuple[str, ...]] = {
     "run": (
         *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "num_envs", "runs_dir", "device", "engine"),
-        *("threads", "imports", "resume", "rescale", "start_from", "checkpoint_every", "keep_state"),
-        *("watch", "list"),
+        *("threads", "env_timeout", "imports", "resume", "rescale", "verify", "verify_steps", "start_from"),
+        *("checkpoint_every", "keep_state", "watch", "list"),
     ),
     "agent": (),
     "replay": (
@@ -93,6 +99,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "schedule": (
         "schedule_timesteps",
         *("learning_rate", "final_learning_rate", "optimizer", "optimizer_epsilon", "rmsprop_decay", "max_grad_norm"),
+        "on_nan",
         *("epsilon_start", "epsilon_final", "epsilon_steps"),
     ),
     "evaluation": ("evaluations", "eval_episodes", "eval_epsilon", "eval_max_steps"),

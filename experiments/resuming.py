@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+import envs
 from agents import recipe
 from common import imports
 from common.errors import UserError
@@ -40,33 +41,15 @@ def resume(path: Path, console: Console, total: int | None = None, rescale: bool
         UserError: there is no state, it is damaged, or nothing is left to train.
     """
     folder = RunFolder(path)
-    about = folder.config
-    if missing := [key for key in NEEDED if key not in about]:
-        raise UserError(f"{path / 'config.json'}: damaged, it lacks {', '.join(missing)}")
-    if missing := [name for name in about.get("imports", []) if name not in imports.IMPORTED]:
-        # a file never makes the program import a module
-        raise UserError(f"this run needs modules of yours: add --import {' --import '.join(map(str, missing))}")
-    agent = recipe(about["agent"])
-    config: LearnerConfig = checkpoint.config_from(agent.config, about["config"], path / "config.json")
+    about, plan = folder.config, plan_of(folder)
+    agent, config = plan.recipe, plan.config
     states = States(folder.state)
     saved = _check(folder, states, config, total, lambda line: print_line(console, f"note: {line}"))
     kept = saved is None or _holds_experience(saved)
+    seconds = about.get("env_timeout")
+    envs.WATCHDOG.limit(seconds if isinstance(seconds, int | float) and seconds > 0 else None)
     torch.set_num_threads(about["threads"])
     torch.set_flush_denormal(True)
-    plan = Plan(
-        about["env_id"],
-        agent,
-        config,
-        about["seed"],
-        about["device"],
-        about["evaluations"],
-        about["eval_episodes"],
-        about.get("storage"),
-        about.get("engine", "torch"),  # older runs knew no other
-        about.get("interim_episodes"),
-        about.get("keep_state", "auto"),
-        seconds_of(str(about.get("checkpoint_every", "5m")), f"{path / 'config.json'}: checkpoint_every", LEAST_PERIOD),
-    )
     if total is not None:
         plan = extended(plan, total, rescale)
     trainer = Trainer(plan, folder)
@@ -99,6 +82,32 @@ def newest(runs_dir: Path) -> Path:
     if not runs:
         raise UserError(f"--resume newest: there is no run in {runs_dir}")
     return max(runs, key=lambda path: (path / "config.json").stat().st_mtime_ns)
+
+
+def plan_of(folder: RunFolder) -> Plan:
+    """Return the plan of a run, as its ``config.json`` says; `UserError` where that can't be used."""
+    about, file = folder.config, folder.path / "config.json"
+    if missing := [key for key in NEEDED if key not in about]:
+        raise UserError(f"{file}: damaged, it lacks {', '.join(missing)}")
+    if missing := [name for name in about.get("imports", []) if name not in imports.IMPORTED]:
+        # a file never makes the program import a module
+        raise UserError(f"this run needs modules of yours: add --import {' --import '.join(map(str, missing))}")
+    agent = recipe(about["agent"])
+    config: LearnerConfig = checkpoint.config_from(agent.config, about["config"], file)
+    return Plan(
+        about["env_id"],
+        agent,
+        config,
+        about["seed"],
+        about["device"],
+        about["evaluations"],
+        about["eval_episodes"],
+        about.get("storage"),
+        about.get("engine", "torch"),  # older runs knew no other
+        about.get("interim_episodes"),
+        about.get("keep_state", "auto"),
+        seconds_of(str(about.get("checkpoint_every", "5m")), f"{file}: checkpoint_every", LEAST_PERIOD),
+    )
 
 
 def _check(

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+import envs
 from agents import recipe
 from common import imports
 from common.errors import UserError
@@ -85,6 +86,7 @@ def start(
     )
     source = None if options.start_from is None else starting.find(options.start_from, options.runs_dir)
     plan = starting.planned_from(source, plan)
+    envs.WATCHDOG.limit(options.env_timeout)
     config, weights = plan.config, None if source is None else starting.weights_for(source, plan)
     budget = None if options.budget is None else seconds_of(options.budget)
     if budget is not None and "total_timesteps" in asked:
@@ -123,6 +125,7 @@ def start(
         "engine": measured.engine,
         "keep_state": options.keep_state,
         "checkpoint_every": options.checkpoint_every,
+        "env_timeout": options.env_timeout,
         **({} if source is None else {"from": source.described()}),
         "estimate": {
             "steps_per_second": round(measured.steps_per_second, 1),
@@ -263,6 +266,8 @@ def report(trainer: Trainer, console: Console) -> None:
 
     folder = trainer.run_folder.path
     table = scores.comparison(trainer.plan.env_id, folder.parent, PRETRAINED)
+    if left_out := trainer.learner.left_out:
+        print_line(console, f"note: {left_out:,} updates were left out, their loss or gradient NaN or infinite")
     width = console.width if console.is_terminal else None
     if any(not row.get("refused") for row in Tail(folder / "events.csv").rows()):
         print_line(console, f"note: this run was changed by hand while it trained; see {folder / 'events.csv'}")

@@ -53,6 +53,8 @@ class LearnerConfig:
     """Normalise the residual blocks' convolutions by their largest singular value. arXiv:1802.05957."""
     layer_norm: bool = False
     """Normalise every layer's output before its ReLU. arXiv:1607.06450."""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """What a NaN or infinite loss or gradient does: end the run, or its update is left out, and counted."""
     bf16: bool = False
     """Compute the convolutions in bfloat16 on a GPU: faster for large ones, and less exact; elsewhere no effect."""
     compile: bool = False

@@ -13,6 +13,7 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 import envs
+from common.errors import UserError
 from learning.config import episode_seed
 
 RESET = -1  # among the actions of a chain of episodes: here a new one began
@@ -65,6 +66,7 @@ class Episodes:
         vec: VectorEnv[Any, Any, Any] | None = None,
     ) -> None:
         """``vec``: such environments that were already made; None: they are made."""
+        self.env_id = env_id
         self.vec = envs.make_vec(env_id, num_envs, **(options or {})) if vec is None else vec
         self.stack = int(getattr(self.vec, "frame_stack", 1))  # frames that an observation is made of
         self.overlaps = hasattr(self.vec, "send")
@@ -106,7 +108,14 @@ class Episodes:
     def receive(self) -> Step:
         """Return the result of the actions sent, as `step` does."""
         actions = self._sent
-        answer = self.vec.recv() if self.overlaps else self.vec.step(actions)  # type: ignore[attr-defined]
+        try:
+            answer = self.vec.recv() if self.overlaps else self.vec.step(actions)  # type: ignore[attr-defined]
+        except (UserError, AssertionError):
+            raise
+        except Exception as error:  # of an emulator's thread, say: anything
+            detail = " ".join(f"{type(error).__name__}: {error}".split())
+            steps = f"step {int(self.lengths.max()) + 1:,} of its episode at most"
+            raise envs.EnvironmentFault(f"{self.env_id}: one of {self.num_envs}, {steps}: {detail}") from error
         obs, reward, terminated, truncated, info = answer
         self.returns += reward
         self.lengths += 1

@@ -252,6 +252,8 @@ def make_learner(
         use_tensor_cores()
     if engine == "graphs" or (engine == "auto" and on_gpu):
         reason = f"{recipe.name} has a learner of its own" if recipe.learner else None if on_gpu else "it needs CUDA"
+        if config.on_nan == "skip":
+            reason = "it can't leave out an update, as --on-nan skip asks"
         if reason is None:
             return GraphLearner(recipe, config, space, num_actions, seed, device)
         if engine == "graphs":
@@ -281,6 +283,7 @@ def objection(recipe: Recipe, config: LearnerConfig, space: spaces.Box, device: 
         "--munchausen": config.munchausen,
         "--layer-norm": config.layer_norm,
         f"--optimizer {config.optimizer}": config.optimizer != "adam",
+        f"--on-nan {config.on_nan}": config.on_nan == "skip",
     }
     if option := next((option for option, there in lacking.items() if there), None):
         return f"it lacks {option}"

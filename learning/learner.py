@@ -36,6 +36,7 @@ class Update(NamedTuple):
     q_values: Tensor | float  # () mean expectation of the actions taken
     priority: Tensor  # (B,) |TD error| of each transition, or what a head has in its place
     cut_off: Tensor | None = None  # () share of the targets beyond the range that a head covers; None: it has none
+    left_out: bool = False  # nothing was learnt: its loss or gradient was NaN or infinite
 
 
 class Learner:
@@ -44,6 +45,7 @@ class Learner:
     Attributes:
         engine: what computes them.
         warm_up: updates after which they take as long as they always will.
+        left_out: updates that were left out, because of a NaN or infinite loss or gradient.
         waited: seconds for which acting waited for a device to end updates, not yet counted as learning.
     """
 
@@ -77,7 +79,7 @@ class Learner:
         self._stochastic = list(dict.fromkeys(layer for layer in both if isinstance(layer, StochasticLayer)))
         self.parameters = list(self.online.parameters())
         self.optimizer = self._make_optimizer()
-        self.updates = 0
+        self.updates = self.left_out = 0
         self.waited = 0.0
         self._threads = threads_for(self.online, self.device, getattr(config, "batch_size", 1))
 
@@ -117,6 +119,9 @@ class Learner:
         with self._own_threads():
             for batch in experience.batches(q_values):
                 update = self.update(batch, learning_rate)
+                if update.left_out:
+                    self.left_out += 1
+                    continue
                 experience.updated(batch, update.priority)
                 on_update(update)
 
@@ -151,7 +156,8 @@ class Learner:
         """Learn from one batch; copies the target network when its period is over."""
         self._set_learning_rate(learning_rate)
         update = self._descend(batch)
-        self._count()
+        if not update.left_out:
+            self._count()
         return update
 
     def _set_learning_rate(self, learning_rate: float) -> None:
@@ -168,10 +174,25 @@ class Learner:
         """Make one step down the gradient of a batch's loss."""
         with self._own_threads():
             update = self._set_gradients(batch)
+            if self.config.on_nan == "skip" and not self._finite(update):
+                return update._replace(left_out=True)
             if self.config.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
             self.optimizer.step()
         return update
+
+    def _finite(self, update: Update) -> bool:
+        """Whether a loss and its gradients are finite."""
+        numbers = [torch.as_tensor(update.loss), *(one.grad for one in self.parameters if one.grad is not None)]
+        return bool(torch.stack([number.isfinite().all().to(self.device) for number in numbers]).all())
+
+    def strange_weights(self) -> str:
+        """Return which weights are NaN or infinite, in words; empty: none."""
+        found = []
+        for name, value in self.online.named_parameters():
+            if count := int((~value.detach().isfinite()).sum()):
+                found.append(f"{name} ({count:,} of {value.numel():,} values)")
+        return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
 
     def _set_gradients(self, batch: Batch) -> Update:
         """Give every parameter its gradient by the loss, the mean over the batch."""
@@ -218,6 +239,7 @@ class Agent:
         self.life_loss_cuts = life_loss_cuts
         self.steps = 0
         self.overrides: dict[str, float] = {}
+        self._q_values: NDArray[np.float64] = np.zeros((0, 0))  # of the transition in progress
         self.watch = Stopwatch("acting", "environment", "learning")
         learner.attach(experience)
 
@@ -258,6 +280,7 @@ class Agent:
             receive: waits for what they brought, and returns it.
         """
         config, begun = self.learner.config, self.learner.busy
+        self._q_values = q_values
         if not begun:  # environments with threads of their own step meanwhile
             self._learn(q_values)
         try:
@@ -274,6 +297,11 @@ class Agent:
         self.experience.add(actions, config.learnt_rewards(step.reward), config.gamma * (1.0 - cut), step.obs)
         self.steps += len(actions)
         return step
+
+    def end_learning(self) -> None:
+        """End the updates that were begun, from another thread, where the environment hangs in `transition`."""
+        if self.learner.busy:
+            self._learn(self._q_values)
 
     def _learn(self, q_values: NDArray[np.float64]) -> None:
         with self.watch("learning"):

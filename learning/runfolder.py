@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import importlib.util
 import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 
 from common.errors import UserError
 from common.files import ROOT, read_json, write_json
 from learning.evaluate import EpisodeResult
+from learning.logs import Board, Faults, RowLog
 
 FORMAT = 1
 EVAL_COLUMNS = (
@@ -69,7 +73,17 @@ class RunFolder:
         known = self.config.get("format") if isinstance(self.config, dict) else None
         if known != FORMAT:
             raise UserError(f"{path / 'config.json'}: format {known} is not known; this version reads {FORMAT}")
-        self._board: Any = None  # TensorBoard's writer, made when there is something to write
+        self.faults = Faults()
+        self.rows = {
+            log.name: log
+            for log in (
+                RowLog("metrics.csv", METRIC_COLUMNS),
+                RowLog("eval.csv", EVAL_COLUMNS),
+                RowLog("events.csv", EVENT_COLUMNS),
+            )
+        }
+        self._board = Board()
+        self._opened: int | None = None  # the folder itself, wherever it is moved; None: nothing was written yet
 
     @classmethod
     def create(cls, runs_dir: Path, env_id: str, agent: str, seed: int, config: Mapping[str, Any]) -> RunFolder:
@@ -78,15 +92,19 @@ class RunFolder:
         try:
             runs_dir.mkdir(parents=True, exist_ok=True)
             path = _fresh(runs_dir, stem)
+            about = {"format": FORMAT, "env_id": env_id, "agent": agent, "seed": seed, **config}
+            write_json(path / "config.json", about)
         except OSError as error:
             raise UserError(f"--runs-dir {runs_dir}: can't be written ({error.strerror})") from None
-        write_json(path / "config.json", {"format": FORMAT, "env_id": env_id, "agent": agent, "seed": seed, **config})
         return cls(path)
 
     def update(self, changes: Mapping[str, Any]) -> None:
-        """Change entries of ``config.json``."""
+        """Change entries of ``config.json``; `UserError` where it can't be written."""
         self.config |= changes
-        write_json(self.path / "config.json", self.config)
+        try:
+            write_json(self.path / "config.json", self.config)
+        except OSError as error:
+            raise UserError(f"{self.path / 'config.json'}: can't be written ({error.strerror})") from None
 
     @property
     def agent(self) -> Path:
@@ -115,21 +133,19 @@ class RunFolder:
         ahead = [(total * percent / 100, self.milestone(percent)) for percent in MILESTONES]
         return [(steps, folder) for steps, folder in ahead if steps >= agent_steps and not folder.exists()]
 
+    # ------------------------------------------------------------------ what is appended
+
     def log_event(self, row: Mapping[str, str | float]) -> None:
         """Append one row to ``events.csv``: what an attached window changed, or a rejected request."""
-        _append(self.path / "events.csv", EVENT_COLUMNS, [row])
+        self._add("events.csv", [row])
 
     def log(self, row: Mapping[str, float | int | None]) -> None:
         """Append one row to ``metrics.csv`` and its values to TensorBoard; None leaves a blank."""
-        _append(self.path / "metrics.csv", METRIC_COLUMNS, [row])
-        if self._board is None:
-            from torch.utils.tensorboard import SummaryWriter  # slow to import, and playing never needs it
-
-            self._board = SummaryWriter(str(self.path))
-        for column, tag in TAGS.items():
-            value = row.get(column)
-            if value is not None:
-                self._board.add_scalar(tag, value, int(row["agent_steps"] or 0))
+        values = {tag: row.get(column) for column, tag in TAGS.items()}
+        self._board.add(
+            int(row["agent_steps"] or 0), {tag: value for tag, value in values.items() if value is not None}
+        )
+        self._add("metrics.csv", [row])
 
     def log_evaluation(
         self, results: Iterable[EpisodeResult], agent_steps: int, frames: int, epsilon: float, protocol: str
@@ -143,12 +159,11 @@ class RunFolder:
             "protocol": protocol,
         }
         rows = [{**common, **result._asdict(), "cut": int(result.cut)} for result in results]
-        _append(self.path / "eval.csv", EVAL_COLUMNS, rows)
+        self._add("eval.csv", rows)
 
     def positions(self) -> dict[str, int]:
         """Return the size of each log, bytes, so that `cut` can bring them back to what they are now."""
-        if self._board is not None:
-            self._board.flush()
+        self.flush()
         return {path.name: path.stat().st_size for path in self._logs()}
 
     def cut(self, positions: Mapping[str, int]) -> None:
@@ -164,11 +179,76 @@ class RunFolder:
         found = [self.path / name for name in LOGS] + sorted(self.path.glob("events.out.tfevents.*"))
         return [path for path in found if path.is_file() and not path.is_symlink()]
 
-    def close(self) -> None:
-        """Flush and close TensorBoard's file."""
-        if self._board is not None:
-            self._board.close()
-            self._board = None
+    def _add(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        self.rows[name].add(rows)
+        self.flush()
+
+    def flush(self) -> bool:
+        """Write all rows that wait; return False, and say why, where that is not possible now."""
+        written = [self.attempt(name, log.flush) for name, log in self.rows.items()]
+        return all([*written, self.attempt("TensorBoard's file", self._board.flush)])
+
+    def attempt(self, what: str, write: Callable[[Path], None], again: bool = True) -> bool:
+        """Write something into this folder; return False, and say why, where that is not possible now.
+
+        ``again``: it is tried later.
+        A folder that was moved is followed, where the system tells where to; one that was removed stays so.
+        """
+
+        def into_folder() -> None:
+            self._find()
+            write(self.path)
+
+        return self.faults.attempt(what, into_folder, again)
+
+    def insist(self, what: str, write: Callable[[Path], None], patience: float) -> None:
+        """Write something into this folder as soon as that is possible; one that was removed is made again.
+
+        Raises:
+            UserError: it was not possible for ``patience`` seconds.
+        """
+
+        def into_folder() -> None:
+            try:
+                self._find()
+            except FileNotFoundError:
+                write_json(self.path / "config.json", self.config)
+            write(self.path)
+
+        self.faults.insist(what, into_folder, patience)
+
+    def close(self, patience: float = 0.0) -> None:
+        """Write what waits, and forget the folder; `UserError` where that is not possible for so many seconds."""
+        for name, log in self.rows.items():
+            self.insist(name, log.flush, patience)
+        self.insist("TensorBoard's file", self._board.flush, patience)
+        if self._opened is not None:
+            os.close(self._opened)
+            self._opened = None
+
+    @property
+    def unwritten(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows that could not be written yet, by the file, as JSON's types: a state keeps them."""
+        return {name: list(log.waiting) for name, log in self.rows.items() if log.waiting}
+
+    def take_unwritten(self, rows: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+        """Write the rows that could not be written when a state was saved."""
+        for name, waiting in rows.items():
+            self._add(name, waiting)
+
+    def _find(self) -> None:
+        """Follow the folder if it was moved; `FileNotFoundError` if it was removed."""
+        if (self.path / "config.json").exists():
+            if self._opened is None and hasattr(os, "O_DIRECTORY"):
+                self._opened = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            return
+        with suppress(OSError, TypeError):  # only Linux tells; another name for what was removed
+            moved = Path(os.readlink(f"/proc/self/fd/{self._opened}"))
+            if moved != self.path and (moved / "config.json").is_file():
+                self.path = moved
+                self.faults.say(f"note: the run folder was moved; the run goes on in {moved}")
+                return
+        raise FileNotFoundError(errno.ENOENT, "the run folder is gone")
 
 
 class Tail:
@@ -209,18 +289,6 @@ def _fresh(runs_dir: Path, stem: str) -> Path:
     raise UserError(f"{runs_dir / stem}: a thousand runs of this name exist")
 
 
-def _append(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    new = not path.exists()
-    if not new:  # an older version's file keeps its columns
-        with path.open(newline="", encoding="utf-8") as file:
-            columns = next(csv.reader(file), columns)
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer: csv.DictWriter[str] = csv.DictWriter(file, columns, extrasaction="ignore")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
-
-
 def provenance(device: str, threads: int) -> dict[str, Any]:
     """Return the provenance of a score: commit, library versions, hardware."""
     return {
@@ -232,12 +300,22 @@ def provenance(device: str, threads: int) -> dict[str, Any]:
         },
         "device": device,
         "threads": threads,
+        "processor": f"{processor()} ({torch.backends.cpu.get_cpu_capability()})",  # and the instructions used of it
         "hardware": {
             "machine": f"{platform.system()} {platform.machine()}",
             "cores": psutil.cpu_count(logical=False) or psutil.cpu_count() or 0,
             "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         },
     }
+
+
+def processor() -> str:
+    """Return the processor's name, where the system tells."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        return next(line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def _installed(name: str) -> bool:

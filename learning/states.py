@@ -16,6 +16,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,15 +160,10 @@ class Piece:
 
 
 class States:
-    """The states of one run.
-
-    Attributes:
-        failed: what went wrong with the last one that was to be written; None: nothing.
-    """
+    """The states of one run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.failed: str | None = None
         self._pieces: list[Piece] = []
         self._written: NDArray[np.int64] | None = None  # (N,) up to which record of each ring pieces were made
         self._number: int | None = None  # of the next state, and piece; None: not looked yet
@@ -177,8 +173,9 @@ class States:
     # ------------------------------------------------------------------ writing
 
     def begin(self) -> Saving:
-        """Return a state that is to be filled, then given to `save`; waits for the one before."""
-        self.wait()
+        """Return a state that is to be filled, then given to `save`; waits for the one before, failed or not."""
+        with suppress(OSError):
+            self.wait()
         return Saving(self)
 
     @property
@@ -192,43 +189,37 @@ class States:
         return self._pending is not None and not self._pending.done()
 
     def save(self, saving: Saving, pieces: bool = True) -> None:
-        """Write a state behind the caller's back; `wait` waits for it.
+        """Write a state behind the caller's back; `wait` waits for it, and raises.
 
         Args:
             saving: what it consists of.
             pieces: whether its records belong to it.
         """
-        self.wait()
         number = self._next_number()
         kept = list(self._pieces) if pieces else []
         self._pending = self._writer.submit(self._write, number, saving.files, kept)
 
     def wait(self) -> None:
-        """Wait until nothing is being written; `failed` then says how it went."""
-        if self._pending is not None:
-            try:
-                self._pending.result()
-                self.failed = None
-            except OSError as error:
-                self.failed = f"{self.folder}: the state could not be written ({error.strerror or error})"
-            self._pending = None
+        """Wait until nothing is being written; `OSError` where that failed, once."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
 
     def close(self) -> None:
         """Wait, and end the thread."""
-        self.wait()
         self._writer.shutdown()
 
     def remove(self) -> None:
         """Remove all states."""
-        self.wait()
+        with suppress(OSError):
+            self.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
         self._pieces, self._written = [], None
 
     def remove_older(self) -> None:
         """Remove all states but the newest: a finished run is not killed any more."""
         self.wait()
-        if self.failed is None:
-            self._tidy(keep=1)
+        self._tidy(keep=1)
 
     def write_records(self, ends: NDArray[np.int64], slots: int, record_bytes: int, take: Take, least: int = 0) -> None:
         """Write the records that are on no disk yet, unless they have fewer than ``least`` bytes; see `Saving`.
@@ -267,7 +258,8 @@ class States:
         beside, final = self.folder / f"{number}{PART}", self.folder / str(number)
         try:
             described = [{"file": piece.path.name, **piece.described()} for piece in pieces]
-            beside.mkdir(parents=True)
+            self.folder.mkdir(exist_ok=True)  # and not its parents: a run that was removed stays so
+            beside.mkdir()
             for name, data in files.items():
                 _write_file(beside / name, data)
             about = {name: _about(data) for name, data in files.items()}
@@ -393,7 +385,8 @@ def _about(data: bytes | memoryview) -> dict[str, Any]:
 
 
 def _write_piece(path: Path, records: NDArray[Any]) -> dict[str, Any]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     data = np.ascontiguousarray(records).reshape(-1).view(np.uint8).data
     try:
         _write_file(path, data)

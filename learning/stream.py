@@ -354,6 +354,11 @@ class StreamLearner(Learner):
         error = loss.per_sample.squeeze(0) / network.rewards.value
         optimizer.decay()
         error.backward()  # type: ignore[no-untyped-call]
+        if self.config.on_nan == "skip" and not bool(
+            torch.cat([error.detach()[None], optimizer.trace]).isfinite().all()
+        ):
+            optimizer.reset_traces()
+            return Update(error.detach(), loss.q_values.mean(), loss.priority, left_out=True)
         optimizer.param_groups[0]["lr"] = learning_rate
         optimizer.move(error.item())
         if batch.ends or batch.explored:

@@ -8,16 +8,19 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 import envs
+from common import memory
 from common.errors import UserError
-from learning import checkpoint
+from learning import checkpoint, fingerprints
 from learning.config import LearnerConfig, numpy_generator
 from learning.episodes import Episodes
 from learning.evaluate import Evaluator, Progress, Stopped, episode_cap, protocol_name
@@ -25,6 +28,7 @@ from learning.forecast import Evaluations, Forecast
 from learning.fused import make_learner
 from learning.learner import Agent, Learner, UpdateLog
 from learning.live import REQUESTS, ControlRequests, Watcher, WeightPublisher, live_session
+from learning.logs import PATIENCE, PATIENCE_STOPPED
 from learning.policy import env_options, protocol
 from learning.ranges import RangeWatch
 from learning.recipe import Experience, Recipe
@@ -133,13 +137,14 @@ class Trainer:
         self.stop_requested = False
         self.stop_signal: int | None = None  # that asked for it
         self.saving = False  # while a second Ctrl-C is held back
+        self.until: int | None = None  # agent steps at which a repetition ends, unsaved
         self.evaluation_due = False  # one was reached, and is not done: a stop ended it
         self.evaluator = Evaluator(plan.env_id, self.policy.env_options, config.eval_max_steps)
         self.forecast = plan.forecast()  # better with what was measured before the start
         self._marked = (time.perf_counter(), 0)  # when and at which agent step the forecast was last told
+        self._said_left_out = False
         self.requests = ControlRequests(config)  # from windows attached to this run
         self.announce: Callable[[str], None] = lambda line: None  # called with the outcome of each request
-        self._failure: str | None = None  # that was told of
 
     @property
     def run_folder(self) -> RunFolder:
@@ -161,6 +166,8 @@ class Trainer:
             UserError: the loss is NaN or infinite, or another process trains this run.
         """
         live = self.run_folder.live
+        self.run_folder.faults.say = lambda line: self.announce(line)
+        envs.WATCHDOG.give_up = self._save_hung
         with live_session(live, lambda folder: self.save_agent(folder, durable=False)) as publisher:
             self._began = time.perf_counter()
             try:
@@ -173,31 +180,54 @@ class Trainer:
                     finished = self._evaluate(watcher, self.plan.schedule.episodes)
             except envs.EnvironmentFault as fault:
                 raise self._saved_after(fault) from fault
+            except (MemoryError, RuntimeError) as error:
+                if not memory.ran_out(error):
+                    raise
+                raise UserError(self._without_memory(error)) from error
             if finished:
-                self._keep_finished()
+                if "the agent" in self.run_folder.faults.failing:
+                    self._insist("the agent", self.save_agent)
+                self._insist("the state", self._keep_finished)
                 with suppress(OSError):  # being written to, on Windows
                     (live / REQUESTS).unlink(missing_ok=True)  # they were for this run as it was planned
-            else:
-                self.saving = True
-                self.save_agent()
-                self.save_state()
-        self._tell_failure()
-        self.run_folder.close()
+            elif self.until is None:
+                self._save_all()
+            self.run_folder.close(self._patience)
         self.states.close()
         self.episodes.close()
         self.evaluator.close()
         return finished
+
+    def _without_memory(self, error: BaseException) -> str:
+        """Return in one line where memory ran out, and what takes how much of it."""
+        plan = self.plan
+        experience = plan.recipe.experience
+        needed = experience.bytes_needed(plan.config, self.space, self.episodes.stack)
+        option = "--capacity" if hasattr(plan.config, "capacity") else "--num-envs"
+        network = sum(value.numel() * value.element_size() for value in self.learner.online.state_dict().values())
+        return (
+            f"out of memory at {self.agent_steps:,} agent steps, {memory.where(error)}; the {experience.label} takes"
+            f" {needed / 1e6:,.0f} MB ({option} makes it smaller), a network {network / 1e6:,.0f} MB,"
+            f" {memory.in_use(plan.device)}; what was last saved is in {self.run_folder.path}"
+        )
 
     def _saved_after(self, fault: envs.EnvironmentFault) -> UserError:
         """Save what can be saved after an environment's fault, and return the error for the user."""
         if not self.begun:
             return fault
         self._check_losses()
-        self.save_agent()
-        self.save_state()
+        self._save_all()
         anew = "; its episodes will begin anew" if self.episodes.abandoned else ""
         resume = f"python train.py --resume {self.run_folder.path}"
         return UserError(f"{fault}; saved at {self.agent_steps:,} agent steps, resume with {resume}{anew}")
+
+    def _save_hung(self, what: str) -> None:
+        """Raise the error for the user, after saving, while the main thread hangs in an environment for good."""
+        torch.set_flush_denormal(True)  # each thread has its own
+        if not self.evaluation_due:
+            self.episodes.abandon()
+            self.agent.end_learning()
+        raise self._saved_after(envs.EnvironmentFault(f"{self.plan.env_id}: {what}"))
 
     def _train(self, watcher: Watcher, publisher: WeightPublisher) -> None:
         """Step, log, evaluate and apply requests until the end or ``stop_requested``."""
@@ -205,16 +235,21 @@ class Trainer:
         log_every, eval_every = max(total // LOGS_PER_RUN, num_envs), total / schedule.count
         self._marked = logged = shown = time.perf_counter(), self.agent_steps
         milestones = self.run_folder.milestones_ahead(total, self.agent_steps)
+        marks = fingerprints.marks_ahead(self.experience.warm_up, self.agent_steps)
+        end = total if self.until is None else min(self.until, total)
         self._keep(milestones)
         next_state = time.perf_counter() + min(FIRST_STATE, self.plan.state_every)
         if self.evaluation_due and self.agent_steps < total:  # a stop ended it
             self._evaluate(watcher, schedule.interim_episodes)
-        while self.agent_steps < total and not self.stop_requested:
+        while self.agent_steps < end and not self.stop_requested:
             before = self.agent_steps
             self.step()
             now, clock = self.agent_steps, time.perf_counter()
             if milestones and now >= milestones[0][0]:
                 self._keep(milestones)
+            if marks and now >= marks[0]:
+                marks = [mark for mark in marks if mark > now]
+                self.run_folder.attempt("a fingerprint", self._take_fingerprint, again=False)
             sps = (now - logged[1]) / max(clock - logged[0], 1e-9)
             if now // log_every > before // log_every:
                 self._log(watcher, sps)
@@ -237,7 +272,21 @@ class Trainer:
         """Write the milestones that are reached, and remove them from the list."""
         while milestones and self.agent_steps >= milestones[0][0]:
             self._check_losses()
-            self.save_agent(milestones.pop(0)[1])
+            percent = int(milestones.pop(0)[1].name)
+            save = partial(self._keep_one, percent)
+            self.run_folder.attempt(f"the milestone of {percent} %", save, again=False)
+
+    def _keep_one(self, percent: int, run_folder: Path) -> None:
+        self.save_agent(self.run_folder.milestone(percent))
+
+    def _take_fingerprint(self, folder: Path) -> None:
+        """Write what a repetition is compared with: checksums of the weights and observations of now."""
+        now = {
+            "updates": self.learner.updates,
+            "weights": fingerprints.weights_checksum(self.learner.online),
+            "observations": fingerprints.checksum([self.episodes.obs]),
+        }
+        fingerprints.write(folder, self.agent_steps, now)
 
     def _apply_requests(self) -> None:
         """Apply what attached windows request, and log it."""
@@ -290,17 +339,31 @@ class Trainer:
     # ------------------------------------------------------------------ what is reported
 
     def _check_losses(self) -> None:
-        """Raise if a loss was NaN or infinite; nothing is saved without this check."""
-        if found := self.update_log.non_finite():
-            update = self.learner.updates - found.updates_ago
-            raise UserError(
-                f"the loss became {found.loss} at update {update:,} (agent step {self.agent_steps:,} or"
-                f" shortly before); the last good agent and all metrics are in {self.run_folder.path};"
-                " a smaller --learning-rate usually helps"
+        """Raise if a loss or a weight was NaN or infinite; nothing is saved without this check."""
+        found, weights = self.update_log.non_finite(), self.learner.strange_weights()
+        if not found and not weights:
+            return
+        update = self.learner.updates - (found.updates_ago if found else 0)
+        what = f"the loss became {found.loss} at" if found else "weights became NaN or infinite by"
+        raise UserError(
+            f"{what} update {update:,} (agent step {self.agent_steps:,} or shortly before)"
+            + (f"; NaN or infinite are now {weights}" if weights else "; the weights are finite")
+            + f"; the last good agent and all metrics are in {self.run_folder.path};"
+            " a smaller --learning-rate usually helps, --on-nan skip leaves such updates out"
+        )
+
+    def _say_left_out(self) -> None:
+        """Say once that updates are left out."""
+        if self.learner.left_out and not self._said_left_out:
+            self._said_left_out = True
+            self.announce(
+                f"note: by agent step {self.agent_steps:,} the loss or gradient of an update was NaN or infinite,"
+                " so it was left out (--on-nan skip); further ones are counted"
             )
 
     def _log(self, watcher: Watcher, sps: float) -> None:
         self._check_losses()
+        self._say_left_out()
         row = self._row(sps)
         if note := self.range_watch.note(self.update_log.cut_off, self.plan.config, self.experience):
             self.announce(f"note: {note}")
@@ -365,11 +428,25 @@ class Trainer:
         self.run_folder.log_evaluation(results, now["agent_steps"], now["frames"], epsilon, self.plan.eval_protocol)
         self.run_folder.log({**now, "eval_return": float(np.mean([result.episode_return for result in results]))})
         self._marked = time.perf_counter(), self.agent_steps
-        self.save_agent()
+        self.run_folder.attempt("the agent", lambda folder: self.save_agent())
         watcher.evaluated(self.agent_steps, results)
         return True
 
     # ------------------------------------------------------------------ what is kept
+
+    def _insist(self, what: str, write: Callable[[], None]) -> None:
+        """Write what must not be lost; `UserError` where that is not possible for a while."""
+        self.run_folder.insist(what, lambda folder: write(), self._patience)
+
+    @property
+    def _patience(self) -> float:
+        return PATIENCE_STOPPED if self.stop_requested else PATIENCE
+
+    def _save_all(self) -> None:
+        """Write all that a stopped run is resumed from."""
+        self.saving = True
+        self._insist("the agent", self.save_agent)
+        self._insist("the state", self.save_state)
 
     def save_agent(self, folder: Path | None = None, durable: bool = True) -> None:
         """Write ``agent/``, or the same into another folder."""
@@ -399,8 +476,12 @@ class Trainer:
 
         Args:
             with_experience: else it is all but that, and much smaller.
-            wait: until it is on the disk, or `states.failed` says why not; else a thread writes it.
+            wait: until it is on the disk; else a thread writes it.
+
+        Raises:
+            OSError: it can't be written; or, without ``wait``, the one before could not.
         """
+        self.states.folder = self.run_folder.state  # it may have been moved
         into = self.states.begin()
         checkpoint.save_learner(into, self.learner)
         if with_experience:
@@ -417,7 +498,9 @@ class Trainer:
             "experience": with_experience,
             "unread": self.update_log.state(),
             "range_watch": [self.range_watch.times, self.range_watch.told],
+            "left_out": self.learner.left_out,
             "logs": self.run_folder.positions(),
+            "unwritten": self.run_folder.unwritten,
         }
         into.add_json(COUNTERS, counters)
         self.states.save(into, pieces=with_experience)
@@ -428,17 +511,9 @@ class Trainer:
         """Begin to write a state if one is due; what was to be written before failed, or is written."""
         if self.states.busy:
             return
-        self.states.wait()
-        self._tell_failure()
+        self.run_folder.attempt("the state", lambda folder: self.states.wait())
         self._check_losses()
         self.save_state(wait=False)
-
-    def _tell_failure(self) -> None:
-        """Say once that a state could not be written, and once that they can be again."""
-        failed = self.states.failed
-        if failed != self._failure:
-            self.announce(f"note: {failed}; training goes on" if failed else "note: states are written again")
-        self._failure = failed
 
     def load_state(self, saved: Saved | None = None) -> None:
         """Resume from the newest state; without the experience of then, new episodes begin and it is filled again."""
@@ -460,6 +535,8 @@ class Trainer:
             self.wall_before = counters["wall_s"]
             self.evaluation_due = counters.get("evaluation_due", False)
             self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
+            self.learner.left_out = counters.get("left_out", 0)
+            self.run_folder.take_unwritten(counters.get("unwritten", {}))
             for name, rng in self.rng.items():
                 rng.bit_generator.state = counters["generators"][name]
             if "requests" in counters:  # the oldest states have none

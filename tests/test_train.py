@@ -211,7 +211,9 @@ def test_resume_rejects_other_settings_and_incomplete_configs(tmp_path: Path) ->
 
 
 def test_an_environments_warning_is_shown_once(tmp_path: Path) -> None:
-    program = "import sys, train; from common.cli import run; from tests import tiny; tiny.register(); run(train.main)"
+    program = (
+        "import sys, train; from common.program import run; from tests import tiny; tiny.register(); run(train.main)"
+    )
     words = ["tidepool-tests/Warner-v0", "--num-envs", "4", "--runs-dir", str(tmp_path), *SHORT]
     done = subprocess.run(
         [sys.executable, "-c", program, *words], cwd=ROOT, capture_output=True, text=True, timeout=300

@@ -16,6 +16,7 @@ import envs
 from common import imports
 from common.errors import UserError
 from common.kernels import unless_compiling
+from common.program import interrupts_raise
 from common.waiting import waiting
 from viewer.opening import epsilon_of, make_env, open_player, open_session, open_view, seed_of
 from viewer.options import Options, check_film
@@ -45,9 +46,11 @@ def play(options: Options) -> int:
     imports.load(options.imports)
     with ExitStack() as stack:
         if options.film is not None:
+            interrupts_raise()
             return film_training(options, stack)
         with waiting(unless_compiling("loading the agent")):
             agent, source, named = open_player(options, stack)
+        interrupts_raise()  # all that is slow to import is there
         env_id = envs.resolve(named or (agent.env_id if agent else None) or envs.DEFAULT_ENV)
         rules = players.rules_for(env_id, agent, options.env_kwargs)
         if options.versus:
@@ -156,6 +159,7 @@ def _login() -> str:
 def show(options: Options, view: View) -> None:
     """Open the window until it is closed, and save how it was left."""
     from viewer import settings
+    from viewer.learning import controls
     from viewer.window import Window
 
     speaker = _speaker(view)
@@ -169,6 +173,8 @@ def show(options: Options, view: View) -> None:
             speaker.close()
         if options.panels is None:
             settings.save(view, window.chosen)
+        if line := controls.keep(view):
+            print(line)
 
 
 def _speaker(view: View) -> Speaker | None:

@@ -60,3 +60,23 @@ def test_a_cache_that_cannot_be_written_is_no_error(start: list[str], tmp_path: 
         assert output(start, cache) == "42 1"
     finally:
         folder.chmod(0o700)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
+def test_a_kill_at_any_moment_of_the_first_compile_leaves_a_cache_that_works(start: list[str], tmp_path: Path) -> None:
+    """Each of the files that numba writes is cut at its creation: what the kill of a process that writes it leaves."""
+    program = (tmp_path / "program.py").read_text()
+    killed = "import os, signal, sys\nnumber = int(sys.argv.pop())\nreplaced = os.replace\n"
+    killed += "def replace(source, target):\n    global number\n    number -= 1\n"
+    killed += "    if number < 0:\n"
+    killed += "        replaced(source, target)\n        os.truncate(target, os.path.getsize(target) // 2)\n"
+    killed += "        os.kill(os.getpid(), signal.SIGKILL)\n    replaced(source, target)\nos.replace = replace\n"
+    for number in range(2):
+        cache = tmp_path / f"cache{number}"
+        (tmp_path / "program.py").write_text(killed + program)
+        words = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+        done = subprocess.run([*start, str(number)], capture_output=True, env=words, timeout=120)
+        assert done.returncode == -9
+        (tmp_path / "program.py").write_text(program)
+        assert output(start, cache) == "42 1"
+        assert output(start, cache) == "42 0"

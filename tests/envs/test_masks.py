@@ -286,7 +286,9 @@ def test_from_training_to_a_picture(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "torch engine" in printed
     (folder,) = tmp_path.iterdir()
     assert json.loads((folder / "config.json").read_text())["config"]["action_mask"] == "auto"
-    program = "import sys, play; from common.cli import run; from tests import tiny; tiny.register(); run(play.main)"
+    program = (
+        "import sys, play; from common.program import run; from tests import tiny; tiny.register(); run(play.main)"
+    )
     picture = tmp_path / "picture.png"
     for who in ([str(folder)], ["--env-id", tiny.PICKY, "--runs-dir", str(tmp_path / "none")]):
         done = subprocess.run(

@@ -100,8 +100,8 @@ def kept(folder: Path, add: Callable[[Saving], None]) -> Saved:
     into = states.begin()
     add(into)
     states.save(into)
+    states.wait()
     states.close()
-    assert states.failed is None
     found = States(folder).find()
     assert found is not None
     return found

@@ -141,6 +141,17 @@ def save(view: View) -> None:
         view.show_notice(f"the agent can't be saved: {error}")
 
 
+def keep(view: View) -> str:
+    """Save an agent that learnt here and was not saved, when the window is closed; return what to print of it."""
+    learner = online_learner(view)
+    if learner is None or not learner.unsaved:
+        return ""
+    try:
+        return f"the agent that learnt here is saved: python play.py {learner.save_run(view.runs_dir)}"
+    except (UserError, OSError) as error:
+        return f"the agent that learnt here could not be saved: {error}"
+
+
 # ------------------------------------------------------------------ numbers
 
 

@@ -140,6 +140,7 @@ class OnlineLearner:
         self.loss: float | None = None
         self.stop_reason = ""  # why learning stopped by itself, one line
         self._snapshot = copy.deepcopy(self.network.state_dict())
+        self._saved_version = self.weights_version
 
     def _set_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Copy weights into both networks, in place, and reset the optimiser."""
@@ -190,6 +191,11 @@ class OnlineLearner:
     def steps_learnt(self) -> int:
         """Agent steps learnt from in this window, since the weights were drawn or loaded."""
         return self.agent.steps - self.prior_steps
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether it has learnt something here that was not saved."""
+        return self.updates > 0 and self.weights_version != self._saved_version
 
     @property
     def epsilon(self) -> float:
@@ -328,6 +334,7 @@ class OnlineLearner:
             save_agent(folder, self.learner, self.env_id, self.space, self.agent.steps)
         except OSError as error:
             raise UserError(f"{folder}: can't be written ({error.strerror})") from None
+        self._saved_version = self.weights_version
 
     def save_run(self, runs_dir: Path) -> Path:
         """Save it as a run of its own, without evaluations, and return the run's folder; `UserError` likewise."""

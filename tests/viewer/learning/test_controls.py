@@ -16,6 +16,8 @@ from tests.viewer.helpers import CARTPOLE, Q4, V1, Known, drawn, session_in, vie
 from viewer import commands
 from viewer.learning import controls
 from viewer.learning.online_learner import OnlineLearner
+from viewer.modes import show
+from viewer.options import Options
 from viewer.panels import View
 from viewer.panels.learning import LearningPanel
 from viewer.playing import pending, players
@@ -305,3 +307,42 @@ def test_the_button_does_what_the_key_does(view: View) -> None:
     assert command is not None
     command.run(view)
     assert not controls.learning(view)
+
+
+def test_an_agent_that_learnt_is_saved_when_the_window_is_closed(
+    view: View, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controls.toggle_learning(view)
+    play(view, 1100)
+    learner = controls.online_learner(view)
+    assert learner is not None
+    assert learner.unsaved
+    monkeypatch.chdir(view.runs_dir.parent)
+    view.open = False  # as Esc does
+    show(Options(), view)
+    line = capsys.readouterr().out.strip()
+    assert line.startswith("the agent that learnt here is saved: python play.py ")
+    saved = players.load(Path(line.rpartition(" ")[2]))
+    obs = np.zeros((1, *learner.space.shape), np.float32)
+    np.testing.assert_array_equal(saved.q_values(obs), learner.q_values(obs))
+    assert controls.keep(view) == ""  # it is saved now
+    learner.reinitialise()
+    assert controls.keep(view) == ""  # nothing was learnt since
+
+
+def test_an_agent_that_cannot_be_saved_at_the_end_is_one_line(view: View) -> None:
+    controls.toggle_learning(view)
+    play(view, 1100)
+    (view.runs_dir.parent / "file").write_text("")
+    view.runs_dir = view.runs_dir.parent / "file"
+    line = controls.keep(view)
+    assert line.startswith("the agent that learnt here could not be saved: ")
+    assert "\n" not in line
+
+
+def test_an_agent_that_only_played_is_not_saved(view: View) -> None:
+    play(view, 50)
+    assert controls.keep(view) == ""
+    controls.toggle_learning(view)
+    play(view, 50)  # before its first update
+    assert controls.keep(view) == ""

@@ -1,0 +1,130 @@
+"""How the programs end: a closed output ends no training, Ctrl-C while modules are imported is one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common import program
+
+ROOT = Path(__file__).resolve().parents[2]
+posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+
+# sends itself SIGINT when a module is first imported
+INTERRUPTED = """
+import importlib.abc, os, runpy, signal, sys
+
+class At(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+at, script = sys.argv[1], sys.argv[2]
+sys.meta_path.insert(0, At())
+sys.modules["__main__"].__file__ = script
+sys.argv[2:] = sys.argv[3:]
+runpy.run_path(script, run_name="__main__")
+"""
+CASES = [
+    ("train.py", "rich.console"),
+    ("train.py", "torch"),
+    ("train.py", "numpy"),
+    ("train.py", "torch._C"),
+    ("train.py", "numba"),
+    ("play.py", "numpy"),
+    ("play.py", "gymnasium"),
+    ("compare.py", "tyro"),
+    ("compare.py", "scores"),
+    ("ablate.py", "rich.console"),
+    ("ablate.py", "torch"),
+]
+
+
+@posix
+@pytest.mark.parametrize(("script", "module"), CASES)
+def test_interrupt_while_modules_are_imported_is_one_line(script: str, module: str) -> None:
+    words = [sys.executable, "-c", INTERRUPTED, module, str(ROOT / script)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+@posix
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        program.leave_at_once_on_interrupt()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@posix
+def test_output_that_is_closed_swallows_what_is_printed() -> None:
+    reading, writing = os.pipe()
+    raw = open(writing, "w", encoding="utf-8")  # noqa: SIM115
+    stream = program.undying(raw)
+    stream.write("seen\n")
+    stream.flush()
+    assert os.read(reading, 100) == b"seen\n"
+    os.close(reading)
+    for _ in range(3):
+        stream.write("not seen\n")
+        stream.flush()
+    os.write(writing, b"from a library")  # goes nowhere too
+    raw.close()
+
+
+def test_output_on_a_full_disk_comes_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file:
+        stream = program.undying(file)
+        write = os.write
+        full = [True]
+
+        def write_if_there_is_room(file: int, data: bytes) -> int:
+            if full[0]:
+                raise OSError(errno.ENOSPC, "full")
+            return write(file, data)
+
+        monkeypatch.setattr(os, "write", write_if_there_is_room)
+        print("lost", file=stream, flush=True)
+        full[0] = False
+        print("kept", file=stream, flush=True)
+    assert (tmp_path / "log").read_text() == "kept\n"
+
+
+@posix
+@pytest.mark.parametrize("error", [errno.EPIPE, errno.EIO])
+def test_training_goes_on_when_nobody_reads(error: int, tmp_path: Path) -> None:
+    """`train.py | head -1`: the pipe is closed after a line. EIO: its terminal is closed."""
+    words = "CartPole-v1 --agent dqn --total-timesteps 1500 --learning-starts 500 --capacity 2000 --eval-episodes 1"
+    command = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        *words.split(),
+        "--evaluations",
+        "1",
+        "--runs-dir",
+        str(tmp_path),
+    ]
+    if error == errno.EPIPE:
+        training = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert training.stdout is not None
+        assert training.stdout.readline()
+        training.stdout.close()
+    else:
+        ours, theirs = os.openpty()
+        training = subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE)
+        os.close(theirs)
+        os.read(ours, 10)
+        os.close(ours)
+    assert training.stderr is not None
+    assert training.stderr.read() == b""
+    assert training.wait(timeout=120) == 0
+    (run,) = tmp_path.iterdir()
+    assert (run / "agent" / "manifest.json").exists()
