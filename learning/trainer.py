@@ -262,7 +262,7 @@ class Trainer:
                 logged = shown = time.perf_counter(), now
             if publisher.due() and publisher.attend():
                 self._apply_requests()
-            if clock >= next_state:
+            if clock >= next_state and self.until is None:
                 self._checkpoint()
                 next_state = time.perf_counter() + self.plan.state_every
             elif self.states.begun:
@@ -536,7 +536,6 @@ class Trainer:
             self.evaluation_due = counters.get("evaluation_due", False)
             self.recent.extend((episode_return, length) for episode_return, length in counters["recent"])
             self.learner.left_out = counters.get("left_out", 0)
-            self.run_folder.take_unwritten(counters.get("unwritten", {}))
             for name, rng in self.rng.items():
                 rng.bit_generator.state = counters["generators"][name]
             if "requests" in counters:  # the oldest states have none
@@ -546,6 +545,7 @@ class Trainer:
                 self.update_log.load(counters["unread"])
                 self.range_watch.times, self.range_watch.told = counters["range_watch"]
                 self.run_folder.cut(counters["logs"])
+            self.run_folder.take_unwritten(counters.get("unwritten", {}))
 
     def start_over(self) -> None:
         """Begin anew, in the folder of a run that was killed before its first state."""
