@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gymnasium import spaces
 from rich.console import Console
 
+import envs
 from agents import recipe
 from common import imports
 from common.errors import UserError
+from common.reading import checked
 from common.waiting import waiting
 from experiments.training import print_line
 from learning import checkpoint, live
 from learning.config import LearnerConfig
-from learning.runfolder import RunFolder, as_json, provenance
+from learning.runfolder import Described, RunFolder, as_json, provenance
 from learning.trainer import Plan, Trainer
 
 NEEDED = ("config", "device", "threads", "evaluations", "eval_episodes")
@@ -40,30 +43,35 @@ def resume(path: Path, console: Console, total: int | None = None, rescale: bool
     about = folder.config
     if missing := [key for key in NEEDED if key not in about]:
         raise UserError(f"{path / 'config.json'}: damaged, it lacks {', '.join(missing)}")
-    if missing := [name for name in about.get("imports", []) if name not in imports.IMPORTED]:
+    described: Described = checked(path / "config.json", about, Described)
+    if missing := [name for name in described.imports if name not in imports.IMPORTED]:
         # a file never makes the program import a module
-        raise UserError(f"this run needs modules of yours: add --import {' --import '.join(map(str, missing))}")
-    agent = recipe(about["agent"])
-    config: LearnerConfig = checkpoint.config_from(agent.config, about["config"], path / "config.json")
+        raise UserError(f"this run needs modules of yours: add --import {' --import '.join(missing)}")
+    agent = recipe(described.agent)
+    config: LearnerConfig = checkpoint.config_from(agent.config, described.config, path / "config.json")
     kept = _check(folder, config, total)
-    torch.set_num_threads(about["threads"])
+    torch.set_num_threads(described.threads)
     torch.set_flush_denormal(True)
     plan = Plan(
-        about["env_id"],
+        described.env_id,
         agent,
         config,
-        about["seed"],
-        about["device"],
-        about["evaluations"],
-        about["eval_episodes"],
-        about.get("storage"),
-        about.get("engine", "torch"),  # older runs knew no other
-        about.get("interim_episodes"),
-        about.get("keep_state", "auto"),
+        described.seed,
+        described.device,
+        described.evaluations,
+        described.eval_episodes,
+        described.storage,
+        described.engine,
+        described.interim_episodes,
+        described.keep_state,
     )
+    _check_sizes(plan, folder)
     if total is not None:
         plan = extended(plan, total, rescale)
-    trainer = Trainer(plan, folder)
+    try:
+        trainer = Trainer(plan, folder)
+    except (MemoryError, RuntimeError) as error:  # torch raises the latter
+        raise UserError(f"{path / 'config.json'}: a run with these settings can't be made here ({error})") from None
     with suppress(KeyError, TypeError):  # older runs have no estimate
         trainer.forecast = plan.forecast(**about["estimate"])
     episodes = trainer.episodes
@@ -101,6 +109,26 @@ def _check(folder: RunFolder, config: LearnerConfig, total: int | None) -> bool:
         if total is not None and total <= steps:
             raise UserError(f"--total-timesteps {total}: {path} has {steps:,} agent steps already; take more")
         return checkpoint.holds_experience(counters)
+
+
+def _check_sizes(plan: Plan, folder: RunFolder) -> None:
+    """Raise `UserError` if no saved network is the one that the settings ask for, before any of that is allocated."""
+    saved = sorted(folder.state.rglob(checkpoint.LEARNER))
+    if not saved:
+        return
+    vec = envs.make_vec(plan.env_id, 1, **plan.env_options())
+    space, actions = vec.single_observation_space, vec.single_action_space
+    vec.close()
+    assert isinstance(space, spaces.Box)
+    assert isinstance(actions, spaces.Discrete)
+    wanted = checkpoint.shapes(plan.recipe, space, int(actions.n), plan.config)
+    for number, path in enumerate(saved, start=1):
+        try:
+            checkpoint.check_shapes(path.parent, path.name, "the run's config.json", wanted, prefix="online.")
+            return
+        except UserError:
+            if number == len(saved):
+                raise
 
 
 def _trained(folder: RunFolder) -> int:

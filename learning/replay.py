@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
-from common.files import load_arrays, read_json, save_arrays, write_json
+from common.files import load_arrays, save_arrays, write_json
 from common.kernels import cached_njit
+from common.reading import checked, opened, read_json
+from common.settings import Between
 from learning.config import ReplayConfig, linear
 from learning.sum_tree import PRIORITY_BYTES, SumTree
 from learning.transfer import Present, Result, send
@@ -433,12 +436,39 @@ class Replay:
             powers = np.zeros(len(self.acted))
             powers[used] = state["power"]
             self.sum_tree.load(powers, float(state["largest_power"][0]))
+        self._check()
+
+    def _check(self) -> None:
+        """Raise `ValueError` for records that no run can have written: compiled loops don't look where they read."""
+        fits = {
+            "cursor": (self.cursor >= -1) & (self.cursor < self.slots),
+            "action": self.action >= 0,
+            "reward": np.isfinite(self.reward),
+            "discount": (self.discount >= 0) & (self.discount <= 1),
+        }
+        if self.sum_tree is not None:
+            fits["power"] = np.isfinite(self.sum_tree.powers) & (self.sum_tree.powers >= 0)
+            fits["largest_power"] = np.array([math.isfinite(self.sum_tree.largest) and self.sum_tree.largest >= 0])
+        for name, fit in fits.items():
+            if not fit.all():
+                raise ValueError(f"its replay's {name} is impossible in {np.count_nonzero(~fit):,} records")
+        if not 0 <= self.filled <= self.slots:
+            raise ValueError(f"its replay has {self.filled:,} records an environment, not at most {self.slots:,}")
 
 
 def _record(space: spaces.Box, stack: int) -> tuple[int, ...]:
     """Return the shape of what is stored of one observation."""
     planes = space.shape[0] // stack  # 1, or the colours of a frame
     return space.shape if stack == 1 else space.shape[1:] if planes == 1 else (planes, *space.shape[1:])
+
+
+@dataclasses.dataclass(frozen=True)
+class Counters:
+    """What ``experience.json`` holds."""
+
+    steps: Annotated[int, Between(0, 10**11)]
+    updates_due: Annotated[float, Between(0, 10**9)]
+    starts: Annotated[int, Between(0, 10**12)]
 
 
 class ReplayExperience:
@@ -584,12 +614,21 @@ class ReplayExperience:
         load_replay(folder, self.replay)
         if (folder / LATE).exists():
             late = load_arrays(folder / LATE)
-            self._late = Late(late["index"], Result(torch.from_numpy(late["priority"].copy())), late["cursor"])
-        counters = read_json(folder / "experience.json")
-        # older states have other names for them
-        self.steps = counters.get("steps", counters.get("lived"))
-        self.updates_due = counters.get("updates_due", counters.get("owed"))
-        self.starts = counters.get("starts", self.starts)
+            index, records = late["index"], len(self.replay.acted)
+            if index.dtype != np.int64 or not ((index >= 0) & (index < records)).all():
+                raise ValueError(f"{LATE} names records beyond the {records:,} there are")
+            if late["priority"].shape != index.shape or late["cursor"].shape != self.replay.cursor.shape:
+                raise ValueError(f"{LATE} is another replay's")
+            self._late = Late(index, Result(torch.from_numpy(late["priority"].copy())), late["cursor"])
+        path = folder / "experience.json"
+        counters = read_json(path)
+        if isinstance(counters, dict):  # older states have other names for them
+            counters = {{"lived": "steps", "owed": "updates_due"}.get(key, key): one for key, one in counters.items()}
+        found: Counters = checked(path, {"starts": self.starts, **counters}, Counters)
+        config = self.config
+        if found.updates_due > 1 + config.num_envs * config.replay_ratio / config.batch_size:
+            raise UserError(f"{path}: damaged, {found.updates_due:,g} updates are due, more than a step brings")
+        self.steps, self.updates_due, self.starts = found.steps, found.updates_due, found.starts
 
     def refill(self, steps: int) -> None:
         """Begin empty after so many agent steps: as many as at the start are taken before it is sampled again."""
@@ -612,8 +651,12 @@ def save_replay(folder: Path, replay: Replay) -> None:
 def load_replay(folder: Path, replay: Replay) -> None:
     """Fill a fresh replay with what `save_replay` wrote."""
     path = folder / "observations.npy"
+    with opened(path):
+        pass  # a file of ours, and no pipe
     try:
         held = np.load(path, mmap_mode="r", allow_pickle=False)
+        if held.shape[2:] != replay.held.shape[2:] or held.dtype.itemsize != replay.held.element_size():
+            raise ValueError(f"its observations have shape {held.shape[2:]}, not {tuple(replay.held.shape[2:])}")
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable ({error})") from None
     replay.load(load_arrays(folder / "replay.safetensors"), held)

@@ -9,14 +9,19 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import psutil
 
+from common.checked import AtMost
 from common.errors import UserError
-from common.files import ROOT, read_json, write_json
+from common.files import ROOT, write_json
+from common.reading import LINE_BYTES, cells, check_folder, opened, read_json
+from common.settings import Between
+from common.text import shown
 from learning.evaluate import EpisodeResult
 
 FORMAT = 1
@@ -51,6 +56,29 @@ METRIC_COLUMNS = ("agent_steps", "frames", "updates", "episodes", "wall_s", *TAG
 EVENT_COLUMNS = ("agent_steps", "frames", "wall_s", "name", "value", "source", "refused")
 MILESTONES = (0, 1, 10)  # per cent of the run, at which an agent is kept for films; 100 is the agent itself
 
+Name = Annotated[str, AtMost(200)]
+
+
+@dataclass(frozen=True)
+class Described:
+    """A run's ``config.json``, as far as a trainer or a window needs it; the rest says where the scores come from."""
+
+    env_id: Name
+    agent: Name
+    config: Annotated[dict[str, Any], AtMost(1_000)]
+    seed: Annotated[int, Between(0, 2**32 - 1)] = 1
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    threads: Annotated[int, Between(1, 256)] = 1
+    evaluations: Annotated[int, Between(1, 10_000_000)] = 1
+    eval_episodes: Annotated[int, Between(1, 100_000)] = 1
+    storage: Literal["cpu", "cuda", "mps"] | None = None
+    engine: Literal["torch", "fused", "graphs"] = "torch"  # older runs knew no other
+    interim_episodes: Annotated[int, Between(1, 100_000)] | None = None
+    keep_state: Literal["auto", "yes", "no"] = "auto"
+    imports: Annotated[tuple[Name, ...], AtMost(100)] = ()
+    extended: Annotated[tuple[dict[str, Any], ...], AtMost(10_000)] = ()
+
+
 LIBRARIES = ("torch", "numpy", "numba", "gymnasium", "ale-py")
 
 
@@ -66,7 +94,9 @@ class RunFolder:
         self.config: dict[str, Any] = read_json(path / "config.json")
         known = self.config.get("format") if isinstance(self.config, dict) else None
         if known != FORMAT:
+            known = shown(str(known), 40)
             raise UserError(f"{path / 'config.json'}: format {known} is not known; this version reads {FORMAT}")
+        check_folder(path)  # what is written here is written into these files
         self._board: Any = None  # TensorBoard's writer, made when there is something to write
 
     @classmethod
@@ -150,6 +180,9 @@ class RunFolder:
             self._board = None
 
 
+TAIL_BYTES = 64 * LINE_BYTES  # that are read at a time
+
+
 class Tail:
     """The rows of a CSV file that is still being written; a line is read when it is whole."""
 
@@ -163,14 +196,18 @@ class Tail:
         try:
             if self.path.stat().st_size == self._position:
                 return []
-            with self.path.open("rb") as file:
+            with opened(self.path) as file:
                 file.seek(self._position)
-                data = file.read()
-        except OSError:
+                data = file.read(TAIL_BYTES)
+        except (OSError, UserError):
             return []
-        whole = data[: data.rfind(b"\n") + 1]
-        self._position += len(whole)
-        lines = list(csv.reader(whole.decode("utf-8", errors="replace").splitlines()))
+        end = data.rfind(b"\n") + 1
+        if not end and len(data) == TAIL_BYTES:
+            end = len(data)  # no line is that long
+        self._position += end
+        # by line feeds only, as they are written; a form feed in a name ends no line
+        lines = [cells(line.decode("utf-8", errors="replace")) for line in data[:end].split(b"\n") if line.strip()]
+        lines = [[shown(cell) for cell in line] for line in lines if line]
         if not self._columns and lines:
             self._columns = lines.pop(0)
         return [dict(zip(self._columns, line, strict=False)) for line in lines]
@@ -191,8 +228,9 @@ def _fresh(runs_dir: Path, stem: str) -> Path:
 def _append(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     new = not path.exists()
     if not new:  # an older version's file keeps its columns
-        with path.open(newline="", encoding="utf-8") as file:
-            columns = next(csv.reader(file), columns)
+        with opened(path) as source:
+            first = source.readline(LINE_BYTES).decode("utf-8", errors="replace")
+        columns = cells(first) or columns
     with path.open("a", newline="", encoding="utf-8") as file:
         writer: csv.DictWriter[str] = csv.DictWriter(file, columns, extrasaction="ignore")
         if new:
