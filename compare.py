@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import tyro
 
 from common import cli, imports
-from common.errors import UserError
+from common.errors import MOST, UserError
+from common.text import shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
     wanted = resolve(options.env_id), selection.atari_selection(*atari)
     selected = selection.select(options.runs_dir, options.runs, *wanted)
     for warning in selected.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {shown(warning, MOST)}", file=sys.stderr)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print(table.as_format(options.format, selected.environments, selected.atari, width))
     if options.plot is not None:

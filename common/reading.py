@@ -18,6 +18,7 @@ from common.errors import UserError
 from common.settings import Between
 
 JSON_BYTES = 4_000_000  # of a file of settings; 25 times as much in memory at worst
+CHUNK = 2**20
 LINE_BYTES = 65_536  # of a line in a table
 TABLE_LINES = 250_000
 HEADER_BYTES = 4_000_000  # of a safetensors file
@@ -50,10 +51,14 @@ def read_file(path: Path, most: int) -> bytes:
     """Return the bytes of a file; `UserError` as `opened`, or for more than ``most``, which are not read."""
     with opened(path) as file:
         try:
-            if os.fstat(file.fileno()).st_size > most or len(data := file.read(most + 1)) > most:
-                raise UserError(f"{path}: larger than {most / 1e6:,.3g} MB, so not one of ours")
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(size + 1) if size <= most else b""
+            while size < len(data) <= most and (more := file.read(min(most, CHUNK))):  # it grows, or has no size
+                data += more
         except OSError as error:
             raise UserError(f"{path}: not readable ({_reason(error)})") from None
+    if max(size, len(data)) > most:
+        raise UserError(f"{path}: larger than {most / 1e6:,.3g} MB, so not one of ours")
     return data
 
 

@@ -81,7 +81,9 @@ def _swap_bytes(path: Path, data: bytes) -> None:
     path.parent.mkdir(exist_ok=True)  # and not its parents: a run that was deleted stays so
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        beside.write_bytes(data)
+        beside.unlink(missing_ok=True)
+        with beside.open("xb") as file:
+            file.write(data)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
