@@ -13,7 +13,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from common.errors import UserError
-from common.reading import read_file
+from common.reading import opened, read_file
 from common.reading import read_json as read_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,4 +54,14 @@ def load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     try:
         return safetensors.numpy.load(data)
     except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a type that NumPy does not have
+        raise UserError(f"{path}: not readable ({error})") from None
+
+
+def map_array(path: Path) -> np.ndarray[Any, Any]:
+    """Return the array in a file of NumPy's, which is read where it is looked at."""
+    with opened(path):
+        pass  # a file, and no pipe
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    except Exception as error:  # its header is Python's syntax, and what reading it raises is anything
         raise UserError(f"{path}: not readable ({error})") from None

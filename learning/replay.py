@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
-from common.files import load_arrays, save_arrays, write_json
+from common.files import load_arrays, map_array, save_arrays, write_json
 from common.kernels import cached_njit
-from common.reading import checked, opened, read_json
+from common.reading import checked, read_json
 from common.settings import Between
 from learning.config import ReplayConfig, linear
 from learning.sum_tree import PRIORITY_BYTES, SumTree
@@ -651,12 +651,8 @@ def save_replay(folder: Path, replay: Replay) -> None:
 def load_replay(folder: Path, replay: Replay) -> None:
     """Fill a fresh replay with what `save_replay` wrote."""
     path = folder / "observations.npy"
-    with opened(path):
-        pass  # a file of ours, and no pipe
-    try:
-        held = np.load(path, mmap_mode="r", allow_pickle=False)
-        if held.shape[2:] != replay.held.shape[2:] or held.dtype.itemsize != replay.held.element_size():
-            raise ValueError(f"its observations have shape {held.shape[2:]}, not {tuple(replay.held.shape[2:])}")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable ({error})") from None
+    held = map_array(path)
+    wanted = replay.held
+    if held.shape[2:] != wanted.shape[2:] or held.dtype.itemsize != wanted.element_size():
+        raise UserError(f"{path}: damaged, its observations have shape {held.shape[2:]}, not {tuple(wanted.shape[2:])}")
     replay.load(load_arrays(folder / "replay.safetensors"), held)

@@ -56,7 +56,7 @@ def _changed(value: Any, rng: random.Random) -> Any:
 def _other(value: Any, rng: random.Random) -> Any:
     """Return another value in the place of one, sometimes of its own kind."""
     if isinstance(value, int | float) and rng.random() < 0.4:
-        return rng.choice((-value, value + 1, value * 10 ** rng.randrange(1, 12), value / 3))
+        return rng.choice((-value, value + 1, value * 10 ** rng.randrange(1, 12), value // 3))
     if isinstance(value, str) and value and rng.random() < 0.3:
         place = rng.randrange(len(value))
         return value[:place] + rng.choice(("", "A", "\x1b", "=", "\0")) + value[place + 1 :]

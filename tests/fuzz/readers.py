@@ -29,6 +29,7 @@ from viewer import settings
 from viewer.playing.attach import LiveAgent
 from viewer.video.film import find_milestones
 
+WHEELS, WATER = "convnetjs_rldemo_net.json", "reinforcejs_wateragent.json"
 RUN = Path(__file__).resolve().parents[1] / "fixtures" / "stopped_run"
 HUMANS = (
     "name,date,env_id,protocol,seed,episode_return,episode_length,apples,poison\n"
@@ -60,7 +61,7 @@ def sound(folder: Path) -> None:
     (run / "live" / FILE).write_text(f"[[{os.getpid()}, 1.5], [{2**22 + 1}, 2.5]]")
     (run / "live" / REQUESTS).write_text(REQUEST * 3)
     (folder / "runs" / "humans.csv").write_text(HUMANS)
-    for name in ("convnetjs_rldemo_net.json", "reinforcejs_wateragent.json"):
+    for name in (WHEELS, WATER):
         shutil.copyfile(PRETRAINED / name, folder / name)
     (folder / settings.FILE).write_text('{"hidden": ["neurons"], "agent_view": true, "size": [800, 600]}')
 
@@ -141,8 +142,18 @@ READERS = {
         Reader("humans", "runs/humans.csv", damaged_table, _compare),
         Reader("lock", f"{RUN_FOLDER}/live/{FILE}", damaged_json, lambda f: alive_processes(run_of(f) / "live" / FILE)),
         Reader("requests", f"{RUN_FOLDER}/live/{REQUESTS}", damaged_lines, _requests),
-        Reader("ConvNetJS", "convnetjs_rldemo_net.json", damaged_json, lambda f: load_policy(f / "convnetjs_rldemo_net.json")),
-        Reader("REINFORCEjs", "reinforcejs_wateragent.json", damaged_json, lambda f: load_policy(f / "reinforcejs_wateragent.json")),
+        Reader(
+            "ConvNetJS",
+            "convnetjs_rldemo_net.json",
+            damaged_json,
+            lambda f: load_policy(f / "convnetjs_rldemo_net.json"),
+        ),
+        Reader(
+            "REINFORCEjs",
+            "reinforcejs_wateragent.json",
+            damaged_json,
+            lambda f: load_policy(f / "reinforcejs_wateragent.json"),
+        ),
         Reader("window", settings.FILE, damaged_json, _window),
     )
 }

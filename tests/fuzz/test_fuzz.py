@@ -163,7 +163,9 @@ def make_pipe(path: Path) -> None:
 # ------------------------------------------------------------------ formats last
 
 
-@pytest.mark.parametrize("folder", sorted(path.parent for path in PRETRAINED.glob("*/agent")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent for path in PRETRAINED.glob("*/agent")), ids=lambda path: path.name
+)
 def test_agents_of_format_1_load_for_ever(folder: Path) -> None:
     policy: Any = load_policy(folder)
     assert policy.num_actions > 1
