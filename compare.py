@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ class Options:
 def main(argv: Sequence[str]) -> None:
     """Print the comparison; warnings go to stderr, so that stdout is the table and nothing else."""
     options = cli.parse(Options, argv, prog="compare.py", description=__doc__)
-    if not options.runs_dir.is_dir() and options.runs_dir != Options.runs_dir:
+    if not os.path.isdir(options.runs_dir) and options.runs_dir != Options.runs_dir:
         raise UserError(f"--runs-dir {options.runs_dir}: no such folder")
     # Imported here: --help and typos should not wait for SciPy and matplotlib.
     from scores import chart, figure, selection, table

@@ -19,10 +19,10 @@ def load_policy(path: Path | str) -> Policy:
     Raises:
         UserError: nothing there, no agent in it yet, or a damaged file, which is named.
     """
-    path = Path(path)
-    if path.is_file() and path.suffix == ".json" and path.name != MANIFEST:
+    path = Path(path)  # `Path.exists` raises where a folder may not be looked into
+    if os.path.isfile(path) and path.suffix == ".json" and path.name != MANIFEST:
         return karpathy.load(path)
-    if not os.path.exists(path):  # `Path.exists` raises where a folder may not be looked into
+    if not os.path.exists(path):
         raise UserError(f"{path}: no such run or agent")
     for folder in (path, path / "agent", path.parent):
         if os.path.isfile(folder / MANIFEST):

@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from common.settings import Between
 from common.text import shown
@@ -22,6 +22,15 @@ class AtMost:
     """The largest length of a text, a list or an object; put into ``Annotated[tuple[float, ...], AtMost(100)]``."""
 
     length: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Printable:
+    """No control characters in a text; put into ``Annotated[str, Printable()]``."""
+
+
+Name = Annotated[str, AtMost(200), Printable()]
+"""A name that is printed as it is."""
 
 
 class Unfit(ValueError):
@@ -48,12 +57,14 @@ def fit(value: Any, hint: Any, where: str = "") -> Any:
 
 def _fit(value: Any, hint: Any, where: str, most: int | None) -> Any:
     origin = typing.get_origin(hint)
-    if origin is typing.Annotated:
+    if origin is Annotated:
         lengths = [mark.length for mark in hint.__metadata__ if isinstance(mark, AtMost)]
         value = _fit(value, hint.__origin__, where, lengths[0] if lengths else most)
         for mark in hint.__metadata__:
             if isinstance(mark, Between):
                 _check_range(value, mark, where)
+            if isinstance(mark, Printable) and not value.isprintable():
+                raise _unfit(where, value, "a name")
         return value
     if hint is Any:
         return value
@@ -112,15 +123,16 @@ def _fit_many(value: Any, hint: Any, where: str, most: int | None) -> Any:
     wanted = dict if origin is dict else list
     if type(value) is not wanted:
         raise _unfit(where, value, "an object" if wanted is dict else "a list")
+    assert isinstance(value, dict | list)
     if len(value) > (most or LONGEST_LIST):
         raise Unfit(f"{where or 'it'} has {len(value):,} entries; at most {most or LONGEST_LIST:,} are allowed")
-    if origin is dict:
+    if isinstance(value, dict):
         return {key: _fit(one, kinds[1], f"{where} {shown(key, 40)}".strip(), None) for key, one in value.items()}
     if origin is tuple and kinds[-1] is not Ellipsis:
         if len(value) != len(kinds):
             raise _unfit(where, value, f"{len(kinds)} values")
         return tuple(_fit(one, kind, where, None) for one, kind in zip(value, kinds, strict=True))
-    return origin(_fit(one, kinds[0], where, None) for one in value)  # type: ignore[misc]
+    return origin(_fit(one, kinds[0], where, None) for one in value)
 
 
 def _fit_object(value: Any, cls: Any, where: str) -> Any:
@@ -147,7 +159,7 @@ def fit_cell(text: str, hint: Any, where: str) -> Any:
     if not text and type(None) in members:
         return None
     kind = members[0]
-    plain = kind.__origin__ if typing.get_origin(kind) is typing.Annotated else kind
+    plain = kind.__origin__ if typing.get_origin(kind) is Annotated else kind
     if plain is str:
         if not text.strip():
             raise Unfit(f"{where} is empty")
@@ -178,5 +190,8 @@ def _check_range(value: Any, allowed: Between, where: str) -> None:
 
 
 def _unfit(where: str, value: Any, wanted: str) -> Unfit:
-    kind = {dict: "an object", list: "a list"}.get(type(value))  # whose text may be long
-    return Unfit(f"{where or 'it'} is {kind or shown(repr(value), 60)}, not {wanted}")
+    if isinstance(value, dict | list):  # whose text may be long
+        text = "an object" if isinstance(value, dict) else "a list"
+    else:
+        text = shown(repr(value), 60)
+    return Unfit(f"{where or 'it'} is {text}, not {wanted}")

@@ -21,7 +21,7 @@ from gymnasium import spaces
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from common.checked import AtMost, Unfit
+from common.checked import AtMost, Name, Unfit
 from common.errors import UserError
 from common.files import write_bytes, write_json
 from common.reading import HEADER_BYTES, checked, read_file, read_json, tensors
@@ -43,7 +43,6 @@ MANIFEST, WEIGHTS, COUNTERS = "manifest.json", "network.safetensors", "counters.
 LEARNER = "learner.safetensors"
 
 Anything = TypeVar("Anything")
-Name = Annotated[str, AtMost(200)]
 
 
 def save_agent(

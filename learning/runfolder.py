@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import psutil
 
-from common.checked import AtMost
+from common.checked import AtMost, Name
 from common.errors import UserError
 from common.files import ROOT, write_json
 from common.reading import LINE_BYTES, cells, check_folder, opened, read_json
@@ -55,8 +55,6 @@ TAGS = {
 METRIC_COLUMNS = ("agent_steps", "frames", "updates", "episodes", "wall_s", *TAGS)
 EVENT_COLUMNS = ("agent_steps", "frames", "wall_s", "name", "value", "source", "refused")
 MILESTONES = (0, 1, 10)  # per cent of the run, at which an agent is kept for films; 100 is the agent itself
-
-Name = Annotated[str, AtMost(200)]
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,10 @@ def run_of(folder: Path) -> Path:
 
 
 def rehashed(folder: Path) -> Path:
-    """Return the run, its manifest with the checksum of the weights that are there: whoever damages them can do that."""
+    """Return the run, in its manifest the checksum of the weights that are there: whoever damages them can do that."""
     agent = run_of(folder) / "agent"
+    if not (agent / WEIGHTS).is_file():
+        return run_of(folder)
     manifest = json.loads((agent / MANIFEST).read_text())
     manifest["sha256"] = hashlib.sha256((agent / WEIGHTS).read_bytes()).hexdigest()
     (agent / MANIFEST).write_text(json.dumps(manifest))

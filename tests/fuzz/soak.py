@@ -129,19 +129,9 @@ def _parent(names: list[str], options: argparse.Namespace) -> int:
     print("|---|---|---|---|---|---|---|---|")
     total = Outcome("**all**")
     for name in names:
-        words = [
-            "--count",
-            options.count,
-            "--lines",
-            options.lines,
-            "--seed",
-            options.seed,
-            f"--only={name}",
-            "--child",
-        ]
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.fuzz.soak", *words, "--child"], stdout=subprocess.PIPE, text=True
-        )
+        counts = {"count": options.count, "lines": options.lines, "seed": options.seed}
+        words = ["--child", f"--only={name}", *(f"--{key}={value}" for key, value in counts.items())]
+        done = subprocess.run([sys.executable, "-m", "tests.fuzz.soak", *words], stdout=subprocess.PIPE, text=True)
         if done.returncode:
             print(f"| {name} | ended with {done.returncode} | | | | | | |")
             total.tracebacks += 1
