@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Iterable
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from common.settings import Between
 from common.text import shown
@@ -42,7 +42,7 @@ def fit(value: Any, hint: Any, where: str = "") -> Any:
 
     Known are ``Any``, numbers, texts, ``None``, ``Literal``, unions, ``tuple[X, ...]``, ``tuple[X, Y]``, ``list[X]``,
     ``dict[str, X]``, dataclasses (keys that they don't have are left out), and `Between` and `AtMost` in
-    ``Annotated``. Numbers are finite. The value of a text cell of a table is not JSON: see `fit_cell`.
+    ``Annotated``. Numbers are finite. A table's cells are all texts: see `fit_cell`.
 
     Args:
         value: as JSON has it.
@@ -150,29 +150,53 @@ def _fit_object(value: Any, cls: Any, where: str) -> Any:
 def fit_cell(text: str, hint: Any, where: str) -> Any:
     """Return a cell of a table as the type that a hint declares; an empty one is None where that is allowed.
 
-    Texts come back `shown`: names from tables go to terminals.
+    Known are texts, numbers and ``bool`` (1 is true), with None, `Between` and `AtMost`. Texts come back `shown`: names
+    from tables go to terminals.
 
     Raises:
         Unfit: it is something else.
     """
-    members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    if not text and type(None) in members:
+    cell = _cell(hint)
+    if not text and cell.may_be_empty:
         return None
-    kind = members[0]
-    plain = kind.__origin__ if typing.get_origin(kind) is Annotated else kind
-    if plain is str:
+    if cell.kind is str:
         if not text.strip():
             raise Unfit(f"{where} is empty")
-        return shown(fit(text, kind, where))
-    if plain is bool:
+        if len(text) > cell.most:
+            raise _unfit(where, text, f"a text of at most {cell.most:,} characters")
+        return shown(text)
+    if cell.kind is bool:
         return text == "1"
-    if len(text) > 100:  # `int` and `float` take any number of digits, and a long time
-        raise _unfit(where, text, "a number")
     try:
-        value = plain(text)
+        value = cell.kind(text[:100])  # of any more digits they take a long time
     except (ValueError, OverflowError):
-        raise _unfit(where, text, "a whole number" if plain is int else "a number") from None
-    return fit(value, kind, where)
+        raise _unfit(where, text, "a whole number" if cell.kind is int else "a number") from None
+    if len(text) > 100 or not _is_finite(value):
+        raise _unfit(where, value, "a finite number")
+    if cell.allowed is not None and not cell.allowed.holds(value):
+        raise _unfit(where, value, str(cell.allowed))
+    return value
+
+
+class _Cell(NamedTuple):
+    """What a hint says of a cell."""
+
+    kind: Any
+    may_be_empty: bool
+    allowed: Between | None
+    most: int
+
+
+@cache
+def _cell(hint: Any) -> _Cell:
+    """Return what a hint says: worked out once, and not for each of many thousand cells."""
+    members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    kind, marks = members[0], ()
+    if typing.get_origin(kind) is Annotated:
+        kind, marks = kind.__origin__, kind.__metadata__
+    allowed = next((mark for mark in marks if isinstance(mark, Between)), None)
+    most = next((mark.length for mark in marks if isinstance(mark, AtMost)), LONGEST_TEXT)
+    return _Cell(kind, type(None) in members, allowed, most)
 
 
 @cache

@@ -92,20 +92,21 @@ def _swap_bytes(path: Path, data: bytes) -> None:
 class Observation:
     """What an agent's manifest says of one observation."""
 
-    shape: Annotated[tuple[Annotated[int, Between(1, 2**25)], ...], AtMost(4)]
+    shape: Annotated[tuple[Annotated[int, Between(1, 2**23)], ...], AtMost(4)]
     dtype: Literal["float32", "uint8"]
     allowed_actions: Annotated[int, Between(0, 100_000)] = 0
 
     def check(self, num_actions: int) -> None:
         """Raise `Unfit` for an observation that is larger than any, or whose masks are not the actions'."""
-        if not self.shape or math.prod(self.shape) > LARGEST[self.dtype]:
-            raise Unfit(f"its observation has shape {self.shape}; at most {LARGEST[self.dtype]:,} numbers are read")
+        most = MOST_PIXELS if self.dtype == "uint8" and len(self.shape) == 3 else MOST_NUMBERS
+        if not self.shape or math.prod(self.shape) > most:
+            raise Unfit(f"its observation has shape {self.shape}; at most {most:,} numbers are read")
         masks = self.allowed_actions
         if masks and (masks != num_actions or len(self.shape) != 1 or self.shape[0] <= masks):
             raise Unfit(f"its observation of shape {self.shape} has {masks} masks for {num_actions} actions")
 
 
-LARGEST = {"float32": 2**20, "uint8": 2**25}  # numbers of an observation: 16 frames of 512 x 512 in colour, and more
+MOST_PIXELS, MOST_NUMBERS = 2**23, 2**20  # of an observation: 10 frames of 512 x 512 in colour; vectors
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,9 @@ def space_of(manifest: Mapping[str, Any]) -> spaces.Box:
     masks = seen.get("allowed_actions", 0)
     shape = (seen["shape"][0] - masks,) if masks else tuple(seen["shape"])
     dtype = np.dtype(seen["dtype"])
-    bound = 255 if dtype == np.uint8 else np.inf
-    space = spaces.Box(-bound if dtype.kind == "f" else 0, bound, shape, dtype.type)
+    low, high = (0, 255) if dtype == np.uint8 else (-np.inf, np.inf)
+    # arrays, of which `Box` makes no float64
+    space = spaces.Box(np.full(shape, low, dtype), np.full(shape, high, dtype), dtype=dtype.type)
     return MaskedBox(space, masks) if masks else space
 
 

@@ -63,8 +63,8 @@ def edited(folder: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"observation": {"shape": [10**9], "dtype": "float32"}}, "shape is 1000000000, not 1 to 33,554,432"),
-        ({"observation": {"shape": [2**25], "dtype": "float32"}}, "at most 1,048,576 numbers"),
+        ({"observation": {"shape": [10**9], "dtype": "float32"}}, "shape is 1000000000, not 1 to 8,388,608"),
+        ({"observation": {"shape": [2**21], "dtype": "uint8"}}, "at most 1,048,576 numbers"),
         ({"observation": {"shape": [2**20], "dtype": "float32"}}, r"scale.factor is \(152,\), not \(1048576,\)"),
         ({"observation": {"shape": [152], "dtype": "object"}}, "dtype is 'object', not 'float32' or 'uint8'"),
         ({"observation": None}, "observation is None, not an object"),
