@@ -191,7 +191,8 @@ class _Cell(NamedTuple):
 def _cell(hint: Any) -> _Cell:
     """Return what a hint says: worked out once, and not for each of many thousand cells."""
     members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    kind, marks = members[0], ()
+    kind: Any = members[0]
+    marks: tuple[Any, ...] = ()
     if typing.get_origin(kind) is Annotated:
         kind, marks = kind.__origin__, kind.__metadata__
     allowed = next((mark for mark in marks if isinstance(mark, Between)), None)

@@ -25,7 +25,7 @@ def shown(text: str, most: int | None = None) -> str:
         text = "".join(c if c.isprintable() else _escaped(c) for c in text)
     if most is None or len(text) <= most:
         return text
-    head = (most - 3) * 2 // 3
+    head = (most - 3) // 3  # what to do stands at the end
     return f"{text[:head]}...{text[len(text) - (most - 3 - head) :]}"
 
 

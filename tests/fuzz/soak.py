@@ -7,11 +7,11 @@ any other exception is a traceback, and a file that takes more than 10 s a hang.
 from __future__ import annotations
 
 import argparse
-import json
+import functools
+import multiprocessing
 import random
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -108,35 +108,12 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=200, help="wrong command lines for each program")
     parser.add_argument("--seed", type=int, default=0, help="of the first one; the next ones count up")
     parser.add_argument("--only", action="append", help="this reader or program; may be given several times")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    names = options.only or [*READERS, *PROGRAMS]
-    if options.child:
-        signal.signal(signal.SIGALRM, _alarm)
-        tell = lambda line: print(line, file=sys.stderr)  # noqa: E731
-        (name,) = names
-        if name in READERS:
-            outcome = soak(READERS[name], options.count, options.seed, tell)
-        else:
-            outcome = command_lines(name, options.lines, options.seed, tell)
-        print(json.dumps(asdict(outcome)))
-        return 0
-    return _parent(names, options)
-
-
-def _parent(names: list[str], options: argparse.Namespace) -> int:
     print("| reader | inputs | refused | tracebacks | bad messages | hangs | slowest | peak |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     total = Outcome("**all**")
-    for name in names:
-        counts = {"count": options.count, "lines": options.lines, "seed": options.seed}
-        words = ["--child", f"--only={name}", *(f"--{key}={value}" for key, value in counts.items())]
-        done = subprocess.run([sys.executable, "-m", "tests.fuzz.soak", *words], stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            print(f"| {name} | ended with {done.returncode} | | | | | | |")
-            total.tracebacks += 1
-            continue
-        outcome = Outcome(**json.loads(done.stdout.splitlines()[-1]))
+    for name in options.only or [*READERS, *PROGRAMS]:
+        outcome = _apart(name, options)
         _print(outcome)
         for field in ("inputs", "refusals", "tracebacks", "bad_messages", "hangs"):
             setattr(total, field, getattr(total, field) + getattr(outcome, field))
@@ -144,6 +121,30 @@ def _parent(names: list[str], options: argparse.Namespace) -> int:
         total.peak_mb = max(total.peak_mb, outcome.peak_mb)
     _print(total)
     return int(bool(total.tracebacks or total.hangs or total.bad_messages))
+
+
+def _apart(name: str, options: argparse.Namespace) -> Outcome:
+    """Return the outcome of one reader or program, in a process of its own; one that dies counts as a traceback."""
+    fork = multiprocessing.get_context("fork")  # what is imported is imported once
+    receiver, sender = fork.Pipe(duplex=False)
+
+    def work() -> None:
+        signal.signal(signal.SIGALRM, _alarm)
+        tell = functools.partial(print, file=sys.stderr, flush=True)
+        if name in READERS:
+            sender.send(asdict(soak(READERS[name], options.count, options.seed, tell)))
+        else:
+            sender.send(asdict(command_lines(name, options.lines, options.seed, tell)))
+
+    process = fork.Process(target=work)
+    process.start()
+    sender.close()
+    try:
+        return Outcome(**receiver.recv())
+    except EOFError:
+        return Outcome(f"{name}, which died", tracebacks=1)
+    finally:
+        process.join()
 
 
 def _print(one: Outcome) -> None:
