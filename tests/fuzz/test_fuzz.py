@@ -21,7 +21,7 @@ from tests.fuzz.mutate import ESCAPES
 from tests.fuzz.readers import READERS, RUN, rehashed, run_of, sound
 from tests.fuzz.soak import Outcome, command_lines, one
 
-FILES, LINES = 15, 25
+FILES, LINES = 15, 12
 
 
 @pytest.mark.parametrize("name", READERS)
