@@ -6,6 +6,7 @@ from common.program import run  # first: from here on Ctrl-C ends it with one li
 
 # isort: split
 import dataclasses
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from typing import Annotated, Literal
 import tyro
 
 from common import cli, imports
-from common.errors import UserError
+from common.errors import MOST, UserError
+from common.text import shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Options:
 def main(argv: Sequence[str]) -> None:
     """Print the comparison; warnings go to stderr, so that stdout is the table and nothing else."""
     options = cli.parse(Options, argv, prog="compare.py", description=__doc__)
-    if not options.runs_dir.is_dir() and options.runs_dir != Options.runs_dir:
+    if not os.path.isdir(options.runs_dir) and options.runs_dir != Options.runs_dir:
         raise UserError(f"--runs-dir {options.runs_dir}: no such folder")
     from scores import chart, figure, selection, table  # here: --help and typos should not wait for SciPy, matplotlib
 
@@ -59,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
     wanted = resolve(options.env_id), selection.atari_selection(*atari)
     selected = selection.select(options.runs_dir, options.runs, *wanted)
     for warning in selected.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {shown(warning, MOST)}", file=sys.stderr)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print(table.as_format(options.format, selected.environments, selected.atari, width))
     if options.plot is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from agents import karpathy
 from agents.registry import recipe
 from common.errors import UserError
+from common.reading import check_inside
 from learning.checkpoint import MANIFEST, load_agent, read_manifest
 from learning.policy import Policy
 
@@ -17,12 +19,14 @@ def load_policy(path: Path | str) -> Policy:
     Raises:
         UserError: nothing there, no agent in it yet, or a damaged file, which is named.
     """
-    path = Path(path)
-    if path.is_file() and path.suffix == ".json" and path.name != MANIFEST:
+    path = Path(path)  # `Path.exists` raises where a folder may not be looked into
+    if os.path.isfile(path) and path.suffix == ".json" and path.name != MANIFEST:
         return karpathy.load(path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"{path}: no such run or agent")
     for folder in (path, path / "agent", path.parent):
-        if (folder / MANIFEST).is_file():
+        if os.path.isfile(folder / MANIFEST):
+            if folder.parent == path:
+                check_inside(folder, path)
             return load_agent(folder, recipe(read_manifest(folder)["agent"]))
     raise UserError(f"{path}: no agent here yet (a run saves one at its first evaluation)")

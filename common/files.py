@@ -13,11 +13,14 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from common.errors import UserError
+from common.reading import opened, read_file
+from common.reading import read_json as read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
 PRETRAINED = ROOT / "pretrained"
 """The pretrained agents."""
+ARRAY_BYTES = 2**40  # of a file of one's own, as large as its replay
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -25,7 +28,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("wb") as file:
+        beside.unlink(missing_ok=True)  # of a killed process of the same number, or a link that somebody put there
+        with beside.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -39,16 +43,6 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """Return the JSON in ``path``; a missing or damaged file is a ``UserError`` that names it."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error})") from None
-
-
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
     """Write named arrays."""
     write_bytes(path, safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in arrays.items()}))
@@ -56,7 +50,18 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
 
 def load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Return the arrays in ``path``."""
+    data = read_file(path, ARRAY_BYTES)
     try:
-        return safetensors.numpy.load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
+        return safetensors.numpy.load(data)
+    except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a type that NumPy does not have
+        raise UserError(f"{path}: not readable ({error})") from None
+
+
+def map_array(path: Path) -> np.ndarray[Any, Any]:
+    """Return the array in a file of NumPy's, which is read where it is looked at."""
+    with opened(path):
+        pass  # a file, and no pipe
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    except Exception as error:  # its header is Python's syntax, and what reading it raises is anything
         raise UserError(f"{path}: not readable ({error})") from None

@@ -7,13 +7,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Annotated
 
 import psutil
 
+from common.checked import AtMost
 from common.errors import UserError
-from common.files import read_json, write_json
+from common.files import write_json
+from common.reading import checked, read_json
+from common.settings import Between
 
 FILE = "running.json"
+MOST_BYTES = 200_000
+Process = tuple[Annotated[int, Between(1, 2**31 - 1)], float]  # its id, and when it was created
+Processes = Annotated[tuple[Process, ...], AtMost(2_000)]
 
 
 @contextmanager
@@ -79,12 +86,12 @@ def alive_processes(path: Path) -> list[int]:
     if not path.exists():
         return []
     found = []
-    for pid, created in read_json(path):
+    for pid, created in checked(path, read_json(path, MOST_BYTES), Processes):
         try:
             process = psutil.Process(pid)
             # process ids are reused; creation times are not
             if abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(pid)
-        except psutil.NoSuchProcess:
+        except psutil.Error:  # it is gone, or another user's
             continue
     return found

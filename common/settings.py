@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -20,7 +19,8 @@ class Between:
 
     def holds(self, value: float) -> bool:
         """Return whether the value is a real number within the range."""
-        return not math.isnan(value) and self.low <= value <= self.high
+        # NaN is in no range; whole numbers have no end, and more digits than a float
+        return self.low <= value <= self.high
 
     def __str__(self) -> str:
         return f"{_number(self.low)} to {_number(self.high)}"

@@ -1,4 +1,4 @@
-"""Quantities in words."""
+"""Quantities in words, and texts from elsewhere made fit for a terminal."""
 
 from __future__ import annotations
 
@@ -11,3 +11,23 @@ def time_text(seconds: float | None) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def shown(text: str, most: int | None = None) -> str:
+    """Return a text in one line that does nothing to a terminal: control characters are escaped, as in ``\\x1b``.
+
+    So are those that turn the direction of writing or can't be encoded. Of more than ``most`` characters the middle is
+    left out.
+    """
+    if most is not None and len(text) > 4 * most:  # escaping a gigabyte takes long
+        text = text[: 2 * most] + text[-2 * most :]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else _escaped(c) for c in text)
+    if most is None or len(text) <= most:
+        return text
+    head = (most - 3) // 3  # what to do stands at the end
+    return f"{text[:head]}...{text[len(text) - (most - 3 - head) :]}"
+
+
+def _escaped(character: str) -> str:
+    return " " if character.isspace() and ord(character) > 127 else ascii(character)[1:-1]

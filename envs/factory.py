@@ -210,8 +210,9 @@ def keywords(words: Sequence[str]) -> dict[str, Any]:
         if not equals or not key.isidentifier():
             raise UserError(f"--env-kwargs {word}: KEY=VALUE is needed, as is_slippery=False")
         try:
-            found[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+            with warnings.catch_warnings(action="ignore"):  # of odd escapes in a text
+                found[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # the last: nested too deeply
             found[key] = text
     return found
 

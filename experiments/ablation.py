@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.files import read_json
+from common.reading import read_json, rows
 from experiments.ablation_runs import wall_seconds
 from scores.collect import FEW_SEEDS
 from scores.references import metric
@@ -218,8 +218,8 @@ def _rows(variant: str, run: Run) -> list[dict[str, Any]]:
         "versions": _pairs(about.get("versions")),
         "run": run.path.name,
     }
-    with (run.path / EVAL_FILE).open(encoding="utf-8", newline="") as file:
-        written = {row["episode"]: row for row in csv.DictReader(file) if row["agent_steps"] == str(run.agent_steps)}
+    last = [row for row in rows(run.path / EVAL_FILE) if row.get("agent_steps") == str(run.agent_steps)]
+    written = {row["episode"]: row for row in last if "episode" in row}
     return [
         {**row, **described} for row in written.values()
     ]  # a resumed run may repeat an episode: the last one counts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import shutil
 from collections.abc import Callable, Mapping
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from common.errors import UserError
-from common.files import read_json, write_json
+from common.files import write_json
+from common.reading import read_json, rows
 from common.settings import option_name
 from learning import states
 from scores.runs import CONFIG_FILE, METRICS_FILE, read_run
@@ -101,8 +101,8 @@ def total_steps(run: Path) -> int | None:
 def steps(run: Path) -> int:
     """Return the last agent step in a run's metrics, 0 before the first."""
     most = 0
-    with contextlib.suppress(OSError), (run / METRICS_FILE).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
+    with contextlib.suppress(UserError):
+        for row in rows(run / METRICS_FILE):
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 most = max(most, int(row["agent_steps"]))
     return most
@@ -111,8 +111,8 @@ def steps(run: Path) -> int:
 def wall_seconds(run: Path) -> float | None:
     """Return the wall-clock seconds that a run took, evaluations included; None if unknown."""
     seconds = None
-    with contextlib.suppress(OSError), (run / METRICS_FILE).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
+    with contextlib.suppress(UserError):
+        for row in rows(run / METRICS_FILE):
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 seconds = max(seconds or 0.0, float(row["wall_s"]))
     return seconds

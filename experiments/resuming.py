@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gymnasium import spaces
 from rich.console import Console
 
 import envs
 from agents import recipe
 from common import imports
 from common.errors import UserError
+from common.reading import checked
 from common.waiting import waiting
 from experiments.training import print_line
 from learning import checkpoint, live
 from learning.config import LearnerConfig
 from learning.preflight import seconds_of
-from learning.runfolder import RunFolder, as_json, provenance
+from learning.runfolder import Described, RunFolder, as_json, provenance
 from learning.states import LEAST_PERIOD, Saved, States
 from learning.trainer import Plan, Trainer
 
@@ -46,13 +48,18 @@ def resume(path: Path, console: Console, total: int | None = None, rescale: bool
     states = States(folder.state)
     saved = _check(folder, states, config, total, lambda line: print_line(console, f"note: {line}"))
     kept = saved is None or _holds_experience(saved)
-    seconds = about.get("env_timeout")
-    envs.WATCHDOG.limit(seconds if isinstance(seconds, int | float) and seconds > 0 else None)
-    torch.set_num_threads(about["threads"])
+    described: Described = checked(path / "config.json", about, Described)
+    envs.WATCHDOG.limit(described.env_timeout)
+    torch.set_num_threads(described.threads)
     torch.set_flush_denormal(True)
+    if saved is not None:
+        _check_size(plan, saved)
     if total is not None:
         plan = extended(plan, total, rescale)
-    trainer = Trainer(plan, folder)
+    try:
+        trainer = Trainer(plan, folder)
+    except (MemoryError, RuntimeError) as error:  # torch raises the latter
+        raise UserError(f"{path / 'config.json'}: a run with these settings can't be made here ({error})") from None
     with suppress(KeyError, TypeError):  # older runs have no estimate
         trainer.forecast = plan.forecast(**about["estimate"])
     episodes = trainer.episodes
@@ -89,24 +96,25 @@ def plan_of(folder: RunFolder) -> Plan:
     about, file = folder.config, folder.path / "config.json"
     if missing := [key for key in NEEDED if key not in about]:
         raise UserError(f"{file}: damaged, it lacks {', '.join(missing)}")
-    if missing := [name for name in about.get("imports", []) if name not in imports.IMPORTED]:
+    described: Described = checked(file, about, Described)
+    if missing := [name for name in described.imports if name not in imports.IMPORTED]:
         # a file never makes the program import a module
-        raise UserError(f"this run needs modules of yours: add --import {' --import '.join(map(str, missing))}")
-    agent = recipe(about["agent"])
-    config: LearnerConfig = checkpoint.config_from(agent.config, about["config"], file)
+        raise UserError(f"this run needs modules of yours: add --import {' --import '.join(missing)}")
+    agent = recipe(described.agent)
+    config: LearnerConfig = checkpoint.config_from(agent.config, described.config, file)
     return Plan(
-        about["env_id"],
+        described.env_id,
         agent,
         config,
-        about["seed"],
-        about["device"],
-        about["evaluations"],
-        about["eval_episodes"],
-        about.get("storage"),
-        about.get("engine", "torch"),  # older runs knew no other
-        about.get("interim_episodes"),
-        about.get("keep_state", "auto"),
-        seconds_of(str(about.get("checkpoint_every", "5m")), f"{file}: checkpoint_every", LEAST_PERIOD),
+        described.seed,
+        described.device,
+        described.evaluations,
+        described.eval_episodes,
+        described.storage,
+        described.engine,
+        described.interim_episodes,
+        described.keep_state,
+        seconds_of(described.checkpoint_every, f"{file}: checkpoint_every", LEAST_PERIOD),
     )
 
 
@@ -140,6 +148,17 @@ def _check(
 def _holds_experience(saved: Saved) -> bool:
     with checkpoint.saved_counters(saved) as counters:
         return checkpoint.holds_experience(counters)
+
+
+def _check_size(plan: Plan, saved: Saved) -> None:
+    """Raise `UserError` if a state's network is not the one that the settings ask for, before that is allocated."""
+    vec = envs.make_vec(plan.env_id, 1, **plan.env_options())
+    space, actions = vec.single_observation_space, vec.single_action_space
+    vec.close()
+    assert isinstance(space, spaces.Box)
+    assert isinstance(actions, spaces.Discrete)
+    wanted = checkpoint.shapes(plan.recipe, space, int(actions.n), plan.config)
+    checkpoint.check_shapes(saved.folder, checkpoint.LEARNER, "the run's config.json", wanted, prefix="online.")
 
 
 def _trained(folder: RunFolder) -> int:

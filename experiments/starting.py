@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import envs
 from agents import recipe
 from common.errors import UserError
 from common.files import PRETRAINED
+from common.reading import check_inside
 from experiments.command_line import arguments
 from learning.checkpoint import MANIFEST, config_from, read_manifest, read_weights
 from learning.config import FamilyConfig, LearnerConfig
@@ -57,7 +59,9 @@ def find(path: Path, runs_dir: Path) -> Source:
     """
     for place in (path, runs_dir / path, PRETRAINED / path):
         for folder in (place, place / "agent"):
-            if (folder / MANIFEST).is_file():
+            if os.path.isfile(folder / MANIFEST):
+                if folder.name == "agent":
+                    check_inside(folder, folder.parent)
                 manifest = read_manifest(folder)
                 config = config_from(recipe(manifest["agent"]).config, manifest["config"], folder / MANIFEST)
                 return Source(folder, manifest, config)

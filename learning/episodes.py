@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 from array import array
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -13,7 +14,9 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 import envs
+from common.checked import AtMost, fit
 from common.errors import UserError
+from common.settings import Between
 from learning.config import episode_seed
 
 RESET = -1  # among the actions of a chain of episodes: here a new one began
@@ -32,6 +35,19 @@ def unpack(packed: Mapping[str, Any] | list[int]) -> list[int]:
     data = base64.b64decode(packed["base64"], validate=True)
     actions: list[int] = np.frombuffer(data, f"<i{packed['bytes_each']}").tolist()
     return actions
+
+
+Numbers = Annotated[tuple[Annotated[int, Between(0, 10**12)], ...], AtMost(4096)]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What `Episodes.state` returns, in JSON's types."""
+
+    number: Numbers
+    seeded: Numbers
+    actions: Annotated[tuple[Any, ...], AtMost(4096)]
+    finished: Annotated[int, Between(0, 10**12)]
 
 
 class Step(NamedTuple):
@@ -179,8 +195,11 @@ class Episodes:
         All environments step together, so one with k steps to play is seeded k steps before the end;
         until then it waits.
         """
+        self._check(state)
         self.finished = state["finished"]
         past = [unpack(played) for played in state["actions"]]
+        for played in past:
+            self._check_actions(np.asarray(played, np.int64))
         to_play = np.array([sum(action != RESET for action in played) for played in past])
         upcoming = [iter(played) for played in past]
         self.begin()
@@ -198,9 +217,23 @@ class Episodes:
 
     def load_next(self, state: dict[str, Any]) -> None:
         """Begin the episodes after those that were running, from their first observations."""
+        self._check(state)
         self.finished = state["finished"]
         self.number[:] = np.array(state["number"]) + 1
         self.begin()
+
+    def _check(self, state: dict[str, Any]) -> None:
+        """Raise `ValueError` for a state that isn't this many environments'."""
+        found: Saved = fit(state, Saved, "its episodes'")
+        lengths = {len(found.number), len(found.seeded), len(found.actions)}
+        if lengths != {self.num_envs}:
+            raise ValueError(f"its episodes are of {sorted(lengths)} environments, not {self.num_envs}")
+
+    def _check_actions(self, played: NDArray[np.int64]) -> None:
+        """Raise `ValueError` for a chain that can't have been played."""
+        resets = played == RESET
+        if ((played < RESET) | (played >= self.num_actions)).any() or (resets[1:] & resets[:-1]).any():
+            raise ValueError(f"its episodes have other actions than 0 to {self.num_actions - 1}")
 
     def _replay(self, upcoming: list[Iterator[int]], waiting: NDArray[np.bool_]) -> None:
         """Step all environments once: the waiting ones with any action, the others with their recorded actions."""

@@ -21,7 +21,9 @@ import psutil
 
 from common import lock
 from common.errors import UserError, nearest
+from common.reading import opened
 from common.settings import Between, ranges
+from common.text import shown
 from learning.checkpoint import MANIFEST, WEIGHTS
 from learning.config import LearnerConfig
 from learning.evaluate import EpisodeResult
@@ -113,13 +115,13 @@ class ControlRequests:
                 self.position = 0  # this is another file
             if size == self.position:
                 return []
-            with path.open("rb") as file:
+            with opened(path) as file:
                 file.seek(self.position)
                 data = file.read(MOST_BYTES)
         except FileNotFoundError:
             self.position = 0
             return []
-        except OSError:  # held by its writer, as happens on Windows: next time
+        except (OSError, UserError):  # held by its writer, as happens on Windows: next time
             return []
         end = data.rfind(b"\n") + 1
         if not end and len(data) == MOST_BYTES:
@@ -133,11 +135,12 @@ class ControlRequests:
             name, value, source = request["name"], request["value"], request.get("source", "window")
             if not (isinstance(name, str) and isinstance(source, str)):
                 raise TypeError
+            name, source = shown(name, 40), shown(source, 40)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             text = line[:60].decode(errors="replace")
             return Event("", None, "window", f"not a request with a name and a value: {text!r}")
         reason = rejection(name, value, self.allowed)
-        return Event(name[:40], None if reason else value, source[:40], reason)
+        return Event(name, None if reason else value, source, reason)
 
     def state(self) -> dict[str, Any]:
         """Return what `load` needs, as JSON's types."""
@@ -146,9 +149,11 @@ class ControlRequests:
     def load(self, state: Mapping[str, Any]) -> None:
         """Restore what was in force; `ValueError` for values out of range."""
         for name, value in state["in_force"].items():
+            if value is None:
+                raise ValueError(f"{name} is null")
             if reason := rejection(name, value, self.allowed):
                 raise ValueError(reason)
-        self.in_force, self.position = dict(state["in_force"]), int(state["position"])
+        self.in_force, self.position = dict(state["in_force"]), max(int(state["position"]), 0)
 
 
 def allowed(config: LearnerConfig) -> dict[str, Between]:

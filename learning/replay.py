@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
+from common.files import map_array
 from common.kernels import cached_njit
+from common.reading import checked
+from common.settings import Between
 from learning.config import ReplayConfig, linear
 from learning.states import PIECE_BYTES, Saved, Saving, States
 from learning.sum_tree import PRIORITY_BYTES, SumTree
@@ -440,6 +444,24 @@ class Replay:
             powers = np.zeros(len(self.acted))
             powers[used] = state["power"]
             self.sum_tree.load(powers, float(state["largest_power"][0]))
+        self._check()
+
+    def _check(self) -> None:
+        """Raise `ValueError` for records that no run can have written: compiled loops don't look where they read."""
+        fits = {
+            "cursor": (self.cursor >= -1) & (self.cursor < self.slots),
+            "action": self.action >= 0,
+            "reward": np.isfinite(self.reward),
+            "discount": (self.discount >= 0) & (self.discount <= 1),
+        }
+        if self.sum_tree is not None:
+            fits["power"] = np.isfinite(self.sum_tree.powers) & (self.sum_tree.powers >= 0)
+            fits["largest_power"] = np.array([math.isfinite(self.sum_tree.largest) and self.sum_tree.largest >= 0])
+        for name, fit in fits.items():
+            if not fit.all():
+                raise ValueError(f"its replay's {name} is impossible in {np.count_nonzero(~fit):,} records")
+        if not 0 <= self.filled <= self.slots:
+            raise ValueError(f"its replay has {self.filled:,} records an environment, not at most {self.slots:,}")
 
     @property
     def record_bytes(self) -> int:
@@ -476,6 +498,15 @@ def _record(space: spaces.Box, stack: int) -> tuple[int, ...]:
     """Return the shape of what is stored of one observation."""
     planes = space.shape[0] // stack  # 1, or the colours of a frame
     return space.shape if stack == 1 else space.shape[1:] if planes == 1 else (planes, *space.shape[1:])
+
+
+@dataclasses.dataclass(frozen=True)
+class Counters:
+    """What ``experience.json`` holds."""
+
+    steps: Annotated[int, Between(0, 10**11)]
+    updates_due: Annotated[float, Between(0, 10**9)]
+    starts: Annotated[int, Between(0, 10**12)]
 
 
 class ReplayExperience:
@@ -631,12 +662,21 @@ class ReplayExperience:
             states.go_on_from(saved, self.replay.opened)
         if LATE in saved:
             late = saved.arrays(LATE)
-            self._late = Late(late["index"], Result(torch.from_numpy(late["priority"].copy())), late["cursor"])
-        counters = saved.json(COUNTERS)
-        # older states have other names for them
-        self.steps = counters.get("steps", counters.get("lived"))
-        self.updates_due = counters.get("updates_due", counters.get("owed"))
-        self.starts = counters.get("starts", self.starts)
+            index, records = late["index"], len(self.replay.acted)
+            if index.dtype != np.int64 or not ((index >= 0) & (index < records)).all():
+                raise ValueError(f"{LATE} names records beyond the {records:,} there are")
+            if late["priority"].shape != index.shape or late["cursor"].shape != self.replay.cursor.shape:
+                raise ValueError(f"{LATE} is another replay's")
+            self._late = Late(index, Result(torch.from_numpy(late["priority"].copy())), late["cursor"])
+        path, counters = saved.folder / COUNTERS, saved.json(COUNTERS)
+        if isinstance(counters, dict):  # older states have other names for them
+            counters = {{"lived": "steps", "owed": "updates_due"}.get(key, key): one for key, one in counters.items()}
+            counters = {"starts": self.starts, **counters}
+        found: Counters = checked(path, counters, Counters)
+        config = self.config
+        if found.updates_due > 1 + config.num_envs * config.replay_ratio / config.batch_size:
+            raise UserError(f"{path}: damaged, {found.updates_due:,g} updates are due, more than a step brings")
+        self.steps, self.updates_due, self.starts = found.steps, found.updates_due, found.starts
 
     def refill(self, steps: int) -> None:
         """Begin empty after so many agent steps: as many as at the start are taken before it is sampled again."""
@@ -645,9 +685,8 @@ class ReplayExperience:
 
 def load_observations(path: Path, replay: Replay) -> None:
     """Fill a replay with the observations of a state of format 1, which lie ring by ring."""
-    try:
-        held = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable ({error})") from None
-    for mine, theirs in zip(replay.held, held, strict=True):
+    held, wanted = map_array(path), replay.held
+    if held.shape != tuple(wanted.shape) or held.dtype.itemsize != wanted.element_size():
+        raise UserError(f"{path}: damaged, its observations have shape {held.shape}, not {tuple(wanted.shape)}")
+    for mine, theirs in zip(wanted, held, strict=True):
         mine.copy_(torch.from_numpy(np.array(theirs)))  # ring by ring: the file may be as large as memory

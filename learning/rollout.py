@@ -220,4 +220,6 @@ class Rollout:
                 getattr(self, name)[:] = array
         if self._present is not None:
             self._present.reset(self.present)
-        self.filled = int(named["filled"][0])
+        if not 0 <= (filled := int(named["filled"][0])) <= self.config.rollout_steps:
+            raise ValueError(f"its rollout has {filled} steps, not at most {self.config.rollout_steps}")
+        self.filled = filled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import errno
 import importlib.util
@@ -12,15 +11,20 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import psutil
 import torch
 
+from common.checked import AtMost, Name
 from common.errors import UserError
-from common.files import ROOT, read_json, write_json
+from common.files import ROOT, write_json
+from common.reading import LINE_BYTES, cells, check_folder, opened, read_json
+from common.settings import Between
+from common.text import shown
 from learning.evaluate import EpisodeResult
 from learning.logs import Board, Faults, RowLog
 
@@ -57,6 +61,29 @@ METRIC_COLUMNS = ("agent_steps", "frames", "updates", "episodes", "wall_s", *TAG
 EVENT_COLUMNS = ("agent_steps", "frames", "wall_s", "name", "value", "source", "refused")
 MILESTONES = (0, 1, 10)  # per cent of the run, at which an agent is kept for films; 100 is the agent itself
 
+
+@dataclass(frozen=True)
+class Described:
+    """A run's ``config.json``, as far as a trainer or a window needs it; the rest says where the scores come from."""
+
+    env_id: Name
+    agent: Name
+    config: Annotated[dict[str, Any], AtMost(1_000)]
+    seed: Annotated[int, Between(0, 2**32 - 1)] = 1
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    threads: Annotated[int, Between(1, 256)] = 1
+    evaluations: Annotated[int, Between(1, 10_000_000)] = 1
+    eval_episodes: Annotated[int, Between(1, 100_000)] = 1
+    storage: Literal["cpu", "cuda", "mps"] | None = None
+    engine: Literal["torch", "fused", "graphs"] = "torch"  # older runs knew no other
+    interim_episodes: Annotated[int, Between(1, 100_000)] | None = None
+    keep_state: Literal["auto", "yes", "no"] = "auto"
+    checkpoint_every: Name = "5m"
+    env_timeout: Annotated[float, Between(0.1, 1e7)] | None = None
+    imports: Annotated[tuple[Name, ...], AtMost(100)] = ()
+    extended: Annotated[tuple[dict[str, Any], ...], AtMost(10_000)] = ()
+
+
 LIBRARIES = ("torch", "numpy", "numba", "gymnasium", "ale-py")
 
 
@@ -72,7 +99,9 @@ class RunFolder:
         self.config: dict[str, Any] = read_json(path / "config.json")
         known = self.config.get("format") if isinstance(self.config, dict) else None
         if known != FORMAT:
+            known = shown(str(known), 40)
             raise UserError(f"{path / 'config.json'}: format {known} is not known; this version reads {FORMAT}")
+        check_folder(path)  # what is written here is written into these files
         self.faults = Faults()
         self.rows = {
             log.name: log
@@ -251,6 +280,9 @@ class RunFolder:
         raise FileNotFoundError(errno.ENOENT, "the run folder is gone")
 
 
+TAIL_BYTES = 64 * LINE_BYTES  # that are read at a time
+
+
 class Tail:
     """The rows of a CSV file that is still being written; a line is read when it is whole."""
 
@@ -264,14 +296,18 @@ class Tail:
         try:
             if self.path.stat().st_size == self._position:
                 return []
-            with self.path.open("rb") as file:
+            with opened(self.path) as file:
                 file.seek(self._position)
-                data = file.read()
-        except OSError:
+                data = file.read(TAIL_BYTES)
+        except (OSError, UserError):
             return []
-        whole = data[: data.rfind(b"\n") + 1]
-        self._position += len(whole)
-        lines = list(csv.reader(whole.decode("utf-8", errors="replace").splitlines()))
+        end = data.rfind(b"\n") + 1
+        if not end and len(data) == TAIL_BYTES:
+            end = len(data)  # no line is that long
+        self._position += end
+        # by line feeds only, as they are written; a form feed in a name ends no line
+        lines = [cells(line.decode("utf-8", errors="replace")) for line in data[:end].split(b"\n") if line.strip()]
+        lines = [[shown(cell) for cell in line] for line in lines if line]
         if not self._columns and lines:
             self._columns = lines.pop(0)
         return [dict(zip(self._columns, line, strict=False)) for line in lines]

@@ -19,19 +19,22 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from common.checked import AtMost, Name
 from common.errors import UserError
-from common.files import read_json
+from common.reading import JSON_BYTES, checked, read_file, read_json
+from common.settings import Between
 
 FORMAT = 2  # 1: the files lay in ``state/`` itself, without a manifest, and each state replaced the one before
 MANIFEST, COUNTERS, RECORDS, PART = "manifest.json", "counters.json", "records", ".part"
 KEPT = 2  # states
+MOST_BYTES = 2**34  # of a file of a state of format 1
 LEAST_PERIOD = 0.1  # seconds between two of them
 PIECE_BYTES = 64_000_000  # of records in one file, at most: it waits in memory until it is written
 # where the replay is smaller, its pieces are too: a piece is on the disk until its last record is old
@@ -91,18 +94,18 @@ class Saved:
     def read(self, name: str) -> bytes:
         """Return a file; `UserError` where it is missing or damaged."""
         path = self.folder / name
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise Damaged(f"{path}: not readable ({error.strerror})") from None
+        if self.files is not None and name not in self.files:
+            raise Damaged(f"{path}: damaged, the manifest does not name it")
+        data = read_file(path, MOST_BYTES if self.files is None else self.files[name]["bytes"])
         if self.files is not None and _about(data) != self.files.get(name):
             raise Damaged(f"{path}: damaged, its size or checksum is not the manifest's")
         return data
 
-    def json(self, name: str) -> Any:
-        """Return a file with JSON's types."""
-        self.read(name)
-        return read_json(self.folder / name)
+    def json(self, name: str, most: int = JSON_BYTES) -> Any:
+        """Return a file with JSON's types, of so many bytes at most."""
+        if self.files is not None:
+            self.read(name)
+        return read_json(self.folder / name, most)
 
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """Return a file's arrays."""
@@ -150,11 +153,11 @@ class Piece:
         """Return the records; `UserError` where the file is missing or damaged."""
         about = self.about.result()
         try:
-            data = self.path.read_bytes()
+            data = read_file(self.path, about["bytes"])
             if _about(data) != {"bytes": about["bytes"], "sha256": about["sha256"]}:
                 raise Damaged(f"{self.path}: damaged, its size or checksum is not the manifest's")
             array: NDArray[Any] = np.frombuffer(data, np.dtype(about["dtype"])).reshape(about["shape"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError) as error:
             raise Damaged(f"{self.path}: not readable ({error})") from None
         return array
 
@@ -364,13 +367,46 @@ def exists(folder: Path) -> bool:
     return (folder / COUNTERS).exists() or any(path.name.isdigit() for path in _in(folder))
 
 
+Count = Annotated[int, Between(0, 2**60)]
+
+
+@dataclass(frozen=True)
+class About:
+    """What a manifest says of a file."""
+
+    bytes: Count
+    sha256: Name
+
+
+@dataclass(frozen=True)
+class AboutPiece(About):
+    """What it says of a piece."""
+
+    file: Name
+    first: Annotated[tuple[Count, ...], AtMost(4096)]
+    counts: Annotated[tuple[Count, ...], AtMost(4096)]
+    dtype: Literal["|u1", "<f4", "<i8"]
+    shape: Annotated[tuple[Count, ...], AtMost(8)]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``manifest.json`` of a state."""
+
+    format: int
+    files: Annotated[dict[Name, About], AtMost(100)]
+    records: Annotated[tuple[AboutPiece, ...], AtMost(100_000)]
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
-    manifest = read_json(folder / MANIFEST)
-    if not isinstance(manifest, dict) or not {"format", "files", "records"} <= set(manifest):
-        raise Damaged(f"{folder / MANIFEST}: damaged")
+    path = folder / MANIFEST
+    manifest = read_json(path)
+    checked(path, manifest, Manifest)
     if manifest["format"] != FORMAT:
-        raise UserError(f"{folder / MANIFEST}: format {manifest['format']} is not known; this version reads {FORMAT}")
-    return manifest
+        raise UserError(f"{path}: format {manifest['format']} is not known; this version reads {FORMAT}")
+    if strange := [name for name in manifest["files"] if Path(name).name != name]:
+        raise Damaged(f"{path}: damaged, {strange[0]!r} is no file's name")
+    return dict(manifest)
 
 
 def _in(folder: Path) -> list[Path]:

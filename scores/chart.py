@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
@@ -26,15 +28,17 @@ STYLES = {
 }
 LEGEND = {"run": "your runs", "pretrained": "pretrained agents", "human": "human players", "reference": "references"}
 
+rcParams["text.parse_math"] = False  # a $ in an agent's name begins no formula
+
 
 def check_path(path: Path) -> None:
     """Raise ``UserError`` unless ``path`` can be written as a chart; called before any work is done."""
     if path.suffix.lower().lstrip(".") not in FORMATS:
         allowed = ", ".join("." + name for name in FORMATS)
         raise UserError(f"--plot {path}: the extension '{path.suffix}' is not known; allowed: {allowed}")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # `Path.is_dir` raises for a name that is too long
         raise UserError(f"--plot {path}: no folder {path.parent}")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UserError(f"--plot {path}: is a folder")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from common.text import shown
+
 Kind = Literal["run", "reference", "human", "pretrained"]
 
 
@@ -25,6 +27,10 @@ class Row:
     frames: int | None = None  # emulator frames of training; on Atari 4 per agent step
     human_normalised: float | None = None  # 0: random play, 1: human; None: not Atari, or no human score
     record_normalised: float | None = None  # 0: random play, 1: the human world record
+
+    def __post_init__(self) -> None:
+        for name in ("name", "env_id", "protocol", "note"):  # they hold the names of folders
+            object.__setattr__(self, name, shown(getattr(self, name)))
 
 
 @dataclasses.dataclass(frozen=True)

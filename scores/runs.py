@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
-import json
-import math
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from common.errors import UserError, nearest
+from common.checked import AtMost, Unfit, fit_cell, hints_of
+from common.errors import MOST, UserError, nearest
+from common.reading import LINE_BYTES, TABLE_LINES, cells, lines, read_json
+from common.settings import Between
+from common.text import shown
 
 EVAL_FILE, METRICS_FILE, CONFIG_FILE, HUMANS_FILE = "eval.csv", "metrics.csv", "config.json", "humans.csv"
 
 
-@dataclasses.dataclass(frozen=True)
+Name = Annotated[str, AtMost(200)]
+Count = Annotated[int, Between(0, 10**15)]
+Return = Annotated[float, Between(-1e15, 1e15)]
+MOST_WARNINGS = 5  # of one file, line by line
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Episode:
     """One evaluation episode; or one episode played by a human (``agent_steps`` 0, ``epsilon`` None)."""
 
-    env_id: str
-    player: str
-    seed: int
-    agent_steps: int  # of training before the evaluation
-    episode: int
-    episode_return: float
-    episode_length: int
-    epsilon: float | None
-    protocol: str
-    frames: int | None = None  # emulator frames of training; None: as many as agent steps
+    env_id: Name
+    player: Name
+    seed: Annotated[int, Between(-(2**63), 2**64)]
+    agent_steps: Count  # of training before the evaluation
+    episode: Count
+    episode_return: Return
+    episode_length: Annotated[int, Between(1, 10**15)]
+    epsilon: Annotated[float, Between(0.0, 1.0)] | None
+    protocol: Name
+    frames: Count | None = None  # emulator frames of training; None: as many as agent steps
     cut: bool = False  # by the evaluation's cap, which the protocol names
 
 
@@ -87,38 +95,48 @@ def read_runs(runs_dir: Path, pretrained: bool = False) -> tuple[list[Run], list
 
 def is_run(folder: Path) -> bool:
     """Return whether a folder looks like a run, complete or not."""
-    return folder.name.count("__") >= 3 or (folder / CONFIG_FILE).exists() or (folder / EVAL_FILE).exists()
+    # not `Path.exists`, which raises where a folder may not be looked into
+    return folder.name.count("__") >= 3 or any(os.path.exists(folder / name) for name in (CONFIG_FILE, EVAL_FILE))
 
 
 def find_run(name: str, runs_dir: Path) -> Path:
     """Return the run folder with this path, or with this name under ``runs_dir``; `UserError` if there is none."""
     for path in (Path(name), runs_dir / name):
-        if path.is_dir():
+        if os.path.isdir(path):
             if not is_run(path):
                 raise UserError(f"{path}: not a run folder (it has neither {CONFIG_FILE} nor {EVAL_FILE})")
             return path
-    parents = {Path(name).parent, runs_dir}
-    near = [path.name for parent in parents if parent.is_dir() for path in parent.iterdir() if is_run(path)]
+    near = [path.name for parent in {Path(name).parent, runs_dir} for path in _entries(parent) if is_run(path)]
     hint = f"; did you mean {nearest(Path(name).name, near)}?" if near else f"; {runs_dir} holds no runs"
     raise UserError(f"no run folder '{name}'{hint}")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted; nothing of one that can't be read."""
+    try:
+        return sorted(folder.iterdir())
+    except (OSError, ValueError):
+        return []
 
 
 def read_run(folder: Path, pretrained: bool = False) -> tuple[Run | None, list[str]]:
     """Return the last evaluation of a run, None if it has none; and one warning for everything left out."""
     config, warnings = _read_config(folder / CONFIG_FILE)
-    if not (folder / EVAL_FILE).exists():
+    if not os.path.lexists(folder / EVAL_FILE):
         return None, [*warnings, f"{folder}: no evaluation yet ({EVAL_FILE} is missing), left out"]
     episodes: dict[tuple[int, int], Episode] = {}  # a resumed run may repeat an evaluation: the last one counts
     env_id = config.get("env_id")
-    for where, row in _rows(folder / EVAL_FILE, warnings):
+    left_out = LeftOut(folder / EVAL_FILE)
+    for number, row in _rows(folder / EVAL_FILE, warnings):
         try:
-            one = _evaluated(row)
+            one = _episode(row, COLUMNS)
             env_id = env_id or one.env_id
             if one.env_id != env_id:
-                raise ValueError(f"its environment is {one.env_id}, but the run's is {env_id}")
+                raise Unfit(f"its environment is {one.env_id}, but the run's is {shown(str(env_id), 200)}")
             episodes[one.agent_steps, one.episode] = one
-        except (KeyError, TypeError, ValueError) as error:
-            warnings.append(f"{where}: damaged, left out ({_reason(error)})")
+        except Unfit as error:
+            left_out.add(number, error)
+    warnings += left_out.warnings
     if not episodes:
         return None, [*warnings, f"{folder}: no evaluation episode yet, left out"]
     last = max(steps for steps, _ in episodes)
@@ -130,7 +148,7 @@ def read_run(folder: Path, pretrained: bool = False) -> tuple[Run | None, list[s
         env_id=kept[0].env_id,
         agent=kept[0].player,
         seed=kept[0].seed,
-        preset=preset if isinstance(preset, str) else "",
+        preset=shown(preset, 100) if isinstance(preset, str) else "",
         config=settings if isinstance(settings, dict) else {},
         episodes=kept,
         pretrained=pretrained,
@@ -145,41 +163,64 @@ def _started_from(config: dict[str, Any]) -> str:
     source = config.get("from")
     if not isinstance(source, dict):
         return ""
-    steps = source.get("agent_steps")
-    return f"{source.get('agent')} {steps:,}" if isinstance(steps, int) else str(source.get("agent"))
+    steps, agent = source.get("agent_steps"), shown(str(source.get("agent"))[:1000], 100)
+    return f"{agent} {steps:,}" if isinstance(steps, int) and Between(0, 10**15).holds(steps) else agent
 
 
 def _training_notes(config: dict[str, Any]) -> Iterator[str]:
     """Yield what is unusual about how a run was trained: where it started from, and that it was extended."""
     if isinstance(source := config.get("from"), dict):
-        yield f"started from the network in {source.get('path')} (of {source.get('env_id')})"
+        path, env_id = (shown(str(source.get(name))[:1000], 200) for name in ("path", "env_id"))
+        yield f"started from the network in {path} (of {env_id})"
     history = config.get("extended")
     events = [one for one in history if isinstance(one, dict)] if isinstance(history, list) else []
     if events:
         stretched = any(one.get("rescaled") for one in events)
         refilled = any(one.get("exact") is False for one in events)
         yield (
-            f"planned for {events[0].get('from_total')} agent steps, then extended"
+            f"planned for {shown(str(events[0].get('from_total'))[:1000], 40)} agent steps, then extended"
             + (", its schedules stretched" if stretched else "")
             + (", its replay filled anew" if refilled else "")
         )
 
 
-def _evaluated(row: dict[str, str]) -> Episode:
-    """Parse a row of ``eval.csv``."""
-    return Episode(
-        env_id=_text(row, "env_id"),
-        player=_text(row, "agent"),
-        seed=int(row["seed"]),
-        agent_steps=int(row["agent_steps"]),
-        episode=int(row["episode"]),
-        episode_return=_finite(row["episode_return"]),
-        episode_length=_positive(row["episode_length"]),
-        epsilon=_finite(row["epsilon"]) if row["epsilon"] else None,
-        protocol=_text(row, "protocol"),
-        frames=int(row["frames"]) if row.get("frames") else None,
-        cut=row.get("cut") == "1",
-    )
+# field of an episode -> column of ``eval.csv``, and of ``humans.csv``
+COLUMNS = {field.name: {"player": "agent"}.get(field.name, field.name) for field in dataclasses.fields(Episode)}
+HUMAN_COLUMNS = {
+    **{name: name for name in ("env_id", "episode_return", "episode_length", "protocol", "seed")},
+    "player": "name",
+}
+OPTIONAL = {"frames", "cut"}  # columns that older files lack
+
+
+def _episode(row: dict[str, str], columns: Mapping[str, str], **known: Any) -> Episode:
+    """Return an episode from a table's row; `Unfit`: a cell is missing, or not what it should be."""
+    hints, values = hints_of(Episode), dict(known)
+    for field, column in columns.items():
+        if column in row:
+            values[field] = fit_cell(row[column], hints[field], column)
+        elif column not in OPTIONAL:
+            raise Unfit(f"column '{column}' is missing")
+    return Episode(**values)
+
+
+class LeftOut:
+    """Warnings on the lines of a file that are left out: a few of them, and how many more there are."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._warnings, self._count = path, list[str](), 0
+
+    def add(self, number: int, reason: Exception) -> None:
+        """Take one."""
+        self._count += 1
+        if self._count <= MOST_WARNINGS:
+            self._warnings.append(shown(f"{self._path}, line {number}: damaged, left out ({reason})", MOST))
+
+    @property
+    def warnings(self) -> list[str]:
+        """A line each."""
+        more = self._count - MOST_WARNINGS
+        return self._warnings + ([f"{self._path}: {more:,} more damaged lines, left out"] if more > 0 else [])
 
 
 def _curve(episodes: Iterable[Episode]) -> tuple[tuple[int, float], ...]:
@@ -197,9 +238,11 @@ def read_training_curve(folder: Path) -> tuple[tuple[int, float], ...]:
     warning.
     """
     points = {}
+    hints = hints_of(Episode)
     for _, row in _rows(folder / METRICS_FILE, []):
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            points[int(row["frames"])] = _finite(row["episodic_return"])
+        with contextlib.suppress(KeyError, Unfit):
+            frames: int = fit_cell(row["frames"], Count, "frames")
+            points[frames] = fit_cell(row["episodic_return"], hints["episode_return"], "episodic_return")
     return tuple(sorted(points.items()))
 
 
@@ -208,79 +251,43 @@ def read_humans(runs_dir: Path) -> tuple[list[Episode], list[str]]:
     warnings: list[str] = []
     episodes: list[Episode] = []
     path = runs_dir / HUMANS_FILE
-    for where, row in _rows(path, warnings) if path.exists() else ():
+    left_out = LeftOut(path)
+    for number, row in _rows(path, warnings) if os.path.lexists(path) else ():
+        row = {**row, "seed": row.get("seed") or "0"}
         try:
-            episodes.append(
-                Episode(
-                    env_id=_text(row, "env_id"),
-                    player=_text(row, "name"),
-                    seed=int(row["seed"]) if row.get("seed") else 0,
-                    agent_steps=0,
-                    episode=len(episodes),
-                    episode_return=_finite(row["episode_return"]),
-                    episode_length=_positive(row["episode_length"]),
-                    epsilon=None,
-                    protocol=_text(row, "protocol"),
-                )
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            warnings.append(f"{where}: damaged, left out ({_reason(error)})")
-    return episodes, warnings
+            episodes.append(_episode(row, HUMAN_COLUMNS, agent_steps=0, episode=len(episodes), epsilon=None))
+        except Unfit as error:
+            left_out.add(number, error)
+    return episodes, [*warnings, *left_out.warnings]
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Return the contents of ``config.json``; if it can't be read, {} and a warning: eval.csv has most of it."""
+    reason = "not a JSON object"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
         if isinstance(config, dict):
             return config, []
-        reason = "not a JSON object"
-    except FileNotFoundError:
-        reason = "missing"
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, not UTF-8
-        reason = f"not readable: {error}"
-    return {}, [f"{path}: {reason}; preset and settings of this run are unknown"]
+    except UserError as error:
+        reason = str(error).removeprefix(f"{path}: ").replace("no such file", "missing")
+    return {}, [shown(f"{path}: {reason}; preset and settings of this run are unknown", MOST)]
 
 
-def _rows(path: Path, warnings: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (file and line, cells) of a CSV file; a last line without a newline is still being written."""
+def _rows(path: Path, warnings: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (number of the line, cells) of a CSV file; a last line without a newline is still being written."""
+    columns: list[str] | None = None
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    except OSError as error:
-        warnings.append(f"{path}: not readable ({error.strerror}), left out")
-        return
-    if lines and not lines[-1].endswith("\n"):
-        warnings.append(f"{path}, line {len(lines)}: incomplete, left out (the run may still be writing)")
-        lines.pop()
-    if not lines:
-        return
-    columns = next(csv.reader(lines[:1]))
-    for number, line in enumerate(lines[1:], start=2):
-        # line by line, so that one stray quote can't swallow the rest of the file
-        cells = next(csv.reader([line]), []) if line.strip() else []
-        if cells:
-            yield f"{path}, line {number}", dict(zip(columns, cells, strict=False))
-
-
-def _text(row: dict[str, str], column: str) -> str:
-    if not row[column].strip():
-        raise ValueError(f"{column} is empty")
-    return row[column]
-
-
-def _finite(cell: str) -> float:
-    value = float(cell)
-    if not math.isfinite(value):
-        raise ValueError(f"'{cell}' is not a finite number")
-    return value
-
-
-def _positive(cell: str) -> int:
-    value = int(cell)
-    if value < 1:
-        raise ValueError(f"'{cell}' is not a positive number of steps")
-    return value
-
-
-def _reason(error: Exception) -> str:
-    return f"column {error} is missing" if isinstance(error, KeyError) else str(error)
+        for number, line in lines(path):
+            if number > TABLE_LINES:
+                warnings.append(f"{path}: longer than {TABLE_LINES:,} lines; the rest is left out")
+                return
+            if not line.endswith("\n"):
+                what = "too long" if len(line) >= LINE_BYTES // 4 else "incomplete"
+                warnings.append(f"{path}, line {number}: {what}, left out (the run may still be writing)")
+            elif columns is None:
+                columns = cells(line)
+            # line by line, so that one stray quote can't swallow the rest of the file
+            elif line.strip() and (found := cells(line)):
+                yield number, dict(zip(columns, found, strict=False))
+    except UserError as error:
+        warnings.append(f"{error}; left out")

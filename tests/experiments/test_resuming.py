@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from agents import load_policy
-from common.errors import UserError
+from common.errors import MOST, UserError
+from common.text import shown
 from experiments.resuming import extended
 from learning.runfolder import RunFolder
 from learning.trainer import Trainer
@@ -187,10 +188,12 @@ def test_a_run_without_its_state_says_what_can_be_done(tmp_path: Path, capsys: p
     for words in ([], ["--total-timesteps", "3000"]):
         with pytest.raises(UserError) as error:
             main(["--resume", str(folder), *words])
-        assert str(error.value) == (
+        message = (
             f"{folder}: it is finished, and its state was not kept; start a new run from its network:"
             f" python train.py CartPole-v1 --from {folder}"
         )
+        assert str(error.value) == shown(message, MOST)
+        assert str(error.value).endswith(f" python train.py CartPole-v1 --from {folder}")
 
 
 # ------------------------------------------------------------------ starting from a network

@@ -40,10 +40,10 @@ GOOD = "tidepool/Waterworld-v1,dqn,1,1000,1000,{},{},1000,0.0,waterworld-1000\r\
         # complete except for its newline: the last number may still be incomplete
         (_append(GOOD.format(2, 99.0).rstrip()), "line 5: incomplete"),
         (_append("tidepool/Waterworld-v1,dqn\r\n"), "line 5: damaged, left out (column 'seed' is missing)"),
-        (_append(GOOD.format(2, "abc")), "line 5: damaged, left out (could not convert"),
-        (_append(GOOD.format(2, "nan")), "line 5: damaged, left out ('nan' is not a finite number)"),
+        (_append(GOOD.format(2, "abc")), "line 5: damaged, left out (episode_return is 'abc', not a number"),
+        (_append(GOOD.format(2, "nan")), "line 5: damaged, left out (episode_return is nan, not a finite number)"),
         (_append(GOOD.format(2, 9.0).replace("v1", "v0")), "line 5: damaged, left out (its environment is tidepool/W"),
-        (_append(GOOD.format(2, 9.0).replace("1000,0.0", "0,0.0")), "is not a positive number of steps"),
+        (_append(GOOD.format(2, 9.0).replace("1000,0.0", "0,0.0")), "episode_length is 0, not 1 to"),
         (_append("\x00\x00\xff\r\n"), "line 5: damaged"),
         (_append('"' + GOOD.format(2, 9.0)), "line 5: damaged"),
         (lambda folder: (folder / "config.json").unlink(), "config.json: missing"),

@@ -5,6 +5,8 @@ What is read and written in the run's ``live/`` is described in `learning.live`.
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 import time
 from collections import deque
@@ -23,18 +25,28 @@ from torch import Tensor
 import envs
 from agents.registry import recipe
 from common.errors import UserError, nearest
+from common.reading import checked
 from learning import live, states
-from learning.checkpoint import MANIFEST, config_from, read_manifest, read_weights
+from learning.checkpoint import (
+    MANIFEST,
+    WEIGHTS,
+    check_shapes,
+    config_from,
+    read_manifest,
+    read_weights,
+    shapes,
+)
 from learning.config import LearnerConfig
 from learning.insight import NetworkReader
 from learning.networks import random_actions
 from learning.policy import NetworkPolicy, env_options, player
-from learning.runfolder import MILESTONES, RunFolder, Tail
+from learning.runfolder import MILESTONES, Described, RunFolder, Tail
 
 NEWEST = "newest"
 POLL_SECONDS = 0.25
 HEARTBEAT_SECONDS = 1.0
 UNREADABLE_SECONDS = 3.0  # that a file may be unreadable before the window reports it; being written takes less
+SMALL = 10_000_000  # weights of a network that is made before the run has any
 WAITING = "waiting for the run's first weights"
 
 
@@ -194,7 +206,7 @@ class LiveAgent:
         self._load_new_weights(now)
         for row in self._metrics.rows():
             with suppress(ValueError):
-                self._values |= {name: float(cell) for name, cell in row.items() if cell}
+                self._values |= {name: float(cell[:100]) for name, cell in row.items() if cell}
         for row in self._events.rows():
             self._apply_event(row)
         self._update_status()
@@ -266,20 +278,30 @@ class LiveAgent:
 def _blank(run: RunFolder) -> tuple[NetworkPolicy, LearnerConfig]:
     """Return a run's policy as its ``config.json`` describes it, its weights all zero; and its settings."""
     where = run.path / "config.json"
-    try:
-        agent, env_id = recipe(run.config["agent"]), str(run.config["env_id"])
-        config: LearnerConfig = config_from(agent.config, run.config.get("config", {}), where)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{where}: damaged ({error})") from None
+    described: Described = checked(where, {"config": {}, **run.config}, Described)
+    agent, env_id = recipe(described.agent), described.env_id
+    config: LearnerConfig = config_from(agent.config, described.config, where)
     env = envs.make(env_id, **env_options(env_id, config, evaluation=True))
     space, actions = env.observation_space, env.action_space
     env.close()
     assert isinstance(space, spaces.Box)
     assert isinstance(actions, spaces.Discrete)
+    _check_size(run, shapes(agent, space, int(actions.n), config))
     network = agent.network(space, int(actions.n), config, torch.Generator())
     for parameter in network.parameters():
         parameter.data.zero_()
     return player(agent.name, config, env_id, network, int(actions.n)), config
+
+
+def _check_size(run: RunFolder, wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise `UserError` for a large network of which the run has no weights: nothing is allocated for a mere claim."""
+    if sum(map(math.prod, wanted.values())) <= SMALL or live.is_training(run.live):
+        return
+    places = [run.agent, run.live, *(run.milestone(percent) for percent in MILESTONES)]
+    saved = next((place for place in places if (place / WEIGHTS).is_file()), None)
+    if saved is None:
+        raise UserError(f"{run.path}: it has no agent yet, and nothing trains it")
+    check_shapes(saved, WEIGHTS, "the run's config.json", wanted)
 
 
 def find_run(given: str, runs_dir: Path) -> Path:
@@ -288,15 +310,15 @@ def find_run(given: str, runs_dir: Path) -> Path:
     Raises:
         UserError: there is none; the message names the nearest ones.
     """
-    runs = [path.parent for path in runs_dir.glob("*/config.json")]
+    runs = [path.parent for path in runs_dir.glob("*/config.json") if os.path.isfile(path)]
     if given == NEWEST:
         if not runs:
             raise UserError(f"there is no run in {runs_dir} yet; train one: python train.py")
         return max(runs, key=_recency)
     for path in (Path(given), runs_dir / given):
-        if (path / "config.json").is_file():
+        if os.path.isfile(path / "config.json"):
             return path
-        if path.exists() and given:
+        if os.path.exists(path) and given:
             raise UserError(f"{path}: not a run, it has no config.json")
     hint = f"did you mean {nearest(Path(given).name, [path.name for path in runs])}?" if runs else "train one first"
     raise UserError(f"{given}: no such run; {hint}")

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from common.errors import UserError
+from common.reading import check_inside
 
 FILE_NAME = "humans.csv"
 
@@ -52,6 +53,7 @@ def append(runs_dir: Path, entry: Entry) -> Path:
     path = runs_dir / FILE_NAME
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
+        check_inside(path, runs_dir)
         with path.open("a+b") as file:
             size = file.seek(0, os.SEEK_END)
             text = "" if size else _line(COLUMNS)
@@ -72,6 +74,9 @@ def check(runs_dir: Path) -> None:
     path = runs_dir / FILE_NAME
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
+        check_inside(path, runs_dir)
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: not a regular file")
         with path.open("ab") as file:
             empty = file.tell() == 0
         if empty:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def find_agent(given: Path | None, runs_dir: Path) -> Path:
     """
     if given is not None:
         for path in (given, runs_dir / given, PRETRAINED / given):
-            if path.exists():
+            if os.path.exists(path):  # `Path.exists` raises where a folder may not be looked into
                 return path
         known = [*_names(runs_dir), *_names(PRETRAINED)]
         hint = f"did you mean {nearest(given.name, known)}?" if known else "train one: python train.py"
@@ -81,9 +82,11 @@ def _with_agents(folder: Path) -> list[Path]:
 
 def _names(folder: Path) -> list[str]:
     """Return the runs, agents and agent files in a folder."""
-    if not folder.is_dir():
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
         return []
-    return [path.name for path in folder.iterdir() if path.suffix == ".json" or (path / "config.json").exists()]
+    return [path.name for path in entries if path.suffix == ".json" or os.path.exists(path / "config.json")]
 
 
 def _started(run_folder: Path) -> tuple[str, float]:
@@ -107,7 +110,7 @@ def named_env(given: str, runs_dir: Path) -> str | None:
     Raises:
         UserError: the name of an Atari game is misspelt, or no emulator is installed.
     """
-    if not given or any(place.exists() for place in (Path(given), runs_dir / given, PRETRAINED / given)):
+    if not given or any(os.path.exists(place) for place in (Path(given), runs_dir / given, PRETRAINED / given)):
         return None
     try:
         return envs.resolve_typed(given)

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import pygame
 
+from agents.registry import recipe
 from common.errors import UserError
 from envs import drawing
-from learning.checkpoint import MANIFEST, read_manifest
+from learning.checkpoint import MANIFEST, config_from, read_manifest
 from learning.display import steps_text
 from learning.runfolder import MILESTONES, RunFolder
 from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
@@ -60,7 +61,8 @@ def find_milestones(run: Path) -> tuple[list[Milestone], list[str]]:
             missing.append(f"{percent} %")
     if (folder.agent / MANIFEST).is_file():
         manifest = read_manifest(folder.agent)
-        steps, total = manifest["agent_steps"], manifest["config"].get("total_timesteps", 0)
+        config = config_from(recipe(manifest["agent"]).config, manifest["config"], folder.agent / MANIFEST)
+        steps, total = manifest["agent_steps"], config.total_timesteps
         done = steps >= total
         if done or not found or steps > found[-1].agent_steps:
             found.append(Milestone("100 %" if done else _percent(steps / total), steps, folder.agent))

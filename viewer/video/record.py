@@ -107,9 +107,9 @@ def check(path: Path, overwrite: bool) -> str:
     kind = path.suffix.lower()
     if kind not in DEFAULT_STEPS:
         raise UserError(f"--record {path}: unknown kind '{path.suffix}'; allowed: {', '.join(DEFAULT_STEPS)}")
-    if path.is_dir():
+    if os.path.isdir(path):  # `Path.is_dir` raises for a name that is too long
         raise UserError(f"--record {path}: is a folder")
-    if path.exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise UserError(f"--record {path}: the file exists; --overwrite replaces it")
     if kind == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
         raise UserError(VIDEO_HINT)
