@@ -230,7 +230,7 @@ def until_it_ends(
         again += ["--import", "own_world"] if resumed and any(OWN in word for word in words) else []
         moment = options.moment
         if moment == "mixed":
-            moments = ("any", "checkpoint", "resume") if options.with_signal == "KILL" else ("any",)
+            moments: tuple[Any, ...] = ("any", "checkpoint", "resume") if options.with_signal == "KILL" else ("any",)
             moment = moments[rng.randrange(len(moments))]
         due = Due(moment if resumed or moment != "resume" else "any", seconds, run_folder, rng)
         done = attempt(folder, again, (number, due) if kills > 0 else None)
