@@ -19,6 +19,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils.env_checker import data_equivalence
 
+from envs.hanging import WATCHDOG
+
 STEPS = 10  # of a trial
 SECONDS = 0.5  # and about so long at most
 FAULTS = (Exception, SystemExit)  # what an environment may raise; its first use will report it
@@ -92,13 +94,14 @@ def _steps(env: gymnasium.Env[Any, Any], randomness: GlobalRandomness) -> Iterat
     began = time.perf_counter()
     try:
         with randomness:
-            obs, info = env.reset(seed=0)
+            obs, info = WATCHDOG.guarded(env.reset)(seed=0)
         yield copy.deepcopy(obs), 0.0, False, False
         for step in range(STEPS):
             mask = info.get("action_mask")
             action = step % int(env.action_space.n) if mask is None else int(np.flatnonzero(mask)[0])
             with randomness:
-                obs, reward, terminated, truncated, info = env.step(int(env.action_space.start) + action)
+                answer = WATCHDOG.guarded(env.step)(int(env.action_space.start) + action)
+            obs, reward, terminated, truncated, info = answer
             yield copy.deepcopy(obs), reward, terminated, truncated
             if terminated or truncated or time.perf_counter() - began > SECONDS:
                 return

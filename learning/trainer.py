@@ -479,7 +479,7 @@ class Trainer:
             wait: until it is on the disk; else a thread writes it.
 
         Raises:
-            OSError: it can't be written; or, without ``wait``, the one before could not.
+            OSError: it can't be written; without ``wait`` `states.wait` says so later.
         """
         self.states.folder = self.run_folder.state  # it may have been moved
         into = self.states.begin()

@@ -49,7 +49,8 @@ def test_every_switch_of_every_agent_that_is_an_idea_is_a_part() -> None:
     for name, recipe in AGENTS.items():
         expected = set(recipe.switches) & set(IDEAS)
         for preset in recipe.presets:
-            assert expected <= set(parts(settings(name, preset))), (name, preset)
+            off = {"n_step"} if preset == "tabular" else set()  # its returns look one step ahead, whatever the agent's
+            assert expected - off <= set(parts(settings(name, preset))), (name, preset)
 
 
 def test_variants_of_rainbow() -> None:
