@@ -213,9 +213,13 @@ class Learner:
         else:
             found = self._threads.map(learn_part, divide(batch, self._threads.sizes(size, LEARNING)))
             updates, of_parts = zip(*found, strict=True)
-            losses, q_values, priorities, shares = zip(*updates, strict=True)
-            cut_off = None if shares[0] is None else sum(shares)
-            update = Update(sum(losses), sum(q_values), torch.cat(priorities), cut_off)
+            cut_off = None if updates[0].cut_off is None else sum(one.cut_off for one in updates)
+            update = Update(
+                sum(one.loss for one in updates),
+                sum(one.q_values for one in updates),
+                torch.cat([one.priority for one in updates]),
+                cut_off,
+            )
             gradients = tuple(None if parts[0] is None else sum_up(parts) for parts in zip(*of_parts, strict=True))
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = None if gradient is None else laid_out_as(parameter, gradient)

@@ -198,7 +198,7 @@ def test_without_prioritized_there_is_no_sum_tree() -> None:
         assert batch.weight.tolist() == [1.0] * 16
         experience.updated(batch, torch.full((16,), torch.nan))
     assert experience.replay.sum_tree is None
-    assert sorted(experience.replay.state()) == ["acted", "action", "cursor", "discount", "reward"]
+    assert sorted(experience.replay.state()) == ["acted", "action", "cursor", "discount", "opened", "reward"]
 
 
 def test_bytes_needed_includes_the_sum_tree() -> None:
