@@ -128,7 +128,7 @@ def measure(args: argparse.Namespace, trainer: Trainer) -> tuple[list[float], Pu
     live.LOOK_SECONDS = CHECK_SECONDS
     publications, costs = Publications(trainer), []
     folder = trainer.run_folder
-    with live_session(folder.live, publications) as publisher, attached_window(folder.path, args.window) as let_play:
+    with live_session(folder.claim, publications) as publisher, attached_window(folder.path, args.window) as let_play:
         trainer.begin()
         while trainer.learner.updates < 2:
             trainer.step()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -52,6 +52,27 @@ def locked(folder: Path) -> Iterator[Callable[[list[int]], None]]:
         finally:
             with suppress(OSError):  # it counts no longer than this process lives
                 path.unlink(missing_ok=True)
+
+
+class Claim:
+    """A lock on a folder that is taken in one place and released in another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._held: ExitStack | None = None
+
+    def take(self) -> None:
+        """Lock the folder, unless this claim holds it already; `UserError` as `locked`."""
+        if self._held is None:
+            held = ExitStack()
+            held.enter_context(locked(self.folder))
+            self._held = held
+
+    def release(self) -> None:
+        """Unlock the folder."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
 
 @contextmanager

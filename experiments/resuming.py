@@ -30,7 +30,7 @@ NEEDED = ("config", "device", "threads", "evaluations", "eval_episodes")
 
 
 def resume(path: Path, console: Console, total: int | None = None, rescale: bool = False) -> Trainer:
-    """Return the trainer of a run, brought to where it was.
+    """Return the trainer of a run, brought to where it was; no other process can train the run meanwhile.
 
     Args:
         path: its folder.
@@ -40,9 +40,20 @@ def resume(path: Path, console: Console, total: int | None = None, rescale: bool
             the run that would have been planned with ``total``, and with ``schedule_timesteps`` as it was.
 
     Raises:
-        UserError: there is no state, it is damaged, or nothing is left to train.
+        UserError: there is no state, it is damaged, nothing is left to train, or another process trains it.
     """
     folder = RunFolder(path)
+    folder.claim.take()  # before the logs are cut back
+    try:
+        return _resumed(folder, console, total, rescale)
+    except BaseException:
+        folder.claim.release()
+        live.tidy(folder.live)
+        raise
+
+
+def _resumed(folder: RunFolder, console: Console, total: int | None, rescale: bool) -> Trainer:
+    path = folder.path
     about, plan = folder.config, plan_of(folder)
     agent, config = plan.recipe, plan.config
     states = States(folder.state)
@@ -123,8 +134,6 @@ def _check(
 ) -> Saved | None:
     """Return the state that a run goes on from; None: it was killed before its first one. `UserError`: it can't."""
     path = folder.path
-    if live.is_training(folder.live):
-        raise UserError(f"{path}: another process trains this run; stop it first, by Ctrl-C there")
     done = config.total_timesteps
     saved = states.find(say)
     if saved is None:

@@ -243,19 +243,20 @@ class WeightPublisher:
 
 
 @contextmanager
-def live_session(live: Path, publish: Callable[[Path], None]) -> Iterator[WeightPublisher]:
-    """Lock a run while it trains, and clean up ``live/`` afterwards.
+def live_session(claim: lock.Claim, publish: Callable[[Path], None]) -> Iterator[WeightPublisher]:
+    """Lock a run's ``live/`` while it trains, and clean it up afterwards.
 
     Raises:
         UserError: another process trains this run.
     """
-    with lock.locked(live):
-        publisher = WeightPublisher(live, publish)
-        try:
-            yield publisher
-        finally:
-            publisher.close()
-    tidy(live)
+    claim.take()
+    publisher = WeightPublisher(claim.folder, publish)
+    try:
+        yield publisher
+    finally:
+        publisher.close()
+        claim.release()
+        tidy(claim.folder)
 
 
 # ------------------------------------------------------------------ the window's side

@@ -22,6 +22,7 @@ import torch
 from common.checked import AtMost, Name
 from common.errors import UserError
 from common.files import ROOT, write_json
+from common.lock import Claim
 from common.reading import LINE_BYTES, cells, check_folder, opened, read_json
 from common.settings import Between
 from common.text import shown
@@ -102,6 +103,7 @@ class RunFolder:
             known = shown(str(known), 40)
             raise UserError(f"{path / 'config.json'}: format {known} is not known; this version reads {FORMAT}")
         check_folder(path)  # what is written here is written into these files
+        self.claim = Claim(self.live)  # no other process trains this run meanwhile
         self.faults = Faults()
         self.rows = {
             log.name: log

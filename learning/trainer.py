@@ -168,7 +168,7 @@ class Trainer:
         live = self.run_folder.live
         self.run_folder.faults.say = lambda line: self.announce(line)
         envs.WATCHDOG.give_up = self._save_hung
-        with live_session(live, lambda folder: self.save_agent(folder, durable=False)) as publisher:
+        with live_session(self.run_folder.claim, lambda folder: self.save_agent(folder, durable=False)) as publisher:
             self._began = time.perf_counter()
             try:
                 if not self.begun:

@@ -58,3 +58,15 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can't be written"), lock.locked(tmp_path / "file" / "live"):
         pass
+
+
+def test_a_claim_is_taken_once_and_released(tmp_path: Path) -> None:
+    claim = lock.Claim(tmp_path / "live")
+    claim.take()
+    claim.take()
+    with pytest.raises(UserError, match="is using it"):
+        lock.Claim(tmp_path / "live").take()
+    claim.release()
+    claim.release()
+    with lock.locked(tmp_path / "live"):
+        pass

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from agents import load_policy
 from common.errors import MOST, UserError
 from common.text import shown
-from experiments.resuming import extended
-from learning.runfolder import RunFolder
+from experiments.resuming import extended, resume
+from learning.runfolder import RunFolder, as_json
 from learning.trainer import Trainer
 from scores.runs import read_run
 from tests.learning.helpers import RecordingWatcher, plan, trainer
@@ -36,6 +37,27 @@ def resumed(run: Trainer, total: int, rescale: bool = False) -> Trainer:
     more = Trainer(extended(run.plan, total, rescale), RunFolder(run.run_folder.path))
     more.load_state()
     return more
+
+
+def test_of_two_that_resume_a_run_at_once_one_is_refused_before_it_cuts_the_logs(tmp_path: Path) -> None:
+    run = trainer(tmp_path, CARTPOLE)
+    watcher = RecordingWatcher(stop_at=1_200)
+    watcher.trainer = run
+    assert not run.run(watcher)
+    run_folder, evaluated = run.run_folder.path, {"evaluations": run.plan.evaluations, "eval_episodes": 2}
+    run.run_folder.update({"config": as_json(run.plan.config), "device": "cpu", "threads": 1, **evaluated})
+    first = resume(run_folder, Console(quiet=True))
+    metrics = run_folder / "metrics.csv"
+    rows = metrics.read_bytes() + b"a row of the first"
+    metrics.write_bytes(rows)
+    with pytest.raises(UserError, match="is using it"):
+        resume(run_folder, Console(quiet=True))
+    assert metrics.read_bytes() == rows
+    first.run_folder.claim.release()
+    second = resume(run_folder, Console(quiet=True))
+    assert metrics.read_bytes() != rows
+    assert second.run(RecordingWatcher())
+    assert not (run_folder / "live").exists()
 
 
 # ------------------------------------------------------------------ extending
