@@ -12,7 +12,7 @@ from viewer.options import read_command_line
 
 
 def main(argv: Sequence[str]) -> int:
-    """Play as the command line says; return 0, or 130 when a film was cut short by Ctrl-C."""
+    """Play as the command line says; return 0, or 128 + the number of the signal that ended it: 130 for Ctrl-C."""
     return modes.play(read_command_line(argv, __doc__))
 
 

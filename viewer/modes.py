@@ -17,6 +17,7 @@ from common import imports
 from common.errors import UserError
 from common.kernels import unless_compiling
 from common.program import interrupts_raise
+from common.signals import ALL, on_signal
 from common.waiting import waiting
 from viewer.opening import epsilon_of, make_env, open_player, open_session, open_view, seed_of
 from viewer.options import Options, check_film
@@ -41,7 +42,7 @@ def check_pygame() -> None:
 
 
 def play(options: Options) -> int:
-    """Do what the options ask for; return 0, or 130 when a film was cut short by Ctrl-C."""
+    """Do what the options ask for; return 0, or 128 + the number of the signal that ended it: 130 for Ctrl-C."""
     check_pygame()
     imports.load(options.imports)
     with ExitStack() as stack:
@@ -73,11 +74,11 @@ def watch(options: Options, view: View, rules: players.Rules) -> int:
     """Open the window on an agent."""
     session = view.session
     print(_title(session, rules))
-    show(options, view)
+    code = show(options, view)
     if session.results:
         returns = [score.episode_return for score in session.results]
         print(f"{len(returns)} full episodes, mean return {np.mean(returns):.1f}; {NEXT}")
-    return 0
+    return code
 
 
 def play_versus(options: Options, agent: Policy | None, rules: players.Rules, stack: ExitStack) -> int:
@@ -101,10 +102,10 @@ def play_versus(options: Options, agent: Policy | None, rules: players.Rules, st
     view = open_view(options, versus.agent, rules)
     view.versus, view.human_control = versus, HumanControl(versus.human, keys_for(versus.human.action_names))
     print(f"you against {_title(versus.agent, rules)}")
-    show(options, view)
+    code = show(options, view)
     for number, pair in enumerate(versus.results, start=1):
         print(f"episode {number}: you {pair.human.episode_return:g}, the agent {pair.agent.episode_return:g}")
-    return 0
+    return code
 
 
 def play_scored(options: Options, view: View, rules: players.Rules) -> int:
@@ -114,7 +115,7 @@ def play_scored(options: Options, view: View, rules: players.Rules) -> int:
 
     human_scores.check(options.runs_dir)
     view.scored_play = ScoredPlay(view.session, options.episodes or 1, _recorder(options, rules, view))
-    show(replace(options, episodes=None), view)
+    code = show(replace(options, episodes=None), view)
     for number, score in enumerate(view.scored_play.finished, start=1):
         eaten = f" ({score.apples} apples, {score.poison} poison)" if score.apples is not None else ""
         frames = f" ({score.frames:,} frames)" if score.frames is not None else ""
@@ -123,7 +124,7 @@ def play_scored(options: Options, view: View, rules: players.Rules) -> int:
         print(f"recorded in {options.runs_dir / human_scores.FILE_NAME}; {NEXT}")
     else:
         print("no episode was played to its end, so none was recorded")
-    return 0
+    return code
 
 
 def _recorder(options: Options, rules: players.Rules, view: View) -> Callable[[Score], None]:
@@ -156,25 +157,35 @@ def _login() -> str:
         return "player"
 
 
-def show(options: Options, view: View) -> None:
-    """Open the window until it is closed, and save how it was left."""
+def show(options: Options, view: View) -> int:
+    """Open the window until it is closed, and save how it was left; return 0, or 128 + the signal that closed it."""
     from viewer import settings
     from viewer.learning import controls
     from viewer.window import Window
+
+    signals: list[int] = []
+
+    def close(number: int) -> None:
+        if signals:  # it does not come to an end
+            raise KeyboardInterrupt
+        signals.append(number)
+        view.open = False
 
     speaker = _speaker(view)
     window = Window(
         view, max_steps=options.steps, max_episodes=options.episodes, size=settings.load().size, speaker=speaker
     )
-    try:
-        window.run()
-    finally:
-        if speaker is not None:
-            speaker.close()
-        if options.panels is None:
-            settings.save(view, window.chosen)
-        if line := controls.keep(view):
-            print(line)
+    with on_signal(close, ALL):
+        try:
+            window.run()
+        finally:
+            if speaker is not None:
+                speaker.close()
+            if options.panels is None:
+                settings.save(view, window.chosen)
+            if line := controls.keep(view):
+                print(line)
+    return 128 + signals[0] if signals else 0
 
 
 def _speaker(view: View) -> Speaker | None:
@@ -195,6 +206,7 @@ def _speaker(view: View) -> Speaker | None:
 def film_window(options: Options, view: View, rules: players.Rules) -> int:
     """Write what the window would show; an episode that does not end is cut as in an evaluation."""
     from learning.evaluate import longest_episode
+    from viewer.learning import controls
     from viewer.video import record
 
     assert options.record is not None
@@ -208,6 +220,9 @@ def film_window(options: Options, view: View, rules: players.Rules) -> int:
     except KeyboardInterrupt:
         print(f"stopped at step {session.total_steps:,}; {options.record} is complete up to there")
         return 130
+    finally:
+        if line := controls.keep(view):
+            print(line)
     print(f"{options.record}: {session.total_steps:,} steps, {frames:,} frames, {_size(options.record)}")
     if options.steps is None and len(session.results) < (options.episodes or 0):
         print(f"cut at {session.total_steps:,} steps, before the episode ended; --steps sets how many")

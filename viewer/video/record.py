@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import UserError
-from common.signals import on_signal
+from common.signals import ALL, on_signal
 from envs import drawing
 from viewer import screen
 from viewer.drawing.canvas import Fonts
@@ -213,7 +213,7 @@ def record(
 
 @contextmanager
 def stop_flag() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into a flag, so that no frame is cut in half; a second signal stops at once."""
+    """Turn signals that end a program into a flag, so that no frame is cut in half; a second one stops at once."""
     flag = threading.Event()
 
     def ask(number: int) -> None:
@@ -224,5 +224,5 @@ def stop_flag() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield flag  # only the main thread receives signals
         return
-    with on_signal(ask):
+    with on_signal(ask, ALL):
         yield flag

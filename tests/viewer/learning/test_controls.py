@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from common.files import PRETRAINED
+from play import main
 from tests.viewer.helpers import CARTPOLE, Q4, V1, Known, drawn, session_in, view_of
 from viewer import commands
 from viewer.learning import controls
@@ -328,6 +330,36 @@ def test_an_agent_that_learnt_is_saved_when_the_window_is_closed(
     assert controls.keep(view) == ""  # it is saved now
     learner.reinitialise()
     assert controls.keep(view) == ""  # nothing was learnt since
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGINT"])
+def test_a_signal_closes_the_window_and_an_agent_that_learnt_is_saved(
+    name: str, view: View, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not hasattr(signal, name):
+        pytest.skip(f"no {name} on this system")
+    number = getattr(signal, name)
+    controls.toggle_learning(view)
+    play(view, 1100)
+    before, tick = signal.getsignal(number), view.tick
+
+    def tick_and_end(seconds: float) -> None:
+        tick(seconds)
+        signal.raise_signal(number)
+
+    view.tick = tick_and_end  # type: ignore[method-assign]
+    assert show(Options(), view) == 128 + number
+    assert capsys.readouterr().out.startswith("the agent that learnt here is saved: python play.py ")
+    assert signal.getsignal(number) is before
+
+
+def test_an_agent_that_learns_in_a_film_is_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--env-id", "RLDemo-v0", "--learn", "dqn", "--steps", "1100", "--speed", "50", "--seed", "1"]
+    place = ["--record", str(tmp_path / "a.gif"), "--runs-dir", str(tmp_path / "runs")]
+    assert main([*words, *place]) == 0
+    line = capsys.readouterr().out.strip().splitlines()[-1]
+    assert line.startswith("the agent that learnt here is saved: python play.py ")
+    assert players.load(Path(line.rpartition(" ")[2])).env_id == "RLDemo-v0"
 
 
 def test_an_agent_that_cannot_be_saved_at_the_end_is_one_line(view: View) -> None:
