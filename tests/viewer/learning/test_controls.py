@@ -354,12 +354,12 @@ def test_a_signal_closes_the_window_and_an_agent_that_learnt_is_saved(
 
 
 def test_an_agent_that_learns_in_a_film_is_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--env-id", "RLDemo-v0", "--learn", "dqn", "--steps", "1100", "--speed", "50", "--seed", "1"]
+    words = ["--env-id", "RLDemo-v0", "--learn", "dqn", "--steps", "1500", "--speed", "50", "--seed", "1"]
     place = ["--record", str(tmp_path / "a.gif"), "--runs-dir", str(tmp_path / "runs")]
     assert main([*words, *place]) == 0
-    line = capsys.readouterr().out.strip().splitlines()[-1]
+    line = capsys.readouterr().out.splitlines()[-2]  # the last one is of the film
     assert line.startswith("the agent that learnt here is saved: python play.py ")
-    assert players.load(Path(line.rpartition(" ")[2])).env_id == "RLDemo-v0"
+    assert players.load(Path(line.rpartition(" ")[2])).env_id == "tidepool/RLDemo-v0"
 
 
 def test_an_agent_that_cannot_be_saved_at_the_end_is_one_line(view: View) -> None:
