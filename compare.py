@@ -58,7 +58,12 @@ def main(argv: Sequence[str]) -> None:
         chart.check_path(options.plot)
     atari = options.agents, options.at_frames, options.games, options.protocol, options.mix_protocols
     imports.load(options.imports)
-    wanted = resolve(options.env_id), selection.atari_selection(*atari)
+    env_id = options.env_id
+    if env_id is not None and not env_id.startswith("ALE/"):  # those are full ids, and must not need the emulator
+        import envs  # here, because it takes a second
+
+        env_id = envs.resolve_typed(env_id)
+    wanted = env_id, selection.atari_selection(*atari)
     selected = selection.select(options.runs_dir, options.runs, *wanted)
     for warning in selected.warnings:
         print(f"warning: {shown(warning, MOST)}", file=sys.stderr)
@@ -67,15 +72,6 @@ def main(argv: Sequence[str]) -> None:
     if options.plot is not None:
         figure.save(selected.environments, selected.atari, options.plot)
         print(f"chart: {options.plot}", file=sys.stderr)
-
-
-def resolve(env_id: str | None) -> str | None:
-    """Return the full id; ALE ids are full already, and comparing them must not need the emulator."""
-    if env_id is None or env_id.startswith("ALE/"):
-        return env_id
-    import envs  # here, because it takes a second
-
-    return envs.resolve_typed(env_id)
 
 
 if __name__ == "__main__":

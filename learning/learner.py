@@ -192,7 +192,7 @@ class Learner:
         for name, value in self.online.named_parameters():
             if count := int((~value.detach().isfinite()).sum()):
                 found.append(f"{name} ({count:,} of {value.numel():,} values)")
-        return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+        return ", ".join(found[:2]) + (f" and {len(found) - 2} more" if len(found) > 2 else "")
 
     def _set_gradients(self, batch: Batch) -> Update:
         """Give every parameter its gradient by the loss, the mean over the batch."""

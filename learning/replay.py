@@ -654,18 +654,19 @@ class ReplayExperience:
 
     def load(self, saved: Saved, states: States | None = None) -> None:
         """Restore what `save` added; the next states of ``states`` write only what is new."""
-        self.replay.load(saved.arrays(REPLAY))
+        replay = self.replay
+        replay.load(saved.arrays(REPLAY))
         if OBSERVATIONS in saved:
-            load_observations(saved.folder / OBSERVATIONS, self.replay)
-        saved.records(self.replay.put)
+            load_observations(saved.folder / OBSERVATIONS, replay)
+        saved.records(replay.put, replay.num_envs, replay.slots, tuple(replay.obs.shape[1:]))
         if states is not None:
-            states.go_on_from(saved, self.replay.opened)
+            states.go_on_from(saved, replay.opened)
         if LATE in saved:
             late = saved.arrays(LATE)
-            index, records = late["index"], len(self.replay.acted)
+            index, records = late["index"], len(replay.acted)
             if index.dtype != np.int64 or not ((index >= 0) & (index < records)).all():
                 raise ValueError(f"{LATE} names records beyond the {records:,} there are")
-            if late["priority"].shape != index.shape or late["cursor"].shape != self.replay.cursor.shape:
+            if late["priority"].shape != index.shape or late["cursor"].shape != replay.cursor.shape:
                 raise ValueError(f"{LATE} is another replay's")
             self._late = Late(index, Result(torch.from_numpy(late["priority"].copy())), late["cursor"])
         path, counters = saved.folder / COUNTERS, saved.json(COUNTERS)

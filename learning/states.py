@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -114,9 +115,23 @@ class Saved:
         except SafetensorError as error:
             raise UserError(f"{self.folder / name}: not readable ({error})") from None
 
-    def records(self, put: Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[Any]], None]) -> None:
-        """Call ``put`` with ``first`` and ``end`` (N,) and the records of each piece, the oldest first."""
+    def records(
+        self,
+        put: Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[Any]], None],
+        rings: int,
+        slots: int,
+        record: tuple[int, ...],
+    ) -> None:
+        """Call ``put`` with ``first`` and ``end`` (N,) and the records of each piece, the oldest first.
+
+        Args:
+            put: takes them.
+            rings: their number, N.
+            slots: of a ring.
+            record: shape of a record.
+        """
         for piece in self.pieces:
+            piece.check_fits(rings, slots, record)
             put(piece.first, piece.first + piece.counts, piece.read())
 
     def check(self) -> None:
@@ -148,6 +163,14 @@ class Piece:
             raise Damaged(f"{self.path}: not readable ({error.strerror})") from None
         if size != self.about.result()["bytes"]:
             raise Damaged(f"{self.path}: damaged, its size is not the manifest's")
+
+    def check_fits(self, rings: int, slots: int, record: tuple[int, ...]) -> None:
+        """Raise `UserError` where the manifest says of the records what these rings can't hold, before any is read."""
+        shape, size = tuple(self.about.result()["shape"]), self.about.result()["bytes"]
+        items = np.dtype(self.about.result()["dtype"]).itemsize
+        fits = len(self.first) == len(self.counts) == rings and bool((self.counts <= slots).all())
+        if not fits or shape != (sum(self.counts.tolist()), *record) or size != items * math.prod(shape):
+            raise Damaged(f"{self.path}: damaged, {shape} records are not of {rings} rings of {slots:,} {record}")
 
     def read(self) -> NDArray[Any]:
         """Return the records; `UserError` where the file is missing or damaged."""

@@ -208,7 +208,7 @@ class Trainer:
         return (
             f"out of memory at {self.agent_steps:,} agent steps, {memory.where(error)}; the {experience.label} takes"
             f" {needed / 1e6:,.0f} MB ({option} makes it smaller), a network {network / 1e6:,.0f} MB,"
-            f" {memory.in_use(plan.device)}; what was last saved is in {self.run_folder.path}"
+            f" {memory.in_use(plan.device)}; what was last saved is kept"
         )
 
     def _saved_after(self, fault: envs.EnvironmentFault) -> UserError:
@@ -348,8 +348,7 @@ class Trainer:
         raise UserError(
             f"{what} update {update:,} (agent step {self.agent_steps:,} or shortly before)"
             + (f"; NaN or infinite are now {weights}" if weights else "; the weights are finite")
-            + f"; the last good agent and all metrics are in {self.run_folder.path};"
-            " a smaller --learning-rate usually helps, --on-nan skip leaves such updates out"
+            + "; the last good agent is kept; a smaller --learning-rate usually helps, or --on-nan skip leaves them out"
         )
 
     def _say_left_out(self) -> None:

@@ -56,4 +56,4 @@ def test_a_training_says_what_took_it(how: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=expected) as error:
         run.run(Greedy())
     assert "\n" not in str(error.value)
-    assert len(str(error.value)) < 400 + len(str(tmp_path))
+    assert "..." not in str(error.value)  # nothing of it was left out

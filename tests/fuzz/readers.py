@@ -22,6 +22,7 @@ from experiments.resuming import resume
 from learning.checkpoint import MANIFEST, WEIGHTS
 from learning.config import LearnerConfig
 from learning.live import REQUESTS, ControlRequests
+from learning.states import RECORDS
 from scores import table
 from scores.collect import environment_comparisons, read
 from tests.fuzz.mutate import damaged_bytes, damaged_header, damaged_json, damaged_lines, damaged_table
@@ -30,7 +31,9 @@ from viewer.playing.attach import LiveAgent
 from viewer.video.film import find_milestones
 
 WHEELS, WATER = "convnetjs_rldemo_net.json", "reinforcejs_wateragent.json"
-RUN = Path(__file__).resolve().parents[1] / "fixtures" / "stopped_run"
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+RUN, KILLED = FIXTURES / "stopped_run", FIXTURES / "killed_run"  # states of formats 1 and 2
+STATE = "killed/state/15"
 HUMANS = (
     "name,date,env_id,protocol,seed,episode_return,episode_length,apples,poison\n"
     "ann,2026-11-27T10:00:00+00:00,tidepool/Waterworld-v1,waterworld-1000,3,17.0,1000,20,3\n"
@@ -63,6 +66,8 @@ def sound(folder: Path) -> None:
     (folder / "runs" / "humans.csv").write_text(HUMANS)
     for name in (WHEELS, WATER):
         shutil.copyfile(PRETRAINED / name, folder / name)
+    shutil.copytree(KILLED, folder / "killed")
+    shutil.rmtree(folder / "killed" / "state" / "13")  # would be taken in the place of the damaged one
     (folder / settings.FILE).write_text('{"hidden": ["neurons"], "agent_view": true, "size": [800, 600]}')
 
 
@@ -82,6 +87,26 @@ def rehashed(folder: Path) -> Path:
     return run_of(folder)
 
 
+def rehash_state(folder: Path) -> None:
+    """Write into a state's manifest what its files are now: whoever damages them can do that."""
+    state = folder / STATE
+    manifest = json.loads((state / MANIFEST).read_text())
+    about = {name: state / name for name in manifest["files"]}
+    for name, path in about.items():
+        manifest["files"][name] |= described(path)
+    for entry in manifest["records"]:
+        entry |= described(state.parent / RECORDS / entry["file"])
+    (state / MANIFEST).write_text(json.dumps(manifest))
+
+
+def described(path: Path) -> dict[str, object]:
+    """Return what a manifest says of a file; nothing of a pipe."""
+    if not path.is_file():
+        return {}
+    data = path.read_bytes()
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
 def _attach(folder: Path) -> None:
     agent = LiveAgent(run_of(folder), follow=False)
     agent.poll()
@@ -98,7 +123,17 @@ def _compare(folder: Path) -> None:
 
 
 def _resume(folder: Path) -> None:
-    resume(run_of(folder), Console(quiet=True)).episodes.close()
+    trainer = resume(run_of(folder), Console(quiet=True))
+    trainer.episodes.close()
+    trainer.run_folder.claim.release()
+
+
+def _resume_killed(folder: Path, rehash: bool = True) -> None:
+    if rehash:
+        rehash_state(folder)
+    trainer = resume(folder / "killed", Console(quiet=True))
+    trainer.episodes.close()
+    trainer.run_folder.claim.release()
 
 
 def _requests(folder: Path) -> None:
@@ -138,6 +173,17 @@ READERS = {
         Reader("replay", f"{RUN_FOLDER}/state/replay.safetensors", damaged_header, _resume),
         Reader("observations", f"{RUN_FOLDER}/state/observations.npy", damaged_bytes, _resume),
         Reader("learner", f"{RUN_FOLDER}/state/learner.safetensors", damaged_header, _resume),
+        Reader("state", f"{STATE}/{MANIFEST}", damaged_json, lambda f: _resume_killed(f, rehash=False)),
+        Reader("records", "killed/state/records/14.bin", damaged_bytes, _resume_killed),
+        *(
+            Reader(f"{name}, 2", f"{STATE}/{name}", damage, _resume_killed)
+            for name, damage in (
+                ("counters.json", damaged_json),
+                ("experience.json", damaged_json),
+                ("replay.safetensors", damaged_header),
+                ("learner.safetensors", damaged_header),
+            )
+        ),
         Reader("metrics", f"{RUN_FOLDER}/metrics.csv", damaged_table, _attach),
         Reader("events", f"{RUN_FOLDER}/events.csv", damaged_table, _attach),
         Reader("scores", f"{RUN_FOLDER}/eval.csv", damaged_table, _compare),

@@ -1,7 +1,8 @@
-"""A run stopped before names changed resumes: `tests/fixtures/stopped_run`, stopped at 1,000 of 2,048 agent steps.
+"""Runs with a state of each format there was resume, and end as they did in the version that wrote them.
 
-Its settings, weights, counters and replay have the old names, and a request was in force (epsilon 0.25).
-``stopped_run_finished.safetensors`` has the final weights of the same run resumed by the old version.
+`tests/fixtures/stopped_run`, format 1, was stopped at 1,000 of 2,048 agent steps, before names changed: its settings,
+weights, counters and replay have the old ones, and a request was in force (epsilon 0.25). `killed_run`, format 2, was
+killed by -9 after its states at 992 and 1,128 of 6,000 steps. ``..._finished.safetensors`` are the final weights.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from learning.live import Watcher
 from tests.learning.helpers import RecordingWatcher
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+KILLED_AT = {"13": 992, "15": 1_128}
 
 
 @pytest.fixture
@@ -45,6 +47,22 @@ def test_a_run_stopped_under_old_names_resumes_and_ends_the_same(run: Path) -> N
         now = new[name.replace("head.", "output.", 1) if name.startswith("head.") else name]
         torch.testing.assert_close(now, value, rtol=1e-4, atol=1e-5)  # bit for bit on the same kind of processor
     assert not (run / "live" / "requests.jsonl").exists()
+
+
+@pytest.mark.parametrize("newest", ["15", "13"])
+def test_a_killed_run_resumes_from_either_state_and_ends_the_same(newest: str, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(FIXTURES / "killed_run", tmp_path / "run"))
+    if newest == "13":
+        shutil.rmtree(run / "state" / "15")
+    trainer = resume(run, Console(quiet=True))
+    assert trainer.agent_steps == KILLED_AT[newest]
+    assert trainer.run(RecordingWatcher())
+    old = load_file(FIXTURES / "killed_run_finished.safetensors")
+    new = load_file(run / "agent" / "network.safetensors")
+    for name, value in old.items():
+        torch.testing.assert_close(new[name], value, rtol=1e-4, atol=1e-5)  # bit for bit on the same kind of processor
+    steps = [line.split(",")[0] for line in (run / "metrics.csv").read_text().splitlines()[1:]]
+    assert len(steps) == len(set(steps)) + 1  # an evaluation at a step that has a row
 
 
 def test_its_agent_loads_under_new_names(run: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from learning import states
 from learning.runfolder import RunFolder
-from learning.states import COUNTERS, MANIFEST, Saved, States
+from learning.states import COUNTERS, MANIFEST, Piece, Saved, States
 from learning.trainer import Trainer
 from tests.learning.helpers import RecordingWatcher, trainer
 
@@ -186,7 +187,7 @@ class Rings:
                     at += 1
             assert at == len(records)
 
-        saved.records(put)
+        saved.records(put, RINGS, SLOTS, ())
         for ring in range(RINGS):
             for number in range(max(ends[ring] - SLOTS, 0), ends[ring]):
                 assert held[ring, number % SLOTS] == 1_000 * ring + number
@@ -343,6 +344,31 @@ def test_damaged_records_are_noticed(tmp_path: Path) -> None:
     older.unlink()
     with pytest.raises(UserError, match=r"\.bin: not readable"):
         States(tmp_path).find()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"counts": [10**9, 1], "shape": [10**9 + 1]},
+        {"counts": [1, 1, 1], "first": [0, 0, 0], "shape": [3]},
+        {"counts": [1, 1], "shape": [2, 10**9]},
+        {"bytes": 10**12},
+    ],
+)
+def test_records_that_no_ring_can_hold_are_refused_before_they_are_read(
+    changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rings = Rings(tmp_path)
+    rings.grow(3, 5)
+    rings.save()
+    manifest = next(tmp_path.glob("*/manifest.json"))
+    about = json.loads(manifest.read_text())
+    about["records"][0] |= changes
+    manifest.write_text(json.dumps(about))
+    monkeypatch.setattr(Piece, "read", lambda self: pytest.fail("read"))
+    monkeypatch.setattr(Piece, "check", lambda self: None)  # a file of that size, of holes, is easily made
+    with pytest.raises(UserError, match="damaged"):
+        Rings.check(States(tmp_path).find())
 
 
 def test_a_manifest_names_no_file_elsewhere(tmp_path: Path) -> None:

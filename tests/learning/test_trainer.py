@@ -138,7 +138,7 @@ def test_a_run_stopped_before_its_first_step_resumes_too(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("counters.json", b"{}", r"state/\d+: damaged, it does not fit the run's config\.json \('updates'\)"),
+        ("counters.json", b"{}", r"state/\d+/counters\.json: damaged, it lacks agent_steps"),
         ("counters.json", b"{", r"counters\.json: not readable as JSON"),
         ("learner.safetensors", b"half", r"learner\.safetensors: not readable"),
         ("replay.safetensors", b"half", r"replay\.safetensors: not readable"),
@@ -229,7 +229,7 @@ def test_a_nan_loss_names_the_update_and_keeps_the_saved_agent(tmp_path: Path) -
     with pytest.raises(UserError, match=r"the loss became nan at update \d+ .*agent step 1,0") as error:
         run.run(Poison())
     assert f"update {poisoned_after[0] + 1} " in str(error.value)
-    assert str(folder) in str(error.value)
+    assert "..." not in str(error.value)  # nothing of it was left out
     policy = load_policy(folder)
     assert np.isfinite(policy.q_values(np.zeros((1, 4), np.float32))).all()  # type: ignore[arg-type]
 

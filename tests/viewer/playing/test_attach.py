@@ -172,7 +172,7 @@ def test_mixed_weights_and_manifest_are_never_used(run: Trainer, monkeypatch: py
             assert agent.status().text == "live, step 100"
         monkeypatch.setattr(attach, "UNREADABLE_SECONDS", -1.0)
         agent.poll()
-        assert agent.status().text.endswith("manifest.json: damaged, its agent_steps is 'x'")
+        assert agent.status().text.endswith("manifest.json: damaged, agent_steps is 'x', not a whole number")
         for name in (WEIGHTS, MANIFEST):
             (folder / name).write_bytes(fresh[name])
         assert plays_as(agent, run)
