@@ -307,6 +307,10 @@ class Agent:
         if self.learner.busy:
             self._learn(self._q_values)
 
+    def learn(self) -> None:
+        """Learn what is due, where nobody acts here."""
+        self._learn(self._q_values)
+
     def _learn(self, q_values: NDArray[np.float64]) -> None:
         with self.watch("learning"):
             self.learner.learn(self.experience, q_values, self.learning_rate, self.on_update)

@@ -227,7 +227,7 @@ class Replay:
         ``newest`` (N, ...) is what a record keeps of them, where that is on the device already.
         """
         envs = self._envs if mask is None else np.flatnonzero(mask)
-        self._open(envs, obs[envs], None if newest is None else newest[send(envs, newest.device)])
+        self.open(envs, obs[envs], None if newest is None else newest[send(envs, newest.device)])
 
     def add(
         self,
@@ -236,20 +236,32 @@ class Replay:
         discount: NDArray[Any],
         next_obs: NDArray[Any],
         newest: Tensor | None = None,
-    ) -> None:
-        """Take one step of all environments, (N, ...) each; ``discount`` is gamma * (1 - terminated).
+        rings: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.int64]:
+        """Take one step of all environments, (N, ...) each; return where the transitions lie, (N,).
 
-        ``newest`` (N, ...) is what a record keeps of the next observations, where that is on the device already.
+        Args:
+            action: (N,).
+            reward: (N,).
+            discount: (N,) gamma * (1 - terminated).
+            next_obs: (N, ...).
+            newest: (N, ...) what a record keeps of the next observations, where that is on the device already.
+            rings: (E,) only these environments, of which the others are (E, ...) then; None: all.
         """
-        here = self._base + self.cursor
+        envs = self._envs if rings is None else rings
+        here = self._base[envs] + self.cursor[envs]
         self.action[here], self.reward[here], self.discount[here] = action, reward, discount
         self.acted[here] = True
         if self.sum_tree is not None:
             self.sum_tree.admit(here)
-        self._open(self._envs, next_obs, newest)
+        self.open(envs, next_obs, newest)
+        return here
 
-    def _open(self, envs: NDArray[np.int64], obs: NDArray[Any], newest: Tensor | None = None) -> None:
-        """Write the present observation of some environments into their next slots."""
+    def open(self, envs: NDArray[np.int64], obs: NDArray[Any], newest: Tensor | None = None) -> None:
+        """Write the present observations (E, ...) of some environments (E,) into their next slots.
+
+        Of stacks only the newest frame is looked at.
+        """
         here = np.empty_like(envs)
         self.opened[envs] += 1
         self.filled = max(self.filled, advance(envs, self.cursor, self.slots, self.acted, here))
@@ -598,11 +610,15 @@ class ReplayExperience:
         config = self.config
         if self.steps <= self.starts:
             return
-        self.updates_due += config.num_envs * config.replay_ratio / config.batch_size
+        self._owe()
         while self.updates_due >= 1.0:
             count = 1 if config.prioritized else int(self.updates_due)
             self.updates_due -= count
             yield self.replay.draw(count, config.batch_size, self.rng, self.importance_exponent, config.uniform_share)
+
+    def _owe(self) -> None:
+        """Count the updates that are due for one step of all environments."""
+        self.updates_due += self.config.num_envs * self.config.replay_ratio / self.config.batch_size
 
     def updated(self, batch: Batch, priority: Tensor) -> None:
         """Set the priorities of a batch, if there are any; before the next step is added."""

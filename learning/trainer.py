@@ -112,7 +112,7 @@ class Trainer:
         self.plan, self._run_folder = plan, run
         config = plan.config
         self.rules = plan.protocol
-        self.episodes = Episodes(plan.env_id, config.num_envs, plan.seed, plan.env_options(), vec)
+        self.episodes = self._make_episodes(vec)
         self.space = self.episodes.space
         self.learner: Learner = make_learner(
             plan.recipe, config, self.space, self.episodes.num_actions, plan.seed, plan.device, plan.engine
@@ -145,6 +145,10 @@ class Trainer:
         self._said_left_out = False
         self.requests = ControlRequests(config)  # from windows attached to this run
         self.announce: Callable[[str], None] = lambda line: None  # called with the outcome of each request
+
+    def _make_episodes(self, vec: VectorEnv[Any, Any, Any] | None) -> Episodes:
+        plan = self.plan
+        return Episodes(plan.env_id, plan.config.num_envs, plan.seed, plan.env_options(), vec)
 
     @property
     def run_folder(self) -> RunFolder:
