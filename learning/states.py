@@ -447,9 +447,10 @@ def _remove(path: Path) -> None:
         if not path.is_dir() or path.is_symlink():
             path.unlink()
             return
-        beside = path if path.suffix == PART else path.with_name(f"{path.name}{PART}")
         if path.name.isdigit():
-            shutil.rmtree(beside, ignore_errors=True)  # of an earlier try
+            beside = path.with_name(f"{path.name}{PART}")
+            if beside.exists():  # of an earlier try
+                shutil.rmtree(beside)
             path = path.rename(beside)
         shutil.rmtree(path)
 
