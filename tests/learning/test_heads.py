@@ -166,12 +166,12 @@ def test_histogram_target_by_hand() -> None:
     """
     found = smear(torch.tensor([0.5]), ATOMS, 1.0)
     close(found, [[0.135905 / 0.9545, 0.341345 / 0.9545, 0.341345 / 0.9545, 0.135905 / 0.9545]], atol=1e-5)
-    # narrow: all mass in one bin; beyond the ends: clipped to the last bin, never empty
+    # narrow: all mass in one bin; beyond the ends: in the last bin, never empty
     close(smear(torch.tensor([1.1, 99.0]), ATOMS, 0.05), [[0, 0, 1, 0], [0, 0, 0, 1]])
 
 
 def test_the_histogram_backup_spreads_one_scalar_target() -> None:
-    config = FamilyConfig(head="histogram", num_atoms=4, v_min=-1, v_max=2, bin_sigma=0.75)
+    config = FamilyConfig(head="histogram", num_atoms=4, v_min=-1.5, v_max=2.5, bin_sigma=0.75)
     next_output = Histogram(config)(torch.tensor([[[0.0, -1e9, 0.0, -1e9], [-1e9, -1e9, -1e9, 0.0]]]), None)
     td_target = Histogram.td_target(
         next_output, greedy(next_output.q_values), torch.tensor([0.5]), torch.tensor([0.5]), config
