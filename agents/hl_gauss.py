@@ -31,4 +31,6 @@ RECIPE = member(
         "head": "histogram",
     },
     published=PUBLISHED,
+    # a gap between two actions is a fraction of a bin, and takes larger changes of 51 outputs than of one: see its page
+    worlds={"learning_rate": 3e-3},
 )

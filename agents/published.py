@@ -129,7 +129,9 @@ def problems(agent: str) -> list[str]:
             continue
         differs = [text for text in (row.paper, row.code) if text and not same(text, row.ours)]
         if differs and not row.deviation:
-            found.append(f"{agent}: {row.setting} is {row.ours} here, published {' and '.join(differs)}; no reason given")
+            found.append(
+                f"{agent}: {row.setting} is {row.ours} here, published {' and '.join(differs)}; no reason given"
+            )
         if row.deviation and not differs:
             found.append(f"{agent}: {row.setting} is {row.ours} as published; the reason is of nothing")
         if not row.paper and not row.code:

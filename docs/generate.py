@@ -102,7 +102,19 @@ def steps_of(recipe: Recipe, preset: str) -> int:
 
 def presets() -> str:
     """Return which agent has which preset, as the agent steps of a run with it."""
-    known = ("default", "long", "control", "general", "tabular", "pictures", "cpu", "modern", "nature", "paper", "short")
+    known = (
+        "default",
+        "long",
+        "control",
+        "general",
+        "tabular",
+        "pictures",
+        "cpu",
+        "modern",
+        "nature",
+        "paper",
+        "short",
+    )
     assert {name for one in AGENTS.values() for name in one.presets} == set(known)
     rows = (
         [
@@ -196,7 +208,8 @@ def published(agent: str) -> str:
         at = f"https://github.com/{source.repository}/tree/{source.commit}"
         about = f"Code: [{source.repository}]({at}) at commit `{source.commit[:7]}`: {source.files}."
     count = sum(bool(row.deviation) for row in rows)
-    head = f"Preset `{source.preset}`. {about} Where ours differs ({count} of {len(rows)} lines) it is bold, with the reason."
+    differing = f"Where ours differs ({count} of {len(rows)} lines) it is bold, with the reason."
+    head = f"Preset `{source.preset}`. {about} {differing}"
     columns = ["setting", "paper", "authors' code", "ours", "why ours differs"]
     return f"{head}\n\n{table(columns, ([cell.replace('|', '/') for cell in row] for row in cells))}"
 

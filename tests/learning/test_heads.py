@@ -139,6 +139,7 @@ def test_as_many_quantile_fractions_as_the_settings_name() -> None:
     assert network.embedding is not None
     with sampling_noise([network.embedding], draws):
         assert network(torch.zeros(3, 3)).fractions.shape == (3, 5)
+        assert network(torch.zeros(3, 3), 7).fractions.shape == (3, 7)
     # the paper's K where nothing is said, and so in older agents; BTR's authors draw as many as in learning
     assert FamilyConfig().acting_quantiles == 32
     assert recipe("btr").presets["paper"].settings["acting_quantiles"] == 8
