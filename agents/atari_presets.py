@@ -10,7 +10,7 @@ from learning.recipe import Preset
 
 # Mnih et al. 2015, doi:10.1038/nature14236, Extended Data Table 1, unless a line says otherwise.
 NATURE = Preset(
-    about="Nature DQN, every value from Mnih et al. 2015 (200 million frames)",
+    about="Nature DQN as published (200 million frames)",
     suits="atari",
     settings={
         "total_timesteps": 50_000_000,  # 200 million frames ("Methods": 50 million of them are 38 days of game)
@@ -44,6 +44,10 @@ NATURE = Preset(
         "frame_stack": 4,  # agent history length
     },
 )
+
+# What the agents that followed share, as in google-deepmind/dqn_zoo: games of 30 minutes in evaluation too. Epsilon in
+# evaluation is each agent's own.
+ZOO = {**NATURE.settings, "protocol": "dqn_zoo"}
 
 # DQN with Adam and squared errors as in Obando-Ceron and Castro 2021, arXiv:2011.14826 (Dopamine's
 # dqn_adam_mse), with double Q-learning, arXiv:1509.06461. Eight games at once keep a GPU busier; the
@@ -112,4 +116,5 @@ MUNCHAUSEN = {
     "epsilon_final": 0.01,
     "epsilon_steps": 250_000,
     "protocol": "machado2018",
+    "eval_epsilon": 0.001,
 }

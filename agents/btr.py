@@ -4,8 +4,10 @@ This is Rainbow with: implicit quantiles in place of C51, Munchausen's rewards, 
 max pooling and spectral normalisation, and 64 environments: high scores on one desktop GPU.
 
 The Munchausen log-probability is the online network's, as in the authors' code (github.com/VIPTankz/
-BeyondTheRainbowICML). Deviations: a batch is drawn from all environments' transitions (theirs comes from one
-environment's part of the replay); the 8 quantile fractions that it acts by are fixed (theirs are drawn).
+BeyondTheRainbowICML).
+
+Deviations: the 8 quantile fractions that it acts by are fixed (theirs are drawn), and the Munchausen log-probability is
+read at the prediction's own fractions (theirs at 8 others).
 """
 
 from __future__ import annotations
@@ -13,9 +15,12 @@ from __future__ import annotations
 from agents.atari_presets import NATURE
 from agents.family import SLOWER_TARGET, member
 
+# The defaults of the authors' code, VIPTankz/BeyondTheRainbowICML, Agent.py and PER.py.
 PUBLISHED = {
     **NATURE.settings,
-    "protocol": "machado2018",
+    "protocol": "clark2024",
+    "eval_epsilon": 0.0,
+    "stagger": 1_000,
     "total_timesteps": 50_000_000,
     "encoder": "impala",
     "impala_width": 2,
@@ -33,11 +38,18 @@ PUBLISHED = {
     "learning_starts": 200_000,
     "target_period": 500,
     "priority_exponent": 0.2,
+    # PER.sample weighs by the priorities' exponent, not by its beta, and says that this was an accident that helped
+    "importance_exponent": 0.2,
+    "final_importance_exponent": 0.2,
+    "priority": "pairwise",
     "optimizer": "adam",
     "learning_rate": 1e-4,
     "final_learning_rate": 1e-4,
     "optimizer_epsilon": 0.005 / 256,
     "max_grad_norm": 10.0,
+    "epsilon_schedule": "exponential",
+    "epsilon_waits": False,
+    "epsilon_share": 0.5,  # none after half of the run
     "epsilon_final": 0.01,
     "epsilon_steps": 2_000_000,  # 8 million frames
 }

@@ -8,11 +8,11 @@ The head itself is in learning/heads.py.
 
 from __future__ import annotations
 
-from agents.atari_presets import NATURE
+from agents.atari_presets import ZOO
 from agents.family import member
 
 PUBLISHED = {
-    **NATURE.settings,
+    **ZOO,
     "num_atoms": 51,  # section 5
     "v_min": -10.0,  # section 5
     "v_max": 10.0,
@@ -20,7 +20,9 @@ PUBLISHED = {
     "learning_rate": 2.5e-4,
     "final_learning_rate": 2.5e-4,
     "optimizer_epsilon": 0.01 / 32,
+    "max_grad_norm": 10.0,  # DQN Zoo
     "epsilon_final": 0.01,
+    "eval_epsilon": 0.001,
 }
 
 RECIPE = member(

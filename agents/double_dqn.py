@@ -10,13 +10,14 @@ Deviations: each action keeps a bias of its own in the last layer (the paper's t
 
 from __future__ import annotations
 
-from agents.atari_presets import NATURE
+from agents.atari_presets import ZOO
 from agents.family import member
 
 PUBLISHED = {
-    **NATURE.settings,
+    **ZOO,
     "target_period": 7_500,  # appendix: three times as long as DQN's
     "epsilon_final": 0.01,  # appendix
+    "eval_epsilon": 0.01,  # DQN Zoo
 }
 
 RECIPE = member(

@@ -9,11 +9,11 @@ Deviations: gradients that enter the convolutions are not rescaled by 1 / sqrt(2
 
 from __future__ import annotations
 
-from agents.atari_presets import NATURE
+from agents.atari_presets import ZOO
 from agents.family import member
 
 PUBLISHED = {
-    **NATURE.settings,
+    **ZOO,
     "hidden": (),
     "head_hidden": (512,),  # section 4.2: each stream
     "target_period": 7_500,  # as in Double DQN, tuned
@@ -21,6 +21,7 @@ PUBLISHED = {
     "learning_rate": 6.25e-5,  # section 4.2
     "final_learning_rate": 6.25e-5,
     "max_grad_norm": 10.0,  # section 4.2
+    "eval_epsilon": 0.001,  # as in Double DQN, tuned
 }
 
 RECIPE = member(

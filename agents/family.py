@@ -110,6 +110,7 @@ def member(
     *,
     published: Mapping[str, Any] | None = None,
     vectors: Mapping[str, Any] | None = None,
+    worlds: Mapping[str, Any] | None = None,
     control: Mapping[str, Any] | None = None,
     presets: Mapping[str, Preset] | None = None,
 ) -> Recipe:
@@ -119,8 +120,9 @@ def member(
         name: of the agent.
         paper: where it was published.
         switches: what makes it different from DQN, in every preset.
-        published: the paper's settings for Atari: the preset "paper".
+        published: the paper's settings for Atari: the preset "paper". `agents/published.csv` has a line for each.
         vectors: further settings where observations are vectors.
+        worlds: further ones for this project's worlds, in the preset "default".
         control: further ones for small tasks.
         presets: further ones.
     """
@@ -138,7 +140,7 @@ def member(
         network=network,
         loss=td_loss,
         presets={
-            "default": Preset("Tidepool's worlds in minutes, on two CPU cores", "worlds", plain),
+            "default": Preset("Tidepool's worlds in minutes, on two CPU cores", "worlds", {**plain, **(worlds or {})}),
             "long": Preset("four times the network, six times the steps", "worlds", {**LONG, **switches}),
             "control": Preset(
                 "CartPole and other small control tasks in a minute, on two CPU cores", "control", control

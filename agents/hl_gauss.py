@@ -1,7 +1,8 @@
 """HL-Gauss: Farebrother et al. 2024, arXiv:2403.03950.
 
 This is DQN with: the histogram head. The expectation is learnt by classification: the network outputs probabilities of
-bins, and the target, one number, is smeared over its neighbours. The distribution is not that of the return.
+bins between v_min and v_max, and the target, one number, is smeared over its neighbours. The distribution is not that
+of the return.
 
 The head itself is in learning/heads.py.
 """
@@ -20,6 +21,7 @@ PUBLISHED = {
     "bin_sigma": 0.75,
     "v_min": -10.0,
     "v_max": 10.0,
+    "eval_epsilon": 0.001,
 }
 
 RECIPE = member(
@@ -29,4 +31,6 @@ RECIPE = member(
         "head": "histogram",
     },
     published=PUBLISHED,
+    # a gap between two actions is a fraction of a bin, and takes larger changes of 51 outputs than of one: see its page
+    worlds={"learning_rate": 3e-3},
 )

@@ -13,6 +13,7 @@ PUBLISHED = {
     "hidden": (),  # as in IQN
     "head_hidden": (512,),
     "num_quantiles": 64,
+    "policy_quantiles": 32,
 }
 
 # the embedding multiplies what the first layer found; 8 fractions do nearly as well as 64 (IQN, figure 2)

@@ -8,12 +8,13 @@ The noise is factorised (section 3). Every row of a batch has its own here; the 
 
 from __future__ import annotations
 
-from agents.atari_presets import NATURE
+from agents.atari_presets import ZOO
 from agents.family import member
 
 PUBLISHED = {
-    **NATURE.settings,
+    **ZOO,
     "noisy_sigma": 0.5,  # section 3.2
+    "eval_epsilon": 0.0,
 }
 
 RECIPE = member(

@@ -10,16 +10,17 @@ Deviations: a thousandth of the draws is uniform, as in DQN Zoo.
 
 from __future__ import annotations
 
-from agents.atari_presets import NATURE
+from agents.atari_presets import ZOO
 from agents.family import member
 
 PUBLISHED = {
-    **NATURE.settings,
+    **ZOO,
     "priority_exponent": 0.6,  # table 3, proportional
     "importance_exponent": 0.4,  # the same; to 1 at the end
     "uniform_share": 1e-3,  # DQN Zoo
     "target_period": 7_500,  # as in Double DQN, tuned
     "epsilon_final": 0.01,  # the same
+    "eval_epsilon": 0.01,  # DQN Zoo
     "learning_rate": 6.25e-5,  # section 4: a quarter of DQN's
     "final_learning_rate": 6.25e-5,
     "optimizer_epsilon": 0.01 / 32**2 / 4**2,  # DQN Zoo: the largest effective step stays the same

@@ -8,17 +8,19 @@ The head itself is in learning/heads.py.
 
 from __future__ import annotations
 
-from agents.atari_presets import NATURE
+from agents.atari_presets import ZOO
 from agents.family import member
 
 PUBLISHED = {
-    **NATURE.settings,
+    **ZOO,
     "num_quantiles": 200,  # section 5
     "optimizer": "adam",
     "learning_rate": 5e-5,  # section 5
     "final_learning_rate": 5e-5,
     "optimizer_epsilon": 0.01 / 32,
+    "max_grad_norm": 10.0,  # DQN Zoo
     "epsilon_final": 0.01,
+    "eval_epsilon": 0.001,
 }
 
 RECIPE = member(

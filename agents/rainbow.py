@@ -8,11 +8,11 @@ Deviations: a thousandth of the draws is uniform, and the spread of the noise is
 
 from __future__ import annotations
 
-from agents.atari_presets import NATURE
+from agents.atari_presets import ZOO
 from agents.family import member
 
 PUBLISHED = {
-    **NATURE.settings,
+    **ZOO,
     "hidden": (),
     "head_hidden": (512,),  # each stream
     "noisy_sigma": 0.1,  # DQN Zoo; the paper's 0.5 is of another normalisation
@@ -29,6 +29,7 @@ PUBLISHED = {
     "max_grad_norm": 10.0,  # DQN Zoo
     "learning_starts": 20_000,  # 80,000 frames
     "target_period": 2_000,  # 32,000 frames
+    "eval_epsilon": 0.0,
 }
 
 RECIPE = member(

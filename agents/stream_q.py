@@ -77,7 +77,7 @@ CONTROL = {
     "epsilon_steps": 30_000,  # a fifth of the run, as in the paper
 }
 
-# The defaults of the authors' code for Atari, stream_q_atari.py; there FIRE is pressed at the start of a game, too.
+# The defaults of the authors' code for Atari, stream_q_atari.py.
 PAPER = {
     "total_timesteps": 10_000_000,  # 40 million frames
     "encoder": "auto",  # 32 8x8/5, 64 4x4/3, 64 3x3/2
@@ -91,7 +91,8 @@ PAPER = {
     "epsilon_final": 0.01,
     "epsilon_steps": 500_000,  # a twentieth of the run
     "clip_rewards": False,  # they are scaled
-    "protocol": "dqn_zoo",  # no-op starts, no sticky actions, a lost life is an end
+    "protocol": "gallici2024",  # no-ops and FIRE, no sticky actions, a lost life is an end
+    "eval_epsilon": 0.01,  # the authors' scores are those of training
     "frame_size": 84,
     "frame_stack": 4,
 }

@@ -76,6 +76,11 @@ def check_given(config: Any, given: Iterable[str]) -> None:
             raise UserError(f"{option_name(name)} has no effect without {need}; {now}")
 
 
+def without_effect(config: Any) -> set[str]:
+    """Return the fields of a dataclass that have no effect beside the others."""
+    return {name for name, need in _marked(config, Needs).items() if getattr(config, need.field) not in need.values}
+
+
 Mark = TypeVar("Mark")
 
 

@@ -20,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import envs
 from agents.catalogue import ENCODER_PAPERS, HEAD_PAPERS, file_of, words
 from agents.family import IDEAS
+from agents.published import sources
+from agents.published import table as published_rows
 from agents.registry import AGENTS, choose
 from benchmarks.figures import speed, speed_bounds, speed_measured
 from common.files import ROOT
@@ -100,7 +102,19 @@ def steps_of(recipe: Recipe, preset: str) -> int:
 
 def presets() -> str:
     """Return which agent has which preset, as the agent steps of a run with it."""
-    known = ("default", "long", "control", "general", "tabular", "pictures", "cpu", "modern", "nature", "paper")
+    known = (
+        "default",
+        "long",
+        "control",
+        "general",
+        "tabular",
+        "pictures",
+        "cpu",
+        "modern",
+        "nature",
+        "paper",
+        "short",
+    )
     assert {name for one in AGENTS.values() for name in one.presets} == set(known)
     rows = (
         [
@@ -175,6 +189,31 @@ def deviations(recipe: Recipe) -> str:
     return " ".join(found[1].split()).replace("|", "\\|") if found else ""
 
 
+def published(agent: str) -> str:
+    """Return an agent's Atari preset beside what was published, deviations first."""
+    source, rows = sources()[agent], published_rows(agent)
+    rows = [row for row in rows if row.deviation] + [row for row in rows if not row.deviation]
+    cells = (
+        [
+            f"`{option_name(row.setting)}`" if row.setting.isidentifier() else row.setting,
+            row.paper,
+            row.code,
+            f"**{row.ours}**" if row.deviation else row.ours,
+            row.deviation,
+        ]
+        for row in rows
+    )
+    about = "Their authors have published no code."
+    if source.repository:
+        at = f"https://github.com/{source.repository}/tree/{source.commit}"
+        about = f"Code: [{source.repository}]({at}) at commit `{source.commit[:7]}`: {source.files}."
+    count = sum(bool(row.deviation) for row in rows)
+    differing = f"Where ours differs ({count} of {len(rows)} lines) it is bold, with the reason."
+    head = f"Preset `{source.preset}`. {about} {differing}"
+    columns = ["setting", "paper", "authors' code", "ours", "why ours differs"]
+    return f"{head}\n\n{table(columns, ([cell.replace('|', '/') for cell in row] for row in cells))}"
+
+
 def protocols() -> str:
     """Return the rules of Atari episodes."""
 
@@ -190,7 +229,7 @@ def protocols() -> str:
             [
                 f"`{one.name}`" + (" (default)" if number == 0 else ""),
                 f"{test['sticky']:g}" if test["sticky"] else "none",
-                f"up to {test['noops']} no-ops" if test["noops"] else "at once",
+                "at once" if not test["noops"] else f"up to {test['noops']} no-ops" + ", FIRE" * ("fire" in test),
                 cap,
                 "ends the bootstrap in training" if one.life_loss_cuts else "has no effect",
                 f"{one.eval_epsilon:g}",
@@ -253,7 +292,7 @@ def imported(path: Path) -> set[str]:
 SECTIONS: dict[str, Callable[..., str]] = {
     one.__name__: one
     for one in (
-        *(agents, names, presets, choices, switches, heads, encoders, facts, protocols, worlds, imports),
+        *(agents, names, presets, choices, switches, heads, encoders, facts, published, protocols, worlds, imports),
         *(waterworld, family, cartpole, atari, scores, pretrained),
         *(speed, speed_bounds, speed_measured),
     )

@@ -55,7 +55,7 @@ def _emulators(env_id: str, num_envs: int, **settings: Any) -> Emulators:
     except ImportError:
         raise UserError(f"{env_id} needs the Atari emulator: pip install ale-py") from None
     rom = gymnasium.spec(env_id).kwargs["game"]
-    return Emulators(rom, num_envs, frameskip=FRAME_SKIP, reward_clipping=False, use_fire_reset=False, **settings)
+    return Emulators(rom, num_envs, frameskip=FRAME_SKIP, reward_clipping=False, **settings)
 
 
 class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
@@ -69,7 +69,8 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
         env_id: ``ALE/<Game>-v5``.
         num_envs: how many.
         sticky: probability per emulator frame of repeating the last action. Machado et al. 2018, arXiv:1709.06009.
-        noops: up to so many idle steps begin a game, drawn from its seed.
+        noops: fewer idle frames than this begin a game, drawn from its seed.
+        fire: in the first of them FIRE is pressed, in games that know it.
         frame_cap: a game is truncated after this many emulator frames.
         frame_size: height and width of a frame, pixels.
         frame_stack: frames an observation has.
@@ -87,6 +88,7 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
         sticky: float,
         noops: int,
         frame_cap: int,
+        fire: bool = False,
         frame_size: int = 84,
         frame_stack: int = 4,
         full_action_space: bool = False,
@@ -101,6 +103,7 @@ class AtariVector(VectorEnv[U8, NDArray[np.int64], NDArray[Any]]):
             num_envs,
             repeat_action_probability=sticky,
             noop_max=noops,
+            use_fire_reset=fire,
             max_num_frames_per_episode=frame_cap,
             img_height=frame_size,
             img_width=frame_size,
@@ -177,6 +180,7 @@ class Atari(gymnasium.Env[U8, np.int64]):
                 1,
                 repeat_action_probability=options["sticky"],
                 noop_max=options["noops"],
+                use_fire_reset=options.get("fire", False),
                 max_num_frames_per_episode=options["frame_cap"],
                 img_height=height,
                 img_width=width,
@@ -185,7 +189,8 @@ class Atari(gymnasium.Env[U8, np.int64]):
                 full_action_space=self._full,
                 num_threads=1,
             )
-        self.soundtrack = emulator.Soundtrack(env_id, options["sticky"], self._full) if sound else None
+        rules = options["sticky"], self._full, options.get("fire", False)
+        self.soundtrack = emulator.Soundtrack(env_id, *rules) if sound else None
         self._picture: U8 | None = None
         self.observation_space = self._vector.single_observation_space
         self.action_space = self._vector.single_action_space

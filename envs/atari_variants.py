@@ -6,6 +6,7 @@ Gymnasium's own preprocessing; only the number of idle steps that begin a game i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -25,6 +26,7 @@ def make(
     sticky: float,
     noops: int,
     frame_cap: int,
+    fire: bool = False,
     frame_size: int = 84,
     frame_stack: int = 4,
     full_action_space: bool = False,
@@ -41,6 +43,7 @@ def make(
         render_mode: rgb_array, or None.
         sticky: probability per emulator frame of repeating the last action.
         noops: up to so many idle steps begin a game.
+        fire: one with FIRE goes before them, in games that know it.
         frame_cap: a game is truncated after this many emulator frames.
         frame_size: height and width of a frame, pixels.
         frame_stack: frames an observation has.
@@ -74,7 +77,8 @@ def make(
             env.close()
             cure = "pip install opencv-python-headless"
             raise UserError(f"frames of {game_id} in a mode or difficulty need OpenCV: {cure}") from None
-    env = Rules(env, noops)
+    names = emulator.action_names(game_id, full_action_space)
+    env = Rules(env, noops, [names.index("fire")] if fire and "fire" in names else [])
     return env if ram else FrameStackObservation(env, frame_stack, padding_type="zero")
 
 
@@ -86,18 +90,18 @@ def check(game_id: str, what: str, value: int | None) -> None:
 
 
 class Rules(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Idle steps that begin a game, and ``info["life_lost"]``."""
+    """What begins a game, actions and then idle steps, and ``info["life_lost"]``."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any], noops: int) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], noops: int, first: Sequence[int] = ()) -> None:
         super().__init__(env)
-        self._noops, self._lives = noops, 0
+        self._noops, self._first, self._lives = noops, first, 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin a game, idle for a while."""
         obs, info = self.env.reset(seed=seed, options=options)
         idle = int(self.env.unwrapped.np_random.integers(self._noops + 1)) if self._noops else 0
-        for _ in range(idle):
-            obs, _, terminated, truncated, info = self.env.step(0)
+        for action in [*self._first, *[0] * idle]:
+            obs, _, terminated, truncated, info = self.env.step(action)
             if terminated or truncated:
                 obs, info = self.env.reset(options=options)
         self._lives = int(info["lives"])

@@ -78,10 +78,11 @@ class Soundtrack:
         env_id: ``ALE/<Game>-v5``.
         sticky: as in the game that is played along.
         full: its actions are all 18.
+        fire: FIRE is pressed in its first frame, if the game knows it.
     """
 
-    def __init__(self, env_id: str, sticky: float, full: bool = False) -> None:
-        self.env_id, self._full = env_id, full
+    def __init__(self, env_id: str, sticky: float, full: bool = False, fire: bool = False) -> None:
+        self.env_id, self._full, self._fire = env_id, full, fire
         self._ale = emulator(sticky, sound=True)
         self._kept: deque[U8] = deque(maxlen=STEPS_KEPT)
 
@@ -91,8 +92,9 @@ class Soundtrack:
         load(self._ale, self.env_id)
         self._ale.reset_game()
         self._actions = _actions(self._ale, self._full)
-        for _ in range(idle_frames):
-            self._ale.act(self._actions[0])
+        fire = [action for action in self._actions if action.name == "FIRE" and self._fire]
+        for frame in range(idle_frames):
+            self._ale.act(fire[0] if fire and frame == 0 else self._actions[0])
         self._kept.clear()
 
     def step(self, action: int) -> None:

@@ -32,7 +32,7 @@ DEFAULT_ENV = f"{NAMESPACE}/Waterworld-v1"
 # published references are means over long runs, so its episodes are long too.
 EPISODE_STEPS = {"Waterworld-v0": 1000, "Waterworld-v1": 1000, "RLDemo-v0": 5000}
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
-OF_GAMES = ("sticky", "noops", "frame_cap")
+OF_GAMES = ("sticky", "noops", "frame_cap", "fire")
 # What ale-py's own environments call otherwise, or take where a protocol decides.
 OTHERWISE = {
     "frameskip": "a step of an Atari game is four frames in every protocol here",

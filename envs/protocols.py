@@ -32,9 +32,16 @@ class Protocol:
 
 
 def _atari(
-    name: str, source: str, eval_epsilon: float, sticky: float, noops: int, minutes: int, lives: bool
+    name: str,
+    source: str,
+    eval_epsilon: float,
+    sticky: float,
+    noops: int,
+    minutes: int,
+    lives: bool,
+    fire: bool = False,
 ) -> Protocol:
-    rules = {"sticky": sticky, "noops": noops}
+    rules = {"sticky": sticky, "noops": noops, **({"fire": True} if fire else {})}
     return Protocol(
         name,
         source,
@@ -46,7 +53,8 @@ def _atari(
     )
 
 
-# The first is the default. All: four frames an action, the last two pooled, minimal action set.
+# The first is the default. All: four frames an action, the last two pooled, minimal action set. "Up to 30" idle frames
+# are 0 to 29 here, as ale-py draws them; DQN Zoo, Gymnasium and envpool draw 1 to 30.
 ATARI = {
     protocol.name: protocol
     for protocol in (
@@ -55,9 +63,14 @@ ATARI = {
         _atari("machado2018", "Machado et al. 2018, arXiv:1709.06009", 0.01, 0.25, 0, 30, False),
         # Up to 30 idle steps at the start; 5-minute games in evaluation; epsilon as in "Methods".
         _atari("mnih2015", "Mnih et al. 2015, doi:10.1038/nature14236", 0.05, 0.0, 30, 5, True),
-        # As mnih2015 with 30-minute games. Epsilon differs from agent to agent there (DQN 0.05, later ones
-        # 0.01 or less): 0.01.
+        # As mnih2015 with 30-minute games. Epsilon differs from agent to agent there (DQN 0.05, later ones 0.01 or
+        # less), so presets name theirs; 0.01 for those that do not.
         _atari("dqn_zoo", "github.com/google-deepmind/dqn_zoo (processors.py, run_atari.py)", 0.01, 0.0, 30, 30, True),
+        # As dqn_zoo with FIRE pressed in the first frame of games that know it (envpool's default, as in PQN's runs;
+        # there after the no-ops), and no random actions in evaluation.
+        _atari("gallici2024", "Gallici et al. 2024, arXiv:2407.04811 (envpool)", 0.0, 0.0, 30, 30, True, fire=True),
+        # As machado2018 with no-ops (those of Gymnasium's AtariPreprocessing), and no random actions in evaluation.
+        _atari("clark2024", "Clark et al. 2024, arXiv:2411.03820 (Gymnasium)", 0.0, 0.25, 30, 30, False),
     )
 }
 

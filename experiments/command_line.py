@@ -89,10 +89,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "replay": (
         *("learning_starts", "capacity", "batch_size", "replay_ratio", "target_period", "prioritized"),
         *("priority_exponent", "importance_exponent", "final_importance_exponent", "uniform_share"),
+        *("importance_norm", "priority"),
         *("rollout_steps", "minibatches", "epochs"),
     ),
     "network": (
-        *("encoder", "hidden", "head_hidden", "dueling", "layer_norm", "spectral_norm", "impala_width", "impala_pool"),
+        *("encoder", "hidden", "head_hidden", "dueling", "layer_norm", "norm_epsilon", "last_layer"),
+        *("spectral_norm", "impala_width", "impala_pool"),
         *("bf16", "compile"),
         *("noisy", "noisy_sigma", "noisy_epsilon"),
     ),
@@ -100,11 +102,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "schedule_timesteps",
         *("learning_rate", "final_learning_rate", "optimizer", "optimizer_epsilon", "rmsprop_decay", "max_grad_norm"),
         "on_nan",
-        *("epsilon_start", "epsilon_final", "epsilon_steps"),
+        *("epsilon_start", "epsilon_final", "epsilon_steps", "epsilon_schedule", "epsilon_waits", "epsilon_share"),
     ),
     "evaluation": ("evaluations", "eval_episodes", "eval_epsilon", "eval_max_steps"),
     "environment": (
-        *("env_kwargs", "action_mask", "picture_size", "picture_grayscale", "frame_stack"),
+        *("env_kwargs", "stagger", "action_mask", "picture_size", "picture_grayscale", "frame_stack"),
         *("clip_rewards", "reward_scale"),
     ),
     "atari": ("protocol", "frame_size", "full_action_space", "mode", "difficulty"),

@@ -113,6 +113,8 @@ def _differing(source: Source, plan: Plan) -> dict[str, Any]:
         names += FAMILY
         if theirs.head in ("categorical", "histogram"):
             names.append("num_atoms")
+        if theirs.head == "histogram":
+            names.append("bin_range")
         if theirs.head == "quantile":
             names.append("num_quantiles")
     found = {name: getattr(theirs, name) for name in names if getattr(theirs, name) != getattr(ours, name, None)}

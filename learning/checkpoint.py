@@ -252,6 +252,8 @@ def config_from(cls: type[Any], values: Mapping[str, Any], path: Path) -> Any:
         for key, value in values.items()
     }
     values.setdefault("action_mask", "off")  # older ones knew no masks
+    if values.get("head") == "histogram":
+        values.setdefault("bin_range", "centres")  # nor another place for them
     known = {field.name for field in dataclasses.fields(cls)}
     if strangers := set(values) - known:
         raise UserError(f"{path}: settings unknown to this version: {', '.join(sorted(strangers))}")

@@ -5,6 +5,8 @@ An agent's config extends one of these classes and gives the values.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -19,6 +21,7 @@ Steps = Annotated[int, Between(1, 10**11)]
 Units = tuple[Annotated[int, Between(1, 8192)], ...]
 IMPALA = Needs("encoder", "impala")
 PRIORITIZED = Needs("prioritized", True)
+NORMALISED = Needs("layer_norm", True)
 
 
 """Values that change over a run."""
@@ -27,6 +30,17 @@ PRIORITIZED = Needs("prioritized", True)
 def linear(start: float, end: float, duration: float, now: float) -> float:
     """Return the value on the line from ``start`` to ``end``, which it reaches after ``duration`` and keeps."""
     return start + (end - start) * min(max(now / duration, 0.0), 1.0)
+
+
+def exponential(start: float, end: float, duration: float, now: float) -> float:
+    """Return what is left of ``start`` when each step takes 1 / ``duration`` of its distance to ``end``.
+
+    As in BTR's code, Clark et al. 2024, arXiv:2411.03820.
+    """
+    return end + (start - end) * math.pow(1.0 - 1.0 / duration, max(now, 0.0))
+
+
+SCHEDULES: dict[str, Callable[[float, float, float, float], float]] = {"linear": linear, "exponential": exponential}
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,10 @@ class LearnerConfig:
     """Normalise the residual blocks' convolutions by their largest singular value. arXiv:1802.05957."""
     layer_norm: bool = False
     """Normalise every layer's output before its ReLU. arXiv:1607.06450."""
+    norm_epsilon: Annotated[float, Between(1e-12, 1.0), NORMALISED] = 1e-5
+    """Added to the variance that layer normalisation divides by; torch's, flax has 1e-6."""
+    last_layer: Annotated[Literal["orthogonal", "lecun"], NORMALISED] = "orthogonal"
+    """First weights of a normalised network's last layer: small ones, or LeCun's, normal with variance 1 / inputs."""
     on_nan: Literal["stop", "skip"] = "stop"
     """What a NaN or infinite loss or gradient does: end the run, or its update is left out, and counted."""
     bf16: bool = False
@@ -80,7 +98,13 @@ class LearnerConfig:
     epsilon_final: Annotated[float, Between(0.0, 1.0)] = 0.03
     """Share of random actions after the schedule."""
     epsilon_steps: Steps = 60_000
-    """Agent steps after learning began over which the share of random actions falls linearly."""
+    """Agent steps over which the share of random actions falls; exponential: in which it would, at its first pace."""
+    epsilon_schedule: Literal["linear", "exponential"] = "linear"
+    """How it falls: along a line, or by 1 / epsilon_steps of what is left to fall, at each step."""
+    epsilon_waits: bool = True
+    """It begins to fall when learning begins; else at the first step."""
+    epsilon_share: Annotated[float, Between(0.0, 1.0)] = 1.0
+    """Share of the run after which no action is random any more; 1: there is no such end."""
     eval_epsilon: Annotated[float, Between(0.0, 1.0)] | None = None
     """Share of random actions in evaluation; by default the protocol's."""
     eval_max_steps: Annotated[int, Between(1, 10**9)] | None = None
@@ -92,7 +116,9 @@ class LearnerConfig:
     reward_scale: Annotated[float, Between(1e-6, 1e6)] | None = 1.0
     """Factor of the rewards that are learnt from, and so of expectations; None: random play finds one."""
     protocol: str = "default"
-    """Rules of the episodes: machado2018 (the default), mnih2015 or dqn_zoo."""
+    """Rules of the episodes: machado2018 (the default), mnih2015, dqn_zoo, gallici2024 or clark2024."""
+    stagger: Annotated[int, Between(0, 10**6)] = 0
+    """Random steps that part the environments before the run: of N the i-th (from 0) takes i / N of them, uncounted."""
     frame_size: Annotated[int, Between(20, 210)] = 84
     """Height and width of the frames that the network sees, pixels."""
     full_action_space: bool = False
@@ -115,9 +141,13 @@ class LearnerConfig:
         clipped = np.clip(reward, -1.0, 1.0) if self.clip_rewards else reward
         return clipped if self.reward_scale in (1.0, None) else clipped * self.reward_scale
 
-    def epsilon(self, steps: int) -> float:
-        """Return the share of random actions so many agent steps after learning began."""
-        return linear(self.epsilon_start, self.epsilon_final, self.epsilon_steps, steps)
+    def epsilon(self, steps: int, learning_starts: int = 0) -> float:
+        """Return the share of random actions after so many agent steps; learning began after ``learning_starts``."""
+        if self.epsilon_share < 1.0 and steps >= self.epsilon_share * self.schedule_steps:
+            return 0.0
+        falling = steps - learning_starts if self.epsilon_waits else steps
+        schedule = SCHEDULES[self.epsilon_schedule]
+        return schedule(self.epsilon_start, self.epsilon_final, self.epsilon_steps, falling)
 
     def learning_rate_at(self, steps: int) -> float:
         """Return the optimiser's step size after so many agent steps."""
@@ -159,6 +189,11 @@ class ReplayConfig(LearnerConfig):
     """The same at the end; it changes linearly."""
     uniform_share: Annotated[float, Between(0.0, 1.0), PRIORITIZED] = 0.0
     """Share of the samples that are drawn uniformly all the same."""
+    importance_norm: Annotated[Literal["batch", "replay"], PRIORITIZED] = "batch"
+    """What has the importance weight 1: the least likely transition of the batch, or of the whole replay."""
+    priority: Annotated[Literal["td_error", "loss", "pairwise"], PRIORITIZED] = "td_error"
+    """What a priority is: the size of the mean's TD error (with atoms: the divergence), the loss, or the sum over
+    predicted quantiles of the mean size of their errors to all target quantiles (without quantiles: as td_error)."""
 
 
 ATOMS, QUANTILES = Needs("head", "categorical", "histogram"), Needs("head", "quantile", "implicit_quantile")
@@ -209,14 +244,19 @@ class FamilyConfig(ReplayConfig):
     """Highest return; None: what is known of the world, or chosen from the rewards of random play, and recorded."""
     bin_sigma: Annotated[float, Between(0.01, 100.0), Needs("head", "histogram")] = 0.75
     """Width of the Gaussian that a value is smeared with, bins."""
+    bin_range: Annotated[Literal["edges", "centres"], Needs("head", "histogram")] = "edges"
+    """What lies at v_min and v_max: the outer edges of the outer bins, or their centres, as in versions before this."""
     num_quantiles: Annotated[int, Between(1, 1000), QUANTILES] = 32
     """Quantiles that the network outputs, or quantile fractions sampled in learning."""
     acting_quantiles: Annotated[int, Between(1, 1000), Needs("head", "implicit_quantile")] = 32
     """Quantile fractions whose mean is the expectation when it acts; K of Dabney et al. 2018, arXiv:1806.06923."""
+    policy_quantiles: Annotated[int, Between(0, 1000), Needs("head", "implicit_quantile")] = 0
+    """Fractions drawn apart for the policy that is learnt about: the next action, and Munchausen's log-probability by
+    the target network; 0: those that the returns are read at do for both."""
 
-    def epsilon(self, steps: int) -> float:
+    def epsilon(self, steps: int, learning_starts: int = 0) -> float:
         """Return the share of random actions: none where noise explores."""
-        return 0.0 if self.noisy and not self.noisy_epsilon else super().epsilon(steps)
+        return 0.0 if self.noisy and not self.noisy_epsilon else super().epsilon(steps, learning_starts)
 
     def with_range(self, known: tuple[float, float] | None) -> FamilyConfig:
         """Return the settings with a known range of returns, unless one was given."""
@@ -270,7 +310,7 @@ class RolloutConfig(LearnerConfig):
 # ------------------------------------------------------------------ random streams
 
 # Names of the streams; a new one is appended, so that old runs stay reproducible.
-STREAMS = ("network", "exploration", "replay", "episodes", "evaluation", "noise", "range")
+STREAMS = ("network", "exploration", "replay", "episodes", "evaluation", "noise", "range", "stagger")
 
 
 def _sequence(seed: int, stream: str, *more: int) -> np.random.SeedSequence:

@@ -17,7 +17,8 @@ import envs
 from common.checked import AtMost, fit
 from common.errors import UserError
 from common.settings import Between
-from learning.config import episode_seed
+from learning.config import episode_seed, numpy_generator
+from learning.networks import random_actions
 
 RESET = -1  # among the actions of a chain of episodes: here a new one began
 
@@ -106,9 +107,27 @@ class Episodes:
         self._sent = np.zeros(num_envs, np.int64)
         self.obs: NDArray[Any] = np.zeros((num_envs, *space.shape), space.dtype)
 
-    def begin(self) -> NDArray[Any]:
-        """Reset all environments and return their first observations, (N, ...)."""
-        return self._seed_all(np.ones(self.num_envs, np.bool_))
+    def begin(self, stagger: int = 0) -> NDArray[Any]:
+        """Reset all environments and return their first observations, (N, ...).
+
+        With ``stagger`` the i-th of N environments is i / N of so many random steps ahead of its first observation, so
+        that they are not all at the same place of a game. They count nowhere, but the running episodes hold them.
+        """
+        obs = self._seed_all(np.ones(self.num_envs, np.bool_))
+        return self._stagger(stagger) if stagger else obs
+
+    def _stagger(self, steps: int) -> NDArray[Any]:
+        ahead = np.arange(self.num_envs) * steps // self.num_envs
+        rng = numpy_generator(self.seed, "stagger")
+        # all step together, so one with k steps to take is seeded k steps before the end
+        for left in range(int(ahead.max()), -1, -1):
+            if (starting := ahead == left).any():
+                self.number[starting] = 0
+                self._seed_all(starting)
+            if left:
+                self.step(random_actions(self.num_envs, self.num_actions, rng, envs.allowed(self.space, self.obs)))
+        self.finished = 0
+        return self.obs
 
     def step(self, actions: NDArray[np.int64]) -> Step:
         """Step all environments and begin new episodes where one ended; ``self.obs`` is what to act on next."""

@@ -175,7 +175,12 @@ class Categorical(Head):
     def __init__(self, config: FamilyConfig) -> None:
         super().__init__(config)
         self.outputs_per_action = config.num_atoms
-        self.register_buffer("atoms", torch.linspace(*config.support, config.num_atoms), persistent=False)
+        self.register_buffer("atoms", self._returns(config), persistent=False)
+
+    @staticmethod
+    def _returns(config: FamilyConfig) -> Tensor:
+        """Return the returns that get a probability, (N,)."""
+        return torch.linspace(*config.support, config.num_atoms)
 
     def forward(self, outputs: Tensor, fractions: Tensor | None) -> QOutput:
         """Return the means, (B, A), of distributions with logits (B, A, N)."""
@@ -244,8 +249,15 @@ class Histogram(Categorical):
     The network outputs the probabilities of N bins around the returns v_min to v_max, and its expectation is their
     mean, but the distribution is not that of the return: the target is *one number*, reward + discount * value,
     smeared over the neighbouring bins by a Gaussian. Cross-entropy has gradients of even size whatever the scale of
-    the returns.
+    the returns. The outer edges of the outer bins are v_min and v_max, as in the paper's appendix A.
     """
+
+    @staticmethod
+    def _returns(config: FamilyConfig) -> Tensor:
+        """Return the bins' centres, (N,)."""
+        low, high = config.support
+        inset = (high - low) / config.num_atoms / 2 if config.bin_range == "edges" else 0.0
+        return torch.linspace(low + inset, high - inset, config.num_atoms)
 
     @staticmethod
     def td_target(
@@ -254,11 +266,11 @@ class Histogram(Categorical):
         """Return the probabilities of the bins, (B, N), of a Gaussian around the expected target."""
         assert next_q.returns is not None
         target = reward + discount * expected_value(next_q, policy)
-        return smear(target, next_q.returns, config.bin_sigma)
+        return smear(target.clamp(*config.support), next_q.returns, config.bin_sigma)
 
     @staticmethod
     def cut_off(expected: Tensor, td_target: Tensor, next_q: QOutput) -> Tensor | None:
-        """Return the share of targets, (), beyond the ends of the bins' centres."""
+        """Return the share of targets, (), beyond the outer bins' centres, which no mean reaches."""
         assert next_q.returns is not None
         atoms = next_q.returns
         return moved_share(expected, expected.clamp(atoms[0], atoms[-1]), atoms)
@@ -268,13 +280,13 @@ def smear(target: Tensor, centres: Tensor, sigma: float) -> Tensor:
     """Return how much of a Gaussian around each target (B,) lies in each bin, (B, N), as a share of all bins.
 
     Args:
-        target: beyond the ends' centres it counts as them, so that its mass never leaves the bins.
+        target: beyond the outer edges it counts as them, so that some of its mass lies in the bins.
         centres: (N,) evenly spaced; the bins reach half a spacing to both sides.
         sigma: of the Gaussian, bins.
     """
     width = (centres[-1] - centres[0]) / (len(centres) - 1)
     edges = torch.cat([centres - width / 2, centres[-1:] + width / 2])  # (N + 1,)
-    target = target.clamp(centres[0], centres[-1])
+    target = target.clamp(edges[0], edges[-1])
     below = 0.5 * (1 + torch.erf((edges - target.unsqueeze(1)) / (math.sqrt(2) * sigma * width)))  # (B, N + 1)
     mass = below[:, 1:] - below[:, :-1]
     return mass / mass.sum(1, keepdim=True)
@@ -315,12 +327,14 @@ class Quantile(Head):
 
     @staticmethod
     def loss(prediction: QOutput, action: Tensor, td_target: Tensor, config: FamilyConfig) -> tuple[Tensor, Tensor]:
-        """Return the quantile Huber loss, (B,), and the absolute error of the mean."""
+        """Return the quantile Huber loss, (B,), and the absolute error of the mean, or what `pairwise_error` is."""
         assert prediction.returns is not None
         assert prediction.fractions is not None
         returns = select(prediction.returns, action)  # (B, N)
-        td_error = (td_target.mean(1) - returns.detach().mean(1)).abs()
-        return quantile_huber(returns, prediction.fractions, td_target), td_error
+        loss, found = quantile_huber(returns, prediction.fractions, td_target), returns.detach()
+        if config.priority == "pairwise":
+            return loss, pairwise_error(found, td_target)
+        return loss, (td_target.mean(1) - found.mean(1)).abs()
 
 
 class ImplicitQuantile(Quantile):
@@ -350,6 +364,15 @@ def quantile_huber(returns: Tensor, fractions: Tensor, td_target: Tensor) -> Ten
     error = td_target.unsqueeze(1) - returns.unsqueeze(2)  # (B, N, M)
     weight = (fractions.unsqueeze(2) - (error.detach() < 0).to(error.dtype)).abs()
     return (weight * huber(error)).mean(2).sum(1)
+
+
+def pairwise_error(returns: Tensor, td_target: Tensor) -> Tensor:
+    """Return the absolute errors of returns (B, N) to targets (B, M), averaged over targets, summed over returns, (B,).
+
+    So BTR's code sets priorities, Clark et al. 2024, arXiv:2411.03820: unlike the error of the means, this is not 0
+    where a distribution is wrong and its mean is right.
+    """
+    return (td_target.unsqueeze(1) - returns.unsqueeze(2)).abs().mean(2).sum(1)
 
 
 HEADS: dict[str, type[Head]] = {

@@ -252,7 +252,7 @@ class Agent:
         """Probability of a random action now."""
         if (override := self.overrides.get("epsilon")) is not None:
             return override
-        return self.learner.config.epsilon(self.steps - self.experience.warm_up)
+        return self.learner.config.epsilon(self.steps, self.experience.warm_up)
 
     @property
     def learning_rate(self) -> float:

@@ -13,14 +13,15 @@ from learning.config import FamilyConfig
 from learning.heads import HEADS, QOutput, expected_value, greedy, select, soft
 from learning.replay import Batch
 
-Network = Callable[[Tensor], QOutput]
+Network = Callable[..., QOutput]
+"""Observations (B, ...), and how many quantile fractions are drawn where not as many as usual -> what is expected."""
 
 
 class Loss(NamedTuple):
     """What a loss returns; the learner alone weights it, averages it and computes gradients."""
 
     per_sample: Tensor  # (B,)
-    priority: Tensor  # (B,) |TD error|, or a distribution's divergence, >= 0, no gradient
+    priority: Tensor  # (B,) >= 0, no gradient: |TD error| or a distribution's divergence, unless config.priority says
     q_values: Tensor  # (B,) the predicted expectation of the actions taken, no gradient
     cut_off: Tensor | None = None  # () share of the targets beyond the range that a head covers; None: it has none
 
@@ -33,16 +34,21 @@ def td_loss(online: Network, target: Network, batch: Batch, config: FamilyConfig
     network evaluates it in any case. The head says what is compared: expectations or distributions.
     """
     head = HEADS[config.head]
+    apart = config.policy_quantiles if head.implicit else 0
     prediction = online(batch.obs)
     with torch.no_grad():
         current = prediction
         if config.munchausen and config.munchausen_network == "target":
             # both at the price of one
-            next_q, current = halves(target(torch.cat([batch.next_obs, batch.obs])))
+            selecting, current = halves(ask(target, torch.cat([batch.next_obs, batch.obs]), apart))
+            next_q = target(batch.next_obs) if apart else selecting
         else:
             next_q = target(batch.next_obs)
-        selecting = (online(batch.next_obs) if config.double else next_q).q_values
-        policy = soft(selecting, config.munchausen_temperature) if config.munchausen else greedy(selecting)
+            selecting = ask(target, batch.next_obs, apart) if apart and not config.double else next_q
+        if config.double:
+            selecting = ask(online, batch.next_obs, apart)
+        followed = selecting.q_values
+        policy = soft(followed, config.munchausen_temperature) if config.munchausen else greedy(followed)
         reward = batch.reward
         if config.munchausen:
             reward = reward + munchausen_bonus(current.q_values, batch.action, config)
@@ -51,7 +57,14 @@ def td_loss(online: Network, target: Network, batch: Batch, config: FamilyConfig
         if config.has_range:
             cut_off = head.cut_off(reward + batch.discount * expected_value(next_q, policy), td_target, next_q)
     per_sample, priority = head.loss(prediction, batch.action, td_target, config)
+    if config.priority == "loss":
+        priority = per_sample.detach()
     return Loss(per_sample, priority, select(prediction.q_values, batch.action).detach(), cut_off)
+
+
+def ask(network: Network, obs: Tensor, fractions: int) -> QOutput:
+    """Return a network's output for observations, with so many quantile fractions; 0: as many as usual."""
+    return network(obs, fractions) if fractions else network(obs)
 
 
 def halves(both: QOutput) -> tuple[QOutput, QOutput]:

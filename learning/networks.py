@@ -280,7 +280,14 @@ class QNetwork(nn.Module):
         if config.layer_norm:
             initialise_normalised(self, generator)
             for layer in self.output.last_layers:
-                nn.init.orthogonal_(layer.weight, HEAD_GAIN, generator)  # type: ignore[arg-type]
+                assert isinstance(layer, nn.Linear)
+                if config.last_layer == "lecun":
+                    nn.init.normal_(layer.weight, 0.0, layer.in_features**-0.5, generator)
+                else:
+                    nn.init.orthogonal_(layer.weight, HEAD_GAIN, generator)
+            for module in self.modules():
+                if isinstance(module, nn.LayerNorm | nn.GroupNorm):
+                    module.eps = config.norm_epsilon
         else:
             initialise(self, generator)
         start_power_iterations(self, generator)
@@ -298,16 +305,20 @@ class QNetwork(nn.Module):
             encoded = self.convolutions(obs)
         return run_dense(self.layers, self.norms, encoded)
 
-    def forward(self, obs: Tensor) -> QOutput:
-        """Return the expected returns of all actions, (B, A), for observations (B, ...)."""
-        if self.choices:  # that say which actions are allowed
-            return allow(self._expect(obs[:, : -self.choices]), obs[:, -self.choices :])
-        return self._expect(obs)
+    def forward(self, obs: Tensor, drawn: int | None = None) -> QOutput:
+        """Return the expected returns of all actions, (B, A), for observations (B, ...).
 
-    def _expect(self, obs: Tensor) -> QOutput:
+        ``drawn``: how many quantile fractions are drawn inside `sampling_noise`; None: as many as the head has.
+        """
+        if self.choices:  # that say which actions are allowed
+            return allow(self._expect(obs[:, : -self.choices], drawn), obs[:, -self.choices :])
+        return self._expect(obs, drawn)
+
+    def _expect(self, obs: Tensor, drawn: int | None) -> QOutput:
         features, fractions = self.features(obs), None
         if self.embedding is not None:
-            fractions = self.embedding.fractions(len(obs), self.head.num_fractions, self.head.acting_fractions)
+            drawn = self.head.num_fractions if drawn is None else drawn
+            fractions = self.embedding.fractions(len(obs), drawn, self.head.acting_fractions)
             features = features.unsqueeze(1) * self.embedding(fractions)  # (B, N, D)
         return self.head(self.output(features), fractions)  # type: ignore[no-any-return]
 

@@ -164,6 +164,7 @@ class Replay:
         stack: frames of an observation; 1: each observation is a record of its own.
         storage: where observations lie; by default with the batches.
         priority_exponent: alpha, a transition is drawn in proportion to its priority to this power; None: uniformly.
+        importance_norm: what has the importance weight 1, the least likely transition of the "batch" or the "replay".
     """
 
     def __init__(
@@ -176,6 +177,7 @@ class Replay:
         stack: int = 1,
         storage: torch.device | str | None = None,
         priority_exponent: float | None = None,
+        importance_norm: str = "batch",
     ) -> None:
         least = (stack + 1) * num_envs
         if capacity < least:
@@ -202,13 +204,15 @@ class Replay:
         self._envs = np.arange(num_envs)
         self._base = self._envs * self.slots
         # exactly the transitions that can be sampled have a priority
-        self.sum_tree = None if priority_exponent is None else SumTree(len(self.acted), priority_exponent)
+        self.sum_tree = None
+        if priority_exponent is not None:
+            self.sum_tree = SumTree(len(self.acted), priority_exponent, importance_norm == "replay")
         self._ones = torch.ones(0)
         self._gathered: dict[str, Tensor] = {}  # a batch's observations: fresh memory would cost more than the copy
 
     @staticmethod
-    def bytes_needed(capacity: int, space: spaces.Box, stack: int = 1, prioritized: bool = False) -> int:
-        """Return the memory that a replay takes, bytes."""
+    def bytes_needed(capacity: int, space: spaces.Box, stack: int = 1, prioritized: int = 0) -> int:
+        """Return the memory that a replay takes, bytes; ``prioritized``: its trees of priorities."""
         assert space.dtype is not None
         beside = RECORD_BYTES + PRIORITY_BYTES * prioritized
         return capacity * (int(np.prod(_record(space, stack))) * space.dtype.itemsize + beside)
@@ -529,7 +533,8 @@ class ReplayExperience:
     ) -> None:
         self.config, self.rng = config, rng
         exponent = config.priority_exponent if config.prioritized else None
-        self.replay = Replay(config.capacity, config.num_envs, space, config.n_step, device, stack, storage, exponent)
+        shape = config.capacity, config.num_envs, space, config.n_step
+        self.replay = Replay(*shape, device, stack, storage, exponent, config.importance_norm)
         self.warm_up = config.learning_starts
         self.starts = config.learning_starts  # agent steps after which it is sampled; later where it was refilled
         self.steps = 0  # agent steps
@@ -540,14 +545,15 @@ class ReplayExperience:
     @staticmethod
     def bytes_needed(config: ReplayConfig, space: spaces.Box, stack: int) -> int:
         """Return the memory that the replay takes, bytes."""
-        return Replay.bytes_needed(config.capacity, space, stack, config.prioritized)
+        trees = config.prioritized * (2 if config.importance_norm == "replay" else 1)
+        return Replay.bytes_needed(config.capacity, space, stack, trees)
 
     @staticmethod
     def rehearsal(config: ReplayConfig) -> ReplayConfig:
         """Return settings for timing: a small replay that is sampled at once."""
         # never larger than asked for, so that a capacity that is too small is rejected before the start
         capacity = min(config.capacity, max(20_000, 40 * config.num_envs))
-        return dataclasses.replace(config, capacity=capacity, learning_starts=5 * config.num_envs)
+        return dataclasses.replace(config, capacity=capacity, learning_starts=5 * config.num_envs, stagger=0)
 
     def reset(self, obs: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:
         """Take the first observations of new episodes."""

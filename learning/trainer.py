@@ -297,7 +297,7 @@ class Trainer:
 
     def begin(self) -> None:
         """Start the first episodes."""
-        self.experience.reset(self.episodes.begin())
+        self.experience.reset(self.episodes.begin(self.plan.config.stagger))
         self.begun = True
 
     def step(self) -> None:

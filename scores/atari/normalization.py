@@ -46,8 +46,11 @@ PROTOCOLS = {
     "machado2018": Protocol("machado2018", LONG, True, "sticky actions 0.25, at most 30 minutes"),
     "mnih2015": Protocol("mnih2015", SHORT, False, "no sticky actions, up to 30 no-ops, at most 5 minutes"),
     "dqn_zoo": Protocol("dqn_zoo", LONG, False, "no sticky actions, up to 30 no-ops, at most 30 minutes"),
+    "gallici2024": Protocol("gallici2024", LONG, False, "as dqn_zoo, with FIRE pressed at the start"),
+    "clark2024": Protocol("clark2024", LONG, True, "as machado2018, with up to 30 no-ops at the start"),
 }
-"""Machado et al. 2018, arXiv:1709.06009; Mnih et al. 2015, doi:10.1038/nature14236; google-deepmind/dqn_zoo."""
+"""Machado et al. 2018, arXiv:1709.06009; Mnih et al. 2015, doi:10.1038/nature14236; google-deepmind/dqn_zoo;
+Gallici et al. 2024, arXiv:2407.04811; Clark et al. 2024, arXiv:2411.03820."""
 
 
 def protocol(name: str) -> Protocol:

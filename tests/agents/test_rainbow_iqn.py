@@ -21,6 +21,12 @@ def test_it_differs_from_rainbow_in_the_head_and_tuned_settings() -> None:
     assert differs == {
         "head",
         "num_quantiles",
+        "policy_quantiles",
+        "priority",
+        "learning_starts",
+        "target_period",
+        "max_grad_norm",
+        "full_action_space",
         "v_min",
         "v_max",
         "priority_exponent",

@@ -76,3 +76,29 @@ def test_actions_take_two_bytes_and_old_states_have_lists_of_them() -> None:
     other.load({**state, "actions": lists})
     np.testing.assert_array_equal(other.obs, one.obs)
     assert other.state() == one.state()
+
+
+@pytest.mark.parametrize("env_id", [BREAKOUT, "CartPole-v1"])
+def test_environments_start_staggered(env_id: str) -> None:
+    """Of four the first is at a first observation, the others 75, 150 and 225 of 300 random steps farther."""
+    options = envs.options(env_id, "dqn_zoo" if env_id == BREAKOUT else "default", evaluation=False, frame_size=42)
+    one, other, plain = (Episodes(env_id, 4, seed=4, options=options) for _ in range(3))
+    np.testing.assert_array_equal(one.begin(stagger=300), other.begin(stagger=300))
+    taken = [sum(action != RESET for action in played) for played in one.actions]
+    if env_id == BREAKOUT:  # seeds are dear there, so the whole way is one chain
+        assert taken == [0, 75, 150, 225]
+    assert one.finished == 0
+    assert one.lengths[0] == 0
+    assert one.number[0] == 0
+    if env_id == "CartPole-v1":  # the lengths of random episodes are some twenty steps
+        assert 0 < one.number[1] < one.number[2] < one.number[3]
+    # the first one begins as without; the others are elsewhere, and where they are is restored
+    first = plain.begin()
+    np.testing.assert_array_equal(one.obs[0], first[0])
+    assert all((one.obs[i] != first[i]).any() for i in (1, 2, 3))
+    other.load(one.state())
+    np.testing.assert_array_equal(other.obs, one.obs)
+    np.testing.assert_array_equal(other.lengths, one.lengths)
+    ahead = [play(episodes, 100, np.random.default_rng(1)) for episodes in (one, other)]
+    np.testing.assert_array_equal(ahead[0][-1].obs, ahead[1][-1].obs)
+    assert one.state() == other.state()

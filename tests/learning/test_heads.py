@@ -139,6 +139,7 @@ def test_as_many_quantile_fractions_as_the_settings_name() -> None:
     assert network.embedding is not None
     with sampling_noise([network.embedding], draws):
         assert network(torch.zeros(3, 3)).fractions.shape == (3, 5)
+        assert network(torch.zeros(3, 3), 7).fractions.shape == (3, 7)
     # the paper's K where nothing is said, and so in older agents; BTR's authors draw as many as in learning
     assert FamilyConfig().acting_quantiles == 32
     assert recipe("btr").presets["paper"].settings["acting_quantiles"] == 8
@@ -166,12 +167,12 @@ def test_histogram_target_by_hand() -> None:
     """
     found = smear(torch.tensor([0.5]), ATOMS, 1.0)
     close(found, [[0.135905 / 0.9545, 0.341345 / 0.9545, 0.341345 / 0.9545, 0.135905 / 0.9545]], atol=1e-5)
-    # narrow: all mass in one bin; beyond the ends: clipped to the last bin, never empty
+    # narrow: all mass in one bin; beyond the ends: in the last bin, never empty
     close(smear(torch.tensor([1.1, 99.0]), ATOMS, 0.05), [[0, 0, 1, 0], [0, 0, 0, 1]])
 
 
 def test_the_histogram_backup_spreads_one_scalar_target() -> None:
-    config = FamilyConfig(head="histogram", num_atoms=4, v_min=-1, v_max=2, bin_sigma=0.75)
+    config = FamilyConfig(head="histogram", num_atoms=4, v_min=-1.5, v_max=2.5, bin_sigma=0.75)
     next_output = Histogram(config)(torch.tensor([[[0.0, -1e9, 0.0, -1e9], [-1e9, -1e9, -1e9, 0.0]]]), None)
     td_target = Histogram.td_target(
         next_output, greedy(next_output.q_values), torch.tensor([0.5]), torch.tensor([0.5]), config

@@ -7,6 +7,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from agents.pqn import PQNConfig
 from learning.config import LearnerConfig, torch_generator
 from learning.networks import (
     CosineEmbedding,
@@ -94,6 +95,22 @@ def test_noise_differs_by_row_and_is_shared_by_its_fractions() -> None:
     assert not torch.allclose(out[0], out[1])
     close(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
     assert layer.generator is None
+
+
+def test_the_network_of_pqns_authors() -> None:
+    """flax: the last layer's variance is LeCun's, 1 / inputs, others' He's, 2 / inputs; LayerNorm adds 1e-6."""
+    config = PQNConfig(hidden=(400, 300), last_layer="lecun", norm_epsilon=1e-6)
+    space = spaces.Box(-1, 1, (50,), np.float32)
+    network = QNetwork(space, 200, config, torch_generator(1, "network"))
+    weights = dict(network.named_parameters())
+    assert weights["output.linear.weight"].var().item() == pytest.approx(1 / 300, rel=0.02)
+    assert weights["layers.1.weight"].var().item() == pytest.approx(2 / 400, rel=0.02)
+    assert {norm.eps for norm in network.norms} == {1e-6}
+    # by default the last layer is small, and the epsilon torch's
+    plain = QNetwork(space, 200, PQNConfig(hidden=(400, 300)), torch_generator(1, "network"))
+    rows = dict(plain.named_parameters())["output.linear.weight"]
+    close(rows @ rows.T, 0.01 * torch.eye(200), atol=1e-6)
+    assert {norm.eps for norm in plain.norms} == {1e-5}
 
 
 def test_noise_has_the_expected_variance() -> None:

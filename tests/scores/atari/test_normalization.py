@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
+from envs.protocols import ATARI
 from scores.atari import normalization
 from scores.atari.published import AGENTS_FILE, CURVES_FILE, SCORES_FILE, SOURCES_FILE, load
 from scores.references import DATA
@@ -108,7 +109,10 @@ def test_protocols_have_the_baseline_with_the_same_protocol() -> None:
         "machado2018": ("atari57", True),
         "mnih2015": ("mnih2015", False),
         "dqn_zoo": ("atari57", False),
+        "gallici2024": ("atari57", False),
+        "clark2024": ("atari57", True),
     }
+    assert set(normalization.PROTOCOLS) == set(ATARI)
     variant = normalization.protocol("mnih2015-full")
     assert (variant.baseline, variant.known) == ("mnih2015", False)
     assert "a variant of mnih2015" in variant.description
