@@ -81,6 +81,7 @@ def start(
         evaluations=options.evaluations,
         eval_episodes=options.eval_episodes,
         engine=options.engine,
+        interim_episodes=options.interim_episodes,
         keep_state=options.keep_state,
         state_every=seconds_of(options.checkpoint_every, "--checkpoint-every", LEAST_PERIOD),
     )
@@ -121,6 +122,7 @@ def start(
         "interim_episodes": schedule.interim_episodes,
         "protocol": plan.eval_protocol,
         "imports": imports.IMPORTED,
+        **({} if options.name is None else {"name": options.name}),
         "storage": measured.storage,
         "engine": measured.engine,
         "keep_state": options.keep_state,
@@ -162,7 +164,7 @@ def scaled(
 
     What was ``asked`` for stays; evaluations that were not give way where they would take too long.
     """
-    fixed = bool({"evaluations", "eval_episodes"} & set(asked))
+    fixed = bool({"evaluations", "eval_episodes", "interim_episodes"} & set(asked))
     episode = measured.episode_seconds
     if left is None:
         training = config.total_timesteps / measured.steps_per_second
