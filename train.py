@@ -13,26 +13,30 @@ from collections.abc import Sequence
 from functools import partial
 
 from common.errors import UserError
+from common.signals import end_with_parent
 from common.waiting import waiting
 
 
 def main(argv: Sequence[str]) -> int:
     """Train as the command line says; return 0, or 128 + a signal's number when it stopped that: 130 for Ctrl-C."""
     began = time.monotonic()
+    end_with_parent()
     # --print-config prints JSON and nothing else
     with waiting("loading PyTorch", partial(print, file=sys.stderr) if "--print-config" in argv else None):
         # here, so that there is a line where it takes long: 1.2 s, from a cold disk 10 s and more
         from rich.console import Console
 
         from agents.catalogue import print_catalogue
-        from experiments import config_file, resuming, training
-        from experiments.command_line import asked, given, read_command_line
+        from experiments import config_file, resuming, sweeping, training
+        from experiments.command_line import asked, given, read_command_line, wants_many
         from learning.runfolder import as_json
     interrupts_raise()
     console = Console()
     if "--list" in argv:
         print_catalogue(console)
         return 0
+    if wants_many(argv):
+        return sweeping.main(argv)
     options, config = read_command_line(argv)
     if options.print_config:
         if options.budget is not None:

@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal, get_type_hints
 import tyro
 
 import envs
-from agents import AGENTS, catalogue, choose
+from agents import AGENTS, choose
 from common import imports
 from common.cli import parse
 from common.errors import UserError
-from common.settings import Between, check_given, field_name, option_name, validate
+from common.settings import Between, check_given, field_name, validate
 from experiments import config_file
 from learning.checkpoint import config_from
 from learning.config import LearnerConfig
@@ -175,6 +175,21 @@ def asked(argv: Sequence[str], options: RunOptions) -> list[str]:
     return [*given(argv), *(("evaluations", "eval_episodes") if options.config is not None else ())]
 
 
+def wants_many(argv: Sequence[str]) -> bool:
+    """Return whether a command line names several seeds or environments, so that it is a sweep's."""
+    leading = next((number for number, word in enumerate(argv) if word.startswith("-")), len(argv))
+    return leading > 1 or any(word.split("=")[0] == "--seeds" for word in argv)
+
+
+def read_any(argv: Sequence[str]) -> tuple[RunOptions, Any]:
+    """Return options of a run and settings of whichever agent; of the settings only those given mean something.
+
+    Raises:
+        UserError: an unknown option, or a value of another kind.
+    """
+    return _parse(any_settings(), None, argv)
+
+
 def _environment_first(argv: Sequence[str]) -> list[str]:
     """Return the words with ``--env-id ID`` as the first one, ``ID``."""
     words = list(argv)
@@ -193,17 +208,6 @@ def given(argv: Sequence[str]) -> list[str]:
     words = [word.split("=")[0] for word in argv if word.startswith("--")]
     names = [field_name(word) for word in words]
     return ["start_from" if name == "from" else name for name in names]  # its short name
-
-
-def arguments(settings: Mapping[str, Any]) -> list[str]:
-    """Return settings as the words of a command line: ``["--n-step", "3", "--no-double"]``."""
-    line: list[str] = []
-    for name, value in settings.items():
-        if isinstance(value, tuple):
-            line += [option_name(name), *map(str, value)]
-        else:
-            line += catalogue.words({name: value})[0].split(" ", 1)
-    return line
 
 
 def any_settings() -> type[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -119,6 +120,11 @@ def _compare(env_id: str, data: ScoreData) -> Comparison:
     rows.sort(key=lambda row: (-row.mean, row.name))
     of_game = atari_rows.remarks(game, rows) if game else []
     return Comparison(env_id, metric.name, rows, of_game + _remarks(env_id, own, rows))
+
+
+def mean_score(run: Run) -> float:
+    """Return the mean over the episodes of a run's final evaluation, in its environment's metric."""
+    return statistics.fmean(_values(run.episodes, references.metric(run.env_id)))
 
 
 def _values(episodes: Iterable[Episode], metric: Metric) -> list[float]:

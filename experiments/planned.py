@@ -1,33 +1,34 @@
-"""The folder of an ablation: which of its runs are finished, which can be resumed, and the settings of them all."""
+"""A planned run on disk: whether it is finished, failed, or can be resumed; how far it is.
+
+Nothing here loads PyTorch.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from common.errors import UserError
+from common.errors import MOST, UserError
 from common.files import write_json
-from common.reading import read_json, rows
-from common.settings import option_name
+from common.reading import cells, opened, read_json, rows
+from common.text import shown
 from learning import states
 from scores.runs import CONFIG_FILE, METRICS_FILE, read_run
 
-State = Literal["finished", "stopped", "broken", "none"]
-FORMAT = 1
-SETTINGS_FILE = "ablation.json"
-BROKEN = "broken"
+State = Literal["finished", "failed", "stopped", "broken", "none"]
+BROKEN = "broken"  # a folder for what can't be resumed
 
 
 @dataclasses.dataclass(frozen=True)
 class PlannedRun:
-    """One variant with one seed: the place of its run, and its progress."""
+    """One configuration with one seed: the place of its run, and its progress."""
 
     folder: Path
-    """The variant's runs folder, ``--runs-dir`` of `train.py`."""
+    """The configuration's runs folder, ``--runs-dir`` of `train.py`."""
     seed: int
 
     @property
@@ -35,25 +36,66 @@ class PlannedRun:
         """The file that the run's output goes to."""
         return self.folder / f"seed{self.seed}.log"
 
+    @property
+    def failure(self) -> str | None:
+        """Why it failed the last time, in one line; None if it did not."""
+        try:
+            about = read_json(self._failure_file)
+        except UserError:
+            return None
+        return shown(str(about.get("why") if isinstance(about, dict) else about), MOST)
+
+    @property
+    def _failure_file(self) -> Path:
+        return self.folder / f"seed{self.seed}.failed.json"
+
+    def fail(self, why: str) -> None:
+        """Record that it failed, so that it is not tried again unless that is asked for."""
+        with contextlib.suppress(OSError):
+            write_json(self._failure_file, {"why": why})
+
+    def forget_failure(self) -> None:
+        """Forget that it failed: it is tried again."""
+        with contextlib.suppress(OSError):
+            self._failure_file.unlink(missing_ok=True)
+
+    def prepare(self, trash: Path, starting: list[str], resuming: list[str]) -> tuple[list[str], bool]:
+        """Return the command line that starts or resumes it, and whether it resumes.
+
+        Args:
+            trash: what can't be resumed is moved below this folder.
+            starting: the command line that starts it.
+            resuming: more words for one that resumes.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.forget_failure()
+        self.move_broken(trash)
+        state, path = self.find()
+        return (["--resume", str(path), *resuming], True) if state == "stopped" else (starting, False)
+
     def find(self) -> tuple[State, Path | None]:
         """Return the state of this run, and its run folder if there is one; of several the furthest."""
         folders = self._folders()
-        known: tuple[tuple[State, Callable[[Path], bool]], ...] = (("finished", finished), ("stopped", stopped))
-        for state, holds in known:
-            for path in folders:
-                if holds(path):
-                    return state, path
+        if path := next(filter(finished, folders), None):
+            return "finished", path
+        if self.failure is not None:
+            return "failed", folders[-1] if folders else None
+        if path := next(filter(stopped, folders), None):
+            return "stopped", path
         return ("broken", folders[-1]) if folders else ("none", None)
 
     def finished_folder(self) -> Path | None:
         """Return the run folder of the finished run, None before it is finished."""
-        state, path = self.find()
-        return path if state == "finished" else None
+        return next((path for path in self._folders() if finished(path)), None)
 
     def progress(self, total: int) -> tuple[int, int]:
         """Return the agent steps of the newest run, done and total; ``total`` is used before it has a config."""
         folders = self._folders()
         return (steps(folders[-1]), total_steps(folders[-1]) or total) if folders else (0, total)
+
+    def newest_folder(self) -> Path | None:
+        """Return the folder of the run that trains now or trained last, None before there is one."""
+        return next(iter(self._folders()[::-1]), None)
 
     def move_broken(self, destination: Path) -> None:
         """Move run folders that cannot be resumed below ``destination``, so that the seed starts again.
@@ -108,6 +150,36 @@ def steps(run: Path) -> int:
     return most
 
 
+def last_row(run: Path, most: int = 8_192) -> dict[str, str]:
+    """Return the last row of a run's metrics, read from the end of the file; empty before the first."""
+    try:
+        with opened(run / METRICS_FILE) as file:
+            columns = cells(file.readline(most).decode(errors="replace"))
+            file.seek(0, os.SEEK_END)
+            file.seek(max(file.tell() - most, 0))
+            lines = file.read().decode(errors="replace").split("\n")[:-1]  # the last one may not be whole yet
+    except (OSError, UserError):
+        return {}
+    for line in reversed(lines[1:]):
+        if len(found := cells(line)) == len(columns):
+            return dict(zip(columns, found, strict=True))
+    return {}
+
+
+def estimate(run: Path) -> float | None:
+    """Return the seconds that a run was expected to take before it started; None if unknown."""
+    about = _about(run)
+    try:
+        paces, episodes = (
+            about["estimate"],
+            about["eval_episodes"] + (about["evaluations"] - 1) * (about.get("interim_episodes") or 1),
+        )
+        training = about["config"]["total_timesteps"] / paces["steps_per_second"]
+        return float(training + episodes * paces["episode_seconds"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+
+
 def wall_seconds(run: Path) -> float | None:
     """Return the wall-clock seconds that a run took, evaluations included; None if unknown."""
     seconds = None
@@ -116,45 +188,6 @@ def wall_seconds(run: Path) -> float | None:
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 seconds = max(seconds or 0.0, float(row["wall_s"]))
     return seconds
-
-
-def record_settings(out: Path, settings: Mapping[str, Any]) -> None:
-    """Write the settings of a new ablation, or check that they are those that it was started with.
-
-    Args:
-        out: the folder.
-        settings: JSON values by the name of their option; a setting that only one version knows is ignored.
-
-    Raises:
-        UserError: the folder is not an ablation's, or a setting differs: the message names it.
-    """
-    path = out / SETTINGS_FILE
-    if not path.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UserError(f"--out {out}: not empty and not an ablation; choose a new or empty folder")
-        try:
-            write_json(path, {"format": FORMAT, "settings": dict(settings)})
-        except OSError as error:
-            raise UserError(f"--out {out}: can't be written ({error.strerror})") from None
-        return
-    about = read_json(path)
-    if not isinstance(about, dict) or about.get("format") != FORMAT or not isinstance(about.get("settings"), dict):
-        raise UserError(f"{path}: damaged, or of another version; choose another --out")
-    before = about["settings"]
-    for name, value in settings.items():
-        if name in before and before[name] != value:
-            raise UserError(
-                f"{out} was started with {_option(name, before[name])}, not with {_option(name, value)};"
-                " use the same settings, or choose another --out"
-            )
-
-
-def _option(name: str, value: Any) -> str:
-    if name == "env_id":
-        return str(value)
-    if isinstance(value, bool):
-        return option_name(name if value else f"no_{name}")
-    return " ".join([option_name(name), *map(str, value if isinstance(value, list) else [value])])
 
 
 def _about(run: Path) -> dict[str, Any]:
