@@ -137,7 +137,7 @@ def test_a_second_signal_is_passed_on_too(stub: Stub, tmp_path: Path) -> None:
     log = tmp_path / "out" / plan_of(tmp_path).rows[0].run.folder.name / "seed1.log"
     second = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
     second.start()
-    jobs, done = run(plan_of(tmp_path / "out", seeds=(1,)), stub)
+    _, done = run(plan_of(tmp_path / "out", seeds=(1,)), stub)
     second.join()
     assert (done, last_line(log)) == (False, "2 signals")
 
