@@ -99,6 +99,8 @@ def start(
     measured = preflight(plan, options.device, options.threads, longest, lambda line: print_line(console, line))
     print_line(console, str(measured))
     config = measured_range(plan, console)
+    found = as_json(config)
+    by_measuring = [name for name, value in as_json(plan.config).items() if found[name] != value]
     left = None if budget is None else budget - (time.monotonic() - began) - FINISH_SECONDS
     schedule = plan.schedule
     config, schedule = scaled(config, schedule, measured, left, asked)
@@ -122,6 +124,7 @@ def start(
         "interim_episodes": schedule.interim_episodes,
         "protocol": plan.eval_protocol,
         "imports": imports.IMPORTED,
+        **({"measured": by_measuring} if by_measuring else {}),
         **({} if options.name is None else {"name": options.name}),
         "storage": measured.storage,
         "engine": measured.engine,

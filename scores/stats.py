@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 RESAMPLES = 10_000
+LEAST_EQUAL = 10  # values that are all the same: fewer give no interval, which would have no width
 
 
 class Interval(NamedTuple):
@@ -35,6 +36,8 @@ def student_interval(values: Sequence[float]) -> Interval:
     if count == 1:
         return Interval(mean, None, None, 1, "none: one value")
     error = float(numbers.std(ddof=1)) / math.sqrt(count)
+    if error == 0 and count < LEAST_EQUAL:  # that a few are the same does not show that all are
+        return Interval(mean, error, None, count, "none: a few equal values")
     return Interval(mean, error, around(mean, error, count), count, "Student t")
 
 

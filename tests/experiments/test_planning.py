@@ -129,6 +129,8 @@ def test_no_seeds(text: str) -> None:
 
 # ------------------------------------------------------------------ plan files
 
+FINE = '{"env_id": "CartPole-v1", "agent": "dqn", "preset": "auto"}'
+
 
 def test_a_plan_is_written_read_and_can_be_edited(tmp_path: Path) -> None:
     made = planned(*DQN, "--vary", "gamma=0.9,0.8", "--out", str(tmp_path / "out")).plan
@@ -159,11 +161,11 @@ def test_a_plan_is_written_read_and_can_be_edited(tmp_path: Path) -> None:
         ('{"format": 1, "runs": [{"env_id": "CartPol-v1", "agent": "dqn", "preset": "auto"}]}', "run 1: .*CartPole-v1"),
         ('{"format": 1, "runs": [{"env_id": "CartPole-v1", "agent": "dqm", "preset": "auto"}]}', "did you mean dqn"),
         (
-            '{"format": 1, "runs": [{"env_id": "CartPole-v1", "agent": "dqn", "preset": "auto", "settings": {"gama": 1}}]}',
+            f'{{"format": 1, "runs": [{FINE[:-1]}, "settings": {{"gama": 1}}}}]}}',
             "run 1: unknown setting 'gama'; did you mean gamma",
         ),
         (
-            '{"format": 1, "runs": [{"env_id": "CartPole-v1", "agent": "dqn", "preset": "auto", "settings": {"gamma": 7}}]}',
+            f'{{"format": 1, "runs": [{FINE[:-1]}, "settings": {{"gamma": 7}}}}]}}',
             "gamma is 7, not 0 to 1",
         ),
         (
