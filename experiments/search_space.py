@@ -29,7 +29,19 @@ class Dimension:
     @property
     def ends(self) -> tuple[Any, ...]:
         """The values that a check of all would look at."""
-        return self.choices or (self.low, self.high)
+        return tuple(list(one) if isinstance(one, tuple) else one for one in self.choices) or (self.low, self.high)
+
+    @staticmethod
+    def plain(value: Any) -> Any:
+        """Return one of the choices as a number or text: several numbers as 64+64."""
+        return "+".join(map(str, value)) if isinstance(value, tuple) else value
+
+    def typed(self, value: Any) -> Any:
+        """Return a value that was proposed as JSON's types."""
+        for one in self.choices:
+            if self.plain(one) == value and type(self.plain(one)) is type(value):
+                return list(one) if isinstance(one, tuple) else one
+        return value
 
     def described(self) -> dict[str, Any]:
         """Return it as JSON's types."""

@@ -88,7 +88,8 @@ def collect(plan: Plan, folders: Mapping[int, Path | None] | None = None) -> Res
         folder = row.run.finished_folder() if folders is None else folders.get(row.number)
         run = read_run(folder)[0] if folder is not None else None
         if run is None:
-            missing.append(row.name)
+            if plan.kind != "search":  # of which some are given up
+                missing.append(row.name)
         else:
             finished[row.number] = run
     by_environment: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))

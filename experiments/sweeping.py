@@ -79,12 +79,14 @@ def run_all(
     """Execute a plan where its options say, and report; the result is that of `main`."""
     out = found.plan.out
     with locked(out, ORPHANS_SECONDS) as set_children:
+        if found.search:
+            return search(found, options, console, argv, trainer, set_children)
         jobs = jobs_of(found.plan, options.retry_failed)
         print_line(console, f"{len(jobs):,} runs: {found.about}, in {out}")
         print_finished(console, jobs)
         left = [job for job in jobs if job.state == "waiting"]
         if left:
-            engine = local(found, options, left, console, trainer, set_children)
+            engine = local(found, options, len(left), console, trainer, set_children)
             if not execute(console, jobs, Queue(left), engine):
                 print_line(console, "stopped; everything is saved. Continue with")
                 print_line(console, f"  python sweep.py {shlex.join(argv)}")
@@ -93,17 +95,45 @@ def run_all(
     return 1 if any(job.state != "finished" for job in jobs) else 0
 
 
+def search(
+    found: Planned,
+    options: Options,
+    console: Console,
+    argv: Sequence[str],
+    trainer: Sequence[str],
+    set_children: Callable[[list[int]], None],
+) -> int:
+    """Execute a search, and report; the result is that of `main`."""
+    from experiments.searching import Search  # here, because Optuna need not be installed
+
+    source = Search(found.plan, found.search, options.trials, options.pruner, options.study, options.retry_failed)
+    print_line(console, f"search: {found.about}, in {found.plan.out}")
+    print_finished(console, source.jobs)
+    runs = options.trials * len(found.plan.entries)
+    engine = local(found, options, runs, console, trainer, set_children)
+    done = execute(console, source.jobs, source, engine)
+    lines = source.report()
+    if not done:
+        print_line(console, "stopped; everything is saved. Continue with")
+        print_line(console, f"  python sweep.py {shlex.join(argv)}")
+        return INTERRUPTED
+    report(console, plan.read(found.plan.out, run=False), options.plot, source.jobs)
+    for line in lines:
+        print_line(console, line)
+    return 1 if any(job.state == "failed" for job in source.jobs) else 0
+
+
 def local(
     found: Planned,
     options: Options,
-    left: Sequence[Job],
+    left: int,
     console: Console,
     trainer: Sequence[str],
     set_children: Callable[[list[int]], None],
 ) -> Local:
     """Return the engine of this machine; print how many runs it takes at a time, and why."""
-    fitting, why = fitting_jobs(len(left), found.needs.bytes + PROCESS_BYTES, found.needs.gpu)
-    jobs = min(options.jobs or fitting, len(left))
+    fitting, why = fitting_jobs(left, found.needs.bytes + PROCESS_BYTES, found.needs.gpu)
+    jobs = min(options.jobs or fitting, left)
     reason = f"fitting: {fitting}; {why}" if options.jobs else why
     threads = found.threads
     if threads is None and jobs > 1:
