@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from common.signals import ALL, on_signal
 from experiments import planned
@@ -87,7 +87,13 @@ class Job:
             if (left := planned.estimate(folder)) is not None and not self.resumed:
                 self.expected = self.seconds + left  # it is measured after the start-up, which may take longer
             self._folder = folder
-        row = planned.last_row(folder)
+        self.take(planned.last_row(folder))
+
+    def take(self, row: Mapping[str, Any]) -> None:
+        """Take a row of its metrics; also the total and the expected seconds, from where its files are not here."""
+        self.total = row.get("total", self.total)
+        if self.expected is None and "expected" in row:
+            self.expected = self.seconds + row["expected"]
         self.done = max(self.done, _whole(row.get("agent_steps")))
         for column in ("eval_return", "episodic_return"):
             if text := row.get(column):

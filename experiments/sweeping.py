@@ -6,8 +6,9 @@ Nothing here loads PyTorch: the plan is made in a process of its own, so that th
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -86,8 +87,9 @@ def run_all(
         print_finished(console, jobs)
         left = [job for job in jobs if job.state == "waiting"]
         if left:
-            engine = local(found, options, len(left), console, trainer, set_children)
-            if not execute(console, jobs, Queue(left), engine):
+            with engine_for(found, options, len(left), console, trainer, set_children) as engine:
+                done = execute(console, jobs, Queue(left), engine)
+            if not done:
                 print_line(console, "stopped; everything is saved. Continue with")
                 print_line(console, f"  python sweep.py {shlex.join(argv)}")
                 return INTERRUPTED
@@ -110,8 +112,8 @@ def search(
     print_line(console, f"search: {found.about}, in {found.plan.out}")
     print_finished(console, source.jobs)
     runs = options.trials * len(found.plan.entries)
-    engine = local(found, options, runs, console, trainer, set_children)
-    done = execute(console, source.jobs, source, engine)
+    with engine_for(found, options, runs, console, trainer, set_children) as engine:
+        done = execute(console, source.jobs, source, engine)
     lines = source.report()
     if not done:
         print_line(console, "stopped; everything is saved. Continue with")
@@ -121,6 +123,30 @@ def search(
     for line in lines:
         print_line(console, line)
     return 1 if any(job.state == "failed" for job in source.jobs) else 0
+
+
+@contextmanager
+def engine_for(
+    found: Planned,
+    options: Options,
+    left: int,
+    console: Console,
+    trainer: Sequence[str],
+    set_children: Callable[[list[int]], None],
+) -> Iterator[Engine]:
+    """Yield where runs are executed: on this machine, or on a cluster."""
+    if options.cluster is None:
+        yield local(found, options, left, console, trainer, set_children)
+        return
+    from experiments.on_ray import OnRay  # here, because Ray need not be installed
+
+    own = () if tuple(trainer) == TRAINER else tuple(trainer)
+    with waiting("connecting to Ray", lambda line: print_line(console, line)):
+        engine = OnRay(options.cluster, found, options.gpus, lambda line: print_line(console, line), own)
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 def local(
