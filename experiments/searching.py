@@ -24,7 +24,7 @@ from scores.collect import mean_score
 from scores.runs import read_run
 
 if TYPE_CHECKING:
-    from optuna import Study
+    from optuna import Study, Trial
 
 BEST = "best.json"
 STUDY = "study.db"
@@ -109,8 +109,6 @@ class Search:
 
         The first seed of a trial decides for all of them.
         """
-        from optuna import Trial
-
         number = self._trial_of[job.row.number]
         first = self._members[number][0]
         if first.stopping:
@@ -118,14 +116,20 @@ class Search:
         if job is not first or job.seconds - self._looked.get(number, 0.0) < REFRESH_SECONDS:
             return False
         self._looked[number] = job.seconds
-        folder = job.row.run.newest_folder()
+        return self._report(number).should_prune()
+
+    def _report(self, number: int) -> Trial:
+        """Report a trial's evaluations so far to the pruner; return the trial."""
+        from optuna import Trial
+
+        trial = Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
+        folder = self._members[number][0].row.run.newest_folder()
         found = None if folder is None else read_run(folder)[0]
         curve = () if found is None else found.curve
-        trial = Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
         for step in range(self._reported.get(number, 0), len(curve)):
             trial.report(curve[step][1], step)
             self._reported[number] = step + 1
-        return bool(curve) and trial.should_prune()
+        return trial
 
     def ended(self, job: Job) -> None:
         """Tell the study how a trial ended, when its last run has."""
@@ -152,6 +156,7 @@ class Search:
         elif any(job.state == "failed" for job in members):
             self.study.tell(number, state=TrialState.FAIL)
         elif all(job.state == "finished" for job in members):
+            self._report(number)  # later trials are measured by it
             self.study.tell(number, statistics.fmean(map(_score, members)))
         # else it was stopped by a signal, and goes on the next time
 

@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.text import Text
 
 from common import imports
+from common.errors import UserError
 from common.files import write_bytes
 from common.lock import FILE as LOCK
 from common.lock import alive_processes, locked
 from common.text import time_text
 from common.waiting import waiting
-from experiments import live_view, plan, sweep_options, sweep_report, sweep_results
+from experiments import live_view, plan, slurm, sweep_options, sweep_report, sweep_results
 from experiments.execution import Engine, Execution, Job, Queue, Source
 from experiments.local import PROCESS_BYTES, TRAINER, Local, cores, fitting_jobs
 from experiments.plan import Plan, Planned
@@ -55,6 +56,16 @@ def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER, apart: bool = Tr
     found = plan_apart(argv, console) if apart else planned_here(argv)
     imports.IMPORTED[:] = dict.fromkeys((*imports.IMPORTED, *found.imports))  # for the command lines of the runs
     plan.prepare(found.plan)
+    if options.row is not None:
+        if options.row > len(found.plan.rows):
+            raise UserError(f"--row {options.row}: the plan has {len(found.plan.rows)} runs")
+        return slurm.run_row(found.plan.rows[options.row - 1], found.plan.out, trainer, found.threads)
+    if options.slurm is not None:
+        slurm.write(found, options.slurm)
+        print_line(console, f"{len(found.plan.rows):,} runs: {found.about}, in {found.plan.out}")
+        print_line(console, f"submit them with: sbatch {options.slurm}")
+        print_line(console, f"their result:     python sweep.py --status {found.plan.out}")
+        return 0
     return run_all(found, options, console, argv, trainer)
 
 

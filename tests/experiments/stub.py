@@ -37,7 +37,7 @@ else:
 rate = about["config"]["learning_rate"]
 (run / "metrics.csv").write_text(f"agent_steps,wall_s,episodic_return,eval_return\\n{total // 2},5,7.5,\\n")
 state = run / "state"
-score = 100 * seed + rate
+score = 100 * seed + rate + float(os.environ.get('STUB_BONUS', 0))
 columns = "env_id agent seed agent_steps frames episode episode_return episode_length epsilon protocol".split()
 def evaluate(steps):
     new = not (run / "eval.csv").exists()
