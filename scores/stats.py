@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 RESAMPLES = 10_000
+MOST_AT_ONCE = 100  # values that are resampled so often in one piece: 8 MB
 LEAST_EQUAL = 10  # values that are all the same: fewer give no interval, which would have no width
 
 
@@ -65,8 +66,9 @@ def bootstrap_interval(run_means: Sequence[float]) -> Interval:
         return Interval(mean, error, (mean, mean), count, "bootstrap over runs")
     from scipy import stats  # here, because it takes half a second, and most tables have no bootstrap
 
+    batch = None if count <= MOST_AT_ONCE else max(MOST_AT_ONCE * RESAMPLES // count, 1)
     drawn = stats.bootstrap(
-        (numbers,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+        (numbers,), np.mean, n_resamples=RESAMPLES, batch=batch, method="percentile", rng=np.random.default_rng(0)
     )
     low, high = drawn.confidence_interval
     return Interval(mean, error, (float(low), float(high)), count, "bootstrap over runs")
