@@ -5,7 +5,6 @@ from __future__ import annotations
 from common.program import interrupts_raise, run  # first: from here on Ctrl-C ends it with one line
 
 # isort: split
-import json
 import signal
 import sys
 import time
@@ -27,9 +26,8 @@ def main(argv: Sequence[str]) -> int:
         from rich.console import Console
 
         from agents.catalogue import print_catalogue
-        from experiments import config_file, resuming, sweeping, training
-        from experiments.command_line import asked, given, read_command_line, wants_many
-        from learning.runfolder import as_json
+        from experiments import resuming, sweeping, training
+        from experiments.command_line import asked, given, printed, read_command_line, wants_many
     interrupts_raise()
     console = Console()
     if "--list" in argv:
@@ -41,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     if options.print_config:
         if options.budget is not None:
             raise UserError("--print-config does not know what --budget makes of the settings; leave one of them out")
-        print(json.dumps(config_file.described(options, as_json(config)), indent=2))
+        print(printed(options, config))
         return 0
     allowed = ("--resume", "--watch", "--no-watch", "--total-timesteps", "--rescale", "--import", "--runs-dir")
     others = [word for word in argv if word.startswith("--") and word.split("=")[0].replace("_", "-") not in allowed]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -173,6 +174,11 @@ def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
 def asked(argv: Sequence[str], options: RunOptions) -> list[str]:
     """Return the names of the options that someone decided: in the command line, or the evaluations in a file."""
     return [*given(argv), *(("evaluations", "eval_episodes") if options.config is not None else ())]
+
+
+def printed(options: RunOptions, config: LearnerConfig) -> str:
+    """Return the final settings of a run as ``--config`` takes them."""
+    return json.dumps(config_file.described(options, as_json(config)), indent=2)
 
 
 def wants_many(argv: Sequence[str]) -> bool:
