@@ -107,7 +107,7 @@ def ray(place: Path) -> None:
     print(f"12 runs on two nodes: {time.monotonic() - began:.0f} s, exit code {driver.returncode}")
     if driver.returncode:
         print(printed)
-    cluster.shutdown()
+    cluster.shutdown()  # type: ignore[no-untyped-call, unused-ignore]
     same = twice = 0
     for seed in range(1, 13):
         (mine,) = (place / "here").glob(f"CartPole*/*__{seed}__*")

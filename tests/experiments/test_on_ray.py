@@ -130,8 +130,8 @@ def cluster(stub: Stub) -> Iterator[Any]:
     try:
         yield made
     finally:
-        ray.shutdown()
-        made.shutdown()
+        ray.shutdown()  # type: ignore[no-untyped-call, unused-ignore]
+        made.shutdown()  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def engine(cluster: Any, one: plan.Plan, stub: Stub, needed: float = 0.0) -> OnRay:

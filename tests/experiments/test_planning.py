@@ -79,9 +79,9 @@ def test_sets_of_games() -> None:
     known = {game.removeprefix("ALE/").removesuffix("-v5") for game in games()}
     for name, found in SETS.items():
         assert set(found) <= known, name
-    found = planned("--games", "atari5", "--agents", "pqn", "--seeds", "1-2").plan
-    assert [one.env_id for one in found.entries[:5]] == [f"ALE/{game}-v5" for game in SETS["atari5"]]
-    assert len(found.entries) == 10
+    games5 = planned("--games", "atari5", "--agents", "pqn", "--seeds", "1-2").plan
+    assert [one.env_id for one in games5.entries[:5]] == [f"ALE/{game}-v5" for game in SETS["atari5"]]
+    assert len(games5.entries) == 10
     assert planning.game_set("all") == games()
 
 

@@ -116,7 +116,12 @@ def test_status_of_nothing(tmp_path: Path) -> None:
 
 def test_train_with_several_seeds_is_a_sweep(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[Sequence[str]] = []
-    monkeypatch.setattr(sweeping, "main", lambda argv: called.append(argv) or 0)
+
+    def note(argv: Sequence[str]) -> int:
+        called.append(argv)
+        return 0
+
+    monkeypatch.setattr(sweeping, "main", note)
     assert train.main(["CartPole-v1", "--agent", "dqn", "--seeds", "1-3"]) == 0
     assert train.main(["CartPole-v1", "Acrobot-v1", "--gamma", "0.9"]) == 0
     assert len(called) == 2

@@ -7,7 +7,6 @@ import io
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import compare
@@ -134,7 +133,7 @@ def test_the_picture_of_several_environments(tmp_path: Path, capsys: pytest.Capt
     figure = curves.draw(runs_named([], tmp_path))
     titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
     assert titles == [f"{env_id}; band: 95 % over seeds" for env_id in ("ALE/Pong-v5", "CartPole-v1", V1)]
-    assert np.all([axes.get_lines() for axes in figure.axes[:3]])
+    assert all(axes.get_lines() for axes in figure.axes[:3])
     path = tmp_path / "curves.png"
     compare.main(["--runs-dir", str(tmp_path), "--env-id", "CartPole-v1", "--curves", str(path)])
     assert path.read_bytes().startswith(b"\x89PNG")
