@@ -18,9 +18,11 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from common.lock import locked
-from experiments import ablation_runs
-from experiments.ablate import TRAINER, missing_tasks, print_plan, report, train
+from experiments import sweeping
+from experiments.ablate import print_plan, record, report
 from experiments.ablation_plan import read_command_line
+from experiments.execution import Queue
+from experiments.local import TRAINER, Local
 from experiments.training import print_line
 
 
@@ -37,16 +39,18 @@ def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER) -> int:
     interrupts_raise()
     plan = read_command_line(argv, description=__doc__)
     console = Console()
-    ablation_runs.record_settings(plan.out, plan.settings)
-    with locked(plan.out) as set_children:
-        tasks = missing_tasks(plan, trainer)
-        print_plan(console, plan, tasks)
-        if not train(plan, tasks, console, set_children):
+    record(plan)
+    with locked(plan.out, sweeping.ORPHANS_SECONDS) as set_children:
+        jobs = sweeping.jobs_of(plan.runs, retry=True)
+        print_plan(console, plan, jobs)
+        extra = [] if plan.threads is None else ["--threads", str(plan.threads)]
+        engine = Local(plan.jobs, plan.out, trainer, extra, set_children)
+        if not sweeping.execute(console, jobs, Queue(job for job in jobs if job.state == "waiting"), engine):
             print_line(console, "stopped; continue with")
             print_line(console, f"  python ablate.py {shlex.join(argv)}")
-            return 130
+            return sweeping.INTERRUPTED
         report(console, plan)
-    return 0 if all(planned.finished_folder() for _, planned in plan.runs()) else 1
+    return 0 if all(job.state == "finished" for job in jobs) else 1
 
 
 if __name__ == "__main__":

@@ -5,46 +5,15 @@ from __future__ import annotations
 from common.program import run  # first: from here on Ctrl-C ends it with one line
 
 # isort: split
-import dataclasses
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
 
 from common import cli, imports
 from common.errors import MOST, UserError
 from common.text import shown
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What to compare and how to show it."""
-
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Run folders (paths, or names under --runs-dir); by default all of them."""
-    env_id: str | None = None
-    """Only this environment, e.g. Waterworld-v1 or ALE/Pong-v5; by default all that have a score."""
-    imports: imports.Option = ()
-    runs_dir: Path = Path("runs")
-    """Folder of the runs and of the human scores."""
-    format: Literal["table", "markdown", "json", "csv"] = "table"
-    """How it is printed."""
-    plot: Path | None = None
-    """Also draw the comparison as a chart into this file: .png, .pdf or .svg."""
-    agents: str | None = None
-    """Atari: published agents, e.g. dqn_mnih2015,rainbow,iqn, in all games; by default one or two, in your games."""
-    at_frames: int | None = None
-    """Atari: published agents after this many emulator frames of training, 1000000 to 200000000."""
-    games: str | None = None
-    """Atari: only these games, e.g. Pong,Breakout."""
-    protocol: str | None = None
-    """Atari: only runs evaluated under this protocol, e.g. machado2018."""
-    mix_protocols: bool = False
-    """Atari: allow runs with different protocols in one column and its aggregates."""
+from experiments.compare_options import Options
 
 
 def main(argv: Sequence[str]) -> None:
@@ -52,10 +21,11 @@ def main(argv: Sequence[str]) -> None:
     options = cli.parse(Options, argv, prog="compare.py", description=__doc__)
     if not os.path.isdir(options.runs_dir) and options.runs_dir != Options.runs_dir:
         raise UserError(f"--runs-dir {options.runs_dir}: no such folder")
-    from scores import chart, figure, selection, table  # here: --help and typos should not wait for SciPy, matplotlib
+    # here: --help and typos should not wait for SciPy, matplotlib
+    from scores import chart, curves, figure, selection, table, versus
 
-    if options.plot is not None:
-        chart.check_path(options.plot)
+    for path in filter(None, (options.plot, options.curves)):
+        chart.check_path(path)
     atari = options.agents, options.at_frames, options.games, options.protocol, options.mix_protocols
     imports.load(options.imports)
     env_id = options.env_id
@@ -64,14 +34,23 @@ def main(argv: Sequence[str]) -> None:
 
         env_id = envs.resolve_typed(env_id)
     wanted = env_id, selection.atari_selection(*atari)
-    selected = selection.select(options.runs_dir, options.runs, *wanted)
+    names = (*options.folders, *options.runs)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if options.versus:
+        sides = [selection.runs_named(side, options.runs_dir) for side in (names, options.versus)]
+        print(versus.as_format(options.format, versus.versus(*sides), width))
+        return
+    selected = selection.select(options.runs_dir, names, *wanted)
     for warning in selected.warnings:
         print(f"warning: {shown(warning, MOST)}", file=sys.stderr)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print(table.as_format(options.format, selected.environments, selected.atari, width))
     if options.plot is not None:
         figure.save(selected.environments, selected.atari, options.plot)
         print(f"chart: {options.plot}", file=sys.stderr)
+    if options.curves is not None:
+        chosen = selection.runs_named(names, options.runs_dir)
+        curves.save([run for run in chosen if wanted[0] in (None, run.env_id)], options.curves)
+        print(f"curves: {options.curves}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ from agents import load_policy
 from common.errors import UserError
 from common.files import PRETRAINED
 from experiments import training
-from experiments.command_line import arguments, read_command_line
+from experiments.command_line import read_command_line
+from experiments.plan import words
 from learning.display import display
 from learning.evaluate import EVALUATION_SEED, EpisodeResult, evaluate
 from learning.policy import Policy
@@ -52,7 +53,7 @@ def train(env_id: str = envs.DEFAULT_ENV, *, progress: bool = True, **settings: 
         UserError: an unknown name, a value out of range, or incompatible settings.
     """
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
-    options, config = read_command_line([env_id, *arguments(settings)])
+    options, config = read_command_line([env_id, *words(settings)])
     console = Console(quiet=not progress, force_jupyter=False)  # plain lines, as in a log
     trainer = training.start(options, config, console)
     total, frames_per_step = config.total_timesteps, trainer.rules.frames_per_step

@@ -6,29 +6,41 @@ from common.program import interrupts_raise, run  # first: from here on Ctrl-C e
 
 # isort: split
 import signal
+import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from common.errors import UserError
+from common.signals import end_with_parent
 from common.waiting import waiting
 
 
 def main(argv: Sequence[str]) -> int:
     """Train as the command line says; return 0, or 128 + a signal's number when it stopped that: 130 for Ctrl-C."""
     began = time.monotonic()
-    with waiting("loading PyTorch"):
+    end_with_parent()
+    # --print-config prints JSON and nothing else
+    with waiting("loading PyTorch", partial(print, file=sys.stderr) if "--print-config" in argv else None):
         # here, so that there is a line where it takes long: 1.2 s, from a cold disk 10 s and more
         from rich.console import Console
 
         from agents.catalogue import print_catalogue
-        from experiments import resuming, training
-        from experiments.command_line import given, read_command_line
+        from experiments import resuming, sweeping, training
+        from experiments.command_line import asked, given, printed, read_command_line, wants_many
     interrupts_raise()
     console = Console()
     if "--list" in argv:
         print_catalogue(console)
         return 0
+    if wants_many(argv):
+        return sweeping.main(argv)
     options, config = read_command_line(argv)
+    if options.print_config:
+        if options.budget is not None:
+            raise UserError("--print-config does not know what --budget makes of the settings; leave one of them out")
+        print(printed(options, config))
+        return 0
     allowed = ("--resume", "--watch", "--no-watch", "--total-timesteps", "--rescale", "--import", "--runs-dir")
     others = [word for word in argv if word.startswith("--") and word.split("=")[0].replace("_", "-") not in allowed]
     if options.resume and others:
@@ -47,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
             wanted = resuming.newest(options.runs_dir)
         trainer = resuming.resume(wanted, console, total, options.rescale)
     else:
-        trainer = training.start(options, config, console, given(argv), began)
+        trainer = training.start(options, config, console, asked(argv, options), began)
     if options.watch:
         training.open_window(trainer)
     if not training.train(trainer, console):

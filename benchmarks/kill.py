@@ -243,7 +243,8 @@ def until_it_ends(
                 shutil.rmtree(left)  # made, and killed before anything was in it
                 left = None
             result.started_anew += left is None
-        elif done.code == 0:
+        elif done.code == 0 or (done.code == 2 and f" --from {run_folder}" in last_line(folder)):
+            # the latter: it was killed when it had finished, and says that a new run can start from its network
             return newest(folder / "broken")
         else:
             result.failed.append(f"{' '.join(again)}: code {done.code}: {last_line(folder)}")

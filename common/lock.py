@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -24,11 +25,15 @@ Processes = Annotated[tuple[Process, ...], AtMost(2_000)]
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[Callable[[list[int]], None]]:
+def locked(folder: Path, patience: float = 0.0) -> Iterator[Callable[[list[int]], None]]:
     """Lock a folder; yields a function that takes the ids of the child processes that work in it.
 
     The system's own lock, on the folder, decides between two that come at once. A program that was killed leaves its
     file behind, which counts as long as one of its processes lives: orphaned children still write.
+
+    Args:
+        folder: which is made, if it is not there.
+        patience: seconds to wait for the children of a program that was killed, which save their work and end.
 
     Raises:
         UserError: another process works there, or nothing can be written there.
@@ -36,10 +41,17 @@ def locked(folder: Path) -> Iterator[Callable[[list[int]], None]]:
     path = folder / FILE
 
     def set_children(children: list[int]) -> None:
-        write_json(path, [[pid, psutil.Process(pid).create_time()] for pid in (os.getpid(), *children)])
+        found = []
+        for pid in (os.getpid(), *children):
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                found.append([pid, psutil.Process(pid).create_time()])
+        write_json(path, found)
 
     with _claimed(folder):
-        if found := alive_processes(path):
+        deadline = time.monotonic() + patience
+        while (found := alive_processes(path)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if found:
             raise UserError(
                 f"{folder}: process {found[0]} is using it; wait for it, or stop it and save with kill -INT {found[0]}"
             )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOP = ("SIGINT", "SIGTERM")
@@ -30,3 +33,18 @@ def on_signal(handle: Callable[[int], None], names: Sequence[str] = STOP) -> Ite
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+PARENT = "TIDEPOOL_PARENT"  # an environment variable: the process that started this one and is to be outlived by none
+_SET_PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
+
+
+def end_with_parent() -> None:
+    """Let a process that a sweep started be stopped, saved, when the sweep is killed; only Linux can."""
+    parent = os.environ.get(PARENT, "")
+    if sys.platform != "linux" or not parent.isdecimal():
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    if os.getppid() != int(parent):  # it was killed before this line
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from common.reading import read_json, rows
-from experiments.ablation_runs import wall_seconds
-from scores.collect import FEW_SEEDS
+from experiments.planned import wall_seconds
+from scores.collect import FEW_SEEDS, mean_score
 from scores.references import metric
 from scores.runs import CONFIG_FILE, EVAL_FILE, Run, read_run
 from scores.stats import Interval, bootstrap_interval
@@ -125,12 +125,6 @@ def _score(one: VariantRuns, runs: Mapping[int, Run], full: Mapping[int, float],
         frames=max((run.frames for run in runs.values()), default=None),
         wall_s=statistics.fmean(seconds) if seconds else None,
     )
-
-
-def mean_score(run: Run) -> float:
-    """Return the mean over the episodes of a run's final evaluation, in its environment's metric."""
-    per_step = metric(run.env_id).per_step
-    return statistics.fmean(one.episode_return / (one.episode_length if per_step else 1) for one in run.episodes)
 
 
 def _largest_loss_first(one: VariantScore) -> tuple[bool, float, str]:

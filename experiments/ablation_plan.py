@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from common import cli, imports
+from common import cli
 from common.errors import UserError, nearest
 from common.settings import Between, option_name
 from experiments import command_line
-from experiments.ablation_runs import PlannedRun
+from experiments.plan import Entry
+from experiments.plan import Plan as RunPlan
 from experiments.variants import Variant, selected_parts, variants
 from learning.config import LearnerConfig
 from learning.runfolder import as_json
@@ -23,13 +25,16 @@ NOT_PASSED_ON = {
     "runs_dir": "use --out to choose the folder",
     "resume": "run the same command again to resume stopped runs",
     "rescale": "run the same command again to resume stopped runs",
+    "name": "its runs are named by what they leave out",
+    "print_config": "the plan is in plan.json, in its folder",
+    "config": "give --agent and its settings",
     "keep_state": "a finished run of an ablation keeps no state",
     "start_from": "every variant has another network, and starts from random weights",
     "list": "python train.py --list shows all agents and switches",
     "watch": "python play.py --attach newest shows the run that is training now",
 }
-# options of the run that are passed to every training as given; threads only change the speed
-PASSED_ON = ("budget", "device", "threads", "evaluations", "eval_episodes")
+# options of the run that are passed to every training as given
+PASSED_ON = ("budget", "device", "evaluations", "eval_episodes")
 COMPARED = ("agent", "preset", "budget", "device", "evaluations", "eval_episodes")
 
 
@@ -64,11 +69,15 @@ class Plan:
     jobs: int
     out: Path
     plot: Path
+    threads: int | None = None
+    """CPU threads of each training; they only change the speed. None: as it chooses."""
 
-    def runs(self) -> list[tuple[Variant, PlannedRun]]:
-        """Return every run: all variants with seed 1 first, so that a partial ablation can already be compared."""
+    @cached_property
+    def runs(self) -> RunPlan:
+        """Every run: all variants with seed 1 first, so that a partial ablation can already be compared."""
         seeds = range(1, self.seeds + 1)
-        return [(one, PlannedRun(self.out / one.folder, seed)) for seed in seeds for one in self.variants]
+        entries = tuple(dataclasses.replace(one.entry, seed=seed) for seed in seeds for one in self.variants)
+        return RunPlan(self.out, entries, "ablation")
 
 
 def read_command_line(argv: Sequence[str], description: str | None = None) -> Plan:
@@ -86,10 +95,9 @@ def read_command_line(argv: Sequence[str], description: str | None = None) -> Pl
     run_options, config = command_line.read_command_line(training)
     given = dict.fromkeys(command_line.given(training))
     passed = {name: getattr(run_options, name) for name in PASSED_ON if name in given}
-    if options.jobs > 1:
-        passed.setdefault("threads", 1)
+    threads = run_options.threads or (1 if options.jobs > 1 else None)
     env_id, agent, preset = run_options.env_id, run_options.agent, run_options.preset
-    base = [env_id, *command_line.arguments({"agent": agent, "preset": preset, **passed}), *imports.words()]
+    base = Entry(env_id, agent, preset, passed)
     agent_settings = {field.name for field in dataclasses.fields(config)}
     parts = selected_parts(agent, preset, config, env_id, options.parts)
     planned = variants(base, config, [name for name in given if name in agent_settings], parts)
@@ -98,7 +106,7 @@ def read_command_line(argv: Sequence[str], description: str | None = None) -> Pl
     out = options.out or Path("ablations") / f"{env_id.replace('/', '-')}__{agent}"
     settings = {"env_id": env_id, **{name: getattr(run_options, name) for name in COMPARED}, **as_json(config)}
     plot = options.plot or out / "ablation.png"
-    return Plan(env_id, agent, preset, config, settings, planned, options.seeds, options.jobs, out, plot)
+    return Plan(env_id, agent, preset, config, settings, planned, options.seeds, options.jobs, out, plot, threads)
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +15,16 @@ from typing import Annotated, Any, Literal, get_type_hints
 import tyro
 
 import envs
-from agents import AGENTS, catalogue, choose
+from agents import AGENTS, choose
 from common import imports
 from common.cli import parse
 from common.errors import UserError
-from common.settings import Between, check_given, field_name, option_name, validate
+from common.settings import Between, check_given, field_name, validate
+from experiments import config_file
+from learning.checkpoint import config_from
 from learning.config import LearnerConfig
 from learning.preflight import available_devices
+from learning.runfolder import as_json
 
 DESCRIPTION = """Train an agent: python train.py [ENV_ID] --agent NAME ...
 
@@ -43,6 +47,15 @@ class RunOptions:
     """A time, such as 20m or 1h30m: the whole run is scaled to fit into it, from start-up to the last evaluation."""
     seed: Annotated[int, Between(0, 2**32 - 1)] = 1
     """One seed gives one run, bit for bit on the CPU."""
+    seeds: str | None = None
+    """Several seeds, such as 1-3 or 1,4: a sweep, as when several environments are named; see sweep.py --help."""
+    name: str | None = None
+    """A name for the run, which compare.py shows and finds it by."""
+    config: Path | None = None
+    """Take all settings from this file: a run's config.json, a sweep's best.json, or what --print-config printed;
+    options given beside it win."""
+    print_config: bool = False
+    """Print the final settings as JSON, for --config, and exit."""
     runs_dir: Path = Path("runs")
     """Where the run's folder is made."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -57,6 +70,8 @@ class RunOptions:
     """Evaluations during the run, the final one included; fewer, unless asked for, if they took more than a tenth."""
     eval_episodes: Annotated[int, Between(1, 100_000)] = 100
     """Episodes of the final evaluation; those on the way have a fifth, or as few as 5, unless asked for."""
+    interim_episodes: Annotated[int, Between(1, 100_000)] | None = None
+    """Episodes of an evaluation on the way; by default a fifth of the final one's, or as few as 5."""
     resume: Path | None = None
     """Continue this run exactly where its state was saved, stopped or killed; "newest": of --runs-dir, the newest one.
     --total-timesteps N extends it."""
@@ -81,7 +96,8 @@ class RunOptions:
 # The groups of --help, in order; a setting that is in none of them belongs to the agent.
 GROUPS: dict[str, tuple[str, ...]] = {
     "run": (
-        *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "num_envs", "runs_dir", "device", "engine"),
+        *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "seeds", "num_envs", "runs_dir", "name"),
+        *("device", "engine", "config", "print_config"),
         *("threads", "env_timeout", "imports", "resume", "rescale", "verify", "verify_steps", "start_from"),
         *("checkpoint_every", "keep_state", "watch", "list"),
     ),
@@ -104,7 +120,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "on_nan",
         *("epsilon_start", "epsilon_final", "epsilon_steps", "epsilon_schedule", "epsilon_waits", "epsilon_share"),
     ),
-    "evaluation": ("evaluations", "eval_episodes", "eval_epsilon", "eval_max_steps"),
+    "evaluation": ("evaluations", "eval_episodes", "interim_episodes", "eval_epsilon", "eval_max_steps"),
     "environment": (
         *("env_kwargs", "stagger", "action_mask", "picture_size", "picture_grayscale", "frame_stack"),
         *("clip_rewards", "reward_scale"),
@@ -134,14 +150,52 @@ def read_command_line(argv: Sequence[str]) -> tuple[RunOptions, LearnerConfig]:
         SystemExit: after ``--help``, with code 0.
     """
     argv = _environment_first(argv)
-    options, given_settings = _parse(any_settings(), None, [word for word in argv if word not in ("-h", "--help")])
-    device = available_devices()[-1] if options.device == "auto" else options.device
+    words = [word for word in argv if word not in ("-h", "--help")]
+    options, given_settings = _parse(any_settings(), None, words)
     imports.load(options.imports)
+    defaults, file = RunOptions(), None
+    if options.config is not None:
+        file = config_file.read(options.config)
+        defaults = replace(defaults, **file.options)
+        options, given_settings = _parse(any_settings(), None, words, defaults)
+        for name in ("agent", "preset"):
+            if getattr(options, name) != getattr(file, name):
+                raise UserError(f"--config {options.config} has the settings of {name} {getattr(file, name)}")
+    device = available_devices()[-1] if options.device == "auto" else options.device
     env_id = envs.resolve_typed(options.env_id)
     agent, preset = choose(options.agent, options.preset, env_id, device, given_settings.env_kwargs)
-    options, config = _parse(agent.config, agent.config(**agent.presets[preset].settings), argv)
+    settings = agent.config(**agent.presets[preset].settings)
+    if file is not None:
+        assert options.config is not None
+        settings = config_from(agent.config, as_json(settings) | file.config, options.config)
+    options, config = _parse(agent.config, settings, argv, defaults)
     check_given(config, given(argv))
     return replace(options, env_id=env_id, agent=agent.name, preset=preset), config
+
+
+def asked(argv: Sequence[str], options: RunOptions) -> list[str]:
+    """Return the names of the options that someone decided: in the command line, or the evaluations in a file."""
+    return [*given(argv), *(("evaluations", "eval_episodes") if options.config is not None else ())]
+
+
+def printed(options: RunOptions, config: LearnerConfig) -> str:
+    """Return the final settings of a run as ``--config`` takes them."""
+    return json.dumps(config_file.described(options, as_json(config)), indent=2)
+
+
+def wants_many(argv: Sequence[str]) -> bool:
+    """Return whether a command line names several seeds or environments, so that it is a sweep's."""
+    leading = next((number for number, word in enumerate(argv) if word.startswith("-")), len(argv))
+    return leading > 1 or any(word.split("=")[0] == "--seeds" for word in argv)
+
+
+def read_any(argv: Sequence[str]) -> tuple[RunOptions, Any]:
+    """Return options of a run and settings of whichever agent; of the settings only those given mean something.
+
+    Raises:
+        UserError: an unknown option, or a value of another kind.
+    """
+    return _parse(any_settings(), None, argv)
 
 
 def _environment_first(argv: Sequence[str]) -> list[str]:
@@ -164,17 +218,6 @@ def given(argv: Sequence[str]) -> list[str]:
     return ["start_from" if name == "from" else name for name in names]  # its short name
 
 
-def arguments(settings: Mapping[str, Any]) -> list[str]:
-    """Return settings as the words of a command line: ``["--n-step", "3", "--no-double"]``."""
-    line: list[str] = []
-    for name, value in settings.items():
-        if isinstance(value, tuple):
-            line += [option_name(name), *map(str, value)]
-        else:
-            line += catalogue.words({name: value})[0].split(" ", 1)
-    return line
-
-
 def any_settings() -> type[Any]:
     """Return a dataclass with the settings of all agents, for a command line whose agent is not known yet.
 
@@ -188,10 +231,12 @@ def any_settings() -> type[Any]:
     return dataclasses.make_dataclass("AnySettings", fields.values(), frozen=True)
 
 
-def _parse(settings: type[Any], defaults: Any, argv: Sequence[str]) -> tuple[RunOptions, Any]:
+def _parse(
+    settings: type[Any], defaults: Any, argv: Sequence[str], run_defaults: RunOptions | None = None
+) -> tuple[RunOptions, Any]:
     """Return the options and settings, read as one dataclass a group, which `--help` shows under a title each."""
     defaults = defaults or settings()
-    fields = [*_fields(RunOptions, RunOptions()), *_fields(settings, defaults)]
+    fields = [*_fields(RunOptions, run_defaults or RunOptions()), *_fields(settings, defaults)]
     group_of = {name: group for group, names in GROUPS.items() for name in names}
     groups = []
     for group, title in TITLES.items():

@@ -18,7 +18,7 @@ from agents import recipe
 from common.errors import UserError
 from common.files import PRETRAINED
 from common.reading import check_inside
-from experiments.command_line import arguments
+from experiments.plan import words
 from learning.checkpoint import MANIFEST, config_from, read_manifest, read_weights
 from learning.config import FamilyConfig, LearnerConfig
 from learning.trainer import Plan
@@ -89,8 +89,8 @@ def weights_for(source: Source, plan: Plan) -> dict[str, Tensor]:
         raise UserError(f"--from {source.folder}: it has {known} actions, and {plan.env_id} has {int(actions.n)}")
     network = plan.recipe.network(space, int(actions.n), plan.config, torch.Generator())
     if differing := _differing(source, plan):
-        words = " ".join(arguments(differing))
-        raise UserError(f"--from {source.folder}: its network differs from this run's; add {words}")
+        more = " ".join(words(differing))
+        raise UserError(f"--from {source.folder}: its network differs from this run's; add {more}")
     return read_weights(source.folder, source.manifest, network)
 
 

@@ -81,6 +81,7 @@ def start(
         evaluations=options.evaluations,
         eval_episodes=options.eval_episodes,
         engine=options.engine,
+        interim_episodes=options.interim_episodes,
         keep_state=options.keep_state,
         state_every=seconds_of(options.checkpoint_every, "--checkpoint-every", LEAST_PERIOD),
     )
@@ -98,6 +99,8 @@ def start(
     measured = preflight(plan, options.device, options.threads, longest, lambda line: print_line(console, line))
     print_line(console, str(measured))
     config = measured_range(plan, console)
+    found = as_json(config)
+    by_measuring = [name for name, value in as_json(plan.config).items() if found[name] != value]
     left = None if budget is None else budget - (time.monotonic() - began) - FINISH_SECONDS
     schedule = plan.schedule
     config, schedule = scaled(config, schedule, measured, left, asked)
@@ -121,6 +124,8 @@ def start(
         "interim_episodes": schedule.interim_episodes,
         "protocol": plan.eval_protocol,
         "imports": imports.IMPORTED,
+        **({"measured": by_measuring} if by_measuring else {}),
+        **({} if options.name is None else {"name": options.name}),
         "storage": measured.storage,
         "engine": measured.engine,
         "keep_state": options.keep_state,
@@ -162,7 +167,7 @@ def scaled(
 
     What was ``asked`` for stays; evaluations that were not give way where they would take too long.
     """
-    fixed = bool({"evaluations", "eval_episodes"} & set(asked))
+    fixed = bool({"evaluations", "eval_episodes", "interim_episodes"} & set(asked))
     episode = measured.episode_seconds
     if left is None:
         training = config.total_timesteps / measured.steps_per_second

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from agents.family import IDEAS
 from agents.registry import AGENTS, choose
 from common.errors import UserError, unknown
 from common.settings import check_given, validate
-from experiments.command_line import arguments
+from experiments.plan import Entry, words
 from learning.config import LearnerConfig
 
 FULL = "full"
@@ -24,13 +24,8 @@ class Variant:
     """"full", or "without PART"."""
     changes: tuple[str, ...]
     """The options that replace the part, as typed; empty for the full recipe."""
-    words: tuple[str, ...]
-    """The command line of `train.py`, except seed and runs folder."""
-
-    @property
-    def folder(self) -> str:
-        """Name of the folder that holds its runs."""
-        return self.name.replace(" ", "_")
+    entry: Entry
+    """What is trained, with any seed."""
 
 
 def parts(config: LearnerConfig) -> list[str]:
@@ -86,13 +81,11 @@ def agents_with_parts(env_id: str) -> list[str]:
     return found
 
 
-def variants(
-    base: Sequence[str], config: LearnerConfig, given: Iterable[str], left_out: Iterable[str]
-) -> list[Variant]:
+def variants(base: Entry, config: LearnerConfig, given: Iterable[str], left_out: Iterable[str]) -> list[Variant]:
     """Return the full recipe, then the recipe without each of its parts.
 
     Args:
-        base: the command line of `train.py`, without the agent's own settings.
+        base: a run without the agent's own settings.
         config: the resolved settings.
         given: names of the agent's settings that were given on the command line.
         left_out: parts.
@@ -101,17 +94,20 @@ def variants(
         UserError: the settings are incompatible without one of the parts.
     """
     names = list(given)
-    full = arguments({name: getattr(config, name) for name in names})
-    found = [Variant(FULL, (), (*base, *full))]
+    found = [_variant(FULL, {}, base, {name: getattr(config, name) for name in names})]
     for part in left_out:
         without: dict[str, Any] = {part: IDEAS[part].off}
         reduced = replace(config, **without)
         validate(reduced)
         # options of the part are left out with it: train.py rejects options without effect
         kept = {name: getattr(config, name) for name in names if name != part and _has_effect(reduced, name)}
-        changes = arguments(without)
-        found.append(Variant(f"without {part}", tuple(changes), (*base, *arguments(kept), *changes)))
+        found.append(_variant(f"without {part}", without, base, kept))
     return found
+
+
+def _variant(name: str, changes: dict[str, Any], base: Entry, kept: dict[str, Any]) -> Variant:
+    settings = {key: list(value) if isinstance(value, tuple) else value for key, value in (kept | changes).items()}
+    return Variant(name, tuple(words(changes)), replace(base, label=name, settings=base.settings | settings))
 
 
 def _has_effect(config: LearnerConfig, name: str) -> bool:

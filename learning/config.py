@@ -192,8 +192,13 @@ class ReplayConfig(LearnerConfig):
     importance_norm: Annotated[Literal["batch", "replay"], PRIORITIZED] = "batch"
     """What has the importance weight 1: the least likely transition of the batch, or of the whole replay."""
     priority: Annotated[Literal["td_error", "loss", "pairwise"], PRIORITIZED] = "td_error"
+<<<<<<< HEAD
     """What a priority is: the size of the mean's TD error (with atoms: the divergence), the loss, or (quantiles only)
     the sum over predicted quantiles of the mean size of their errors to all target quantiles."""
+=======
+    """What a priority is: the size of the mean's TD error (with atoms: the divergence), the loss, or the sum over
+    predicted quantiles of the mean size of their errors to all target quantiles (without quantiles: as td_error)."""
+>>>>>>> main
 
 
 ATOMS, QUANTILES = Needs("head", "categorical", "histogram"), Needs("head", "quantile", "implicit_quantile")

@@ -239,6 +239,8 @@ class States:
         """Remove all states."""
         with suppress(OSError):
             self.wait()
+        for path in sorted(_in(self.folder), key=lambda path: path.name == RECORDS):  # no state without its records
+            _remove(path)
         shutil.rmtree(self.folder, ignore_errors=True)
         self._pieces, self._written = [], None
 
@@ -317,7 +319,7 @@ class States:
         for path in _in(self.folder):
             if path.name == RECORDS or path.name in map(str, numbers):
                 continue
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+            _remove(path)
         for path in _in(self.folder / RECORDS):
             if path.name not in wanted:
                 path.unlink(missing_ok=True)
@@ -366,7 +368,7 @@ class States:
         self._pieces, self._written = list(saved.pieces), ends.copy()
         for path in _in(self.folder):  # a damaged one must not take the place of one that is whole
             if path.name.isdigit() and int(path.name) > int(saved.folder.name):
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
 
     def _open(self, folder: Path) -> Saved:
         manifest = _manifest(folder)
@@ -437,6 +439,20 @@ def _in(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except OSError:
         return []
+
+
+def _remove(path: Path) -> None:
+    """Remove a state, or whatever lies there; a kill on the way leaves none that is half there."""
+    with suppress(OSError):
+        if not path.is_dir() or path.is_symlink():
+            path.unlink()
+            return
+        if path.name.isdigit():
+            beside = path.with_name(f"{path.name}{PART}")
+            if beside.exists():  # of an earlier try
+                shutil.rmtree(beside)
+            path = path.rename(beside)
+        shutil.rmtree(path)
 
 
 def _about(data: bytes | memoryview) -> dict[str, Any]:

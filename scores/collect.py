@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,13 +11,13 @@ from pathlib import Path
 from scores import references
 from scores.atari import normalization
 from scores.atari import rows as atari_rows
+from scores.grouping import MOST_NAMED, Group, grouped
 from scores.references import SAME_GAME, Metric, Reference
 from scores.rows import Comparison, Row
 from scores.runs import Episode, Run, read_humans, read_run, read_runs
 from scores.stats import bootstrap_interval, student_interval
 
 FEW_SEEDS = 5  # the bootstrap interval of fewer seeds is too narrow
-NOT_SETTINGS = {"seed", "runs_dir", "device", "threads"}  # may differ between runs that are averaged
 
 
 def comparison(env_id: str, runs_dir: Path | str = "runs", pretrained_dir: Path | str | None = None) -> Comparison:
@@ -86,8 +87,10 @@ def environment_comparisons(data: ScoreData, env_id: str | None = None, named: b
             data.warnings.extend(
                 f"{run.path}: a run of {run.env_id}, not shown" for run in data.runs if run.env_id != env_id
             )
-    elif named and data.runs:
-        selected = sorted({run.env_id for run in data.runs}, reverse=True)
+    elif data.runs:
+        played = set() if named else {episode.env_id for episode in data.humans}
+        trained = {run.env_id for run in data.runs}
+        selected = sorted(trained | {one for one in played if SAME_GAME.get(one) not in trained}, reverse=True)
     else:
         selected = _environments({run.env_id for run in data.runs + data.pretrained}, data.humans)
     shown = [one for one in selected if one == env_id or normalization.game_of(one) is None]
@@ -107,8 +110,13 @@ def _environments(trained: set[str], humans: list[Episode]) -> list[str]:
 def _compare(env_id: str, data: ScoreData) -> Comparison:
     metric = references.metric(env_id)
     own = [run for run in data.runs if run.env_id == env_id]
-    rows = [_run_row(run, metric, own) for run in own] + _seed_rows(own, metric)
-    rows += [_run_row(run, metric, [run]) for run in data.pretrained if run.env_id == env_id]
+    groups = grouped(own)
+    rows = [_run_row(run, metric, group, own) for group in groups for run in group.runs]
+    rows += [_seeds_row(group, metric) for group in groups if len(group.runs) > 1]
+    rows += _older(own, groups, metric)
+    for run in data.pretrained:
+        if run.env_id == env_id:
+            rows.append(_run_row(run, metric, grouped([run])[0], [run]))
     versions = [env_id] + ([SAME_GAME[env_id]] if env_id in SAME_GAME else [])
     rows += _human_rows([episode for episode in data.humans if episode.env_id in versions], metric)
     # by agent: a reference of this version replaces that of the other
@@ -116,9 +124,14 @@ def _compare(env_id: str, data: ScoreData) -> Comparison:
     rows += [_reference_row(reference) for reference in cited.values()]
     game = normalization.game_of(env_id)
     rows = atari_rows.complete(game, rows) if game else rows
-    rows.sort(key=lambda row: (-row.mean, row.name))
+    rows.sort(key=lambda row: (row.unfinished, -row.mean, row.name))
     of_game = atari_rows.remarks(game, rows) if game else []
-    return Comparison(env_id, metric.name, rows, of_game + _remarks(env_id, own, rows))
+    return Comparison(env_id, metric.name, rows, of_game + _remarks(env_id, own, groups, rows))
+
+
+def mean_score(run: Run) -> float:
+    """Return the mean over the episodes of a run's final evaluation, in its environment's metric."""
+    return statistics.fmean(_values(run.episodes, references.metric(run.env_id)))
 
 
 def _values(episodes: Iterable[Episode], metric: Metric) -> list[float]:
@@ -126,15 +139,23 @@ def _values(episodes: Iterable[Episode], metric: Metric) -> list[float]:
     return [one.episode_return / (one.episode_length if metric.per_step else 1) for one in episodes]
 
 
-def _run_row(run: Run, metric: Metric, siblings: list[Run]) -> Row:
+def _run_row(run: Run, metric: Metric, group: Group, siblings: list[Run]) -> Row:
     interval = student_interval(_values(run.episodes, metric))
-    name = run.path.name if run.pretrained else _title(run)
-    if sum(_title(sibling) == name for sibling in siblings) > 1:  # the same seed twice: add the time
+    name = run.path.name if run.pretrained else f"{group.label} seed {run.seed}"
+    like = [
+        one
+        for one in siblings
+        if (one.title, one.seed, one.config, one.finished) == (run.title, run.seed, run.config, run.finished)
+    ]
+    if len(like) > 1 and not run.pretrained:  # the same twice: add the time
         name = f"{name} {run.path.name.rsplit('__', 1)[-1]}"
     path = f"{_title(run)}, in {run.path}" if run.pretrained else str(run.path)
-    notes = [path, *run.notes, *_unusual_lengths(run.episodes, metric)]
+    notes = [*([] if group.finished else [group.progress]), path]
+    if len(group.differs) > MOST_NAMED:
+        notes.append(", ".join(group.differs[MOST_NAMED:]))
+    notes += [*run.notes, *_unusual_lengths(run.episodes, metric)]
     return Row(
-        name=name,
+        name=name if group.finished else f"{name}, unfinished",
         kind="pretrained" if run.pretrained else "run",
         env_id=run.env_id,
         mean=interval.mean,
@@ -145,49 +166,39 @@ def _run_row(run: Run, metric: Metric, siblings: list[Run]) -> Row:
         protocol=run.episodes[0].protocol,
         note="; ".join(notes),
         frames=run.frames,
+        unfinished=not group.finished,
     )
 
 
-def _seed_rows(runs: list[Run], metric: Metric) -> list[Row]:
-    """Return one row for each agent trained with several seeds: the mean over its runs."""
-    groups: dict[tuple[str, str, str, float | None], dict[int, Run]] = defaultdict(dict)
-    for run in runs:
-        key = run.agent, run.preset, run.episodes[0].protocol, run.episodes[0].epsilon
-        groups[key][run.seed] = run  # of a seed that was trained twice only the newest run counts
+def _older(runs: list[Run], groups: Sequence[Group], metric: Metric) -> list[Row]:
+    """Return the rows of runs of which there is a newer one with the same settings and seed."""
     rows = []
-    for (_, _, protocol, epsilon), by_seed in groups.items():
-        group = list(by_seed.values())
-        if len(group) < 2:
-            continue
-        means = [student_interval(_values(run.episodes, metric)).mean for run in group]
-        interval = bootstrap_interval(means)
-        note = f"seeds {', '.join(str(seed) for seed in sorted(by_seed))}; {interval.method}"
-        if differing := differing_settings(group):
-            note += f"; settings DIFFER between the runs: {', '.join(differing)}"
-        rows.append(
-            Row(
-                name=f"{group[0].title}, mean of {len(group)} seeds",
-                kind="run",
-                env_id=group[0].env_id,
-                mean=interval.mean,
-                ci95=interval.ci95,
-                episodes=sum(len(run.episodes) for run in group),
-                agent_steps=max(run.agent_steps for run in group),
-                epsilon=epsilon,
-                protocol=protocol,
-                note=note,
-                frames=max(run.frames for run in group),
-            )
-        )
+    for group in groups:
+        rows += [_run_row(run, metric, group, runs) for run in group.older]
     return rows
 
 
-def differing_settings(group: list[Run]) -> list[str]:
-    """Return the settings that are not the same in all runs of a group."""
-    keys = {key for run in group for key in run.config} - NOT_SETTINGS
-    differing = sorted(key for key in keys if any(run.config.get(key) != group[0].config.get(key) for run in group))
-    trained = len({run.agent_steps for run in group}) > 1
-    return differing + (["agent steps trained"] if trained and "total_timesteps" not in differing else [])
+def _seeds_row(group: Group, metric: Metric) -> Row:
+    """Return the mean over a group's seeds, which differ in nothing else."""
+    runs = group.runs
+    interval = bootstrap_interval([student_interval(_values(run.episodes, metric)).mean for run in runs])
+    note = f"seeds {', '.join(str(run.seed) for run in runs)}; {interval.method}"
+    same = interval.ci95 is not None and interval.ci95[0] == interval.ci95[1]
+    if same:
+        note += "; no interval: all seeds score the same"
+    return Row(
+        name=f"{group.label}, mean of {len(runs)} seeds",
+        kind="run",
+        env_id=runs[0].env_id,
+        mean=interval.mean,
+        ci95=None if same else interval.ci95,
+        episodes=sum(len(run.episodes) for run in runs),
+        agent_steps=runs[0].agent_steps,
+        epsilon=runs[0].episodes[0].epsilon,
+        protocol=runs[0].episodes[0].protocol,
+        note=note,
+        frames=runs[0].frames,
+    )
 
 
 def _human_rows(episodes: list[Episode], metric: Metric) -> list[Row]:
@@ -231,7 +242,7 @@ def _title(run: Run) -> str:
     return f"{run.title} seed {run.seed}"
 
 
-def _remarks(env_id: str, runs: list[Run], rows: list[Row]) -> list[str]:
+def _remarks(env_id: str, runs: list[Run], groups: Sequence[Group], rows: list[Row]) -> list[str]:
     """Return the remarks: what the numbers don't show, and where they come from."""
     remarks = []
     others = sorted({row.env_id for row in rows} - {env_id})
@@ -253,20 +264,26 @@ def _remarks(env_id: str, runs: list[Run], rows: list[Row]) -> list[str]:
     if not runs:
         remarks.append(f"No runs of {env_id} yet; train one: python train.py {env_id}")
         return remarks
-    seeds: dict[str, set[int]] = defaultdict(set)
-    for run in runs:
-        seeds[run.title].add(run.seed)
-    if len(seeds) == 1 and len(runs) == 1:
+    if len(groups) == 1 and len(runs) == 1:
         remarks.append("One run: its interval is for this one network, not for the algorithm that trained it.")
-    single = sorted(agent for agent, trained in seeds.items() if len(trained) == 1)
-    few = sorted(agent for agent, trained in seeds.items() if 1 < len(trained) < FEW_SEEDS)
+    finished = [group for group in groups if group.finished]
+    if len(finished) < len(groups):
+        remarks.append("Unfinished runs stand last, and in no mean; python train.py --resume RUN goes on with one.")
+    if len({group.runs[0].title for group in groups}) < len({group.label for group in groups}):
+        remarks.append("Runs with other settings or agent steps are averaged apart; a label names what differs.")
+    single = sorted({group.label for group in finished if len(group.runs) == 1})
+    few = sorted({group.label for group in finished if 1 < len(group.runs) < FEW_SEEDS})
     if single:
         remarks.append(
-            f"One seed of {', '.join(single)}: another seed may score very differently, so this does not show that one"
+            f"One seed of {_few(single)}: another seed may score very differently, so this does not show that one"
             " agent or setting is better than another. Train with --seed 2, 3, ... too."
         )
     if few:
-        remarks.append(
-            f"Fewer than {FEW_SEEDS} seeds of {', '.join(few)}: the true interval is wider than the one shown."
-        )
+        remarks.append(f"Fewer than {FEW_SEEDS} seeds of {_few(few)}: the true interval is wider than the one shown.")
     return remarks
+
+
+def _few(labels: Sequence[str]) -> str:
+    """Return some labels as text, a handful of them."""
+    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
+    return ("; " if any("," in one for one in labels) else ", ").join(labels[:5]) + more

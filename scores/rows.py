@@ -27,6 +27,7 @@ class Row:
     frames: int | None = None  # emulator frames of training; on Atari 4 per agent step
     human_normalised: float | None = None  # 0: random play, 1: human; None: not Atari, or no human score
     record_normalised: float | None = None  # 0: random play, 1: the human world record
+    unfinished: bool = False  # a run that is not trained to its end
 
     def __post_init__(self) -> None:
         for name in ("name", "env_id", "protocol", "note"):  # they hold the names of folders

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fnmatch
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -57,10 +58,23 @@ class Run:
     curve: tuple[tuple[int, float], ...] = ()  # (frames, mean return) of every evaluation
     started_from: str = ""  # the agent whose network it started from; "": random weights
     notes: tuple[str, ...] = ()  # what is unusual about how it was trained
+    name: str = ""  # that it was given
+    planned_steps: int | None = None  # agent steps that it was to have; None: unknown
+    planned_episodes: int | None = None  # of its final evaluation
+    measured: tuple[str, ...] = ()  # settings that random play decided, with every seed anew
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was trained to its end and evaluated there, as far as is known; agents that are shipped are."""
+        if self.pretrained or self.planned_steps is None:
+            return True
+        return self.agent_steps >= self.planned_steps and len(self.episodes) >= (self.planned_episodes or 1)
 
     @property
     def title(self) -> str:
-        """The agent, its preset unless that is the default, and whose network it started from."""
+        """Its own name; else the agent, its preset unless that is the default, and whose network it started from."""
+        if self.name:
+            return self.name
         title = f"{self.agent} {self.preset}" if self.preset not in ("", "default") else self.agent
         return f"{title} from {self.started_from}" if self.started_from else title
 
@@ -78,19 +92,29 @@ class Run:
 def read_runs(runs_dir: Path, pretrained: bool = False) -> tuple[list[Run], list[str]]:
     """Return every evaluated run under a folder, and one warning for everything that could not be read.
 
-    A folder that does not exist holds no runs.
+    Also those of the configurations of a sweep, a folder each. A folder that does not exist holds no runs.
     """
     runs, warnings = [], []
     try:
-        folders = sorted(path for path in runs_dir.iterdir() if path.is_dir()) if runs_dir.is_dir() else []
+        folders = run_folders(runs_dir)
     except OSError as error:
         return [], [f"{runs_dir}: not readable ({error.strerror})"]
     for folder in folders:
-        if is_run(folder):
-            run, more = read_run(folder, pretrained)
-            warnings += more
-            runs += [run] if run else []
+        run, more = read_run(folder, pretrained)
+        warnings += more
+        runs += [run] if run else []
     return runs, warnings
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """Return the runs in a folder, and in the folders of a sweep's or ablation's configurations in it; `OSError`."""
+    found = []
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []:
+        if is_run(path):
+            found.append(path)
+        elif not path.is_symlink() and not path.name.startswith("."):
+            found += [below for below in _entries(path) if below.name.count("__") >= 3 and os.path.isdir(below)]
+    return found
 
 
 def is_run(folder: Path) -> bool:
@@ -109,6 +133,54 @@ def find_run(name: str, runs_dir: Path) -> Path:
     near = [path.name for parent in {Path(name).parent, runs_dir} for path in _entries(parent) if is_run(path)]
     hint = f"; did you mean {nearest(Path(name).name, near)}?" if near else f"; {runs_dir} holds no runs"
     raise UserError(f"no run folder '{name}'{hint}")
+
+
+def find_runs(name: str, runs_dir: Path) -> list[Path]:
+    """Return the runs that a word of a command line names.
+
+    A run folder, or one that holds runs, by its path or its name under ``runs_dir``; the name that a run was given; or
+    a pattern for any of these, such as ``*dqn*``.
+
+    Raises:
+        UserError: there is none.
+    """
+    for path in (Path(name), runs_dir / name):
+        if os.path.isdir(path):
+            if is_run(path):
+                return [path]
+            if found := run_folders(path):
+                return found
+    try:
+        matching = [*Path().glob(name), *runs_dir.glob(name)] if not Path(name).is_absolute() else _absolute(name)
+    except (ValueError, NotImplementedError, OSError):
+        matching = []
+    found = [run for path in sorted(set(matching)) if path.is_dir() for run in _runs_at(path)]
+    if found:
+        return found
+    named = [path for path in _all_runs(runs_dir) if fnmatch.fnmatchcase(_name_of(path), name)]
+    return named or [find_run(name, runs_dir)]
+
+
+def _absolute(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    return list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+
+
+def _runs_at(path: Path) -> list[Path]:
+    return [path] if is_run(path) else run_folders(path)
+
+
+def _all_runs(runs_dir: Path) -> list[Path]:
+    try:
+        return run_folders(runs_dir)
+    except OSError:
+        return []
+
+
+def _name_of(path: Path) -> str:
+    """Return the name that a run was given, "" if none."""
+    name = _read_config(path / CONFIG_FILE)[0].get("name")
+    return name if isinstance(name, str) else ""
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -142,7 +214,7 @@ def read_run(folder: Path, pretrained: bool = False) -> tuple[Run | None, list[s
     last = max(steps for steps, _ in episodes)
     kept = [one for (steps, _), one in sorted(episodes.items()) if steps == last]
     preset = config.get("preset")
-    settings = config.get("config")
+    settings, measured = config.get("config"), config.get("measured")
     return Run(
         path=folder,
         env_id=kept[0].env_id,
@@ -155,7 +227,16 @@ def read_run(folder: Path, pretrained: bool = False) -> tuple[Run | None, list[s
         curve=_curve(episodes.values()),
         started_from=_started_from(config),
         notes=tuple(_training_notes(config)),
+        name=shown(name, 100) if isinstance(name := config.get("name"), str) else "",
+        planned_steps=_count(settings.get("total_timesteps")) if isinstance(settings, dict) else None,
+        planned_episodes=_count(config.get("eval_episodes")),
+        measured=tuple(shown(str(one), 100) for one in measured) if isinstance(measured, list) else (),
     ), warnings
+
+
+def _count(value: Any) -> int | None:
+    """Return a whole number of a file, None if it is none."""
+    return value if type(value) is int and 0 <= value < 10**15 else None
 
 
 def _started_from(config: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from scores.atari.compare import AtariComparison, AtariSelection, compare
 from scores.atari.normalization import game_of
 from scores.collect import ScoreData, environment_comparisons, read
 from scores.rows import Comparison
-from scores.runs import find_run
+from scores.runs import Run, find_runs, read_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ def select(runs_dir: Path, names: Sequence[str], env_id: str | None, atari: Atar
 
     Args:
         runs_dir: the folder of the runs and of the human scores; need not exist.
-        names: run folders, by path or by name under ``runs_dir``; (): all of them.
+        names: runs as `find_runs` takes them; (): all under ``runs_dir``.
         env_id: only this environment (its full id); None: all that have a score.
         atari: what to show of Atari; anything but the default leaves the other environments out.
 
@@ -44,13 +44,24 @@ def select(runs_dir: Path, names: Sequence[str], env_id: str | None, atari: Atar
             f"--env-id {env_id} is not an Atari game, but --agents, --at-frames, --games, --protocol and"
             " --mix-protocols are for Atari only"
         )
-    folders = [find_run(name, runs_dir) for name in names]
+    folders = [folder for name in names for folder in find_runs(name, runs_dir)]
     data = read(runs_dir, PRETRAINED, folders)
     environments = [] if atari_only else environment_comparisons(data, env_id, bool(folders))
     games = None
-    if env_id is None or game_of(env_id):
+    known = {run.env_id for run in data.runs} | {one.env_id for one in data.humans}
+    # with runs of other environments, pretrained agents of games are not what was asked for
+    elsewhere = not atari_only and bool(data.runs) and not any(map(game_of, known))
+    if (env_id is None and not elsewhere) or (env_id is not None and game_of(env_id)):
         games = compare(_same_environments(data) if folders else data, atari)
     return Selected(environments, games, data.warnings)
+
+
+def runs_named(names: Sequence[str], runs_dir: Path) -> list[Run]:
+    """Return the evaluated runs that some words name; (): all under ``runs_dir``."""
+    if not names:
+        return read(runs_dir).runs
+    folders = dict.fromkeys(folder for name in names for folder in find_runs(name, runs_dir))
+    return [run for folder in folders if (run := read_run(folder)[0]) is not None]
 
 
 def atari_selection(

@@ -10,6 +10,8 @@ import numpy as np
 from scipy import special
 
 RESAMPLES = 10_000
+MOST_AT_ONCE = 100  # values that are resampled so often in one piece: 8 MB
+LEAST_EQUAL = 10  # values that are all the same: fewer give no interval, which would have no width
 
 
 class Interval(NamedTuple):
@@ -35,6 +37,8 @@ def student_interval(values: Sequence[float]) -> Interval:
     if count == 1:
         return Interval(mean, None, None, 1, "none: one value")
     error = float(numbers.std(ddof=1)) / math.sqrt(count)
+    if error == 0 and count < LEAST_EQUAL:  # that a few are the same does not show that all are
+        return Interval(mean, error, None, count, "none: a few equal values")
     return Interval(mean, error, around(mean, error, count), count, "Student t")
 
 
@@ -62,8 +66,9 @@ def bootstrap_interval(run_means: Sequence[float]) -> Interval:
         return Interval(mean, error, (mean, mean), count, "bootstrap over runs")
     from scipy import stats  # here, because it takes half a second, and most tables have no bootstrap
 
+    batch = None if count <= MOST_AT_ONCE else max(MOST_AT_ONCE * RESAMPLES // count, 1)
     drawn = stats.bootstrap(
-        (numbers,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+        (numbers,), np.mean, n_resamples=RESAMPLES, batch=batch, method="percentile", rng=np.random.default_rng(0)
     )
     low, high = drawn.confidence_interval
     return Interval(mean, error, (float(low), float(high)), count, "bootstrap over runs")

@@ -15,7 +15,7 @@ import pytest
 import ablate
 from common.errors import UserError
 from experiments import ablation_plan, command_line
-from tests.experiments.test_pool import posix, signal_when
+from tests.experiments.test_local import posix, signal_when
 
 ROOT = Path(__file__).resolve().parent.parent
 FAKE = """
@@ -102,7 +102,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 def test_every_variant_is_trained_with_every_seed_and_only_once(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     assert fake("--seeds", "2", "--jobs", "2", "--eval-episodes", "2", "--noisy-sigma", "0.3") == 0
-    same = ["CartPole-v1", "--agent", "rainbow", "--preset", "control", "--eval-episodes", "2", "--threads", "1"]
+    same = ["CartPole-v1", "--agent", "rainbow", "--preset", "control", "--eval-episodes", "2"]
     same += ["--total-timesteps", "600"]
     expected = []
     for seed in ("1", "2"):
@@ -111,7 +111,8 @@ def test_every_variant_is_trained_with_every_seed_and_only_once(fake: Fake, caps
             ("without_double", ["--noisy-sigma", "0.3", "--no-double"]),
             ("without_noisy", ["--no-noisy"]),  # its noise scale has no effect any more
         ):
-            expected.append([*same, *own, "--seed", seed, "--runs-dir", str(fake.out / variant), "--keep-state", "no"])
+            place = ["--seed", seed, "--runs-dir", str(fake.out / variant), "--keep-state", "no", "--threads", "1"]
+            expected.append([*same, *own, *place])
     assert sorted(fake.calls) == sorted(expected)
     printed = capsys.readouterr().out
     assert "in full, and without double, without noisy" in printed
@@ -245,7 +246,7 @@ def test_train_accepts_every_variant_with_the_settings_of_the_plan(agent: str) -
         ["CartPole-v1", "--agent", agent, "--hidden", "8", "9", "--evaluations", "7", *more]
     )
     for one in plan.variants:
-        options, config = command_line.read_command_line(one.words)
+        options, config = command_line.read_command_line(one.entry.words)
         assert (options.agent, options.preset, options.evaluations) == (agent, "control", 7)
         changed = {
             field.name

@@ -147,6 +147,10 @@ def atari_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_atari_runs_have_a_table_after_the_others(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     compare.main(["--runs-dir", str(atari_runs)])
+    alone = capsys.readouterr().out
+    assert alone.startswith("Atari: score and percentage of human, 2 games"), "what was trained, and nothing else"
+    make_run(atari_runs, [1.0])
+    compare.main(["--runs-dir", str(atari_runs)])
     text = capsys.readouterr().out
     assert text.index("full_information_planner") < text.index("Atari: score and percentage of human, 2 games")
     assert "17.0  107 %" in text
@@ -154,6 +158,7 @@ def test_atari_runs_have_a_table_after_the_others(atari_runs: Path, capsys: pyte
 
 
 def test_atari_options_show_atari_alone(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(atari_runs, [1.0])
     words = ["--runs-dir", str(atari_runs), "--format", "json"]
     compare.main(words)
     assert set(json.loads(capsys.readouterr().out)) == {"environments", "games", "aggregates"}
@@ -179,6 +184,7 @@ def test_named_atari_runs(atari_runs: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_csv(atari_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(atari_runs, [1.0])
     compare.main(["--runs-dir", str(atari_runs), "--format", "csv"])
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     found = {(row["env_id"], row["who"]): row["score"] for row in rows}

@@ -11,7 +11,7 @@ from common.errors import UserError
 from scores.atari import normalization, protocol_notes
 from scores.atari.protocol_notes import EvaluationConditions
 from scores.atari.published import load
-from scores.collect import differing_settings
+from scores.grouping import MOST_NAMED, Group, grouped
 from scores.runs import Episode, Run
 from scores.stats import student_interval
 
@@ -53,16 +53,12 @@ def of_runs(runs: Sequence[Run], mix_protocols: bool) -> list[Column]:
     Raises:
         UserError: the runs of one column have several protocols, and ``mix_protocols`` is False.
     """
-    groups: dict[tuple[bool, str], list[Run]] = defaultdict(list)
-    for run in runs:
-        groups[run.pretrained, run.title].append(run)
+    groups = grouped(runs, protocols=False)
     if not mix_protocols:
-        for (_, title), group in groups.items():
-            _check_protocols(title, group)
-    return [
-        _of_group(title + (" (pretrained)" if pretrained else ""), group)
-        for (pretrained, title), group in sorted(groups.items())
-    ]
+        for group in groups:
+            _check_protocols(group.label, group.runs)
+    groups.sort(key=lambda group: (not group.finished, group.runs[0].pretrained, group.label))
+    return [_of_group(group) for group in groups]
 
 
 def of_humans(episodes: Sequence[Episode]) -> list[Column]:
@@ -148,9 +144,10 @@ def _check_protocols(title: str, runs: Sequence[Run]) -> None:
         )
 
 
-def _of_group(name: str, group: Sequence[Run]) -> Column:
+def _of_group(group: Group) -> Column:
+    name = group.label + (" (pretrained)" if group.runs[0].pretrained else "" if group.finished else " (unfinished)")
     newest: dict[str, dict[int, Run]] = defaultdict(dict)
-    for run in group:  # sorted by name, so by time
+    for run in group.runs:  # sorted by name, so by time
         newest[_game(run.env_id)][run.seed] = run  # of a seed that was trained twice only the newest run counts
     kept = [run for by_seed in newest.values() for run in by_seed.values()]
     cells = {}
@@ -163,11 +160,13 @@ def _of_group(name: str, group: Sequence[Run]) -> Column:
             sum(len(run.episodes) for run in runs),
         )
     conditions = protocol_notes.of_protocol(name, _protocols(kept), [run.frames for run in kept])
-    kind: Kind = "pretrained" if group[0].pretrained else "run"
-    return Column(name, kind, cells, conditions, _note(kept, newest, conditions), tuple(kept))
+    kind: Kind = "pretrained" if group.runs[0].pretrained else "run"
+    note = _note(kept, conditions)
+    note += f"; {', '.join(group.differs[MOST_NAMED:])}" if len(group.differs) > MOST_NAMED else ""
+    return Column(name, kind, cells, conditions, note if group.finished else f"{group.progress}; {note}", tuple(kept))
 
 
-def _note(runs: Sequence[Run], by_game: dict[str, dict[int, Run]], conditions: EvaluationConditions) -> str:
+def _note(runs: Sequence[Run], conditions: EvaluationConditions) -> str:
     """Return the note of a column of runs: protocol, length of the training, seeds."""
     protocols = [f"{name} ({normalization.protocol(name).description})" for name in conditions.protocol.split(" + ")]
     seeds = sorted({run.seed for run in runs})
@@ -177,9 +176,6 @@ def _note(runs: Sequence[Run], by_game: dict[str, dict[int, Run]], conditions: E
     emulated = f"{frames[0]:,}" if frames[0] == frames[1] else f"{frames[0]:,} to {frames[1]:,}"
     note = f"{' + '.join(protocols)}; {trained} agent steps, {emulated} frames; seed{'s' * (len(seeds) > 1)} "
     note += ", ".join(map(str, seeds))
-    differing = {key for group in by_game.values() for key in differing_settings(list(group.values()))}
-    if differing:
-        note += f"; settings DIFFER between the runs of a game: {', '.join(sorted(differing))}"
     return note
 
 

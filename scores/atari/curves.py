@@ -92,13 +92,13 @@ def _lines(column: Column, game: str) -> list[Line]:
     curves, training = [], False
     for run in column.runs:
         if column.kind == "run" and normalization.game_of(run.env_id) == game:
-            points, of_training = _points(run)
+            points, of_training = points_of(run)
             training |= of_training
             if len(points) > 1:
                 curves.append(points)
     if not curves:
         return []
-    frames = _grid(curves)
+    frames = common_grid(curves)
     table = np.array([np.interp(frames, *np.array(curve, dtype=np.float64).T) for curve in curves])  # (seeds, T)
     low = high = None
     if len(curves) > 1:
@@ -107,7 +107,7 @@ def _lines(column: Column, game: str) -> list[Line]:
     return [Line(column.name, len(curves), frames, table.mean(0), low, high, training)]
 
 
-def _points(run: Run) -> tuple[tuple[tuple[int, float], ...], bool]:
+def points_of(run: Run) -> tuple[tuple[tuple[int, float], ...], bool]:
     """Return the points of a run's evaluations; of its training if it has only one, and whether that is so."""
     if len(run.curve) > 1:
         return run.curve, False
@@ -115,7 +115,7 @@ def _points(run: Run) -> tuple[tuple[tuple[int, float], ...], bool]:
     return (training, True) if len(training) > 1 else (run.curve, False)
 
 
-def _grid(curves: Sequence[Sequence[tuple[int, float]]]) -> Numbers:
+def common_grid(curves: Sequence[Sequence[tuple[int, float]]]) -> Numbers:
     """Return the frames that all curves cover, at most `POINTS`."""
     first, last = max(curve[0][0] for curve in curves), min(curve[-1][0] for curve in curves)
     frames = sorted({frames for curve in curves for frames, _ in curve if first <= frames <= last})
@@ -152,7 +152,7 @@ def _levels(one: AtariComparison, game: str) -> dict[str, float]:
 def _panel(axes: Axes, panel: Panel, names: Sequence[str], agents: Sequence[str]) -> None:
     _draw_published(axes, panel, agents)
     for line in panel.lines:
-        _draw_line(axes, line, STYLES[names.index(line.name) % len(STYLES)])
+        draw_line(axes, line, STYLES[names.index(line.name) % len(STYLES)])
     for name, score in panel.levels.items():
         axes.axhline(score, color="#b3261e" if name.startswith("human") else "#6b7280", linewidth=1, linestyle="--")
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
@@ -179,7 +179,7 @@ def _draw_published(axes: Axes, panel: Panel, agents: Sequence[str]) -> None:
         axes.plot(list(points), list(points.values()), marker=marker, label=_published_label(agent), **style)
 
 
-def _draw_line(axes: Axes, line: Line, style: tuple[str, str, str]) -> None:
+def draw_line(axes: Axes, line: Line, style: tuple[str, str, str]) -> None:
     """Draw one of our curves: the mean over seeds, and its interval if there are several."""
     color, dash, marker = style
     label = line.name + (" (training returns)" if line.training else "")

@@ -230,6 +230,22 @@ def test_noops_randomise_the_start() -> None:
     assert min(starts) >= 0
 
 
+def test_fire_begins_a_game_where_there_is_one() -> None:
+    """Breakout's ball flies after FIRE, one frame at least; Freeway has none. In a mode of the game likewise."""
+    options: dict[str, Any] = {"sticky": 0.0, "noops": 0, "frame_cap": 108_000, "fire": True}
+    for env_id, frames in ((BREAKOUT, 1), ("ALE/Freeway-v5", 0)):
+        _, info = make_vec(env_id, 2, **options).reset(seed=[1, 2])
+        assert info["frames"].tolist() == [frames] * 2
+    for fire in (True, False):
+        vec: Any = make_vec(BREAKOUT, 1, **{**options, "fire": fire})
+        of_mode: Any = envs.make(BREAKOUT, mode=0, **{**options, "fire": fire})
+        for env, action in ((vec, np.array([0])), (of_mode, 0)):
+            env.reset(seed=1)
+            seen = [np.asarray(env.step(action)[0]).reshape(-1, 84, 84)[-1] for _ in range(12)]
+            # without the ball nothing moves
+            assert (np.ptp(seen, axis=0).max() > 0) == fire
+
+
 # ---------------------------------------------------------------------- names
 
 
@@ -243,6 +259,12 @@ def test_protocols_equal_the_papers() -> None:
     assert (nature.eval_epsilon, nature.life_loss_cuts) == (0.05, True)
     assert zoo.evaluation == {"sticky": 0.0, "noops": 30, "frame_cap": 108_000}  # 30 minutes
     assert {one.frames_per_step for one in (default, nature, zoo)} == {4}
+    # as their authors' environments: envpool's defaults, Gymnasium's AtariPreprocessing of a v5 game
+    gallici, clark = (envs.protocol(PONG, name) for name in ("gallici2024", "clark2024"))
+    assert gallici.evaluation == {**zoo.evaluation, "fire": True}
+    assert (gallici.eval_epsilon, gallici.life_loss_cuts) == (0.0, True)
+    assert clark.evaluation == {**default.evaluation, "noops": 30}
+    assert (clark.eval_epsilon, clark.life_loss_cuts) == (0.0, False)
 
 
 def test_every_protocol_is_known_to_the_scores() -> None:

@@ -12,8 +12,9 @@ import pytest
 from common.errors import UserError
 from experiments import ablation_chart
 from experiments.ablation import Ablation, VariantRuns, as_csv, collect
-from experiments.ablation_runs import PlannedRun, finished, record_settings
+from experiments.ablation_settings import record_settings
 from experiments.ablation_table import as_markdown, as_text, interval_text, number
+from experiments.planned import PlannedRun, finished
 from tests.scores.helpers import RLDEMO, make_run
 
 Scores = list[float | None]

@@ -9,12 +9,13 @@ import pytest
 from agents import AGENTS
 from agents.family import IDEAS
 from common.errors import UserError
-from experiments.command_line import arguments
+from experiments.plan import Entry, words
 from experiments.variants import agents_with_parts, parts, selected_parts, variants
 
 RAINBOW = ["double", "dueling", "prioritized", "n_step", "noisy", "head"]
 WATERWORLD = "tidepool/Waterworld-v1"
 BASE = ["CartPole-v1", "--agent", "rainbow", "--preset", "control"]
+ENTRY = Entry("CartPole-v1", "rainbow", "control")
 
 
 def settings(agent: str, preset: str, **changes: Any) -> Any:
@@ -55,7 +56,7 @@ def test_every_switch_of_every_agent_that_is_an_idea_is_a_part() -> None:
 
 def test_variants_of_rainbow() -> None:
     config = settings("rainbow", "control")
-    found = variants(BASE, config, [], parts(config))
+    found = variants(ENTRY, config, [], parts(config))
     assert [(one.name, one.changes) for one in found] == [
         ("full", ()),
         ("without double", ("--no-double",)),
@@ -65,8 +66,8 @@ def test_variants_of_rainbow() -> None:
         ("without noisy", ("--no-noisy",)),
         ("without head", ("--head", "expected")),
     ]
-    assert all(list(one.words) == [*BASE, *one.changes] for one in found)
-    assert found[4].folder == "without_n_step"
+    assert all(one.entry.words == [*BASE, *one.changes] for one in found)
+    assert found[4].entry.folder == "without_n_step"
 
 
 def test_options_go_to_every_variant_in_which_they_have_an_effect() -> None:
@@ -81,12 +82,12 @@ def test_options_go_to_every_variant_in_which_they_have_an_effect() -> None:
         "prioritized": True,
     }
     config = settings("rainbow", "control", **given)
-    full, *others = variants(BASE, config, given, ["prioritized", "n_step", "noisy", "head"])
+    full, *others = variants(ENTRY, config, given, ["prioritized", "n_step", "noisy", "head"])
     hidden, n_step, atoms = ["--hidden", "32", "64"], ["--n-step", "5"], ["--num-atoms", "101"]
     noise, exponent, v_max = ["--noisy-epsilon"], ["--priority-exponent", "0.3"], ["--v-max", "None"]
     on = "--prioritized"
-    assert list(full.words) == [*BASE, *hidden, *n_step, *atoms, *noise, *exponent, *v_max, on]
-    assert [list(one.words) for one in others] == [
+    assert full.entry.words == [*BASE, *hidden, *n_step, *atoms, *noise, *exponent, *v_max, on]
+    assert [one.entry.words for one in others] == [
         [*BASE, *hidden, *n_step, *atoms, *noise, *v_max, "--no-prioritized"],
         [*BASE, *hidden, *atoms, *noise, *exponent, *v_max, on, "--n-step", "1"],
         [*BASE, *hidden, *n_step, *atoms, *exponent, *v_max, on, "--no-noisy"],
@@ -95,7 +96,7 @@ def test_options_go_to_every_variant_in_which_they_have_an_effect() -> None:
 
 
 def test_settings_as_arguments() -> None:
-    assert arguments({"double": False, "noisy": True, "hidden": (), "gamma": 1e-05}) == [
+    assert words({"double": False, "noisy": True, "hidden": (), "gamma": 1e-05}) == [
         "--no-double",
         "--noisy",
         "--hidden",

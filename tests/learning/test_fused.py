@@ -237,6 +237,7 @@ def test_no_action_whose_value_is_no_number_is_passed_over(action: int, double: 
         ("c51", {}, "--head categorical"),
         ("noisy_dqn", {}, "--noisy"),
         ("munchausen_dqn", {}, "--munchausen"),
+        ("prioritized_dqn", {"priority": "loss"}, "--priority loss"),
         ("dqn", {"layer_norm": True}, "--layer-norm"),
         ("dqn", {"optimizer": "radam"}, "--optimizer radam"),
         ("pqn", {}, "loss or a learner of its own"),

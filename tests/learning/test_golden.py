@@ -282,9 +282,15 @@ def test_a_priority_may_be_the_loss(head: Any) -> None:
     assert torch.equal(losses[0].priority, losses[1].priority) == (head == "categorical")
 
 
-def test_pairwise_errors_need_quantiles() -> None:
-    with pytest.raises(Exception, match="--priority pairwise has no meaning for --head categorical"):
-        FamilyConfig(head="categorical", priority="pairwise").check()
+def test_without_quantiles_what_is_about_them_changes_nothing() -> None:
+    """So that BTR's head can be taken away, as an ablation does, and the rest of its settings stay."""
+    values, one = RNG.normal(size=(2 * B, A)), batch()
+    plain, other = (
+        td_loss(table(values), table(values), one, FamilyConfig(prioritized=True, **more))  # type: ignore[arg-type]
+        for more in ({}, {"priority": "pairwise", "policy_quantiles": 3})
+    )
+    assert torch.equal(plain.priority, other.priority)
+    assert torch.equal(plain.per_sample, other.per_sample)
 
 
 def test_fast_rainbows_weights() -> None:

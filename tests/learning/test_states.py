@@ -295,6 +295,27 @@ def test_a_kill_at_any_moment_leaves_a_whole_state(
     assert kills >= {"write": 6, "sync": 4, "replace": 2, "unlink": 1, "rmtree": 2}[operation]
 
 
+def test_a_kill_while_states_are_removed_leaves_none_that_is_half_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rings = Rings(tmp_path)
+    rings.grow(3, 5)
+    rings.save()
+
+    def half(path: Path, **options: Any) -> None:
+        for manifest in (path / MANIFEST, *path.glob("*/" + MANIFEST)):
+            manifest.unlink(missing_ok=True)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", half)
+        with pytest.raises(Killed):
+            rings.states.remove()
+    assert States(tmp_path).find() is None
+    States(tmp_path).remove()
+    assert not tmp_path.exists()
+
+
 @pytest.mark.parametrize("damage", ["half", "changed", "gone", "no manifest", "manifest"])
 def test_the_state_before_a_damaged_one_is_taken(damage: str, tmp_path: Path) -> None:
     rings = Rings(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -82,11 +83,72 @@ def test_runs_under_different_conditions_are_not_averaged(change: dict[str, obje
     assert any("Protocols differ" in remark for remark in found.remarks) == ("protocol" in change)
 
 
-def test_differing_settings_are_named(tmp_path: Path) -> None:
-    make_run(tmp_path, [10.0], seed=1, config={"learning_rate": 1e-3, "seed": 1, "n_step": 3})
-    make_run(tmp_path, [20.0], seed=2, config={"learning_rate": 5e-4, "seed": 2, "n_step": 3}, agent_steps=500)
-    note = _row(comparison(V1, tmp_path), "dqn, mean of 2 seeds").note
-    assert "settings DIFFER between the runs: learning_rate, agent steps trained" in note
+def test_unlike_runs_are_not_averaged_and_named_by_what_differs(tmp_path: Path) -> None:
+    for seed, gamma, score in ((1, 0.98, 10.0), (2, 0.98, 20.0), (1, 0.9, 1.0), (2, 0.9, 3.0)):
+        config = {"gamma": gamma, "seed": seed, "total_timesteps": 1000}
+        make_run(tmp_path, [score], seed=seed, config=config, time=f"20261123-{gamma * 100:06.0f}")
+    make_run(tmp_path, [7.0], seed=3, config={"gamma": 0.98, "total_timesteps": 500}, agent_steps=500)
+    means = {row.name: row.mean for row in comparison(V1, tmp_path).rows if row.kind == "run"}
+    assert means == {
+        "dqn, gamma 0.98, total-timesteps 1000 seed 1": 10.0,
+        "dqn, gamma 0.98, total-timesteps 1000 seed 2": 20.0,
+        "dqn, gamma 0.98, total-timesteps 1000, mean of 2 seeds": 15.0,
+        "dqn, gamma 0.9, total-timesteps 1000 seed 1": 1.0,
+        "dqn, gamma 0.9, total-timesteps 1000 seed 2": 3.0,
+        "dqn, gamma 0.9, total-timesteps 1000, mean of 2 seeds": 2.0,
+        "dqn, gamma 0.98, total-timesteps 500 seed 3": 7.0,
+    }
+
+
+def test_an_aborted_run_is_in_no_mean_and_stands_last(tmp_path: Path) -> None:
+    """An aborted one of two episodes, newer than the finished one with the same seed."""
+    config = {"total_timesteps": 800_000}
+    make_run(tmp_path, [27.0, 29.0], seed=1, agent_steps=800_000, config=config, agent="d3qn")
+    make_run(tmp_path, [29.0, 27.0], seed=2, agent_steps=800_000, config=config, agent="d3qn")
+    late = make_run(tmp_path, [5.0, 5.0], seed=1, agent_steps=33_824, config=config, agent="d3qn", time="20261127-1")
+    found = comparison(V1, tmp_path)
+    assert _row(found, "d3qn, mean of 2 seeds").mean == 28.0
+    assert found.rows[-1].name == "d3qn seed 1, unfinished"
+    assert found.rows[-1].note == f"unfinished: 33,824 of 800,000 agent steps; {late}"
+    assert found.rows[-1].ci95 is None  # of two equal episodes
+    assert any("Unfinished runs stand last" in remark for remark in found.remarks)
+
+
+def test_what_random_play_measured_is_no_setting_that_differs(tmp_path: Path) -> None:
+    for seed, high in ((1, 10.0), (2, 12.0)):
+        folder = make_run(tmp_path, [1.0, 2.0], seed=seed, config={"v_max": high, "total_timesteps": 1000})
+        about = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(about | {"measured": ["v_max"]}))
+    assert _row(comparison(V1, tmp_path), "dqn, mean of 2 seeds").mean == 1.5
+
+
+def test_settings_that_an_older_version_did_not_know_are_no_difference(tmp_path: Path) -> None:
+    make_run(tmp_path, [1.0, 2.0], seed=1, config={"gamma": 0.9, "total_timesteps": 1000})
+    make_run(tmp_path, [3.0, 4.0], seed=2, config={"gamma": 0.9, "total_timesteps": 1000, "new": False})
+    assert _row(comparison(V1, tmp_path), "dqn, mean of 2 seeds").mean == 2.5
+
+
+def test_a_named_run_is_called_by_its_name(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, [1.0, 2.0], seed=1)
+    about = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(about | {"name": "first try"}))
+    assert _row(comparison(V1, tmp_path), "first try seed 1").mean == 1.5
+
+
+def test_many_settings_are_named_in_the_note(tmp_path: Path) -> None:
+    for time, value in (("20261123-1", 1), ("20261123-2", 2)):
+        config = dict.fromkeys(("a", "b", "c", "d", "e"), value) | {"total_timesteps": 1000}
+        make_run(tmp_path, [float(value)], config=config, time=time)
+    row = _row(comparison(V1, tmp_path), "dqn, a 1, b 1, c 1 and 2 more seed 1")
+    assert row.note.endswith("d 1, e 1")
+
+
+def test_the_runs_of_a_sweep_are_found_in_its_configurations(tmp_path: Path) -> None:
+    make_run(tmp_path / "sweep" / "CartPole-v1_dqn-12345678", [3.0])
+    make_run(tmp_path / "sweep" / "CartPole-v1_pqn-12345678", [4.0], agent="pqn")
+    make_run(tmp_path / "sweep" / "broken" / "CartPole-v1_pqn-12345678", [4.0], agent="pqn")
+    means = {row.name: row.mean for row in comparison(V1, tmp_path / "sweep").rows if row.kind == "run"}
+    assert means == {"dqn seed 1": 3.0, "pqn seed 1": 4.0}
 
 
 def test_rldemo_is_reward_per_step(tmp_path: Path) -> None:
@@ -137,7 +199,9 @@ def test_the_environments_of_runs_and_references_are_shown(tmp_path: Path) -> No
     make_run(tmp_path, [1.0], env_id=V0)
     make_run(tmp_path, [1.0], env_id="CartPole-v1")
     found, _ = comparisons(tmp_path)
-    assert [one.env_id for one in found] == [V0, RLDEMO, "CartPole-v1"]
+    assert [one.env_id for one in found] == [V0, "CartPole-v1"]
+    (tmp_path / "none").mkdir()
+    assert [one.env_id for one in comparisons(tmp_path / "none")[0]] == [V1, RLDEMO]
 
 
 def test_named_runs_only(tmp_path: Path) -> None:

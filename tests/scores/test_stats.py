@@ -39,7 +39,11 @@ def test_no_values_and_non_finite_values_are_rejected(interval, values: list[flo
 
 @pytest.mark.parametrize("interval", [student_interval, bootstrap_interval])
 def test_equal_values_have_an_interval_of_zero_width(interval) -> None:  # type: ignore[no-untyped-def]
-    assert interval([3.0, 3.0, 3.0])[:4] == (3.0, 0.0, (3.0, 3.0), 3)
+    assert interval([3.0] * 10)[:4] == (3.0, 0.0, (3.0, 3.0), 10)
+
+
+def test_a_few_equal_episodes_have_no_interval() -> None:
+    assert student_interval([3.0, 3.0])[:4] == (3.0, 0.0, None, 2)
 
 
 def test_the_bootstrap_of_two_runs_spans_both() -> None:

@@ -189,14 +189,16 @@ def test_learning_curves_have_the_mean_of_the_seeds(own: AtariComparison) -> Non
 
 def test_seeds_evaluated_at_different_frames_are_interpolated(tmp_path: Path) -> None:
     atari_run(tmp_path, "Pong", [10.0], seed=1, agent_steps=500_000, earlier=[0.0])
-    atari_run(tmp_path, "Pong", [10.0], seed=2, agent_steps=400_000, earlier=[-10.0])
+    other = atari_run(tmp_path, "Pong", [10.0], seed=2, agent_steps=500_000, earlier=[-10.0])
+    evaluations = (other / "eval.csv").read_text()  # the earlier one a little before that of seed 1
+    (other / "eval.csv").write_text(evaluations.replace(",250000,1000000,", ",200000,800000,"))
     found = atari_comparison(read(tmp_path))
     assert found is not None
     (line,) = atari_curves.panels(found)[0].lines
-    # both are known from 1 million (seed 1's first) to 1.6 million (seed 2's last); at 1.6 seed 1 has 6, at 1.0
-    # seed 2, which goes from 0.8 to 1.6 million, a quarter of the way from -10 to 10
-    assert list(line.frames) == [1_000_000, 1_600_000]
-    assert list(line.mean) == pytest.approx([(0 - 5) / 2, (6 + 10) / 2])
+    # both are known from 1 million (seed 1's first) to 2 million; at 1.0 seed 2, which goes from 0.8 to 2 million, is
+    # a sixth of the way from -10 to 10
+    assert list(line.frames) == [1_000_000, 2_000_000]
+    assert list(line.mean) == pytest.approx([(0 - 20 / 3) / 2, (10 + 10) / 2])
 
 
 def test_a_run_evaluated_once_shows_its_training_returns(tmp_path: Path) -> None:

@@ -141,12 +141,21 @@ def test_remarks_on_a_single_run_and_on_few_seeds(tmp_path: Path) -> None:
     assert sums.iqm_ci95 == pytest.approx((31.7 / 35.3, 32.7 / 35.3))
 
 
-def test_differing_settings_are_named(tmp_path: Path) -> None:
+def test_other_settings_and_unfinished_runs_have_columns_of_their_own(tmp_path: Path) -> None:
     atari_run(tmp_path, "Pong", [10.0], seed=1, config={"learning_rate": 1e-3})
-    atari_run(tmp_path, "Pong", [11.0], seed=2, config={"learning_rate": 1e-4})
-    note = column(compared(tmp_path), "dqn cpu").note
-    assert "settings DIFFER between the runs of a game: learning_rate" in note
-    assert "500,000 agent steps, 2,000,000 frames; seeds 1, 2" in note
+    atari_run(tmp_path, "Pong", [12.0], seed=2, config={"learning_rate": 1e-3})
+    atari_run(tmp_path, "Pong", [11.0], seed=2, config={"learning_rate": 1e-4}, time="20261123-101531")
+    atari_run(tmp_path, "Pong", [-21.0], seed=3, config={"learning_rate": 1e-3, "total_timesteps": 10**6})
+    found = compared(tmp_path)
+    names = [one.name for one in found.columns if one.kind == "run"]
+    assert names == [
+        "dqn cpu, learning-rate 0.0001",
+        "dqn cpu, learning-rate 0.001",
+        "dqn cpu, learning-rate 0.001 (unfinished)",
+    ]
+    assert column(found, names[1]).cells["Pong"].score == 11.0
+    assert "500,000 agent steps, 2,000,000 frames; seeds 1, 2" in column(found, names[1]).note
+    assert column(found, names[2]).note.startswith("unfinished: 500,000 of 1,000,000 agent steps")
 
 
 def test_human_players_have_a_column(tmp_path: Path) -> None:
