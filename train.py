@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
 
         from agents.catalogue import print_catalogue
         from experiments import resuming, sweeping, training
-        from experiments.command_line import asked, given, printed, read_command_line, wants_many
+        from experiments.command_line import asked, given, printed, read_command_line, wants_many, with_resume
     interrupts_raise()
     console = Console()
     if "--list" in argv:
@@ -41,9 +41,7 @@ def main(argv: Sequence[str]) -> int:
             raise UserError("--print-config does not know what --budget makes of the settings; leave one of them out")
         print(printed(options, config))
         return 0
-    allowed = ("--resume", "--watch", "--no-watch", "--total-timesteps", "--rescale", "--import", "--runs-dir")
-    others = [word for word in argv if word.startswith("--") and word.split("=")[0].replace("_", "-") not in allowed]
-    if options.resume and others:
+    if options.resume and (others := with_resume(argv)):
         raise UserError(f"--resume continues with the run's own settings; leave out {', '.join(others)}")
     if options.verify is not None:
         from experiments.verifying import verify  # seldom needed
@@ -57,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
         wanted = options.resume
         if str(wanted) == "newest" and not wanted.exists():
             wanted = resuming.newest(options.runs_dir)
-        trainer = resuming.resume(wanted, console, total, options.rescale)
+        trainer = resuming.resume(wanted, console, total, options.rescale, options.cluster)
     else:
         trainer = training.start(options, config, console, asked(argv, options), began)
     if options.watch:

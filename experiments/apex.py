@@ -9,7 +9,10 @@ from typing import Any
 
 from common import imports
 from common.errors import UserError
-from learning.apex import AHEAD, Actor, ActorPlan, Chunk, Weights
+from experiments import on_ray
+from learning.apex import AHEAD, Actor, ActorPlan, ApexTrainer, Chunk, Weights
+from learning.runfolder import RunFolder
+from learning.trainer import Plan
 
 WAIT_SECONDS = 1.0  # for a chunk, before it is looked again whether actors are alive
 SILENT_SECONDS = 60.0  # without any chunk, after which that is said
@@ -39,6 +42,34 @@ class Request:
 
         imports.load(self.modules)
         return ActorPlan(self.env_id, recipe(self.agent), self.config, self.seed, self.actors, self.chunk_steps)
+
+
+def connected(actors: int | None, cluster: str | None) -> Any:
+    """Return the module ``ray``, connected; None: the run has no actors.
+
+    Raises:
+        UserError: one of the options is missing, Ray is not installed, or nobody answers.
+    """
+    if actors is None and cluster is None:
+        return None
+    if actors is None:
+        raise UserError("--cluster belongs to --actors N here; sweep.py has a --cluster for many runs")
+    if cluster is None:
+        raise UserError(f"--actors {actors}: say on which Ray cluster, by --cluster auto or --cluster HOST:PORT")
+    return on_ray.connected(cluster)
+
+
+def actor_plan(plan: Plan, actors: int) -> ActorPlan:
+    """Return what the actors of a run have to know."""
+    config: Any = plan.config
+    return ActorPlan(plan.env_id, plan.recipe, config, plan.seed, actors)
+
+
+def trainer(plan: Plan, folder: RunFolder, actors: int, ray: Any, say: Callable[[str], None]) -> ApexTrainer:
+    """Return a run whose environments are stepped by actors on a cluster; they start with its first step."""
+    sent = actor_plan(plan, actors)
+    say(f"{actors} actors with {sent.envs_each} environments each; the estimate is that of one process without them")
+    return ApexTrainer(plan, folder, RayFleet(ray, sent, say), sent)
 
 
 class RemoteActor:

@@ -87,6 +87,10 @@ class RunOptions:
     """Keep the state of the finished run, to extend it exactly; "auto": without a replay of more than 256 MB."""
     checkpoint_every: str = "5m"
     """A time, such as 30s or 5m: so often the run's state is saved while it trains, for --resume; first after 1m."""
+    actors: Annotated[int, Between(1, 10_000)] | None = None
+    """Ape-X: so many processes on a Ray cluster (--cluster) step the environments, this one learns. Not repeatable."""
+    cluster: str | None = None
+    """With --actors: the Ray cluster; "auto" finds the one of this machine or starts one, HOST:PORT is an address."""
     watch: bool = False
     """Open a window on the run, in a process of its own; closing either leaves the other alone."""
     list: bool = False
@@ -99,7 +103,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "seeds", "num_envs", "runs_dir", "name"),
         *("device", "engine", "config", "print_config"),
         *("threads", "env_timeout", "imports", "resume", "rescale", "verify", "verify_steps", "start_from"),
-        *("checkpoint_every", "keep_state", "watch", "list"),
+        *("checkpoint_every", "keep_state", "actors", "cluster", "watch", "list"),
     ),
     "agent": (),
     "replay": (
@@ -209,6 +213,15 @@ def _environment_first(argv: Sequence[str]) -> list[str]:
                 raise UserError("--env-id needs an environment, such as CartPole-v1")
             return [*values, *words[:at], *words[at + (1 if equals else 2) :]]
     return words
+
+
+def with_resume(argv: Sequence[str]) -> list[str]:
+    """Return the options of a command line that don't go with --resume."""
+    allowed = (
+        *("--resume", "--watch", "--no-watch", "--total-timesteps", "--rescale", "--import", "--runs-dir"),
+        "--cluster",
+    )
+    return [word for word in argv if word.startswith("--") and word.split("=")[0].replace("_", "-") not in allowed]
 
 
 def given(argv: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from common import imports
 from common.errors import UserError
 from common.reading import checked
 from common.waiting import waiting
+from experiments import apex
 from experiments.training import print_line
 from learning import checkpoint, live
 from learning.config import LearnerConfig
@@ -29,13 +30,16 @@ from learning.trainer import Plan, Trainer
 NEEDED = ("config", "device", "threads", "evaluations", "eval_episodes")
 
 
-def resume(path: Path, console: Console, total: int | None = None, rescale: bool = False) -> Trainer:
+def resume(
+    path: Path, console: Console, total: int | None = None, rescale: bool = False, cluster: str | None = None
+) -> Trainer:
     """Return the trainer of a run, brought to where it was; no other process can train the run meanwhile.
 
     Args:
         path: its folder.
         console: to print to.
         total: agent steps that it is to have in the end; None: as planned.
+        cluster: where the actors of a run of Ape-X are.
         rescale: the schedules go over that total; else they stay as they were, so that a kept state gives bit for bit
             the run that would have been planned with ``total``, and with ``schedule_timesteps`` as it was.
 
@@ -45,14 +49,14 @@ def resume(path: Path, console: Console, total: int | None = None, rescale: bool
     folder = RunFolder(path)
     folder.claim.take()  # before the logs are cut back
     try:
-        return _resumed(folder, console, total, rescale)
+        return _resumed(folder, console, total, rescale, cluster)
     except BaseException:
         folder.claim.release()
         live.tidy(folder.live)
         raise
 
 
-def _resumed(folder: RunFolder, console: Console, total: int | None, rescale: bool) -> Trainer:
+def _resumed(folder: RunFolder, console: Console, total: int | None, rescale: bool, cluster: str | None) -> Trainer:
     path = folder.path
     about, plan = folder.config, plan_of(folder)
     agent, config = plan.recipe, plan.config
@@ -60,6 +64,7 @@ def _resumed(folder: RunFolder, console: Console, total: int | None, rescale: bo
     saved = _check(folder, states, config, total, lambda line: print_line(console, f"note: {line}"))
     kept = saved is None or _holds_experience(saved)
     described: Described = checked(path / "config.json", about, Described)
+    ray = apex.connected(described.actors, cluster)
     envs.WATCHDOG.limit(described.env_timeout)
     torch.set_num_threads(described.threads)
     torch.set_flush_denormal(True)
@@ -68,7 +73,10 @@ def _resumed(folder: RunFolder, console: Console, total: int | None, rescale: bo
     if total is not None:
         plan = extended(plan, total, rescale)
     try:
-        trainer = Trainer(plan, folder)
+        if ray is None or described.actors is None:
+            trainer = Trainer(plan, folder)
+        else:
+            trainer = apex.trainer(plan, folder, described.actors, ray, lambda line: print_line(console, line))
     except (MemoryError, RuntimeError) as error:  # torch raises the latter
         raise UserError(f"{path / 'config.json'}: a run with these settings can't be made here ({error})") from None
     with suppress(KeyError, TypeError):  # older runs have no estimate

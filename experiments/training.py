@@ -24,7 +24,7 @@ from common.files import PRETRAINED, ROOT
 from common.signals import ALL, on_signal
 from common.text import time_text
 from common.waiting import waiting
-from experiments import starting
+from experiments import apex, starting
 from experiments.command_line import RunOptions
 from learning.config import LearnerConfig, ReplayConfig
 from learning.display import display
@@ -73,6 +73,7 @@ def start(
     began = time.monotonic() if began is None else began
     torch.set_flush_denormal(True)  # vanishing moments of Adam cost time and mean nothing
     agent = recipe(options.agent)
+    ray = apex.connected(options.actors, options.cluster)
     plan = Plan(
         options.env_id,
         agent,
@@ -85,6 +86,8 @@ def start(
         keep_state=options.keep_state,
         state_every=seconds_of(options.checkpoint_every, "--checkpoint-every", LEAST_PERIOD),
     )
+    if options.actors is not None:
+        apex.actor_plan(plan, options.actors).check()
     source = None if options.start_from is None else starting.find(options.start_from, options.runs_dir)
     plan = starting.planned_from(source, plan)
     envs.WATCHDOG.limit(options.env_timeout)
@@ -131,6 +134,7 @@ def start(
         "keep_state": options.keep_state,
         "checkpoint_every": options.checkpoint_every,
         "env_timeout": options.env_timeout,
+        **({} if options.actors is None else {"actors": options.actors, "repeatable": False}),
         **({} if source is None else {"from": source.described()}),
         "estimate": {
             "steps_per_second": round(measured.steps_per_second, 1),
@@ -143,7 +147,10 @@ def start(
         print_line(console, f"note: nothing will be learnt: {late}")
     folder = RunFolder.create(options.runs_dir, plan.env_id, agent.name, options.seed, described)
     print_line(console, f"run folder {folder.path}")
-    trainer = Trainer(plan, folder, measured.emulators)
+    if ray is None or options.actors is None:
+        trainer = Trainer(plan, folder, measured.emulators)
+    else:
+        trainer = apex.trainer(plan, folder, options.actors, ray, lambda line: print_line(console, line))
     trainer.forecast = forecast
     if weights is not None:
         trainer.start_from(weights)

@@ -71,6 +71,8 @@ def verify(path: Path, console: Console, steps: int | None = None) -> bool:
     """
     folder = RunFolder(path)
     about = folder.config
+    if about.get("actors") is not None:
+        raise UserError(f"{path}: a run of actors on a cluster is not repeated bit for bit: nothing to verify")
     plan, most = original(folder)
     torch.set_num_threads(about["threads"])
     torch.set_flush_denormal(True)

@@ -28,6 +28,7 @@ from common.errors import UserError
 from learning.config import ReplayConfig, episode_seed, numpy_generator, torch_generator, torch_seed
 from learning.episodes import Episodes
 from learning.heads import not_forbidden
+from learning.live import Watcher
 from learning.networks import NoisyLinear, random_actions, sampling_noise
 from learning.policy import env_options, player, protocol
 from learning.recipe import Recipe
@@ -370,6 +371,13 @@ class ApexTrainer(Trainer):
 
     def _make_episodes(self, vec: Any) -> Any:
         return RemoteEpisodes(self.actor_plan)
+
+    def run(self, watcher: Watcher) -> bool:
+        """Train as any trainer does; the actors are stopped at the end, whatever it is."""
+        try:
+            return super().run(watcher)
+        finally:
+            self.fleet.close()
 
     def _take_fingerprint(self, folder: Path) -> None:
         """Take none: a repetition is another run."""

@@ -192,13 +192,8 @@ class ReplayConfig(LearnerConfig):
     importance_norm: Annotated[Literal["batch", "replay"], PRIORITIZED] = "batch"
     """What has the importance weight 1: the least likely transition of the batch, or of the whole replay."""
     priority: Annotated[Literal["td_error", "loss", "pairwise"], PRIORITIZED] = "td_error"
-<<<<<<< HEAD
-    """What a priority is: the size of the mean's TD error (with atoms: the divergence), the loss, or (quantiles only)
-    the sum over predicted quantiles of the mean size of their errors to all target quantiles."""
-=======
     """What a priority is: the size of the mean's TD error (with atoms: the divergence), the loss, or the sum over
     predicted quantiles of the mean size of their errors to all target quantiles (without quantiles: as td_error)."""
->>>>>>> main
 
 
 ATOMS, QUANTILES = Needs("head", "categorical", "histogram"), Needs("head", "quantile", "implicit_quantile")
@@ -282,8 +277,6 @@ class FamilyConfig(ReplayConfig):
 
     def check(self) -> None:
         """Raise `UserError` for incompatible settings."""
-        if self.priority == "pairwise" and self.head not in QUANTILES.values:
-            raise UserError(f"--priority pairwise has no meaning for --head {self.head}: it has no quantiles")
         low, high = self.support
         if self.has_range and low >= high:
             raise UserError(f"--v-min {low:g} is not below --v-max {high:g}")

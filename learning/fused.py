@@ -281,11 +281,7 @@ def objection(recipe: Recipe, config: LearnerConfig, space: spaces.Box, device: 
         f"--head {config.head}": config.head != "expected",
         "--noisy": config.noisy,
         "--munchausen": config.munchausen,
-<<<<<<< HEAD
-        f"--priority {config.priority}": config.prioritized and config.priority != "td_error",
-=======
         f"--priority {config.priority}": config.prioritized and config.priority == "loss",
->>>>>>> main
         "--layer-norm": config.layer_norm,
         f"--optimizer {config.optimizer}": config.optimizer != "adam",
         f"--on-nan {config.on_nan}": config.on_nan == "skip",

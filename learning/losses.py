@@ -33,12 +33,8 @@ def td_loss(online: Network, target: Network, batch: Batch, config: FamilyConfig
     (van Hasselt et al. 2015, arXiv:1509.06461), with ``munchausen`` a softmax of the same expectations; the target
     network evaluates it in any case. The head says what is compared: expectations or distributions.
     """
-<<<<<<< HEAD
-    head, apart = HEADS[config.head], config.policy_quantiles
-=======
     head = HEADS[config.head]
     apart = config.policy_quantiles if head.implicit else 0
->>>>>>> main
     prediction = online(batch.obs)
     with torch.no_grad():
         current = prediction

@@ -83,6 +83,7 @@ class Described:
     env_timeout: Annotated[float, Between(0.1, 1e7)] | None = None
     imports: Annotated[tuple[Name, ...], AtMost(100)] = ()
     extended: Annotated[tuple[dict[str, Any], ...], AtMost(10_000)] = ()
+    actors: Annotated[int, Between(1, 10_000)] | None = None
 
 
 LIBRARIES = ("torch", "numpy", "numba", "gymnasium", "ale-py")

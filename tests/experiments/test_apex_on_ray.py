@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common.errors import UserError
 from experiments.apex import RayFleet
 from learning.apex import ActorPlan, ApexTrainer, Chunk
 from learning.runfolder import RunFolder
 from tests.learning.helpers import RecordingWatcher, plan
+from train import main
 
 ray = pytest.importorskip("ray", reason="the extra cluster is not installed")
 CARTPOLE = "CartPole-v1"
@@ -20,7 +24,7 @@ CARTPOLE = "CartPole-v1"
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    from ray.cluster_utils import Cluster  # type: ignore[import-not-found]
+    from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     made.nodes = [made.add_node(num_cpus=1), made.add_node(num_cpus=1)]
@@ -39,6 +43,25 @@ def test_an_environment_that_fails_is_one_line(cluster: Any) -> None:
     with pytest.raises(Exception, match="no_such"):
         fleet.next()
     fleet.close()
+
+
+def test_from_the_command_line_and_on(cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "CartPole-v1 --agent d3qn --total-timesteps 8000 --num-envs 8 --learning-starts 500 --capacity 5000"
+    words += " --evaluations 2 --eval-episodes 2 --device cpu --actors 2 --cluster auto"
+    assert main([*words.split(), "--runs-dir", str(tmp_path)]) == 0
+    (folder,) = tmp_path.iterdir()
+    about = json.loads((folder / "config.json").read_text())
+    assert (about["actors"], about["repeatable"]) == (2, False)
+    assert "2 actors with 4 environments each" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--cluster"):
+        main(["--resume", str(folder), "--total-timesteps", "12000"])
+    assert main(["--resume", str(folder), "--total-timesteps", "12000", "--cluster", "auto"]) == 0
+    with (folder / "eval.csv").open() as file:
+        steps = {int(row["agent_steps"]) for row in csv.DictReader(file)}
+    assert min(steps) >= 4_000
+    assert max(steps) >= 12_000
+    with pytest.raises(UserError, match="nothing to verify"):
+        main(["--verify", str(folder)])
 
 
 def test_a_run_goes_on_when_a_node_dies_and_another_one_joins(cluster: Any, tmp_path: Path) -> None:
