@@ -81,14 +81,14 @@ def thousand(place: Path) -> None:
     print(f"at most {memory:.0f} MB; the first 200 took {first * 1000:.0f} ms each, the last 200 {last * 1000:.0f} ms")
 
 
-def ray(place: Path) -> None:
+def ray(place: Path, runs: int = 12) -> None:
     """Print whether runs on two nodes, of which one is killed, are those of this machine, bit for bit."""
     from ray.cluster_utils import Cluster
 
     began = time.monotonic()
-    command = [sys.executable, str(ROOT / "sweep.py"), *SMALL, "--seeds", "12"]
+    command = [sys.executable, str(ROOT / "sweep.py"), *SMALL, "--seeds", str(runs)]
     subprocess.run([*command, "--jobs", "2", "--out", str(place / "here")], check=True, capture_output=True)
-    print(f"12 runs here: {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{runs} runs here: {time.monotonic() - began:.0f} s", flush=True)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     victim = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
@@ -97,26 +97,26 @@ def ray(place: Path) -> None:
     driver = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def kill() -> None:
-        while len(list((place / "there").glob("CartPole*/*/eval.csv"))) < 4:
+        while len(list((place / "there").glob("CartPole*/*/metrics.csv"))) < 2:
             time.sleep(0.1)
         cluster.remove_node(victim, allow_graceful=False)
         print(f"killed a node after {time.monotonic() - began:.0f} s", flush=True)
 
     threading.Thread(target=kill, daemon=True).start()
     printed, _ = driver.communicate()
-    print(f"12 runs on two nodes: {time.monotonic() - began:.0f} s, exit code {driver.returncode}")
+    print(f"{runs} runs on two nodes: {time.monotonic() - began:.0f} s, exit code {driver.returncode}")
     if driver.returncode:
         print(printed)
     cluster.shutdown()  # type: ignore[no-untyped-call, unused-ignore]
     same = twice = 0
-    for seed in range(1, 13):
+    for seed in range(1, runs + 1):
         (mine,) = (place / "here").glob(f"CartPole*/*__{seed}__*")
         theirs = list((place / "there").glob(f"CartPole*/*__{seed}__*"))
         twice += len(theirs) > 1
         names = ("eval.csv", "agent/network.safetensors")
         found = [name for name in names if (mine / name).exists()]
         same += all((mine / name).read_bytes() == (theirs[0] / name).read_bytes() for name in found) and len(found) > 1
-    print(f"{same} of 12 are the same bit for bit (evaluations and weights); {twice} have a second folder")
+    print(f"{same} of {runs} are the same bit for bit (evaluations and weights); {twice} have a second folder")
     if set_aside := list((place / "there" / "broken").glob("*/*")):
         print(f"{len(set_aside)} began anew after the kill; what they had begun is set aside")
 
@@ -125,9 +125,14 @@ def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("overhead", "thousand", "ray"))
-    what = parser.parse_args().what
+    parser.add_argument("--runs", type=int, default=12)
+    options = parser.parse_args()
+    what = options.what
     with tempfile.TemporaryDirectory(prefix="tidepool-sweep-") as place:
-        {"overhead": overhead, "thousand": thousand, "ray": ray}[what](Path(place))
+        if what == "ray":
+            ray(Path(place), options.runs)
+        else:
+            {"overhead": overhead, "thousand": thousand}[what](Path(place))
     left = [one for one in psutil.Process().children(recursive=True) if one.is_running()]
     for process in left:
         process.kill()

@@ -212,8 +212,9 @@ def test_a_study_that_cannot_be_opened_is_one_line(stub: Stub, tmp_path: Path) -
 def test_no_optuna_is_one_line(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna", reason="Optuna is not installed: pip install -e '.[search]'")
     monkeypatch.setitem(sys.modules, "optuna", None)
+    words = [*WORDS, "--agents", "dqn", "--search", "gamma=0.9,0.8", "--out", str(tmp_path / "out")]
     with pytest.raises(UserError, match=r"pip install -e '.\[search\]'"):
-        search(stub, tmp_path / "out")
+        sweep(stub, *words)
 
 
 # ------------------------------------------------------------------ Slurm
