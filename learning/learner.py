@@ -535,10 +535,10 @@ class UpdateLog:
 
     def add(self, update: Update) -> None:
         """Keep one update's report."""
-        self._losses.append(update.loss)
-        self._q_values.append(update.q_values)
+        self._losses.append(_kept(update.loss))
+        self._q_values.append(_kept(update.q_values))
         if update.cut_off is not None:
-            self._cut_off.append(update.cut_off)
+            self._cut_off.append(_kept(update.cut_off))
 
     @property
     def cut_off(self) -> float:
@@ -574,6 +574,15 @@ class UpdateLog:
         self._losses.clear()
         self._q_values.clear()
         self._cut_off.clear()
+
+
+def _kept(scalar: Tensor | float) -> Tensor | float:
+    """Return a number where it can be read at once.
+
+    A small tensor that stays between the large ones of two updates is in the way of those of the next: where rows of
+    metrics are rare, the heap grew by gigabytes.
+    """
+    return float(scalar) if isinstance(scalar, Tensor) and scalar.device.type == "cpu" else scalar
 
 
 def _numbers(scalars: Sequence[Tensor | float]) -> NDArray[np.float64]:
