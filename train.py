@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
         from rich.console import Console
 
         from agents.catalogue import print_catalogue
-        from experiments import resuming, sweeping, training
+        from experiments import resuming, training
         from experiments.command_line import asked, given, printed, read_command_line, wants_many, with_resume
     interrupts_raise()
     console = Console()
@@ -34,6 +34,8 @@ def main(argv: Sequence[str]) -> int:
         print_catalogue(console)
         return 0
     if wants_many(argv):
+        from experiments import sweeping  # with SciPy and matplotlib
+
         return sweeping.main(argv)
     options, config = read_command_line(argv)
     if options.print_config:

@@ -339,7 +339,7 @@ def newest(place: Path) -> Path | None:
 def last_line(folder: Path) -> str:
     """Return the last line that a training printed."""
     lines = (folder / "log.txt").read_text(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else "nothing was printed"
+    return lines[-1][:400] if lines else "nothing was printed"
 
 
 # ------------------------------------------------------------------ comparison

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import json
 import textwrap
@@ -231,6 +232,7 @@ def given(argv: Sequence[str]) -> list[str]:
     return ["start_from" if name == "from" else name for name in names]  # its short name
 
 
+@functools.cache
 def any_settings() -> type[Any]:
     """Return a dataclass with the settings of all agents, for a command line whose agent is not known yet.
 

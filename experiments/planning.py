@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,15 +122,13 @@ def game_set(name: str | None) -> list[str]:
 
 def combined(options: Options, bases: Sequence[Entry], dimensions: Sequence[Dimension]) -> tuple[Plan, str]:
     """Return the plan of all combinations, all with the first seed first, and what it is in one line."""
+    seeds = plan.seeds_of(options.seeds or ("1" if dimensions else "3"))
+    count = len(bases) * len(seeds) * math.prod(1 + word.strip(",").count(",") for word in options.vary)
+    if count > MOST_RUNS:  # before each value is looked at
+        raise UserError(f"these are {count:,} runs; at most {MOST_RUNS:,} are allowed in a plan")
     grid = dict(setting_values(word) for word in options.vary)
     if len(grid) < len(options.vary):
         raise UserError("--vary names a setting twice")
-    seeds = plan.seeds_of(options.seeds or ("1" if dimensions else "3"))
-    count = len(bases) * len(seeds)
-    for values in grid.values():
-        count *= len(values)
-    if count > MOST_RUNS:
-        raise UserError(f"these are {count:,} runs; at most {MOST_RUNS:,} are allowed in a plan")
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     entries = [
         checked(dataclasses.replace(base, settings=base.settings | point), list(point))

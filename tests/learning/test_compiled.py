@@ -41,6 +41,7 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_features_gradients_and_spectral_norms_are_the_modules(name: str) -> None:
+    torch.manual_seed(1)  # of the weights: where two of a pool's numbers are equal to rounding, gradients part
     plain = ENCODERS[name]()
     joined = copy.deepcopy(plain)
     rng = torch.Generator().manual_seed(1)

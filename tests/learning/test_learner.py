@@ -12,7 +12,7 @@ from torch import Tensor
 
 from agents import recipe
 from learning.config import torch_generator
-from learning.learner import Learner, Stopwatch
+from learning.learner import Learner, Stopwatch, Update, UpdateLog
 from learning.recipe import Recipe
 from learning.replay import Batch
 from tests.learning.helpers import close, transitions
@@ -92,3 +92,14 @@ def test_sigma_of_noisy_layers_is_learnt() -> None:
     batch = transitions(obs=torch.rand(3, 3), next_obs=torch.rand(3, 3))
     one.update(batch, 1e-2)
     assert not torch.equal(before, layer.weight_sigma)
+
+
+def test_reports_of_updates_hold_no_tensors_on_the_cpu() -> None:
+    """They would lie between those of the updates to come; the numbers are the same."""
+    log, loss = UpdateLog(), torch.tensor(0.1)
+    log.add(Update(loss, torch.tensor(2.5), torch.zeros(1), torch.tensor(0.25)))
+    log.add(Update(0.3, 0.5, torch.zeros(1), torch.tensor(0.75)))
+    assert all(type(number) is float for part in log.state() for number in part)
+    assert not [held for part in vars(log).values() for held in part if isinstance(held, torch.Tensor)]
+    assert log.cut_off == 0.5
+    assert log.read() == ((float(loss) + 0.3) / 2, 1.5)
