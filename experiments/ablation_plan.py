@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from common import cli
-from common.errors import UserError, nearest
 from common.settings import Between, option_name
 from experiments import command_line
 from experiments.plan import Entry
@@ -91,7 +90,7 @@ def read_command_line(argv: Sequence[str], description: str | None = None) -> Pl
         cli.parse(Options, ["--help"], prog="ablate.py [ENV] --agent NAME", description=description)
     own, training = split(argv)
     options = cli.parse(Options, own, prog="ablate.py", description=description)
-    check_names(training)
+    command_line.check_names(training, Options, NOT_PASSED_ON, "an ablation")
     run_options, config = command_line.read_command_line(training)
     given = dict.fromkeys(command_line.given(training))
     passed = {name: getattr(run_options, name) for name in PASSED_ON if name in given}
@@ -123,17 +122,3 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             own += [word, *(value for value in [next(words, None)] if value is not None)]
     return own, training
-
-
-def check_names(training: Sequence[str]) -> None:
-    """Raise `UserError` for unknown options, and for those that an ablation sets itself."""
-    fields = [*dataclasses.fields(command_line.RunOptions), *dataclasses.fields(command_line.any_settings())]
-    known = {field.name for field in fields} | set(NOT_PASSED_ON)
-    for name in command_line.given(training):
-        if name in NOT_PASSED_ON:
-            raise UserError(f"{option_name(name)} is not allowed in an ablation; {NOT_PASSED_ON[name]}")
-        if name not in known:
-            options = [option_name(one) for one in (*known, *(field.name for field in dataclasses.fields(Options)))]
-            raise UserError(
-                f"unknown option '{option_name(name)}'; did you mean {nearest(option_name(name), options)}?"
-            )

@@ -19,8 +19,8 @@ import envs
 from agents import AGENTS, choose
 from common import imports
 from common.cli import parse
-from common.errors import UserError
-from common.settings import Between, check_given, field_name, validate
+from common.errors import UserError, nearest
+from common.settings import Between, check_given, field_name, option_name, validate
 from experiments import config_file
 from learning.checkpoint import config_from
 from learning.config import LearnerConfig
@@ -230,6 +230,26 @@ def given(argv: Sequence[str]) -> list[str]:
     words = [word.split("=")[0] for word in argv if word.startswith("--")]
     names = [field_name(word) for word in words]
     return ["start_from" if name == "from" else name for name in names]  # its short name
+
+
+def check_names(training: Sequence[str], own: type[Any], refused: Mapping[str, str], where: str) -> None:
+    """Raise `UserError` for options of trainings that nobody knows, or that a program sets itself.
+
+    Args:
+        training: the words for the trainings.
+        own: the program's own options, to suggest them too.
+        refused: why it does not take which.
+        where: "a sweep", say.
+    """
+    known = {field.name for cls in (RunOptions, any_settings()) for field in dataclasses.fields(cls)}
+    for name in given(training):
+        if name in refused:
+            raise UserError(f"{option_name(name)} is not allowed in {where}; {refused[name]}")
+        if name not in known:
+            options = [option_name(one) for one in (*known, *(field.name for field in dataclasses.fields(own)))]
+            raise UserError(
+                f"unknown option '{option_name(name)}'; did you mean {nearest(option_name(name), options)}?"
+            )
 
 
 @functools.cache

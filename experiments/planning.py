@@ -17,7 +17,7 @@ import envs
 from agents import AGENTS, choose, recipe
 from common import imports
 from common.checked import Unfit, fit
-from common.errors import UserError, nearest, unknown
+from common.errors import UserError, unknown
 from common.settings import check_given, option_name, validate
 from envs.atari import games
 from experiments import command_line, config_file, plan, search_space
@@ -48,7 +48,7 @@ def planned(argv: Sequence[str]) -> Planned:
     """
     options, training = read(argv)
     imports.load(options.imports)
-    check_names(training)
+    command_line.check_names(training, Options, NOT_PASSED_ON, "a sweep")
     run_options, values = command_line.read_any(training)
     names = dict.fromkeys(name for name in given(training) if name != "threads")
     if options.plan is not None:
@@ -65,19 +65,6 @@ def planned(argv: Sequence[str]) -> Planned:
         made = dataclasses.replace(made, out=options.out)
     threads = run_options.threads
     return Planned(made, needs(made), threads, tuple(imports.IMPORTED), tuple(dimensions), about)
-
-
-def check_names(training: Sequence[str]) -> None:
-    """Raise `UserError` for unknown options, and for those that a sweep sets itself."""
-    known = {field.name for cls in (RunOptions, any_settings()) for field in dataclasses.fields(cls)}
-    for name in given(training):
-        if name in NOT_PASSED_ON:
-            raise UserError(f"{option_name(name)} is not allowed in a sweep; {NOT_PASSED_ON[name]}")
-        if name not in known:
-            options = [option_name(one) for one in (*known, *(field.name for field in dataclasses.fields(Options)))]
-            raise UserError(
-                f"unknown option '{option_name(name)}'; did you mean {nearest(option_name(name), options)}?"
-            )
 
 
 def as_settings(values: Mapping[str, Any]) -> dict[str, Any]:

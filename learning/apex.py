@@ -365,7 +365,7 @@ class ApexTrainer(Trainer):
         self.fleet, self.actor_plan = fleet, actor_plan
         recipe = dataclasses.replace(plan.recipe, experience=ChunkReplay)
         super().__init__(dataclasses.replace(plan, recipe=recipe), run)
-        self.chunks = self.lag = 0  # taken so far; updates between the last one's weights and now
+        self.lag = 0  # updates between the last chunk's weights and now
         self._published = 0
         self._started = False
 
@@ -398,7 +398,6 @@ class ApexTrainer(Trainer):
         with self.agent.watch("acting"):  # the learner does not act: this is what taking chunks costs
             experience.take(chunk)
         self.agent.steps += chunk.transitions
-        self.chunks += 1
         self.lag = self.learner.updates - chunk.version
         self.recent.extend(chunk.finished)
         self.episodes.finished += len(chunk.finished)

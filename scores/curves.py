@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,11 +13,10 @@ from matplotlib.ticker import EngFormatter
 
 from common.errors import UserError
 from scores import chart
-from scores.atari.curves import ACROSS, STYLES, Line, common_grid, draw_line, points_of
+from scores.atari.curves import ACROSS, STYLES, Line, draw_line, mean_curve, points_of
 from scores.atari.normalization import game_of
 from scores.grouping import grouped
 from scores.runs import Run
-from scores.stats import bootstrap_interval
 
 MOST_PANELS, MOST_LINES = 12, 10
 
@@ -31,14 +29,8 @@ def lines(runs: Sequence[Run]) -> list[Line]:
         curves = [points for points, _ in read if len(points) > 1]
         if not curves:
             continue
-        at = common_grid(curves)
-        table = np.array([np.interp(at, *np.array(curve, dtype=np.float64).T) for curve in curves])  # (seeds, T)
-        low = high = None
-        if len(curves) > 1:
-            ends = [bootstrap_interval(list(values)).ci95 for values in table.T]
-            low, high = np.array([end or (np.nan, np.nan) for end in ends]).T
         name = group.label if group.finished else f"{group.label} seed {group.runs[0].seed}, unfinished"
-        found.append(Line(name, len(curves), at, table.mean(0), low, high, any(training for _, training in read)))
+        found.append(Line(name, len(curves), *mean_curve(curves), any(training for _, training in read)))
     return found
 
 

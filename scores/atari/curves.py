@@ -98,13 +98,20 @@ def _lines(column: Column, game: str) -> list[Line]:
                 curves.append(points)
     if not curves:
         return []
-    frames = common_grid(curves)
-    table = np.array([np.interp(frames, *np.array(curve, dtype=np.float64).T) for curve in curves])  # (seeds, T)
+    return [Line(column.name, len(curves), *mean_curve(curves), training)]
+
+
+def mean_curve(
+    curves: Sequence[Sequence[tuple[int, float]]],
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
+    """Return points (T,), the mean of some seeds' curves there, and the ends of its 95 % interval; None: one seed."""
+    at = common_grid(curves)
+    table = np.array([np.interp(at, *np.array(curve, dtype=np.float64).T) for curve in curves])  # (seeds, T)
     low = high = None
     if len(curves) > 1:
         ends = [bootstrap_interval(list(values)).ci95 for values in table.T]
         low, high = np.array([end or (np.nan, np.nan) for end in ends]).T
-    return [Line(column.name, len(curves), frames, table.mean(0), low, high, training)]
+    return at, table.mean(0), low, high
 
 
 def points_of(run: Run) -> tuple[tuple[tuple[int, float], ...], bool]:
