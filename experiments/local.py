@@ -17,7 +17,7 @@ import psutil
 from common import imports
 from common.errors import UserError
 from common.files import ROOT
-from common.signals import PARENT
+from experiments import planned
 from experiments.execution import Ended, Job
 from experiments.planned import BROKEN
 
@@ -71,15 +71,7 @@ class Local:
             with log.open("ab") as file, self._lock:
                 if job.row.number in self._stopped:
                     return Ended(INTERRUPTED)
-                # In its own session: otherwise it would receive a terminal's Ctrl-C twice, directly and from us.
-                process = self._processes[job.row.number] = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    env={**os.environ, PARENT: str(os.getpid())},
-                )
+                process = self._processes[job.row.number] = planned.process(command, file)
         except OSError as error:
             return Ended(2, f"can't write {log} or can't run {command[0]} ({error.strerror})")
         code = process.wait()

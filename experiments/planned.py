@@ -9,12 +9,15 @@ import contextlib
 import dataclasses
 import os
 import shutil
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from common.errors import MOST, UserError
 from common.files import write_json
 from common.reading import cells, opened, read_json, rows
+from common.signals import PARENT
 from common.text import shown
 from learning import states
 from scores.runs import CONFIG_FILE, METRICS_FILE, read_run
@@ -202,3 +205,18 @@ def _about(run: Path) -> dict[str, Any]:
     except UserError:
         return {}
     return about if isinstance(about, dict) else {}
+
+
+def process(command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a run's program, which saves and ends when this one does; what it prints goes into a file.
+
+    In a session of its own: otherwise it would receive a terminal's Ctrl-C twice, directly and from us.
+    """
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, PARENT: str(os.getpid())},
+    )

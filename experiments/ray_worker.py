@@ -6,7 +6,6 @@ Nothing here loads PyTorch or Ray.
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import signal
 import socket
@@ -22,7 +21,6 @@ from typing import Any
 from common.files import ROOT
 from common.lock import FILE as LOCK
 from common.lock import alive_processes
-from common.signals import PARENT
 from experiments import planned
 from experiments.local import last_line
 from experiments.planned import BROKEN, PlannedRun
@@ -124,14 +122,7 @@ def _wait_for_survivor(run: PlannedRun) -> None:
 
 def _run(command: list[str], run: PlannedRun, number: int, where: str, tell: Tell) -> int:
     with run.log.open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, PARENT: str(os.getpid())},
-        )
+        process = planned.process(command, log)
     stopped = 0
     try:
         while True:
