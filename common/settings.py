@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from common.errors import UserError
+
+NAME_BYTES, PATH_BYTES = 255, 4095  # what Linux, macOS and Windows take at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +109,11 @@ def validate(config: Any) -> None:
     A dataclass with a method ``check`` is called to raise for incompatible values.
     """
     for field in dataclasses.fields(config):
-        if dataclasses.is_dataclass(value := getattr(config, field.name)):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
             validate(value)
+        elif isinstance(value, Path):
+            _check_path(option_name(field.name), value)
     for name, allowed in ranges(config).items():
         value = getattr(config, name)
         for number in value if isinstance(value, tuple) else (value,):
@@ -114,3 +121,9 @@ def validate(config: Any) -> None:
                 raise UserError(f"{option_name(name)} {number} is out of range; allowed: {allowed}")
     if check := getattr(config, "check", None):
         check()
+
+
+def _check_path(option: str, path: Path) -> None:
+    """Raise ``UserError`` for a path that no file system takes; `Path.is_dir` raises `OSError` for it."""
+    if max(len(os.fsencode(part)) for part in (*path.parts, "")) > NAME_BYTES or len(os.fsencode(path)) > PATH_BYTES:
+        raise UserError(f"{option} {path}: too long; allowed: names of {NAME_BYTES} bytes, {PATH_BYTES:,} in all")

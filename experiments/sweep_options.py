@@ -6,6 +6,7 @@ Nothing here loads PyTorch.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -99,6 +100,9 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     flags = {"--retry-failed"}
     own: list[str] = []
     training: list[str] = []
+    for word, after in itertools.pairwise((*argv, "--")):
+        if word in several and after.startswith("--"):
+            raise UserError(f"{word} needs at least one value")
     takes = "all"  # of the words that follow, up to the next option: "all" are ours, "one" is, or "none"
     for word in argv:
         if word.startswith("--"):

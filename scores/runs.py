@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fnmatch
+import glob
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -109,7 +110,7 @@ def read_runs(runs_dir: Path, pretrained: bool = False) -> tuple[list[Run], list
 def run_folders(folder: Path) -> list[Path]:
     """Return the runs in a folder, and in the folders of a sweep's or ablation's configurations in it; `OSError`."""
     found = []
-    for path in sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []:
+    for path in sorted(filter(os.path.isdir, folder.iterdir())) if os.path.isdir(folder) else []:
         if is_run(path):
             found.append(path)
         elif not path.is_symlink() and not path.name.startswith("."):
@@ -148,31 +149,28 @@ def find_runs(name: str, runs_dir: Path) -> list[Path]:
         if os.path.isdir(path):
             if is_run(path):
                 return [path]
-            if found := run_folders(path):
+            if found := _runs_in(path):
                 return found
-    try:
-        matching = [*Path().glob(name), *runs_dir.glob(name)] if not Path(name).is_absolute() else _absolute(name)
-    except (ValueError, NotImplementedError, OSError):
-        matching = []
-    found = [run for path in sorted(set(matching)) if path.is_dir() for run in _runs_at(path)]
+    # unlike pathlib's, it takes any pattern: of the root, empty, with a zero byte
+    matching = {
+        os.path.normpath(path)
+        for place in ("", glob.escape(str(runs_dir)))
+        for path in glob.glob(os.path.join(place, name))
+    }
+    found = [run for path in sorted(matching) if os.path.isdir(path) for run in _runs_at(Path(path))]
     if found:
         return found
-    named = [path for path in _all_runs(runs_dir) if fnmatch.fnmatchcase(_name_of(path), name)]
+    named = [path for path in _runs_in(runs_dir) if fnmatch.fnmatchcase(_name_of(path), name)]
     return named or [find_run(name, runs_dir)]
 
 
-def _absolute(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    return list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-
-
 def _runs_at(path: Path) -> list[Path]:
-    return [path] if is_run(path) else run_folders(path)
+    return [path] if is_run(path) else _runs_in(path)
 
 
-def _all_runs(runs_dir: Path) -> list[Path]:
+def _runs_in(folder: Path) -> list[Path]:
     try:
-        return run_folders(runs_dir)
+        return run_folders(folder)
     except OSError:
         return []
 

@@ -33,13 +33,12 @@ def test_runs_that_are_stopped_by_a_signal_are_the_unbroken_ones(tmp_path: Path)
     assert found["kills"] == 2
 
 
-@pytest.mark.skipif(not kill.checkpoints(), reason="there are no checkpoints")
-@pytest.mark.parametrize("moment", ["any", "checkpoint", "resume"])
-def test_runs_that_are_killed_are_the_unbroken_ones(moment: str, tmp_path: Path) -> None:
-    words = "--kills", "4", "--per-run", "4", "--moment", moment, "--steps", "4000", "--every", "1s"
-    code, found = soak(tmp_path, "--cases", "dqn/CartPole-v1", *words)
-    assert (code, found["results"][0]["failed"]) == (0, [])
-    assert found["kills"] == 4
+def test_runs_that_are_killed_fifty_times_are_the_unbroken_ones(tmp_path: Path) -> None:
+    words = "--kills", "50", "--per-run", "25", "--moment", "mixed", "--steps", "2000", "--every", "0.3s"
+    code, found = soak(tmp_path, "--cases", "dqn/CartPole-v1", f"pqn/{kill.OWN}", *words)
+    assert (code, [one["failed"] for one in found["results"]]) == (0, [[], []])
+    assert found["kills"] == 50
+    assert all(one["at_checkpoints"] and one["in_resumes"] for one in found["results"])
 
 
 def written(folder: Path, weights: bytes, steps: list[int]) -> Path:

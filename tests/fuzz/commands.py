@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import compare
 import envs
-from experiments import ablation_plan, command_line
+from experiments import ablation_plan, command_line, sweeping
 from learning.preflight import seconds_of
 from tests.fuzz.mutate import ESCAPES
 from viewer.options import hidden_panels
@@ -54,7 +54,19 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
         "--agents": ("dqm", "", ","),
         "--protocol": ("nope",),
         "--env-id": ("Nope-v9", "ALE/Pnog-v5", "..", "no.such.module:X-v0", "a" * 5_000),
-        "": ("/proc/1/mem", "/dev/null", "/", "nope__x__1__2", "..", "a" * 5_000, ESCAPES, "/root/../etc/passwd"),
+        "": (
+            "/proc/1/mem",
+            "/dev/null",
+            "/",
+            "nope__x__1__2",
+            ".",
+            "..",
+            "./",
+            "/proc/1/*",
+            "a" * 5_000,
+            ESCAPES,
+            "/root/../etc/passwd",
+        ),
     },
     "ablate.py": {
         "--seeds": ("0", "x", "1e9"),
@@ -66,6 +78,37 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
         "--seed": ("1",),
         "--resume": ("x",),
         "--env-id": ("Nope-v9", "ALE/Pnog-v5"),
+    },
+    "sweep.py": {
+        "--seeds": ("0", "x", "3-1", "1-", "-1", "1,1e9", "", "9" * 5_000, ESCAPES),
+        "--agents": ("dqm", "", ESCAPES, "a" * 5_000),
+        "--presets": ("nope", ESCAPES),
+        "--games": ("atari58", "", "Pong"),
+        "--vary": (
+            "learning-rate",
+            "learning-rate=",
+            "learning-rat=1e-3",
+            "gamma=2",
+            "gamma=nan",
+            "=1",
+            "n-step=1.5",
+            ESCAPES,
+        ),
+        "--search": ("learning-rate=1e-2..1e-5", "gamma=0.9..2", "x=1..2", "double=yes..no", "learning-rate=0..1:log"),
+        "--trials": ("0", "-1", "x", "1e9"),
+        "--pruner": ("none at all", "Median"),
+        "--jobs": ("0", "1025", "x"),
+        "--plan": ("/nowhere/at/all", "/dev/null", "/proc/1/mem", "a" * 5_000, ESCAPES),
+        "--status": ("/nowhere/at/all", "/dev/null", "a" * 5_000, ESCAPES),
+        "--plot": ("chart.xyz", "/nowhere/at/all/chart.png"),
+        "--row": ("1", "0", "x"),
+        "--study": ("sqlite:///x.db",),
+        "--slurm": ("/nowhere/at/all/x.sh",),
+        "--gpus": ("1", "-1", "x"),
+        "--gamma": ("2", "nan"),
+        "--seed": ("1",),
+        "--resume": ("x",),
+        "": ("Nope-v9", "ALE/Pnog-v5", "..", "no.such.module:X-v0", "a" * 5_000, ESCAPES),
     },
 }
 PROGRAMS = tuple(WRONG)
@@ -84,13 +127,25 @@ def _play(words: Sequence[str]) -> None:
     hidden_panels(read_play(words, None))
 
 
+def _sweep(words: Sequence[str]) -> None:
+    """Do what `experiments.sweeping.main` does, up to its plan, in this process and without its trainings."""
+    sweeping.main(words, trainer=("false",), apart=False)
+
+
 READ: dict[str, Callable[[Sequence[str]], object]] = {
     "train.py": _train,
     "play.py": _play,
     "compare.py": compare.main,
     "ablate.py": lambda words: ablation_plan.read_command_line(words, None),
+    "sweep.py": _sweep,
 }
-SOUND = {"train.py": ["--seed", "3"], "play.py": ["--seed", "3"], "compare.py": [], "ablate.py": ["--seeds", "2"]}
+SOUND = {
+    "train.py": ["--seed", "3"],
+    "play.py": ["--seed", "3"],
+    "compare.py": [],
+    "ablate.py": ["--seeds", "2"],
+    "sweep.py": ["CartPole-v1"],
+}
 
 
 def wrong_line(program: str, rng: random.Random) -> list[str]:

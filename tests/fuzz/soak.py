@@ -7,6 +7,7 @@ any other exception is a traceback, and a file that takes more than 10 s a hang.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import multiprocessing
 import random
@@ -94,9 +95,13 @@ def one(outcome: Outcome, read: Callable[[], object], name: str, tell: Callable[
 def command_lines(program: str, count: int, seed: int, tell: Callable[[str], None] = print) -> Outcome:
     """Return what became of so many wrong command lines of a program; one that is accepted counts as a traceback."""
     outcome = Outcome(f"{program} ...")
-    for number in range(seed, seed + count):
-        words = wrong_line(program, random.Random(f"{program} {number}"))
-        one(outcome, lambda words=words: refused(program, words), f"{program} {words}", tell)  # type: ignore[misc]
+    with tempfile.TemporaryDirectory() as folder:
+        empty = Path(folder) / "a" / "b"  # "." and ".." hold no runs
+        empty.mkdir(parents=True)
+        with contextlib.chdir(empty):
+            for number in range(seed, seed + count):
+                words = wrong_line(program, random.Random(f"{program} {number}"))
+                one(outcome, lambda: refused(program, words), f"{program} {words}", tell)  # noqa: B023, it is called at once
     outcome.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return outcome
 

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import sweep
 from agents import load_policy
 from common.errors import MOST, UserError
 from common.files import PRETRAINED
 from learning.checkpoint import MANIFEST, WEIGHTS
+from scores.runs import find_runs
 from tests.fuzz.commands import PROGRAMS
 from tests.fuzz.mutate import ESCAPES
 from tests.fuzz.readers import READERS, RUN, rehashed, run_of, sound
@@ -47,6 +49,27 @@ def test_wrong_command_lines_are_refused_in_one_line(program: str) -> None:
 
 
 # ------------------------------------------------------------------ what was found by hand
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--status", "a" * 300], "too long; allowed: names of 255 bytes"),
+        (["--plan", "a/" * 3_000], "4,095 in all"),
+        (["CartPole-v1", "--search"], "--search needs at least one value"),
+        (["--agents", "--seeds", "1"], "--agents needs at least one value"),
+    ],
+)
+def test_what_a_sweep_can_not_take(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        sweep.main(words)
+
+
+@pytest.mark.parametrize("name", ["/", "//", "", ".", "\0", "/proc/1/*", "["])
+def test_patterns_that_name_no_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no runs|no run folder|not a run folder"):
+        find_runs(name, tmp_path)
 
 
 def edited(folder: Path, **changes: Any) -> Path:
