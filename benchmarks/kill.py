@@ -28,6 +28,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import tensorboard.compat.proto.event_pb2  # this and the experiments below: what a training loads late
+import tensorboard.summary.writer.record_writer  # noqa: F401
 from rich.console import Console
 from rich.table import Table
 
@@ -39,6 +41,7 @@ from common.errors import UserError
 from common.files import write_json
 from common.program import run
 from common.settings import Between
+from experiments import resuming, training  # noqa: F401
 from experiments.command_line import RunOptions
 
 TIMES = ("wall_s", "sps", "acting", "environment", "learning")

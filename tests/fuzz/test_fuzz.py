@@ -68,7 +68,7 @@ def test_what_a_sweep_can_not_take(words: list[str], message: str) -> None:
 @pytest.mark.parametrize("name", ["/", "//", "", ".", "\0", "/proc/1/*", "["])
 def test_patterns_that_name_no_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="no runs|no run folder|not a run folder"):
+    with pytest.raises(UserError, match=r"no runs|no run folder|not a run folder"):
         find_runs(name, tmp_path)
 
 
