@@ -4,12 +4,17 @@ Fake actors send chunks that were recorded once, each with 50 steps of its envir
 
     python -m benchmarks.apex                                        # from this process: what the replay allows
     python -m benchmarks.apex --fake-actors 2 --cluster auto         # from actors on a Ray cluster: with the way of it
+
+And what it learns: trained by two actors on two nodes made on this machine, and by one process, at equal steps:
+
+    python -m benchmarks.apex --train CartPole-v1 --agent d3qn --seeds 1 2 3 --out /tmp/apex -- --total-timesteps 50000
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +28,7 @@ from experiments import on_ray
 from learning.apex import AHEAD, Actor, ActorPlan, Chunk, ChunkReplay
 from learning.config import numpy_generator
 
+ROOT = Path(__file__).resolve().parent.parent
 ENVS, ACTORS, CAPACITY = 64, 4, 200_000
 RECORDED = 2  # chunks of each actor
 
@@ -92,6 +98,37 @@ def measure(source: Iterator[Chunk], take: Callable[[Chunk], None], seconds: flo
     }
 
 
+def train_both(env_id: str, agent: str, seeds: Sequence[int], out: Path, more: Sequence[str]) -> int:
+    """Train by two actors on two nodes and by one process, each seed in turns; print their scores beside each other."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    ways = {"apex": ["--actors", "2", "--cluster", cluster.address], "single": []}
+    for seed in seeds:
+        for name, words in ways.items():
+            command = [
+                sys.executable,
+                str(ROOT / "train.py"),
+                env_id,
+                "--agent",
+                agent,
+                "--seed",
+                str(seed),
+                *words,
+                *more,
+            ]
+            began = time.monotonic()
+            done = subprocess.run([*command, "--name", name, "--runs-dir", str(out)], stdout=subprocess.DEVNULL)
+            print(f"{name}, seed {seed}: {time.monotonic() - began:.0f} s, exit code {done.returncode}", flush=True)
+    cluster.shutdown()
+    return subprocess.run(
+        [sys.executable, str(ROOT / "compare.py"), "--env-id", env_id, "--runs-dir", str(out)]
+    ).returncode
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, and print what was found as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -100,7 +137,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--fake-actors", type=int, default=ACTORS, help="on a cluster, at most 4")
     parser.add_argument("--cluster", help="auto or HOST:PORT; by default chunks come from this process")
+    parser.add_argument("--train", metavar="ENV_ID", help="compare what Ape-X learns there with a single process")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="where the trained runs go")
+    parser.add_argument("more", nargs="*", help="after --: options of train.py")
     options = parser.parse_args(argv)
+    if options.train is not None:
+        return train_both(options.train, options.agent, options.seeds, options.out, options.more)
     planned = plan(options.agent, options.env_id)
     chunks, actor = recorded(planned)
     config: Any = planned.config
