@@ -66,7 +66,8 @@ class RunOptions:
     env_timeout: Annotated[float, Between(0.1, 86_400.0)] | None = None
     """Seconds that a step of an environment may take; one that hangs ends the run, saved. By default it is waited."""
     threads: Annotated[int, Between(1, 256)] | None = None
-    """CPU threads of torch; by default one for small networks, which gain nothing from more, all for large ones."""
+    """CPU threads of torch; by default all for large networks, one for small ones, which learn in a second thread of
+    their own. 1: the run keeps to one core."""
     evaluations: Annotated[int, Between(1, 10_000)] = 10
     """Evaluations during the run, the final one included; fewer, unless asked for, if they took more than a tenth."""
     eval_episodes: Annotated[int, Between(1, 100_000)] = 100

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,17 +25,23 @@ from envs import MaskedBox
 from learning.blas import ALIGNMENT, aligned
 from learning.config import FamilyConfig, LearnerConfig
 from learning.fused_kernels import (
+    DUE,
     F32,
     I64,
     MERGED,
     NONE,
     PARTS,
     SEPARATE,
+    SIGNALS,
+    Job,
     Network,
     Schedule,
     acting_room_size,
+    claim,
+    post,
     q_values,
     room_size,
+    serve,
     work,
 )
 from learning.graphs import GraphLearner, use_tensor_cores
@@ -46,21 +52,14 @@ from learning.networks import DuelingHead, QNetwork, Scale, automatic_encoder
 from learning.recipe import Experience, Recipe
 from learning.replay import Batch, Draws, ReplayExperience
 
+# beside the first thread's
 SPARE_CORES = len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) - 1
 
 
-class Job(NamedTuple):
-    """Updates under way: the arguments of `work`."""
-
-    network: Network
-    schedule: Schedule
-    draws: Draws
-    obs: Any
-    room: F32
-    turns: I64
-    loss: F32
-    mean_q: F32
-    priority: F32
+def keep_to_one_core() -> None:
+    """Let no learner of this process have a second thread: its cores are for other runs."""
+    global SPARE_CORES
+    SPARE_CORES = 0
 
 
 class Moments:
@@ -121,10 +120,11 @@ class FusedLearner(Learner):
         ):
             # views again: the optimiser's state is saved and loaded as that of any learner
             self.optimizer.state[parameter] = dict(zip(("step", "exp_avg", "exp_avg_sq"), moments, strict=True))
-        self._room, self._acting_room = aligned((PARTS, 0)), aligned(0)
+        self._acting_room = aligned(0)
         self._acting, self._held = self._flat, aligned(len(self._flat))
         self._thread: ThreadPoolExecutor | None = None  # joined when the program ends, as a daemon would not be
         self._job: Job | None = None
+        self._posted = False  # the job is under way
         self._rounds: Iterator[Draws] | None = None  # begun
 
     def _make_optimizer(self) -> Moments:
@@ -161,8 +161,7 @@ class FusedLearner(Learner):
             self._thread = ThreadPoolExecutor(1, "learner", torch.set_flush_denormal, (True,))
         self._held[:] = self._flat
         self._acting = self._held
-        self._job = self._make_job(draws, experience.replay.obs.numpy(), learning_rate)
-        self._thread.submit(work, *tuple(self._job))
+        self._post(draws, experience, learning_rate)
 
     def learn(
         self,
@@ -175,51 +174,81 @@ class FusedLearner(Learner):
         if not isinstance(experience, ReplayExperience):
             super().learn(experience, q_values, learning_rate, on_update)
             return
-        obs = experience.replay.obs.numpy()
         rounds = experience.draws() if self._rounds is None else self._rounds
         self._rounds = None
-        if self._job is not None:
+        if self._posted:
             self._end_job(experience, on_update)
         for draws in rounds:
-            self._job = self._make_job(draws, obs, learning_rate)
-            if self._thread is not None:
-                self._thread.submit(work, *tuple(self._job))
+            self._post(draws, experience, learning_rate)
             self._end_job(experience, on_update)
+
+    def _post(self, draws: Draws, experience: ReplayExperience, learning_rate: float) -> None:
+        """Write the next updates down, for both threads if there are two."""
+        obs = experience.replay.obs.numpy()
+        job = self._job
+        if job is None or len(job.turns[0]) < len(draws.start) or not np.shares_memory(job.obs, obs):
+            job = self._job = self._make_job(draws.start.shape, obs)
+        self._posted = True
+        number = claim(job.signals)
+        self._write(job, draws, learning_rate)
+        if not post(job.signals, number) and self._thread is not None:
+            self._thread.submit(serve, self.network, job)
 
     def _end_job(self, experience: ReplayExperience, on_update: Callable[[Update], None]) -> None:
         """Help with the updates under way, and report them."""
         assert self._job is not None
-        job, self._job = self._job, None
-        work(*job)  # returns when all updates are made, whoever made them
-        self._acting = self._flat
-        for index, update in zip(job.draws.start, self._reports(job), strict=True):
+        work(self.network, self._job)  # returns when all updates are made, whoever made them
+        self._acting, self._posted = self._flat, False
+        count = int(self._job.schedule[DUE])
+        for index, update in zip(self._job.draws.start[:count].copy(), self._reports(self._job), strict=True):
             experience.set_priorities(index, update.priority.numpy())
             self.updates += 1
             on_update(update)
 
-    def _make_job(self, draws: Draws, obs: NDArray[Any], learning_rate: float) -> Job:
-        updates, batch = draws.start.shape
-        if self._room.shape[1] < (size := room_size(self.network, -(-batch // PARTS))):
-            self._room = aligned((PARTS, -(-size // ALIGNMENT) * ALIGNMENT))
-        schedule = Schedule(
-            float(self._steps[0]),
-            learning_rate,
-            self.config.optimizer_epsilon,
-            self.config.max_grad_norm or 0.0,
-            self.updates,
-            self.target_period,
-        )
-        turns = np.zeros((3, updates), np.int64)
+    def _make_job(self, shape: tuple[int, ...], obs: NDArray[Any]) -> Job:
+        """Return room for so many updates of so large batches, (U, B)."""
+        updates, batch = shape
+        size = -(-room_size(self.network, -(-batch // PARTS)) // ALIGNMENT) * ALIGNMENT
+        whole, real = np.zeros((3, updates, batch), np.int64), np.zeros((4, updates, batch), np.float32)
         loss, mean_q = np.zeros((2, updates, PARTS), np.float32)
-        priority = np.zeros((updates, batch), np.float32)
-        return Job(self.network, schedule, draws, obs.reshape(len(obs), -1), self._room, turns, loss, mean_q, priority)
+        return Job(
+            np.zeros(len(Schedule._fields)),
+            Draws(*whole, *real[:3]),
+            obs.reshape(len(obs), -1),
+            aligned((PARTS, size)),
+            np.zeros((3, updates), np.int64),
+            loss,
+            mean_q,
+            real[3],
+            np.zeros(SIGNALS, np.int64),
+        )
+
+    def _write(self, job: Job, draws: Draws, learning_rate: float) -> None:
+        """Write down what is to be learnt."""
+        count = len(draws.start)
+        job.schedule[:] = np.array(
+            Schedule(
+                count,
+                float(self._steps[0]),
+                learning_rate,
+                self.config.optimizer_epsilon,
+                self.config.max_grad_norm or 0.0,
+                self.updates,
+                self.target_period,
+            )
+        )
+        rooms: list[NDArray[Any]] = list(job.draws)
+        for room, drawn in zip(rooms, draws, strict=True):
+            room[:count] = drawn
+        job.turns[:] = 0
 
     def _reports(self, job: Job) -> list[Update]:
         """Return the reports of updates that were made."""
-        updates, batch = job.draws.start.shape
-        self._steps += updates
-        losses, expectations = job.loss.sum(1) / batch, job.mean_q.sum(1) / batch
-        return [Update(*each) for each in zip(losses, expectations, map(torch.from_numpy, job.priority), strict=True)]
+        count, batch = int(job.schedule[DUE]), job.draws.start.shape[1]
+        self._steps += count
+        losses, expectations = job.loss[:count].sum(1) / batch, job.mean_q[:count].sum(1) / batch
+        priorities = torch.from_numpy(job.priority[:count].copy())
+        return [Update(*each) for each in zip(losses, expectations, priorities, strict=True)]
 
     def update(self, batch: Batch, learning_rate: float) -> Update:
         """Learn from one batch; copies the target network when its period is over."""
@@ -227,8 +256,9 @@ class FusedLearner(Learner):
         first = np.arange(size)[None]
         arrays = (batch.action, batch.reward, batch.discount, batch.weight)
         draws = Draws(first, first + size, *(array.numpy()[None] for array in arrays))
-        job = self._make_job(draws, torch.cat([batch.obs, batch.next_obs]).numpy(), learning_rate)
-        work(*job)
+        job = self._make_job((1, size), torch.cat([batch.obs, batch.next_obs]).numpy())
+        self._write(job, draws, learning_rate)
+        work(self.network, job)
         self.updates += 1
         return self._reports(job)[0]
 

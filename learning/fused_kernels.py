@@ -9,7 +9,7 @@ A network is one flat array of parameters and a table with a row a layer. Produc
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from common.kernels import cached_njit
 from learning.blas import multiply, set_threads
+from learning.replay import Draws
 
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 PARTS = 2  # of a batch, for two threads; also where there is one, so that the sums are the same
@@ -277,6 +279,18 @@ def fetch_add(typing, array, index):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def swap(typing, array, index, value):  # type: ignore[no-untyped-def]
+    """Put a value into an entry of an int64 array, for all threads from now on; return what it was."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        value = context.cast(builder, args[2], signature.args[2], types.int64)
+        return builder.atomic_rmw("xchg", builder.gep(data, [args[1]]), value, "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), generate
+
+
+@intrinsic
 def load(typing, array, index):  # type: ignore[no-untyped-def]
     """Return an entry of an int64 array as other threads have left it."""
 
@@ -322,48 +336,115 @@ class Network(NamedTuple):
 class Schedule(NamedTuple):
     """What holds for the updates of one step."""
 
+    due: float  # updates to be made
     step: float  # of Adam, before the first of them
     rate: float  # Adam's step size
     epsilon: float  # Adam's
     max_norm: float  # of gradients; 0: they are not clipped
-    updates: int  # of the learner, before the first of them
-    target_period: int  # updates; 0: never
+    updates: float  # of the learner, before the first of them
+    target_period: float  # updates; 0: never
+
+
+DUE, STEP, RATE, EPSILON, MAX_NORM, UPDATES, TARGET_PERIOD = range(7)  # where they lie in an array
+
+
+class Job(NamedTuple):
+    """The updates of one step, at most U, and room for them; the same arrays for every step."""
+
+    schedule: F64  # (7,) a `Schedule`
+    draws: Draws  # of U batches
+    obs: Any  # (records, D) of the replay
+    room: F32  # (PARTS, ...) to work in, see `room_size`
+    turns: I64  # (3, U) parts taken, parts ended, whether the parameters have moved
+    loss: F32  # (U, PARTS) receives the summed losses,
+    mean_q: F32  # (U, PARTS) the summed expectations of the actions taken,
+    priority: F32  # (U, B) the priorities
+    signals: I64  # between the two threads, each on a cache line of its own
+
+
+# numbers of jobs in `signals`: the last one that was written or is being written, that may be worked on, that the
+# second thread entered, that it left; and whether it watches
+CLAIMED, POSTED, ENTERED, LEFT, AWAKE = range(0, 40, 8)
+SIGNALS = 40
+PATIENCE = 5_000  # looks at `signals` before the second thread goes to sleep: one to two milliseconds
 
 
 @kernel
-def work(network, schedule, draws, obs, room, turns, loss, mean_q, priority):  # type: ignore[no-untyped-def]
-    """Make U updates, alone or together with another thread that calls this with the same arguments.
+def work(network, job):  # type: ignore[no-untyped-def]
+    """Make a job's updates, alone or together with another thread that calls this with the same arguments.
 
     A batch has `PARTS` parts, of which each thread takes the next one; whoever ends the last one moves the parameters.
     The sums do not depend on who did what.
-
-    Args:
-        network: a `Network`.
-        schedule: a `Schedule`.
-        draws: `Draws` of U batches.
-        obs: (records, D) of the replay.
-        room: (PARTS, ...) to work in, see `room_size`.
-        turns: (3, U) int64, zeros: parts taken, parts ended, whether the parameters have moved.
-        loss: (U, PARTS) is filled with the summed losses,
-        mean_q: (U, PARTS) with the summed expectations of the actions taken,
-        priority: (U, B) with the priorities.
     """
-    updates, batch = draws.start.shape
+    turns, batch = job.turns, job.draws.start.shape[1]
     before = set_threads(1)
-    for u in range(updates):
+    for u in range(int(job.schedule[DUE])):
         part: int = fetch_add(turns[0], u)  # type: ignore[call-arg]
         while part < PARTS:
             low, high = part * batch // PARTS, (part + 1) * batch // PARTS
-            loss[u, part], mean_q[u, part] = learn_part(
-                network, draws, obs, room[part], u, low, high, network.gradients[part], priority[u, low:high]
+            job.loss[u, part], job.mean_q[u, part] = learn_part(
+                network,
+                job.draws,
+                job.obs,
+                job.room[part],
+                u,
+                low,
+                high,
+                network.gradients[part],
+                job.priority[u, low:high],
             )
             if fetch_add(turns[1], u) == PARTS - 1:
-                move(network, schedule, u)
+                move(network, job.schedule, u)
                 fetch_add(turns[2], u)
             part = fetch_add(turns[0], u)
         while load(turns[2], u) == 0:
             let_others_run()
     set_threads(before)
+
+
+@kernel
+def claim(signals):  # type: ignore[no-untyped-def]
+    """Return the next job's number, when the second thread has left the one before: its arrays may be written."""
+    number = load(signals, CLAIMED) + 1  # type: ignore[call-arg]
+    swap(signals, CLAIMED, number)
+    while load(signals, ENTERED) != load(signals, LEFT):
+        let_others_run()
+    return number
+
+
+@kernel
+def post(signals, number):  # type: ignore[no-untyped-def]
+    """Let the second thread see that a job is written; return whether it watches."""
+    swap(signals, POSTED, number)  # type: ignore[call-arg]
+    return load(signals, AWAKE) != 0
+
+
+@kernel
+def serve(network, job):  # type: ignore[no-untyped-def]
+    """Be the second thread: help with each job that is posted, until none was for a while.
+
+    It watches, busily, since it would take longer to wake it than to make an update; and it never asks for Python's
+    lock meanwhile, which the first thread holds nearly always.
+    """
+    signals = job.signals
+    swap(signals, AWAKE, 1)  # type: ignore[call-arg]
+    last, looks = load(signals, LEFT), 0
+    while True:
+        number = load(signals, POSTED)
+        if number != last:
+            swap(signals, ENTERED, number)
+            if load(signals, CLAIMED) == number:  # else the next one is being written already
+                work(network, job)
+            swap(signals, LEFT, number)
+            last, looks = number, 0
+        elif looks < PATIENCE:
+            looks += 1
+            let_others_run()
+        else:
+            swap(signals, AWAKE, 0)
+            if load(signals, POSTED) == last:
+                return
+            swap(signals, AWAKE, 1)
 
 
 @kernel
@@ -418,13 +499,12 @@ def move(network, schedule, u):  # type: ignore[no-untyped-def]
     """Move the parameters by update ``u`` of a step; copy the target network when its period is over."""
     norm = sum_up(network.gradients)
     share = np.float32(1.0)
-    if schedule.max_norm > 0.0:
-        share = min(np.float32(schedule.max_norm) / (norm + np.float32(1e-6)), share)
-    step = schedule.step + u + 1
-    adam(
-        network.online, network.gradients[0], share, network.mean, network.square, step, schedule.rate, schedule.epsilon
-    )
-    if schedule.target_period > 0 and (schedule.updates + u + 1) % schedule.target_period == 0:
+    if schedule[MAX_NORM] > 0.0:
+        share = min(np.float32(schedule[MAX_NORM]) / (norm + np.float32(1e-6)), share)
+    step, rate, epsilon = schedule[STEP] + u + 1, schedule[RATE], schedule[EPSILON]
+    adam(network.online, network.gradients[0], share, network.mean, network.square, step, rate, epsilon)
+    period = int(schedule[TARGET_PERIOD])
+    if period > 0 and (int(schedule[UPDATES]) + u + 1) % period == 0:
         network.target[:] = network.online
 
 

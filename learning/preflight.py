@@ -19,6 +19,7 @@ from common.kernels import Cache, unless_compiling
 from common.waiting import waiting
 from learning.config import LearnerConfig, ReplayConfig
 from learning.forecast import SHARE_ON_THE_WAY, Evaluations, typical_length
+from learning.fused import keep_to_one_core
 from learning.networks import count_parameters, gains_from_threads
 from learning.trainer import Plan, Trainer
 
@@ -76,7 +77,8 @@ def preflight(
     Args:
         plan: what is to be trained.
         device: "auto" means the one that learns fastest: a GPU for frames, else by measuring.
-        threads: CPU threads of torch; None: all for convolutions and large networks, one for small ones.
+        threads: CPU threads of torch; None: all for convolutions and large networks, one for small ones, which the
+            fused engine trains with a second one of its own. 1: it has none.
         longest: seconds to measure.
         say: prints a line on what is being done where it takes long.
 
@@ -94,6 +96,8 @@ def preflight(
     needed = plan.recipe.experience.bytes_needed(plan.config, space, stack)
     network = plan.recipe.network(space, int(actions.n), plan.config, torch.Generator())
     parameters = count_parameters(network)
+    if threads == 1:
+        keep_to_one_core()
     # beside a GPU they would only take cores from the environments
     threads = threads or (ALL_CORES if "cpu" in candidates and gains_from_threads(network) else 1)
     torch.set_num_threads(threads)
