@@ -188,11 +188,11 @@ class FusedLearner(Learner):
         job = self._job
         if job is None or len(job.turns[0]) < len(draws.start) or not np.shares_memory(job.obs, obs):
             job = self._job = self._make_job(draws.start.shape, obs)
-        self._posted = True
         number = claim(job.signals)
         self._write(job, draws, learning_rate)
         if not post(job.signals, number) and self._thread is not None:
             self._thread.submit(serve, self.network, job)
+        self._posted = True
 
     def _end_job(self, experience: ReplayExperience, on_update: Callable[[Update], None]) -> None:
         """Help with the updates under way, and report them."""
