@@ -155,7 +155,7 @@ def pong(log: Log, seconds: float, rehearse: bool) -> bool:
     if rehearse:
         del options["budget"]
         small = {"num_envs": 2, "minibatches": 2, "total_timesteps": 200, "encoder": "small", "frame_size": 42}
-        options |= {**small, "device": "cpu", "evaluations": 1, "eval_episodes": 1}
+        options |= {**small, "device": "cpu", "evaluations": 1, "eval_episodes": 1, "eval_max_steps": 200}
     words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     good = stage(log, "pong", ["train.py", PONG, *words], seconds - 5 if not rehearse else 120.0)
     packed = log.out / "pong.zip"

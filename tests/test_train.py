@@ -82,17 +82,17 @@ def test_any_gymnasium_environment_can_be_trained(tmp_path: Path) -> None:
 
 
 def test_atari_from_the_command_line(tmp_path: Path) -> None:
-    """2000 agent steps with the defaults of a CPU, and with the preset of the Nature paper."""
-    arguments = ["--total-timesteps", "2000", "--eval-episodes", "1", "--evaluations", "1", "--device", "cpu"]
-    arguments += ["--threads", "1"]
+    """1100 agent steps with the defaults of a CPU, and with the preset of the Nature paper."""
+    arguments = ["--total-timesteps", "1100", "--eval-episodes", "1", "--evaluations", "1", "--device", "cpu"]
+    arguments += ["--threads", "1", "--eval-max-steps", "300"]
     done = train("ALE/Pong-v5", *arguments, "--runs-dir", tmp_path / "a")
     assert done.returncode == 0, done.stderr
     assert lines(done)[0] == "pqn on ALE/Pong-v5"
     assert "preset cpu: the small network of 2013" in done.stdout
-    assert "2,000 agent steps = 8,000 frames | protocol dqn_zoo" in done.stdout
-    assert "evaluation at 2,016 agent steps (8,064 frames): mean return" in done.stdout
+    assert "1,100 agent steps = 4,400 frames | protocol dqn_zoo" in done.stdout
+    assert "evaluation at 1,120 agent steps (4,480 frames): mean return" in done.stdout
     assert "human" in done.stdout
-    nature = ["--preset", "nature", "--learning-starts", "1900", "--capacity", "5000", "--protocol", "mnih2015"]
+    nature = ["--preset", "nature", "--learning-starts", "1050", "--capacity", "5000", "--protocol", "mnih2015"]
     done = train("ALE/Pong-v5", *arguments, *nature, "--runs-dir", tmp_path / "b")
     assert done.returncode == 0, done.stderr
     assert lines(done)[0] == "dqn on ALE/Pong-v5"
