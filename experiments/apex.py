@@ -82,10 +82,10 @@ class RemoteActor:
         torch.set_flush_denormal(True)
         self.actor = Actor(request.plan(), number, generation)
 
-    def chunk(self, weights: Weights, version: int) -> Chunk:
+    def chunk(self, weights: Weights, version: int, epsilon: float) -> Chunk:
         """Return the next chunk, played by these weights."""
         if version != self.actor.version or version == 0:
-            self.actor.take(weights, version)
+            self.actor.take(weights, version, epsilon)
         return self.actor.chunk()
 
 
@@ -103,12 +103,12 @@ class RayFleet:
         self.actors: dict[int, Any] = {}
         self.generations: dict[int, int] = {}
         self.pending: dict[Any, int] = {}  # chunks that were asked for, and of which actor
-        self.version = 0
+        self.version, self.epsilon = 0, 1.0
         self.weights: Any = None
 
-    def start(self, weights: Weights, generation: int) -> None:
+    def start(self, weights: Weights, generation: int, epsilon: float) -> None:
         """Start the actors."""
-        self.publish(weights, 0)
+        self.publish(weights, 0, epsilon)
         for number in range(self.count):
             # so that one that is replaced does not have the seeds of one after a resume
             self._spawn(number, generation * 1_000_000)
@@ -134,9 +134,9 @@ class RayFleet:
             self._ask(number)
             return chunk
 
-    def publish(self, weights: Weights, version: int) -> None:
+    def publish(self, weights: Weights, version: int, epsilon: float) -> None:
         """Hand out new weights; an actor takes them with the next chunk that it is asked for."""
-        self.weights, self.version = self.ray.put(dict(weights)), version
+        self.weights, self.version, self.epsilon = self.ray.put(dict(weights)), version, epsilon
 
     def close(self) -> None:
         """Stop the actors."""
@@ -151,7 +151,7 @@ class RayFleet:
             self._ask(number)
 
     def _ask(self, number: int) -> None:
-        self.pending[self.actors[number].chunk.remote(self.weights, self.version)] = number
+        self.pending[self.actors[number].chunk.remote(self.weights, self.version, self.epsilon)] = number
 
     def _replace(self, number: int) -> None:
         """Start another actor in the place of one that died; what it was asked for is lost."""

@@ -104,13 +104,13 @@ class Fleet(Protocol):
     lost: int
     """Actors that died, and were replaced."""
 
-    def start(self, weights: Weights, generation: int) -> None:
+    def start(self, weights: Weights, generation: int, epsilon: float) -> None:
         """Start the actors; ``generation``: their seeds are other ones than those of former starts."""
 
     def next(self) -> Chunk:
         """Wait for the next chunk, of any actor, and ask that one for another."""
 
-    def publish(self, weights: Weights, version: int) -> None:
+    def publish(self, weights: Weights, version: int, epsilon: float) -> None:
         """Hand out new weights; an actor takes them with the next chunk that it is asked for."""
 
     def close(self) -> None:
@@ -118,7 +118,11 @@ class Fleet(Protocol):
 
 
 def ladder(num_envs: int) -> NDArray[np.float64]:
-    """Return each environment's share of random actions, (N,): from 0.4 down to 0.4^8 = 0.0007, section 4.1."""
+    """Return each environment's share of random actions, (N,): from 0.4 down to 0.4^8 = 0.0007, section 4.1.
+
+    No actor has less than the agent's own schedule says: the paper's hundreds of environments have enough of the upper
+    rungs, eight do not. CartPole's then see little but what the first networks do, and score 200 instead of 500.
+    """
     exponent = 1.0 + ALPHA * np.arange(num_envs) / max(num_envs - 1, 1)
     return np.asarray(EPSILON**exponent)
 
@@ -138,7 +142,7 @@ class Actor:
         space, actions = self.episodes.space, self.episodes.num_actions
         self.network = plan.recipe.network(space, actions, config, torch_generator(seed, "network")).eval()
         self.policy = player(plan.recipe.name, config, plan.env_id, self.network, actions)
-        self.epsilon = ladder(config.num_envs)[mine]
+        self.epsilon = self.ladder = ladder(config.num_envs)[mine]
         self.rng = numpy_generator(seed, "exploration")
         self.generator = torch.Generator().manual_seed(torch_seed(seed, "noise"))
         self.noisy = [layer for layer in self.network.modules() if isinstance(layer, NoisyLinear)]
@@ -146,10 +150,11 @@ class Actor:
         self.version = 0
         self._begun = False
 
-    def take(self, weights: Weights, version: int) -> None:
-        """Play by other weights from now on."""
+    def take(self, weights: Weights, version: int, epsilon: float) -> None:
+        """Play by other weights from now on, and with at least that share of random actions."""
         self.network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
         self.version = version
+        self.epsilon = np.maximum(self.ladder, epsilon)
 
     def q_values(self, obs: NDArray[Any]) -> NDArray[np.float64]:
         """Return the expectations by which it plays, (E, A)."""
@@ -261,13 +266,13 @@ class LocalFleet:
     def __init__(self, plan: ActorPlan) -> None:
         self.plan = plan
         self.actors: deque[Actor] = deque()
-        self._newest: tuple[Weights, int] | None = None
+        self._newest: tuple[Weights, int, float] | None = None
 
-    def start(self, weights: Weights, generation: int) -> None:
+    def start(self, weights: Weights, generation: int, epsilon: float) -> None:
         """Start the actors."""
         for number in range(self.plan.actors):
             actor = Actor(self.plan, number, generation)
-            actor.take(weights, 0)
+            actor.take(weights, 0, epsilon)
             self.actors.append(actor)
 
     def next(self) -> Chunk:
@@ -278,9 +283,9 @@ class LocalFleet:
             actor.take(*self._newest)
         return actor.chunk()
 
-    def publish(self, weights: Weights, version: int) -> None:
+    def publish(self, weights: Weights, version: int, epsilon: float) -> None:
         """Hand out new weights."""
-        self._newest = weights, version
+        self._newest = weights, version, epsilon
 
     def close(self) -> None:
         """Stop the actors."""
@@ -389,7 +394,7 @@ class ApexTrainer(Trainer):
     def step(self) -> None:
         """Take a chunk, then learn what is due; now and then hand out the weights."""
         if not self._started:
-            self.fleet.start(self.weights(), self.episodes.generation)  # type: ignore[attr-defined]
+            self.fleet.start(self.weights(), self.episodes.generation, self.agent.epsilon)  # type: ignore[attr-defined]
             self._started = True
         with self.agent.watch("environment"):
             chunk = self.fleet.next()
@@ -404,7 +409,7 @@ class ApexTrainer(Trainer):
         self.agent.learn()
         if self.learner.updates >= self._published + PUBLISH_EVERY:
             self._published = self.learner.updates
-            self.fleet.publish(self.weights(), self.learner.updates)
+            self.fleet.publish(self.weights(), self.learner.updates, self.agent.epsilon)
 
     def weights(self) -> Weights:
         """Return the online network's, as arrays that can travel."""

@@ -13,7 +13,6 @@ import pytest
 
 from benchmarks import gpu, gpu_rows
 
-
 # one of each kind; a rehearsal without --rows does all of them
 ROWS = [
     *("device", "update pqn", "update btr bf16 compiled", "update rainbow"),

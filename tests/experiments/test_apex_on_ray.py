@@ -39,7 +39,7 @@ def test_an_environment_that_fails_is_one_line(cluster: Any) -> None:
     config = dataclasses.replace(planned.config, env_kwargs=("no_such=1",))
     actors = ActorPlan(planned.env_id, planned.recipe, config, 1, 1)  # type: ignore[arg-type]
     fleet = RayFleet(ray, actors, print)
-    fleet.start({}, 0)
+    fleet.start({}, 0, 1.0)
     with pytest.raises(Exception, match="no_such"):
         fleet.next()
     fleet.close()

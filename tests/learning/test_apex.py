@@ -38,6 +38,17 @@ def test_epsilons_fall_along_a_ladder() -> None:
     np.testing.assert_allclose(ladder(3)[1], 0.4**4.5)
 
 
+def test_no_actor_explores_less_than_the_schedule_says() -> None:
+    run, fleet = make(None, num_envs=4, epsilon_start=1.0, epsilon_final=0.2, epsilon_steps=200)
+    run.step()
+    np.testing.assert_allclose([actor.epsilon for actor in fleet.actors], 1.0)
+    while run.learner.updates < 200:
+        run.step()
+    first = next(actor for actor in fleet.actors if actor.number == 0)
+    np.testing.assert_allclose(first.epsilon, np.maximum(ladder(4)[:2], 0.2))
+    assert first.epsilon[0] == 0.4
+
+
 def test_td_errors_are_those_of_returns_that_stop_at_an_episodes_end() -> None:
     """By hand: two environments, three steps, returns of two rewards; the second one's episode is cut after a step."""
     taken = np.array([[1.0, 2.0], [0.5, 0.0], [0.0, 1.0]])
@@ -126,7 +137,7 @@ def test_a_run_is_stopped_and_goes_on(tmp_path: Path) -> None:
 
 def test_an_actor_that_was_replaced_begins_in_its_rings(tmp_path: Path) -> None:
     run, fleet = make(None)
-    fleet.start(run.weights(), 0)
+    fleet.start(run.weights(), 0, 0.0)
     for _ in range(4):
         run.experience.take(fleet.next())  # type: ignore[attr-defined]
     held = len(run.experience.replay)  # type: ignore[attr-defined]
