@@ -22,6 +22,7 @@ from common.cli import parse
 from common.errors import UserError, nearest
 from common.settings import Between, check_given, field_name, option_name, validate
 from experiments import config_file
+from experiments.tracking.tracker import Name
 from learning.checkpoint import config_from
 from learning.config import LearnerConfig
 from learning.preflight import available_devices
@@ -93,6 +94,9 @@ class RunOptions:
     """Ape-X: so many processes on a Ray cluster (--cluster) step the environments, this one learns. Not repeatable."""
     cluster: str | None = None
     """With --actors: the Ray cluster; "auto" finds the one of this machine or starts one, HOST:PORT is an address."""
+    track: Name | None = None
+    """Also send the run to this tracker, by its own client; it can be looked at there, and a resumed run goes on there.
+    One that fails never stops a run."""
     watch: bool = False
     """Open a window on the run, in a process of its own; closing either leaves the other alone."""
     list: bool = False
@@ -105,7 +109,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "seeds", "num_envs", "runs_dir", "name"),
         *("device", "engine", "config", "print_config"),
         *("threads", "env_timeout", "imports", "resume", "rescale", "verify", "verify_steps", "start_from"),
-        *("checkpoint_every", "keep_state", "actors", "cluster", "watch", "list"),
+        *("checkpoint_every", "keep_state", "actors", "cluster", "track", "watch", "list"),
     ),
     "agent": (),
     "replay": (
@@ -221,7 +225,7 @@ def with_resume(argv: Sequence[str]) -> list[str]:
     """Return the options of a command line that don't go with --resume."""
     allowed = (
         *("--resume", "--watch", "--no-watch", "--total-timesteps", "--rescale", "--import", "--runs-dir"),
-        "--cluster",
+        *("--cluster", "--track"),
     )
     return [word for word in argv if word.startswith("--") and word.split("=")[0].replace("_", "-") not in allowed]
 

@@ -13,6 +13,8 @@ from experiments import run_files
 from experiments.run_options import Options
 from experiments.run_status import Status, processes
 from experiments.run_table import details, print_runs, size_text
+from experiments.tracking import follow, record
+from experiments.tracking.tracker import NAMES
 
 WIDE = 160  # columns, where there is no terminal
 
@@ -26,6 +28,8 @@ def manage(options: Options) -> int:
         return prune(options, console)
     if options.command == "export":
         return export(options)
+    if options.command == "track":
+        return track(options)
     if options.command == "show":
         run = options.one()
         if options.format == "table":
@@ -101,4 +105,22 @@ def export(options: Options) -> int:
     print(f"{path}: {count} files, {size_text(path.stat().st_size)}")
     if (run.path / "agent").is_dir():
         print(f"unpack and play it:  python -m zipfile -e {path} . && python play.py {run.path.resolve().name}")
+    return 0
+
+
+def track(options: Options) -> int:
+    """Send a run to a tracker, or what is missing there; return 0, or 1 where that failed."""
+    run = options.one()
+    if run.state == "running":
+        raise UserError(f"{run.path} is being trained; add --track to its train.py, or wait for its end")
+    known = record.read(run.path)
+    if known is None or options.track not in (None, known.tracker):
+        if options.track is None:
+            raise UserError(f"{run.path} was not tracked before; say where: --track {' or '.join(NAMES)}")
+        record.write(run.path, record.Record(options.track))
+    said: list[str] = []
+    sent = follow.catch_up(run.path, said.append)
+    if not sent:
+        raise UserError(said[-1].removeprefix("note: ").removesuffix("; training goes on"))
+    print("\n".join(said))
     return 0

@@ -11,8 +11,9 @@ import tyro
 from common.errors import UserError
 from common.text import shown
 from experiments.run_status import PLACES, State, Status, find, find_all, status_of
+from experiments.tracking.tracker import Name
 
-COMMANDS = ("list", "show", "prune", "export")
+COMMANDS = ("list", "show", "prune", "export", "track")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Options:
     """What is done with which runs."""
 
     words: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[COMMAND] [RUN ...]")] = ()
-    """list (the default), show, prune or export; then runs: folders, names, patterns, or how a name begins or ends."""
+    """list (the default), show, prune, export or track; then runs: folders, names, patterns, or the start or end of one."""
     env_id: str | None = None
     """Only this environment, as Waterworld-v1 or ALE/Pong-v5."""
     agent: str | None = None
@@ -44,6 +45,9 @@ class Options:
     overwrite: bool = False
     """export: replace a file."""
 
+    track: Name | None = None
+    """track: send the run there; by default to where it was tracked before."""
+
     @property
     def command(self) -> str:
         """What is to be done."""
@@ -57,6 +61,7 @@ class Options:
     def check(self) -> None:
         """Raise `UserError` for options that belong to another command."""
         own = {"whole": "prune", "yes": "prune", "out": "export", "with_state": "export", "overwrite": "export"}
+        own |= {"track": "track"}
         for name, command in own.items():
             if getattr(self, name) and self.command != command:
                 raise UserError(f"--{name.replace('_', '-')} belongs to python runs.py {command}")

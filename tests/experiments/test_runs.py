@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 import runs
 from agents import load_policy
@@ -170,10 +171,10 @@ def test_prune_asks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return "no"
 
     options = Options(words=("prune", "best"), whole=True)
-    assert managing.prune(options, managing.Console(), answer) == 1
+    assert managing.prune(options, Console(), answer) == 1
     assert questions == ["remove? [y/N] "]
     assert status_of(find("best", find_all([Path("runs")]))[0].resolve()).state == "finished"
-    assert managing.prune(options, managing.Console(), lambda question: "y") == 0
+    assert managing.prune(options, Console(), lambda question: "y") == 0
     assert not list(Path("runs").glob("*d3qn*"))
 
 
