@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -83,7 +83,7 @@ def make(name: Name) -> Tracker:
 
 def check_installed(name: Name) -> None:
     """Raise `Unavailable` if a tracker's library is not installed; it is not imported for that."""
-    spec = importlib.util.find_spec(name)
+    spec = find_spec(name)
     if spec is None or spec.origin is None:  # a folder of that name, which wandb makes for its files
         raise Unavailable(f"{name} is not installed: pip install -e '.[{name}]'")
 
