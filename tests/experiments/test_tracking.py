@@ -282,7 +282,8 @@ with (run / "metrics.csv").open("a") as file:
     file.write("120,5,6.0,0.25\\n")
 assert follow.catch_up(run, lambda line: print(line, file=sys.stderr))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    words, env = [sys.executable, "-c", code], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=run.parent, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return [line for line in done.stderr.splitlines() if line.startswith("tracking")]
 
