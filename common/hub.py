@@ -64,6 +64,11 @@ def library() -> Any:
     return huggingface_hub
 
 
+def endpoint() -> str | None:
+    """Return the address of another hub, which the library's own variable names; None: the public one."""
+    return os.environ.get("HF_ENDPOINT") or None
+
+
 def local(name: str | Path) -> Path:
     """Return the folder of an agent on the hub, fetched unless it was before.
 
@@ -74,7 +79,9 @@ def local(name: str | Path) -> Path:
     place, hub = _cache() / f"{owner}--{repository}", library()
     with waiting(f"fetching {owner}/{repository} from the hub"):
         with _in_words(str(name), place) as found:
-            info = hub.HfApi().model_info(f"{owner}/{repository}", revision=revision, files_metadata=True)
+            info = hub.HfApi(endpoint=endpoint()).model_info(
+                f"{owner}/{repository}", revision=revision, files_metadata=True
+            )
             sizes = {one.rfilename: one.size for one in info.siblings or ()}
             commit = str(info.sha or "")
         if found:
@@ -108,7 +115,7 @@ def _fetch(hub: Any, repo_id: str, commit: str, files: list[str], folder: Path) 
     """Fetch files, then copy their bytes; the manifest comes last, so that a folder with it is whole."""
     with tempfile.TemporaryDirectory() as temporary:
         for file in files:
-            hub.hf_hub_download(repo_id, file, revision=commit, local_dir=temporary)
+            hub.hf_hub_download(repo_id, file, revision=commit, local_dir=temporary, endpoint=endpoint())
         for file in reversed(files):
             write_bytes(folder / file, read_file(Path(temporary, file), FILES[file]))
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from common.errors import UserError
-from common.hub import in_words, library, split
+from common.hub import endpoint, in_words, library, split
 from common.text import shown
 from common.waiting import waiting
 from experiments import model_card
@@ -77,7 +77,7 @@ def push(folder: Path, repo_id: str, private: bool = False) -> str:
     Raises:
         UserError: nobody is logged in, it is not allowed, or the hub can't be reached.
     """
-    api = library().HfApi()
+    api = library().HfApi(endpoint=endpoint())
     try:
         url = api.create_repo(repo_id, private=private or None, exist_ok=True, repo_type="model")
         api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="An agent trained with Tidepool")
