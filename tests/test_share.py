@@ -97,7 +97,10 @@ class Handler(BaseHTTPRequestHandler):
             self.server.repositories.setdefault(name, {})
             self._answer(200, json.dumps({"url": f"{self.server.address}/{name}"}).encode())
         elif match := re.fullmatch(r"/api/models/(.+)/preupload/main", self.path.split("?")[0]):
-            files = [{"path": one["path"], "uploadMode": "regular", "shouldIgnore": False} for one in json.loads(body)["files"]]
+            files = [
+                {"path": one["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for one in json.loads(body)["files"]
+            ]
             self._answer(200, json.dumps({"files": files}).encode())
         elif match := re.fullmatch(r"/api/models/(.+)/commit/main", self.path.split("?")[0]):
             for line in map(json.loads, body.decode().splitlines()):
@@ -153,7 +156,7 @@ def test_what_is_pushed_is_played(server: Hub, run: Path, capsys: pytest.Capture
     assert set(files) == {MANIFEST, WEIGHTS, "README.md", "config.json", "eval.csv", "metrics.csv", "curve.png"}
     assert files[WEIGHTS] == (run / WEIGHTS).read_bytes()
     assert play.main(["hf:ann/eater", "--record", "a.png", "--steps", "2"]) == 0
-    assert "d3qn in Waterworld-v1" in capsys.readouterr().out
+    assert "dqn in tidepool/Waterworld-v1" in capsys.readouterr().out
     folder = hub.local("hf:ann/eater")
     assert not [path for path in folder.rglob("*") if path.is_symlink()]
     found, _ = read_run(folder)
