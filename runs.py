@@ -1,9 +1,11 @@
 """Runs: list, show, prune and export what was trained on this machine.
 
-python runs.py --state finished                 the finished runs
-python runs.py show 20261127-094017             one in full: a name, or how it begins or ends
-python runs.py prune --state finished           free the disk of what only resuming needs
-python runs.py export RUN                       one file to send
+Examples:
+  python runs.py --state finished         the finished ones
+  python runs.py show 20261127-094017     one in full: a name, its start or end
+  python runs.py prune --state finished   free the disk of what resuming needs
+  python runs.py export RUN               one file to send
+  python runs.py track RUN --track mlflow send it to a tracker afterwards
 """
 
 from __future__ import annotations

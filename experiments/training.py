@@ -27,6 +27,7 @@ from common.text import time_text
 from common.waiting import waiting
 from experiments import apex, starting
 from experiments.command_line import RunOptions
+from experiments.expected import Measured, expected
 from experiments.tracking import beside
 from experiments.tracking.tracker import Name
 from learning.config import LearnerConfig, ReplayConfig
@@ -203,8 +204,19 @@ def print_plan(console: Console, plan: Plan, preset: str) -> None:
     more = f"others: --preset {', '.join(others)}; " if others else ""
     print_line(console, f"[bold]{agent.name}[/] on [bold]{plan.env_id}[/]", markup=True)
     print_line(console, f"preset {preset}: {agent.presets[preset].about} ({more}--list shows all agents and switches)")
+    if found := measured_before(plan, preset):
+        print_line(console, f"measured: {found}")
     for note in plan.config.notes():
         print_line(console, f"note: {note}")
+
+
+def measured_before(plan: Plan, preset: str) -> Measured | None:
+    """Return what runs with the plan's preset have reached; None: nothing is known, or other settings were given."""
+    agent, config = plan.recipe, plan.config
+    usual = agent.config(**agent.presets[preset].settings)
+    if replace(config, total_timesteps=usual.total_timesteps) != usual:
+        return None
+    return expected(plan.env_id, agent.name, preset, config.total_timesteps)
 
 
 def print_length(console: Console, plan: Plan, forecast: Forecast, budget: bool) -> None:

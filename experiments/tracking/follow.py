@@ -25,7 +25,7 @@ from common.reading import read_json
 from common.tail import Tail
 from common.text import shown
 from experiments.tracking import record
-from experiments.tracking.tracker import CURES, About, Say, Status, Tracker, Unavailable, flat, make
+from experiments.tracking.tracker import CURES, About, Name, Say, Status, Tracker, Unavailable, check_installed, flat
 
 LOOK_SECONDS = 1.0
 RETRY_SECONDS = 30.0  # after a failure
@@ -124,6 +124,22 @@ class Follower:
         self.known = known
         with suppress(UserError):  # a full disk: then rows are sent twice after a resume
             record.write(self.run, known)
+
+
+def make(name: Name) -> Tracker:
+    """Return the client of a tracker, its library imported; `Unavailable` where it is not installed."""
+    check_installed(name)
+    if name == "wandb":
+        from experiments.tracking.with_wandb import Wandb
+
+        return Wandb()
+    if name == "trackio":
+        from experiments.tracking.with_trackio import Trackio
+
+        return Trackio()
+    from experiments.tracking.with_mlflow import Mlflow
+
+    return Mlflow()
 
 
 def reason(error: BaseException) -> str:

@@ -65,22 +65,6 @@ class Tracker(Protocol):
         """Send what is left."""
 
 
-def make(name: Name) -> Tracker:
-    """Return the client of a tracker, its library imported; `Unavailable` where it is not installed."""
-    check_installed(name)
-    if name == "wandb":
-        from experiments.tracking.with_wandb import Wandb
-
-        return Wandb()
-    if name == "trackio":
-        from experiments.tracking.with_trackio import Trackio
-
-        return Trackio()
-    from experiments.tracking.with_mlflow import Mlflow
-
-    return Mlflow()
-
-
 def check_installed(name: Name) -> None:
     """Raise `Unavailable` if a tracker's library is not installed; it is not imported for that."""
     spec = find_spec(name)
