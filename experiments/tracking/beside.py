@@ -27,7 +27,9 @@ class Beside:
 
 
 @contextmanager
-def tracked(run: Path, tracker: Name | None, say: Say, patience: float = PATIENCE) -> Iterator[Beside]:
+def tracked(
+    run: Path, tracker: Name | None, say: Say, patience: float = PATIENCE, status: Status = "killed"
+) -> Iterator[Beside]:
     """Track a run while it trains, if that was asked for, now or when it was begun; never raises.
 
     Args:
@@ -35,8 +37,10 @@ def tracked(run: Path, tracker: Name | None, say: Say, patience: float = PATIENC
         tracker: None: as before, if it was tracked.
         say: tells a person something.
         patience: seconds to wait at the end.
+        status: how it ended, unless that is told.
     """
     beside, process = Beside(), _started(run, tracker, say)
+    beside.status = status
     try:
         yield beside
     finally:
