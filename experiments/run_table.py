@@ -140,7 +140,7 @@ def details(run: Status) -> RenderableType:
     parts: list[RenderableType] = [grid]
     if curve := _evaluations(run):
         parts += [Text(), curve]
-    if settings := about.get("config"):
+    if isinstance(settings := about.get("config"), dict):
         words = ", ".join(f"{key} {json.dumps(value)}" for key, value in settings.items())
         parts += [Text(), Text("settings", "bold"), Text(shown(words, 4_000))]
     commands = "\n".join(f"{title:<10}{command}" for title, command in next_commands(run))

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 import runs
+import tidepool
 from common.errors import UserError
 from common.files import ROOT
+from experiments import planning
 from experiments.tracking import beside, follow, record, tracker
 from experiments.tracking.follow import Follower, catch_up
 from experiments.tracking.tracker import About, Name, Status, Tracked
@@ -264,6 +266,29 @@ def test_without_the_option_nothing_is_started_nor_imported(tmp_path: Path) -> N
         if not path.name.startswith("with_"):
             top = ast.Module([node for node in ast.parse(path.read_text()).body if isinstance(node, IMPORTS)], [])
             assert not libraries & set(re.split(r"[\s._]+", ast.unparse(top))), path
+
+
+def test_a_tracked_training_is_the_same_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = with_fake(tmp_path, "well", monkeypatch)
+    short: dict[str, Any] = {"total_timesteps": 800, "eval_episodes": 1, "evaluations": 1, "learning_starts": 100}
+    folders = [
+        tidepool.train("CartPole-v1", agent="dqn", progress=False, runs_dir=tmp_path / name, **short, **more)
+        for name, more in (("alone", {}), ("tracked", {"track": "wandb"}))
+    ]
+    manifests = [json.loads((folder / "agent" / "manifest.json").read_text()) for folder in folders]
+    assert manifests[0] == manifests[1]  # with the checksum of the weights
+    assert [(folder / "tracking.json").exists() for folder in folders] == [False, True]
+    assert "row 800.0" in log.read_text()
+    assert log.read_text().endswith("finish 0\n")
+
+
+def test_runs_of_a_sweep_are_tracked() -> None:
+    found = planning.planned(["CartPole-v1", "--seeds", "1-2", "--track", "mlflow"])
+    assert found.tracking == ["--track", "mlflow"]
+    assert len(found.plan.rows) == 2
+    assert not any("track" in word for row in found.plan.rows for word in row.words)
+    with pytest.raises(UserError, match="send its runs afterwards"):
+        planning.planned(["CartPole-v1", "--track", "mlflow", "--slurm", "a.sh"])
 
 
 # ------------------------------------------------------------------ the libraries themselves
