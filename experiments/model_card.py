@@ -20,7 +20,8 @@ from experiments.run_files import agent_files
 from scores.runs import Run, read_run
 from scores.stats import Interval, student_interval
 
-FILM_STEPS, FILM_SECONDS = 300, 600.0  # of a film; how long it may take
+FILM_STEPS, FILM_STEPS_ATARI = 300, 120  # 9 s of a world, 8 s of a game
+FILM_SECONDS = 600.0  # that making one may take
 TABLES = ("eval.csv", "metrics.csv")
 TABLE_BYTES = 50_000_000
 Say = Callable[[str], None]
@@ -58,7 +59,7 @@ def write(run: Path, repo_id: str, folder: Path, say: Say, film: bool = True) ->
                 write_bytes(folder / name, read_file(run / name, TABLE_BYTES))
         about = _about(run)
         write_json(folder / "config.json", about)
-        pictures = [*_curve(found, folder), *(_films(run, folder, say) if film else [])]
+        pictures = [*_curve(found, folder), *(_films(run, found.env_id, folder, say) if film else [])]
         write_bytes(folder / "README.md", card(found, about, repo_id, pictures, wall_seconds(run)).encode())
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror})") from None
@@ -84,12 +85,12 @@ def _curve(run: Run, folder: Path) -> list[str]:
     return ["curve.png"]
 
 
-def _films(run: Path, folder: Path, say: Say) -> list[str]:
+def _films(run: Path, env_id: str, folder: Path, say: Say) -> list[str]:
     """Make a film as a GIF, for the card, and as an MP4, which the hub's page plays; by play.py, which draws it."""
     names = ["replay.gif"] + (["replay.mp4"] if find_spec("imageio_ffmpeg") is not None else [])
-    made = []
+    steps, made = str(FILM_STEPS_ATARI if env_id.startswith("ALE/") else FILM_STEPS), []
     for name in names:
-        words = [str(run), "--record", str(folder / name), "--steps", str(FILM_STEPS), "--seed", "1", "--overwrite"]
+        words = [str(run), "--record", str(folder / name), "--steps", steps, "--seed", "1", "--overwrite"]
         try:
             done = subprocess.run(
                 [sys.executable, str(ROOT / "play.py"), *words],
