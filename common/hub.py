@@ -78,7 +78,7 @@ def local(name: str | Path) -> Path:
     owner, repository, revision = split(str(name))
     place, hub = _cache() / f"{owner}--{repository}", library()
     with waiting(f"fetching {owner}/{repository} from the hub"):
-        with _in_words(str(name), place) as found:
+        with _in_words(str(name), place if revision is None else None) as found:
             info = hub.HfApi(endpoint=endpoint()).model_info(
                 f"{owner}/{repository}", revision=revision, files_metadata=True
             )
@@ -90,10 +90,11 @@ def local(name: str | Path) -> Path:
             raise UserError(f"{name}: the hub's answer has no commit")
         _check_sizes(str(name), sizes)
         folder = place / commit[:12]
-        if not (folder / "agent" / MANIFEST).is_file():
-            with _in_words(str(name)):
+        with _in_words(str(name)):
+            if not (folder / "agent" / MANIFEST).is_file():
                 _fetch(hub, f"{owner}/{repository}", commit, [file for file in FILES if file in sizes], folder)
-    write_bytes(place / LATEST, folder.name.encode())
+            if revision is None:
+                write_bytes(place / LATEST, folder.name.encode())
     return folder
 
 
@@ -155,6 +156,8 @@ def in_words(name: str, error: Exception) -> str:
     """Return in one line what went wrong between us and the hub, and what helps."""
     kinds = {one.__name__ for one in type(error).__mro__}
     status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{name}: {error.filename} can't be written ({error.strerror}); {CACHE_VARIABLE} names another folder"
     if "HFValidationError" in kinds:
         return f"{name}: the hub does not take this name"
     if "GatedRepoError" in kinds or "LocalTokenNotFoundError" in kinds or status == 403:

@@ -175,8 +175,9 @@ def test_an_agent_is_fetched_once_and_played_without_a_network(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
     assert hub.local("hf:ann/eater") == first
     assert "the hub can't be reached; hf:ann/eater as it was fetched before" in capsys.readouterr().out
-    with pytest.raises(UserError, match=r"hf:ann/other: the hub can't be reached"):
-        hub.local("hf:ann/other")
+    for other in ("hf:ann/other", "hf:ann/eater@v2"):  # another revision is not that one
+        with pytest.raises(UserError, match=rf"{other}: the hub can't be reached"):
+            hub.local(other)
 
 
 def test_only_files_of_an_agent_are_fetched_and_they_are_checked(server: Hub) -> None:
@@ -289,5 +290,7 @@ def test_errors_of_the_network_in_words() -> None:
     refused = HfHubHTTPError("401 Client Error")
     refused.response = type("Response", (), {"status_code": 401})
     assert hub.in_words("a/b", refused) == "a/b: not logged in, or the token is not valid: hf auth login"
+    full = OSError(28, "No space left on device", "/cache/x")
+    assert hub.in_words("a/b", full).startswith("a/b: /cache/x can't be written (No space left on device); TIDEPOOL_")
     assert hub.in_words("a/b", ConnectError("no route\nto host")) == "a/b: the hub can't be reached (no route)"
     assert hub.in_words("a/b", ValueError("\x1b[2Jodd")) == r"a/b: the hub answers with an error (\x1b[2Jodd)"
