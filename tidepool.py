@@ -33,6 +33,7 @@ from common.files import PRETRAINED
 from experiments import training
 from experiments.command_line import read_command_line
 from experiments.plan import words
+from experiments.tracking import beside
 from learning.display import display
 from learning.evaluate import EVALUATION_SEED, EpisodeResult, evaluate
 from learning.policy import Policy
@@ -58,12 +59,19 @@ def train(env_id: str = envs.DEFAULT_ENV, *, progress: bool = True, **settings: 
     trainer = training.start(options, config, console)
     total, frames_per_step = config.total_timesteps, trainer.rules.frames_per_step
     with ExitStack() as stack:
+        folder, say = trainer.run_folder.path, print if progress else _quiet
+        tracking = stack.enter_context(beside.tracked(folder, options.track, say, status="stopped"))
         if threading.current_thread() is threading.main_thread():  # elsewhere Python delivers no signals
             stack.enter_context(training.stop_on_signal(trainer))
         watcher = display(console, total, 0, frames_per_step)
         stack.enter_context(watcher)
-        trainer.run(watcher)
+        if trainer.run(watcher):
+            tracking.status = "finished"
     return trainer.run_folder.path
+
+
+def _quiet(line: str) -> None:
+    """Print nothing."""
 
 
 def load(path: Path | str) -> Agent:

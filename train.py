@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
         trainer = training.start(options, config, console, asked(argv, options), began)
     if options.watch:
         training.open_window(trainer)
-    if not training.train(trainer, console):
+    if not training.train(trainer, console, options.track):
         training.print_line(
             console, f"stopped at {trainer.agent_steps:,} agent steps; everything is saved. Resume with"
         )

@@ -30,6 +30,7 @@ NOT_PASSED_ON = {
     "keep_state": "a finished run of an ablation keeps no state",
     "start_from": "every variant has another network, and starts from random weights",
     "list": "python train.py --list shows all agents and switches",
+    "track": "its runs are sent afterwards: python runs.py track RUN --track NAME",
     "watch": "python play.py --attach newest shows the run that is training now",
 }
 # options of the run that are passed to every training as given

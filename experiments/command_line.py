@@ -22,6 +22,7 @@ from common.cli import parse
 from common.errors import UserError, nearest
 from common.settings import Between, check_given, field_name, option_name, validate
 from experiments import config_file
+from experiments.tracking.tracker import Name
 from learning.checkpoint import config_from
 from learning.config import LearnerConfig
 from learning.preflight import available_devices
@@ -29,7 +30,19 @@ from learning.runfolder import as_json
 
 DESCRIPTION = """Train an agent: python train.py [ENV_ID] --agent NAME ...
 
-Defaults are those of the agent and environment named: python train.py ALE/Pong-v5 --agent c51 --help"""
+Examples:
+  python train.py                             Waterworld, with its default agent
+  python train.py CartPole-v1 --budget 2m     two minutes, evaluations included
+  python train.py ALE/Pong-v5 --watch         an Atari game, with a window on it
+  python train.py --agent rainbow --seeds 1-5 five runs; compare.py shows them
+  python train.py --resume newest             go on with what was stopped
+  python train.py --from RUN --track wandb    from a run's network, tracked
+  python train.py --print-config > my.json    settings as a file ...
+  python train.py --config my.json            ... and from it
+  python train.py --list                      all agents, presets, environments
+
+Defaults are those of the agent and environment that are named, here too:
+  python train.py ALE/Pong-v5 --agent c51 --help"""
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,9 @@ class RunOptions:
     """Ape-X: so many processes on a Ray cluster (--cluster) step the environments, this one learns. Not repeatable."""
     cluster: str | None = None
     """With --actors: the Ray cluster; "auto" finds the one of this machine or starts one, HOST:PORT is an address."""
+    track: Name | None = None
+    """Also send the run to this tracker, by its own client; it can be looked at there, and a resumed run goes on there.
+    One that fails never stops a run."""
     watch: bool = False
     """Open a window on the run, in a process of its own; closing either leaves the other alone."""
     list: bool = False
@@ -102,11 +118,11 @@ class RunOptions:
 # The groups of --help, in order; a setting that is in none of them belongs to the agent.
 GROUPS: dict[str, tuple[str, ...]] = {
     "run": (
-        *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "seeds", "num_envs", "runs_dir", "name"),
-        *("device", "engine", "config", "print_config"),
-        *("threads", "env_timeout", "imports", "resume", "rescale", "verify", "verify_steps", "start_from"),
-        *("checkpoint_every", "keep_state", "actors", "cluster", "watch", "list"),
+        *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "seeds", "num_envs", "name", "runs_dir"),
+        *("watch", "track", "config", "print_config", "imports", "list"),
     ),
+    "machine": ("device", "engine", "threads", "env_timeout", "actors", "cluster"),
+    "existing": ("resume", "rescale", "start_from", "verify", "verify_steps", "checkpoint_every", "keep_state"),
     "agent": (),
     "replay": (
         *("learning_starts", "capacity", "batch_size", "replay_ratio", "target_period", "prioritized"),
@@ -135,6 +151,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 TITLES = {
     "run": "What is trained, how long, and where it goes.",
+    "machine": "What computes it.",
+    "existing": "Runs that are there: gone on with, started from, repeated; and what is kept for that.",
     "agent": "What is learnt: returns, targets, and the switches of DQN's family.",
     "replay": "The transitions that are learnt from, and how often.",
     "network": "From an observation to expected returns.",
@@ -221,7 +239,7 @@ def with_resume(argv: Sequence[str]) -> list[str]:
     """Return the options of a command line that don't go with --resume."""
     allowed = (
         *("--resume", "--watch", "--no-watch", "--total-timesteps", "--rescale", "--import", "--runs-dir"),
-        "--cluster",
+        *("--cluster", "--track"),
     )
     return [word for word in argv if word.startswith("--") and word.split("=")[0].replace("_", "-") not in allowed]
 

@@ -63,7 +63,7 @@ class OnRay:
         self.out, self.trainer = (out or found.plan.out).resolve(), tuple(trainer)
         self.token = secrets.token_hex(16)
         (self.out / TOKEN).write_text(self.token, encoding="utf-8")
-        self.extra = ["--threads", str(self.cpus)]
+        self.extra = ["--threads", str(self.cpus), *found.tracking]
         # beside the driver, so that no other node's end is its own
         here = NodeAffinitySchedulingStrategy(self.ray.get_runtime_context().get_node_id(), soft=False)
         self.board = self.ray.remote(num_cpus=0)(Board).options(scheduling_strategy=here).remote()

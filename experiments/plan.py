@@ -172,6 +172,13 @@ class Planned:
     """What a search varies; its plan has the one run that all trials are made of, a seed each."""
     about: str = ""
     """The plan in one line."""
+    track: str | None = None
+    """The tracker that each run is sent to."""
+
+    @property
+    def tracking(self) -> list[str]:
+        """The words that each run is started with for that."""
+        return [] if self.track is None else ["--track", self.track]
 
 
 def words(settings: Mapping[str, Any]) -> list[str]:

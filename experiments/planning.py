@@ -50,7 +50,7 @@ def planned(argv: Sequence[str]) -> Planned:
     imports.load(options.imports)
     command_line.check_names(training, Options, NOT_PASSED_ON, "a sweep")
     run_options, values = command_line.read_any(training)
-    names = dict.fromkeys(name for name in given(training) if name != "threads")
+    names = dict.fromkeys(name for name in given(training) if name not in ("threads", "track"))
     if options.plan is not None:
         made = checked_plan(plan.read(options.plan))
         about, dimensions = f"{len(made.entries):,} runs of {options.plan}", []
@@ -64,7 +64,9 @@ def planned(argv: Sequence[str]) -> Planned:
     if options.out is not None:
         made = dataclasses.replace(made, out=options.out)
     threads = run_options.threads
-    return Planned(made, needs(made), threads, tuple(imports.IMPORTED), tuple(dimensions), about)
+    if run_options.track is not None and options.slurm is not None:
+        raise UserError("--slurm only writes a script; send its runs afterwards: python runs.py track RUN --track NAME")
+    return Planned(made, needs(made), threads, tuple(imports.IMPORTED), tuple(dimensions), about, run_options.track)
 
 
 def as_settings(values: Mapping[str, Any]) -> dict[str, Any]:

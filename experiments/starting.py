@@ -15,6 +15,7 @@ from torch import Tensor
 
 import envs
 from agents import recipe
+from common import hub
 from common.errors import UserError
 from common.files import PRETRAINED
 from common.reading import check_inside
@@ -57,6 +58,8 @@ def find(path: Path, runs_dir: Path) -> Source:
     Raises:
         UserError: there is none, or its manifest is damaged.
     """
+    if hub.is_on_hub(path):
+        path = hub.local(path)
     for place in (path, runs_dir / path, PRETRAINED / path):
         for folder in (place, place / "agent"):
             if os.path.isfile(folder / MANIFEST):

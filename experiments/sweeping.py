@@ -176,7 +176,7 @@ def local(
     if threads is None and jobs > 1:
         threads = max(cores() // jobs, 1) if found.needs.gains_from_threads else 1
     print_line(console, f"{jobs} at a time ({reason})" + (f", {threads} CPU threads each" if threads else ""))
-    extra = [] if threads is None else ["--threads", str(threads)]
+    extra = [*found.tracking, *([] if threads is None else ["--threads", str(threads)])]
     return Local(jobs, found.plan.out, trainer, extra, set_children)
 
 

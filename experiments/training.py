@@ -22,10 +22,14 @@ from common import imports
 from common.errors import UserError
 from common.files import PRETRAINED, ROOT
 from common.signals import ALL, on_signal
+from common.tail import Tail
 from common.text import time_text
 from common.waiting import waiting
 from experiments import apex, starting
 from experiments.command_line import RunOptions
+from experiments.expected import Measured, expected
+from experiments.tracking import beside
+from experiments.tracking.tracker import Name
 from learning.config import LearnerConfig, ReplayConfig
 from learning.display import display
 from learning.forecast import Evaluations, Forecast
@@ -41,7 +45,7 @@ from learning.preflight import (
     seconds_of,
 )
 from learning.ranges import measured as measured_settings
-from learning.runfolder import RunFolder, Tail, as_json, provenance
+from learning.runfolder import RunFolder, as_json, provenance
 from learning.states import LEAST_PERIOD
 from learning.trainer import Plan, Trainer
 
@@ -200,8 +204,19 @@ def print_plan(console: Console, plan: Plan, preset: str) -> None:
     more = f"others: --preset {', '.join(others)}; " if others else ""
     print_line(console, f"[bold]{agent.name}[/] on [bold]{plan.env_id}[/]", markup=True)
     print_line(console, f"preset {preset}: {agent.presets[preset].about} ({more}--list shows all agents and switches)")
+    if found := measured_before(plan, preset):
+        print_line(console, f"measured: {found}")
     for note in plan.config.notes():
         print_line(console, f"note: {note}")
+
+
+def measured_before(plan: Plan, preset: str) -> Measured | None:
+    """Return what runs with the plan's preset have reached; None: nothing is known, or other settings were given."""
+    agent, config = plan.recipe, plan.config
+    usual = agent.config(**agent.presets[preset].settings)
+    if replace(config, total_timesteps=usual.total_timesteps) != usual:
+        return None
+    return expected(plan.env_id, agent.name, preset, config.total_timesteps)
 
 
 def print_length(console: Console, plan: Plan, forecast: Forecast, budget: bool) -> None:
@@ -225,7 +240,7 @@ def print_length(console: Console, plan: Plan, forecast: Forecast, budget: bool)
     )
 
 
-def train(trainer: Trainer, console: Console) -> bool:
+def train(trainer: Trainer, console: Console, tracker: Name | None = None) -> bool:
     """Train to the end, or until SIGINT or SIGTERM; return whether the end was reached."""
     trainer.announce = lambda line: print_line(console, line)
     total, frames_per_step = trainer.plan.config.total_timesteps, trainer.rules.frames_per_step
@@ -233,8 +248,12 @@ def train(trainer: Trainer, console: Console) -> bool:
     def counters() -> tuple[int, int]:
         return trainer.agent_steps, trainer.learner.updates
 
-    with stop_on_signal(trainer), display(console, total, trainer.agent_steps, frames_per_step, counters) as watcher:
-        return trainer.run(watcher)
+    with beside.tracked(trainer.run_folder.path, tracker, lambda line: trainer.announce(line)) as tracking:
+        shown = display(console, total, trainer.agent_steps, frames_per_step, counters)
+        with stop_on_signal(trainer), shown as watcher:
+            finished = trainer.run(watcher)
+        tracking.status = "finished" if finished else "stopped"
+    return finished
 
 
 @contextmanager

@@ -11,12 +11,13 @@ import torch
 from rich.console import Console
 
 from common.errors import UserError
+from common.tail import Tail
 from common.waiting import waiting
 from experiments import starting
 from experiments.resuming import plan_of
 from experiments.training import print_line
 from learning import fingerprints
-from learning.runfolder import RunFolder, Tail, provenance
+from learning.runfolder import RunFolder, provenance
 from learning.trainer import LOGS_PER_RUN, Plan, Trainer
 
 STEPS = 10_000  # agent steps that are repeated at least, unless others are asked for

@@ -23,7 +23,7 @@ from common.checked import AtMost, Name
 from common.errors import UserError
 from common.files import ROOT, write_json
 from common.lock import Claim
-from common.reading import LINE_BYTES, cells, check_folder, opened, read_json
+from common.reading import check_folder, read_json
 from common.settings import Between
 from common.text import shown
 from learning.evaluate import EpisodeResult
@@ -281,39 +281,6 @@ class RunFolder:
                 self.faults.say(f"note: the run folder was moved; the run goes on in {moved}")
                 return
         raise FileNotFoundError(errno.ENOENT, "the run folder is gone")
-
-
-TAIL_BYTES = 64 * LINE_BYTES  # that are read at a time
-
-
-class Tail:
-    """The rows of a CSV file that is still being written; a line is read when it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._position = 0
-        self._columns: list[str] = []
-
-    def rows(self) -> list[dict[str, str]]:
-        """Return the rows that came since the last time."""
-        try:
-            if self.path.stat().st_size == self._position:
-                return []
-            with opened(self.path) as file:
-                file.seek(self._position)
-                data = file.read(TAIL_BYTES)
-        except (OSError, UserError):
-            return []
-        end = data.rfind(b"\n") + 1
-        if not end and len(data) == TAIL_BYTES:
-            end = len(data)  # no line is that long
-        self._position += end
-        # by line feeds only, as they are written; a form feed in a name ends no line
-        lines = [cells(line.decode("utf-8", errors="replace")) for line in data[:end].split(b"\n") if line.strip()]
-        lines = [[shown(cell) for cell in line] for line in lines if line]
-        if not self._columns and lines:
-            self._columns = lines.pop(0)
-        return [dict(zip(self._columns, line, strict=False)) for line in lines]
 
 
 def _fresh(runs_dir: Path, stem: str) -> Path:

@@ -112,7 +112,7 @@ def test_one_training_step_executes_at_most_ten_files() -> None:
 
 
 def test_scripts_are_thin() -> None:
-    for name in ("train.py", "play.py", "compare.py", "ablate.py", "sweep.py"):
+    for name in ("train.py", "play.py", "compare.py", "ablate.py", "sweep.py", "runs.py", "share.py"):
         assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= 80, name
 
 

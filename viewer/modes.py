@@ -210,13 +210,15 @@ def film_window(options: Options, view: View, rules: players.Rules) -> int:
     from viewer.video import record
 
     assert options.record is not None
-    session, steps = view.session, options.steps
+    session, steps, notes = view.session, options.steps, list[str]()
     if steps is None and options.episodes is not None:
         longest = longest_episode(rules.env_id, rules.env_options, getattr(session.policy, "eval_max_steps", None))
         steps = longest * options.episodes
     print(_title(session, rules))
     try:
-        frames = record.record(view, options.record, steps=steps, episodes=options.episodes, fps=options.fps)
+        frames = record.record(
+            view, options.record, steps=steps, episodes=options.episodes, fps=options.fps, notes=notes
+        )
     except KeyboardInterrupt:
         print(f"stopped at step {session.total_steps:,}; {options.record} is complete up to there")
         return 130
@@ -224,6 +226,8 @@ def film_window(options: Options, view: View, rules: players.Rules) -> int:
         if line := controls.keep(view):
             print(line)
     print(f"{options.record}: {session.total_steps:,} steps, {frames:,} frames, {_size(options.record)}")
+    for note in notes:
+        print(note)
     if options.steps is None and len(session.results) < (options.episodes or 0):
         print(f"cut at {session.total_steps:,} steps, before the episode ended; --steps sets how many")
     return 0
@@ -251,13 +255,16 @@ def film_training(options: Options, stack: ExitStack) -> int:
     if missing:
         print(f"without {', '.join(missing)}: the run has not got there yet, or is older than films are")
     frames_per_step = envs.protocol(rules.env_id, rules.protocol).frames_per_step
+    notes = list[str]()
     shown = film.SideBySide(found, sessions, rules.env_id, rules.label, frames_per_step)
     try:
-        frames = film.make(shown, path, steps=options.steps, fps=options.fps)
+        frames = film.make(shown, path, steps=options.steps, fps=options.fps, notes=notes)
     except KeyboardInterrupt:
         print(f"stopped; {path} is complete up to there")
         return 130
     print(f"{path}: {frames:,} frames, {_size(path)}; {shown.returns_text()}")
+    for note in notes:
+        print(note)
     return 0
 
 

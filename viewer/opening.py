@@ -89,7 +89,7 @@ def open_session(options: Options, policy: Policy | None, rules: players.Rules) 
     """
     from viewer.playing.session import Session
 
-    env = make_env(rules, options.sound)
+    env = make_env(rules, options.sound or films_sound(options, rules))
     if policy is None and not options.human:
         from agents.policy import RandomPolicy
 
@@ -106,6 +106,13 @@ def open_session(options: Options, policy: Policy | None, rules: players.Rules) 
         speed=options.speed,
         action_names=envs.action_names(env),
     )
+
+
+def films_sound(options: Options, rules: players.Rules) -> bool:
+    """Return whether a film is to be made that has the game's sound."""
+    kind = ".mp4" if options.record is None else options.record.suffix.lower()
+    filmed = (options.record or options.film) is not None
+    return filmed and kind == ".mp4" and options.speed == 1.0 and envs.is_atari(rules.env_id)
 
 
 def make_env(rules: players.Rules, sound: bool = False) -> gymnasium.Env[Any, Any]:

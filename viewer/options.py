@@ -32,7 +32,7 @@ class PlayerOptions:
         tyro.conf.arg(metavar="[RUN]"),
         shown_default("the newest run, else the pretrained Waterworld agent"),
     ] = ""
-    """A run folder, an agent folder, a demo's JSON file, or an environment."""
+    """A run folder, an agent folder, a demo's JSON file, an environment, or hf:OWNER/NAME: an agent on the hub."""
     agent_file: Path | None = None
     """The same as an option; a bare name is also looked for in pretrained/."""
     env_id: Annotated[str | None, shown_default("the agent's own")] = None
@@ -72,7 +72,7 @@ class PlayOptions:
     ] = None
     """Stop after this many steps."""
     sound: bool = False
-    """Play the game's sound (Atari games, at speed 1)."""
+    """Play the game's sound (Atari games, at speed 1); mp4 films have it anyway."""
     panels: Annotated[str | None, shown_default("as in the last window")] = None
     """Panels to show: names separated by commas, or all, or none."""
 
@@ -82,7 +82,7 @@ class FilmOptions:
     """Films and pictures, which need no screen."""
 
     record: Path | None = None
-    """Write what the window shows to FILE.mp4, .gif or .png."""
+    """Write what the window shows to FILE.mp4, .gif (at most 4 MB) or .png."""
     film: str | None = None
     """Film this run's agents at 0, 1, 10 and 100 % of its training, side by side; into its videos/ without --record."""
     fps: Annotated[float | None, Between(1, 100), shown_default("about 33 for mp4, 16.7 for gif")] = None
@@ -133,8 +133,8 @@ def check(options: Options) -> None:
         raise UserError("--film shows one episode of each agent; leave --episodes out (--steps cuts them short)")
     if options.record is None and options.film is None and (options.fps is not None or options.overwrite):
         raise UserError(f"--{'overwrite' if options.overwrite else 'fps'} belongs to --record FILE")
-    if options.sound and (options.record or options.film) is not None:
-        raise UserError("films are silent; leave --sound out")
+    if options.sound and options.record is not None and options.record.suffix.lower() != ".mp4":
+        raise UserError(f"--record {options.record}: only .mp4 has sound, without --sound too; leave it out")
     if options.record is not None:
         check_film(options.record, options)
 

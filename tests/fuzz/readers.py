@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import random
@@ -17,8 +18,11 @@ from rich.console import Console
 from agents import load_policy
 from common.files import PRETRAINED
 from common.lock import FILE, alive_processes
-from experiments import starting
+from experiments import run_table, starting
 from experiments.resuming import resume
+from experiments.run_status import find_all, status_of
+from experiments.tracking import record
+from experiments.tracking.follow import about
 from learning.checkpoint import MANIFEST, WEIGHTS
 from learning.config import LearnerConfig
 from learning.live import REQUESTS, ControlRequests
@@ -60,6 +64,7 @@ def sound(folder: Path) -> None:
     (run / "events.csv").write_text(
         "agent_steps,frames,wall_s,name,value,source,refused\n512,512,1.0,epsilon,0.25,window,\n"
     )
+    (run / record.FILE).write_text('{"tracker": "wandb", "id": "abc", "where": "wandb sync x", "rows": 3}')
     (run / "live").mkdir()
     (run / "live" / FILE).write_text(f"[[{os.getpid()}, 1.5], [{2**22 + 1}, 2.5]]")
     (run / "live" / REQUESTS).write_text(REQUEST * 3)
@@ -122,6 +127,16 @@ def _compare(folder: Path) -> None:
         assert line.isprintable(), line
 
 
+def _list(folder: Path) -> None:
+    console = Console(file=io.StringIO(), width=100)
+    runs = [status_of(path) for path in find_all([folder / "runs"])]
+    console.print(run_table.table(runs), *map(run_table.details, runs))
+    text = console.file.getvalue() + run_table.as_csv(runs) + run_table.as_json(runs)  # type: ignore[attr-defined]
+    for line in text.split("\n"):
+        assert line.isprintable(), line
+    about(folder / "runs" / "a__dqn__1__x")
+
+
 def _resume(folder: Path) -> None:
     trainer = resume(run_of(folder), Console(quiet=True))
     trainer.episodes.close()
@@ -168,6 +183,10 @@ READERS = {
         Reader("config, attached", f"{RUN_FOLDER}/config.json", damaged_json, _attach),
         Reader("config, resumed", f"{RUN_FOLDER}/config.json", damaged_json, _resume),
         Reader("config, compared", f"{RUN_FOLDER}/config.json", damaged_json, _compare),
+        Reader("config, listed", f"{RUN_FOLDER}/config.json", damaged_json, _list),
+        Reader("manifest, listed", f"{RUN_FOLDER}/agent/{MANIFEST}", damaged_json, _list),
+        Reader("scores, listed", f"{RUN_FOLDER}/eval.csv", damaged_table, _list),
+        Reader("tracking", f"{RUN_FOLDER}/{record.FILE}", damaged_json, lambda f: record.read(run_of(f))),
         Reader("counters", f"{RUN_FOLDER}/state/counters.json", damaged_json, _resume),
         Reader("experience", f"{RUN_FOLDER}/state/experience.json", damaged_json, _resume),
         Reader("replay", f"{RUN_FOLDER}/state/replay.safetensors", damaged_header, _resume),

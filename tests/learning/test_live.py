@@ -16,10 +16,11 @@ import torch
 from common import lock
 from common.errors import UserError
 from common.files import write_json
+from common.tail import Tail
 from learning import live
 from learning.checkpoint import MANIFEST, WEIGHTS, read_manifest
 from learning.live import COST_SHARE, GRACE_SECONDS, ControlRequests, WeightPublisher
-from learning.runfolder import RunFolder, Tail
+from learning.runfolder import RunFolder
 from learning.trainer import Trainer
 from tests.learning.helpers import RecordingWatcher, counters_of, plan, rewrite, trainer
 

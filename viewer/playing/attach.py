@@ -26,6 +26,7 @@ import envs
 from agents.registry import recipe
 from common.errors import UserError, nearest
 from common.reading import checked
+from common.tail import Tail
 from learning import live, states
 from learning.checkpoint import (
     MANIFEST,
@@ -40,7 +41,7 @@ from learning.config import LearnerConfig
 from learning.insight import NetworkReader
 from learning.networks import random_actions
 from learning.policy import NetworkPolicy, env_options, player
-from learning.runfolder import MILESTONES, Described, RunFolder, Tail
+from learning.runfolder import MILESTONES, Described, RunFolder
 
 NEWEST = "newest"
 POLL_SECONDS = 0.25

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import envs
+from common import hub
 from common.errors import UserError, nearest
 from common.files import PRETRAINED, read_json
 
@@ -60,6 +61,8 @@ def find_agent(given: Path | None, runs_dir: Path) -> Path:
     Raises:
         UserError: there is none; the message names the nearest ones.
     """
+    if given is not None and hub.is_on_hub(given):
+        return hub.local(given)
     if given is not None:
         for path in (given, runs_dir / given, PRETRAINED / given):
             if os.path.exists(path):  # `Path.exists` raises where a folder may not be looked into
@@ -110,7 +113,11 @@ def named_env(given: str, runs_dir: Path) -> str | None:
     Raises:
         UserError: the name of an Atari game is misspelt, or no emulator is installed.
     """
-    if not given or any(os.path.exists(place) for place in (Path(given), runs_dir / given, PRETRAINED / given)):
+    if (
+        not given
+        or hub.is_on_hub(given)
+        or any(os.path.exists(place) for place in (Path(given), runs_dir / given, PRETRAINED / given))
+    ):
         return None
     try:
         return envs.resolve_typed(given)

@@ -167,10 +167,18 @@ def _shape(view: View) -> tuple[float, float]:
     return world.TELEVISION if picture is None else world.shape(picture, view.env_id)
 
 
-def make(shown: SideBySide, path: Path, *, steps: int | None = None, fps: float | None = None) -> int:
+def make(
+    shown: SideBySide,
+    path: Path,
+    *,
+    steps: int | None = None,
+    fps: float | None = None,
+    notes: list[str] | None = None,
+) -> int:
     """Play one episode each, at most ``steps`` steps, and film them together; return the number of frames.
 
-    A world that has finished stays as it was. At the end the scores stand over the worlds for a second.
+    A world that has finished stays as it was. At the end the scores stand over the worlds for a second. ``notes`` takes
+    what a person should know of the film.
 
     Raises:
         UserError: the file can't be written.
@@ -178,11 +186,14 @@ def make(shown: SideBySide, path: Path, *, steps: int | None = None, fps: float 
     """
     kind, sessions, renderer = path.suffix.lower(), shown.sessions, Renderer(shown)
     steps = steps or record.DEFAULT_STEPS[kind]
-    fps = fps or record.default_fps(kind, sessions[0].tick_seconds)
-    frames = 0
+    asked, fps = fps, fps or record.default_fps(kind, sessions[0].tick_seconds)
+    frames, sound = 0, record.sound_of(sessions[-1], kind)  # of the trained one, the last
     for session in sessions:
         session.auto_next = False
-    with record.stop_flag() as stop, record.film(path, kind, renderer.size, fps) as add:
+    with (
+        record.stop_flag() as stop,
+        record.film(path, kind, renderer.size, fps, sound, notes, asked is not None) as add,
+    ):
         while True:
             over = stop.is_set() or all(one.finished or one.score.steps >= steps for one in sessions)
             if kind != ".png" or over:  # a png is the last picture
@@ -192,6 +203,8 @@ def make(shown: SideBySide, path: Path, *, steps: int | None = None, fps: float 
                 break
             for session in sessions:
                 session.advance(1.0 / fps, limit=steps - session.score.steps)
+            if sound is not None:
+                sound.until(frames / fps)
         if kind != ".png":
             last = renderer.draw(final=True)
             for _ in range(round(FINISH_SECONDS * fps)):

@@ -23,7 +23,10 @@ from envs import drawing
 from viewer import screen
 from viewer.drawing.canvas import Fonts
 from viewer.panels import View
+from viewer.playing.session import Session
 from viewer.video.gif import Gif
+from viewer.video.shrink import to_fit
+from viewer.video.sound import FilmSound
 
 Frame = NDArray[np.uint8]  # (H, W, 3)
 
@@ -136,10 +139,27 @@ def open_film(path: Path, kind: str, size: tuple[int, int], fps: float) -> FilmW
 
 
 @contextmanager
-def film(path: Path, kind: str, size: tuple[int, int], fps: float) -> Iterator[Callable[[Frame], None]]:
+def film(
+    path: Path,
+    kind: str,
+    size: tuple[int, int],
+    fps: float,
+    sound: FilmSound | None = None,
+    notes: list[str] | None = None,
+    keep_fps: bool = False,
+) -> Iterator[Callable[[Frame], None]]:
     """Open a film, yield the function that adds a frame, and complete the film whatever happens inside.
 
     The file gets its name when it is complete; without a frame there is no file.
+
+    Args:
+        path: of the file.
+        kind: its suffix.
+        size: of the frames, pixels.
+        fps: frames per second.
+        sound: that is put into it.
+        notes: takes what a person should know of the film; None: it is left as large as it gets.
+        keep_fps: a gif that is too large gets fewer pixels, and not fewer frames.
     """
     temporary, frames = _temporary(path), 0
     try:
@@ -155,6 +175,10 @@ def film(path: Path, kind: str, size: tuple[int, int], fps: float) -> Iterator[C
         finally:
             writer.close()
             if frames:
+                if sound is not None and (why := sound.put_into(temporary)):
+                    (notes if notes is not None else []).append(f"without sound: {why}")
+                if kind == ".gif" and notes is not None and (fitted := to_fit(temporary, fps, keep_fps)):
+                    notes.append(f"made smaller, {fitted}; mp4 keeps everything")
                 os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"--record {path}: can't be written ({error.strerror})") from None
@@ -178,11 +202,13 @@ def record(
     episodes: int | None = None,
     fps: float | None = None,
     size: tuple[int, int] | None = None,
+    notes: list[str] | None = None,
 ) -> int:
     """Play ``steps`` steps, or ``episodes`` episodes if that is less, and film them; return the number of frames.
 
     Between two frames 1/fps seconds of play pass at the session's speed, so a film runs as fast as
-    the window does. SIGINT or SIGTERM stops it early, complete up to there.
+    the window does. SIGINT or SIGTERM stops it early, complete up to there. An mp4 of a game that is
+    listened to has its sound. ``notes`` is as in `film`.
 
     Raises:
         UserError: the file can't be written.
@@ -191,10 +217,11 @@ def record(
     kind = path.suffix.lower()
     session = view.session
     steps = steps or (sys.maxsize if episodes else DEFAULT_STEPS[kind])
-    fps = fps or default_fps(kind, session.tick_seconds)
+    asked, fps = fps, fps or default_fps(kind, session.tick_seconds)
     size = size or screen.layout(view).size
     surface, fonts, frames = pygame.Surface(size, depth=24), Fonts(), 0
-    with stop_flag() as stop, film(path, kind, size, fps) as add:
+    sound = sound_of(session, kind)
+    with stop_flag() as stop, film(path, kind, size, fps, sound, notes, asked is not None) as add:
         while True:
             done = session.total_steps >= steps or (episodes is not None and len(session.results) >= episodes)
             if kind != ".png" or done or stop.is_set():
@@ -206,9 +233,17 @@ def record(
             if done or stop.is_set():
                 break
             session.advance(1.0 / fps, limit=steps - session.total_steps)
+            if sound is not None:
+                sound.until(frames / fps)
     if stop.is_set():
         raise KeyboardInterrupt
     return frames
+
+
+def sound_of(session: Session, kind: str) -> FilmSound | None:
+    """Return the sound of a film of a session; None: the game makes none, the file can't hold it, or it runs faster."""
+    track = getattr(session.env.unwrapped, "soundtrack", None)
+    return FilmSound(track.take) if track is not None and kind == ".mp4" and session.speed == 1.0 else None
 
 
 @contextmanager

@@ -23,10 +23,11 @@ import train
 from common import lock
 from common.errors import UserError
 from common.files import write_json
+from common.tail import Tail
 from learning import live
 from learning.checkpoint import MANIFEST, WEIGHTS
 from learning.live import REQUESTS, WATCHER
-from learning.runfolder import RunFolder, Tail
+from learning.runfolder import RunFolder
 from learning.trainer import Trainer
 from tests.learning.helpers import counters_of, trainer
 from viewer.playing import attach

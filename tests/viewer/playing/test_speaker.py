@@ -103,7 +103,7 @@ def test_sound_is_for_the_present_at_normal_speed() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["ALE/Pong-v5", "--sound", "--record", "a.mp4"], "films are silent; leave --sound out"),
+        (["ALE/Pong-v5", "--sound", "--record", "a.gif"], "only .mp4 has sound"),
         (["Waterworld-v1", "--sound"], "tidepool/Waterworld-v1 makes no sound, only Atari games do; leave --sound out"),
     ],
 )

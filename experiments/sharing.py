@@ -1,0 +1,86 @@
+"""What share.py does: put a run on the Hugging Face Hub, for play.py hf:OWNER/NAME."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from common.errors import UserError
+from common.hub import endpoint, in_words, library, split
+from common.text import shown
+from common.waiting import waiting
+from experiments import model_card
+from experiments.run_status import PLACES, find, find_all
+from experiments.run_table import size_text
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What is put where."""
+
+    words: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="push RUN OWNER/NAME")] = ()
+    """push, a run (a folder, a name or its start or end), and where to: your name on the hub, and one for the agent."""
+    private: bool = False
+    """Only you can see it."""
+    film: bool = True
+    """Make a film for the card; it takes a few seconds."""
+    out: Path | None = None
+    """Write what would be put there into this new folder, and send nothing."""
+    runs_dir: Path | None = None
+    """Where the run is; by default runs, sweeps and ablations in the current folder."""
+
+
+def share(options: Options) -> None:
+    """Do what the options ask for; `UserError` says in one line what is in the way."""
+    if len(options.words) != 3 or options.words[0] != "push":
+        raise UserError("share.py takes three words: push RUN OWNER/NAME; python runs.py lists the runs")
+    name = options.words[2]
+    owner, repository, revision = split(name)
+    if revision is not None:
+        raise UserError(f"{name}: a revision can't be pushed; leave out @{revision}")
+    repo_id, run = f"{owner}/{repository}", _run(options)
+    if options.out is not None and os.path.lexists(options.out):
+        raise UserError(f"--out {options.out}: it is there already; name a new folder")
+    library()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.out or Path(temporary)
+        with waiting(f"writing the card of {run.name}, with its film" if options.film else "writing the card"):
+            model_card.write(run, repo_id, folder, print, options.film)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        size = size_text(sum(path.stat().st_size for path in files))
+        if options.out is not None:
+            print(f"{folder}: {len(files)} files, {size}; nothing was sent")
+            return
+        with waiting(f"sending {size} to the hub"):
+            url = push(folder, repo_id, options.private)
+    print(f"{url}: {len(files)} files, {size}")
+    print(f"anybody plays it:  python play.py hf:{repo_id}")
+
+
+def _run(options: Options) -> Path:
+    places = [Path(place) for place in PLACES] if options.runs_dir is None else [options.runs_dir]
+    found = find(options.words[1], find_all(places))
+    if len(found) != 1:
+        few = ", ".join(path.name for path in found[:3])
+        raise UserError(f"share.py pushes one run, and '{options.words[1]}' means {len(found)}: {few}")
+    return found[0]
+
+
+def push(folder: Path, repo_id: str, private: bool = False) -> str:
+    """Put a folder's files on the hub, in a repository that is made if it is not there; return its address.
+
+    Raises:
+        UserError: nobody is logged in, it is not allowed, or the hub can't be reached.
+    """
+    api = library().HfApi(endpoint=endpoint())
+    try:
+        url = api.create_repo(repo_id, private=private or None, exist_ok=True, repo_type="model")
+        api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="An agent trained with Tidepool")
+    except Exception as error:
+        raise UserError(in_words(repo_id, error)) from None
+    return shown(str(url), 200)

@@ -1,0 +1,250 @@
+"""The process beside a training that sends its run to a tracker: it reads the run's files, as anybody could.
+
+So a tracker changes nothing in a run, and whatever happens in its library (it raises, hangs, ends the process) happens
+here. ``python -m experiments.tracking.follow RUN`` reads how the run ended from its standard input: a word, or nothing
+when the trainer was killed. What it prints is told to the person, a line at a time.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+from common.errors import UserError
+from common.reading import read_json
+from common.tail import Tail
+from common.text import shown
+from experiments.tracking import record
+from experiments.tracking.tracker import CURES, About, Name, Say, Status, Tracker, Unavailable, check_installed, flat
+
+LOOK_SECONDS = 1.0
+RETRY_SECONDS = 30.0  # after a failure
+FILMS = (".mp4", ".gif")
+MOST_FILMS = 10
+
+
+class Follower:
+    """Sends what is new in a run's files.
+
+    Args:
+        run: its folder.
+        say: tells a person something.
+    """
+
+    def __init__(self, run: Path, say: Say, tracker: Tracker | None = None) -> None:
+        self.run, self.say = run, say
+        known = record.read(run)
+        if known is None:
+            raise UserError(f"{run}: it is not tracked; add --track")
+        self.known = known
+        self._tracker = tracker
+        self._tail = Tail(run / "metrics.csv")
+        self._seen = 0  # rows that were read
+        self._waiting: list[dict[str, float]] = []
+        self._retry_at, self._failing = 0.0, False
+
+    @property
+    def name(self) -> str:
+        """The tracker's."""
+        return self.known.tracker
+
+    def begin(self) -> bool:
+        """Begin to track the run, or go on; return False, and say why, where that is not possible."""
+        try:
+            self._tracker = self._tracker or make(self.known.tracker)
+            tracked = self._tracker.begin(about(self.run), self.known.id)
+        except Unavailable as error:
+            self.say(f"note: {error}; training goes on")
+            return False
+        except (KeyboardInterrupt, SystemExit) as error:
+            self.say(f"note: {self.name} gave up ({reason(error)}): {CURES[self.name]}; training goes on")
+            return False
+        except Exception as error:
+            self.say(f"note: {self.name} can't be used ({reason(error)}): {CURES[self.name]}; training goes on")
+            return False
+        again = "goes on" if self.known.id else "begins"
+        self._keep(replace(self.known, id=tracked.id[:300], where=shown(tracked.where, 300)))
+        self.say(f"tracking {again}: {self.name}, {shown(tracked.where, 200)}")
+        return True
+
+    def send(self, last: bool = False) -> bool:
+        """Send the rows that came; return whether nothing waits. After a failure it is tried again later."""
+        assert self._tracker is not None
+        while found := self._tail.rows():
+            for row in found:
+                self._seen += 1
+                if self._seen > self.known.rows and (values := numbers(row)):
+                    self._waiting.append(values)
+        if not self._waiting:
+            return True
+        if time.monotonic() < self._retry_at and not last:
+            return False
+        try:
+            self._tracker.log(self._waiting)
+        except Exception as error:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            if not self._failing:
+                self.say(f"note: {self.name} fails ({reason(error)}); training goes on, and it is tried again")
+            self._failing = True
+            return False
+        if self._failing:
+            self.say(f"note: {self.name} takes rows again")
+        self._waiting, self._failing = [], False
+        self._keep(replace(self.known, rows=self._seen))
+        return True
+
+    def finish(self, status: Status) -> bool:
+        """Send the rest: rows, tables of the final scores, films; return False, and say so, where some is missing."""
+        assert self._tracker is not None
+        whole = self.send(last=True)
+        try:
+            for name, columns, rows in tables(self.run):
+                self._tracker.table(name, columns, rows)
+            for path in films(self.run):
+                self._tracker.film(path)
+            self._tracker.finish(status)
+        except Exception as error:
+            self.say(f"note: {self.name} fails ({reason(error)})")
+            whole = False
+        if not whole:
+            self.say(f"note: not all was sent to {self.name}; later: python runs.py track {self.run}")
+        return whole
+
+    def _keep(self, known: record.Record) -> None:
+        self.known = known
+        with suppress(UserError):  # a full disk: then rows are sent twice after a resume
+            record.write(self.run, known)
+
+
+def make(name: Name) -> Tracker:
+    """Return the client of a tracker, its library imported; `Unavailable` where it is not installed."""
+    check_installed(name)
+    if name == "wandb":
+        from experiments.tracking.with_wandb import Wandb
+
+        return Wandb()
+    if name == "trackio":
+        from experiments.tracking.with_trackio import Trackio
+
+        return Trackio()
+    from experiments.tracking.with_mlflow import Mlflow
+
+    return Mlflow()
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of an error."""
+    text = str(error).strip().splitlines()
+    return shown(text[0] if text else type(error).__name__, 120)
+
+
+def about(run: Path) -> About:
+    """Return what a tracker is told of a run; `UserError` where its ``config.json`` can't be read."""
+    config = read_json(run / "config.json")
+    if not isinstance(config, dict):
+        raise UserError(f"{run / 'config.json'}: damaged, it is no object")
+    tags = {"environment": "env_id", "agent": "agent", "preset": "preset"}
+    found = {name: shown(str(config[key]), 100) for name, key in tags.items() if config.get(key)}
+    name = config.get("name")
+    title = name if isinstance(name, str) and name else run.resolve().name
+    return About(shown(title, 100), run, flat(config), found)
+
+
+def numbers(row: Mapping[str, str]) -> dict[str, float]:
+    """Return the numbers of a row of metrics; of one without agent steps, none."""
+    found = {}
+    for key, text in row.items():
+        with suppress(ValueError):
+            if math.isfinite(value := float(text[:40])):
+                found[key] = value
+    return found if "agent_steps" in found else {}
+
+
+def tables(run: Path) -> Iterator[tuple[str, Sequence[str], list[list[str]]]]:
+    """Yield the final tables: the run beside the references, and its last evaluation, an episode a row."""
+    import scores  # with SciPy, and seldom needed before the end
+    from common.files import PRETRAINED
+    from scores.collect import comparisons
+    from scores.runs import COLUMNS, read_run
+
+    found, _ = read_run(run)
+    if found is None:
+        return
+    text = scores.as_csv(comparisons(run.parent, PRETRAINED, found.env_id, [run])[0])
+    rows = list(csv.reader(io.StringIO(text)))
+    if rows:
+        yield "scores", rows[0], rows[1:]
+    episodes = [[str(getattr(one, field)) for field in COLUMNS] for one in found.episodes]
+    yield "evaluation", list(COLUMNS.values()), episodes
+
+
+def films(run: Path) -> list[Path]:
+    """Return the films that were made of a run."""
+    with suppress(OSError):
+        found = sorted(path for path in (run / "videos").iterdir() if path.suffix in FILMS)
+        return [path for path in found if path.is_file() and not path.is_symlink()][:MOST_FILMS]
+    return []
+
+
+def catch_up(run: Path, say: Say, tracker: Tracker | None = None) -> bool:
+    """Send a run that ended, or the rest of it."""
+    follower = Follower(run, say, tracker)
+    return follower.begin() and follower.finish("finished")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Follow the run that the command line names until its training ends."""
+    run, ended = Path(argv[0]), list[str]()
+    words = sys.stdin
+
+    def wait() -> None:
+        ended.append(words.read(100).strip())
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    say = _own_output()
+    with suppress(OSError, AttributeError):
+        os.nice(10)  # the training comes first
+    follower = Follower(run, say)
+    if not follower.begin():
+        return 1
+    while not ended:
+        follower.send()
+        waiting.join(LOOK_SECONDS)
+    status: Any = ended[0] if ended[0] in get_args(Status) else "killed"
+    return 0 if follower.finish(status) else 1
+
+
+def _own_output() -> Say:
+    """Return what prints a line for the person; what libraries print goes nowhere."""
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+
+    def say(line: str) -> None:
+        with suppress(OSError, ValueError):  # nobody listens any more
+            print(line, file=own, flush=True)
+
+    return say
+
+
+if __name__ == "__main__":
+    code = 1
+    try:
+        code = main(sys.argv[1:])
+    except UserError as found:
+        with suppress(OSError):
+            print(f"note: {found}", flush=True)
+    sys.stdout.flush()
+    os._exit(code)  # at once, whatever threads and exit handlers a library left

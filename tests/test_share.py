@@ -1,0 +1,296 @@
+"""share.py push and play.py hf:OWNER/NAME, against a small hub on the loopback address."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import play
+import share
+from agents import load_policy
+from common import hub
+from common.errors import UserError
+from common.files import PRETRAINED
+from experiments import model_card
+from scores.runs import read_run
+from tests.scores.helpers import make_run
+
+TOKEN, COMMIT = "hf_test", "0123456789abcdef0123456789abcdef01234567"
+MANIFEST, WEIGHTS = "agent/manifest.json", "agent/network.safetensors"
+
+
+class Hub(ThreadingHTTPServer):
+    """As much of the hub's interface as the library asks for; repositories are folders in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.repositories: dict[str, dict[str, bytes]] = {}
+        self.sizes: dict[str, int] = {}  # that it says, and which may be wrong
+        self.asked: list[str] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Hub
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+    def _answer(self, code: int, body: bytes = b"{}", **headers: str) -> None:
+        self.send_response(code)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        path = self.path.split("?")[0]
+        self.server.asked.append(path)
+        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+            files = self.server.repositories.get(match[1])
+            if files is None:
+                self._answer(404, X_Error_Code="RepoNotFound")
+                return
+            sizes = {name: self.server.sizes.get(name, len(data)) for name, data in files.items()}
+            siblings = [{"rfilename": name, "size": size} for name, size in sizes.items()]
+            body = {
+                "id": match[1],
+                "modelId": match[1],
+                "sha": COMMIT,
+                "siblings": siblings,
+                "tags": [],
+                "private": False,
+            }
+            self._answer(200, json.dumps(body).encode(), Content_Type="application/json")
+        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            data = self.server.repositories[match[1]][match[3]]
+            tag = hashlib.sha1(data).hexdigest()
+            self._answer(200, data, ETag=f'"{tag}"', X_Repo_Commit=COMMIT)
+        else:
+            self._answer(404)
+
+    do_HEAD = do_GET
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append(self.path)
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._answer(401, b'{"error": "Invalid credentials"}')
+        elif self.path == "/api/repos/create":
+            about = json.loads(body)
+            name = f"{about.get('organization', 'ann')}/{about['name']}"
+            self.server.repositories.setdefault(name, {})
+            self._answer(200, json.dumps({"url": f"{self.server.address}/{name}"}).encode())
+        elif match := re.fullmatch(r"/api/models/(.+)/preupload/main", self.path.split("?")[0]):
+            files = [
+                {"path": one["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for one in json.loads(body)["files"]
+            ]
+            self._answer(200, json.dumps({"files": files}).encode())
+        elif match := re.fullmatch(r"/api/models/(.+)/commit/main", self.path.split("?")[0]):
+            for line in map(json.loads, body.decode().splitlines()):
+                if line["key"] == "file":
+                    self.server.repositories[match[1]][line["value"]["path"]] = base64.b64decode(
+                        line["value"]["content"]
+                    )
+            answer = {"success": True, "commitOid": COMMIT, "commitUrl": f"{self.server.address}/{match[1]}/commit/1"}
+            self._answer(200, json.dumps(answer).encode())
+        else:
+            self._answer(200, b'{"errors": [], "warnings": []}')
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    pytest.importorskip("huggingface_hub", reason="pip install -e '.[hub]'")
+    found = Hub()
+    for name, value in (
+        ("HF_ENDPOINT", found.address),
+        ("HF_TOKEN", TOKEN),
+        (hub.CACHE_VARIABLE, str(tmp_path / "cache")),
+    ):
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    thread = threading.Thread(target=found.serve_forever, daemon=True)
+    thread.start()
+    yield found
+    found.shutdown()
+    found.server_close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run with an agent and two evaluations."""
+    folder = tmp_path / "runs" / "tidepool-Waterworld-v1__d3qn__1__20261127-101530"
+    shutil.copytree(PRETRAINED / "waterworld", folder)
+    return folder
+
+
+def published(server: Hub, name: str = "ann/eater") -> dict[str, bytes]:
+    """Put an agent there, not by ourselves; return its files."""
+    names = (MANIFEST, WEIGHTS, "config.json", "eval.csv")
+    server.repositories[name] = {one: (PRETRAINED / "waterworld" / one).read_bytes() for one in names}
+    return server.repositories[name]
+
+
+def test_what_is_pushed_is_played(server: Hub, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert share.main(["push", run.name, "ann/eater", "--no-film"]) == 0
+    out = capsys.readouterr().out
+    assert f"{server.address}/ann/eater" in out
+    assert "anybody plays it:  python play.py hf:ann/eater" in out
+    files = server.repositories["ann/eater"]
+    assert set(files) == {MANIFEST, WEIGHTS, "README.md", "config.json", "eval.csv", "metrics.csv", "curve.png"}
+    assert files[WEIGHTS] == (run / WEIGHTS).read_bytes()
+    assert play.main(["hf:ann/eater", "--record", "a.png", "--steps", "2"]) == 0
+    assert "dqn in tidepool/Waterworld-v1" in capsys.readouterr().out
+    folder = hub.local("hf:ann/eater")
+    assert not [path for path in folder.rglob("*") if path.is_symlink()]
+    found, _ = read_run(folder)
+    assert found is not None  # its scores came along
+
+
+def test_an_agent_is_fetched_once_and_played_without_a_network(
+    server: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published(server)
+    first = hub.local("hf:ann/eater")
+    fetched = [path for path in server.asked if "/resolve/" in path]
+    assert {path.split(f"{COMMIT}/")[1] for path in fetched} == {MANIFEST, WEIGHTS, "config.json", "eval.csv"}
+    assert hub.local("hf:ann/eater") == first
+    assert [path for path in server.asked if "/resolve/" in path] == fetched
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    assert hub.local("hf:ann/eater") == first
+    assert "the hub can't be reached; hf:ann/eater as it was fetched before" in capsys.readouterr().out
+    for other in ("hf:ann/other", "hf:ann/eater@v2"):  # another revision is not that one
+        with pytest.raises(UserError, match=rf"{other}: the hub can't be reached"):
+            hub.local(other)
+
+
+def test_only_files_of_an_agent_are_fetched_and_they_are_checked(server: Hub) -> None:
+    files = published(server)
+    files["evil.py"] = b"import os; os.system('true')"
+    files["agent/../../outside"] = b"x"
+    files["pytorch_model.bin"] = b"\x80\x04"
+    folder = hub.local("hf:ann/eater")
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert there == {MANIFEST, WEIGHTS, "config.json", "eval.csv"}
+    files = published(server, "ann/damaged")
+    files[WEIGHTS] = files[WEIGHTS][:-4] + b"\0\0\0\0"
+    with pytest.raises(UserError, match="its checksum is not the manifest's"):
+        load_policy(hub.local("hf:ann/damaged"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("hf:nobody/nothing", "there is none on the hub, or it is private"),
+        ("hf:ann/empty", "no agent of this program, it lacks agent/manifest.json and agent/network.safetensors"),
+        ("hf:ann/large", r"agent/network.safetensors has 2,000 MB; at most 1,000 MB are fetched"),
+        ("hf:ann", "a name on the hub is OWNER/NAME"),
+        ("hf:../../etc", "a name on the hub is OWNER/NAME"),
+    ],
+)
+def test_what_can_t_be_played_is_one_line(server: Hub, name: str, message: str) -> None:
+    server.repositories["ann/empty"] = {"README.md": b"hello"}
+    if name == "hf:ann/large":
+        published(server, "ann/large")
+        server.sizes[WEIGHTS] = 2_000_000_000
+    with pytest.raises(UserError, match=message):
+        play.main([name])
+    assert not [path for path in server.asked if "/resolve/" in path]
+
+
+def test_pushing_needs_a_login_and_a_scored_agent(
+    server: Hub, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(UserError, match="hf auth login"):
+        share.main(["push", str(run), "ann/eater", "--no-film"])
+    (run / "eval.csv").unlink()
+    with pytest.raises(UserError, match="no evaluation yet"):
+        share.main(["push", str(run), "ann/eater", "--no-film"])
+    with pytest.raises(UserError, match="no agent here yet"):
+        share.main(["push", str(make_run(tmp_path / "runs", [1.0])), "ann/eater", "--no-film"])
+    assert "ann/eater" not in server.repositories
+
+
+def test_the_card_says_score_protocol_and_how_it_was_trained(
+    server: Hub, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_card, "FILM_STEPS", 6)
+    share.main(["push", run.name, "ann/eater", "--out", "card"])
+    card = Path("card/README.md").read_text()
+    found, _ = read_run(run)
+    assert found is not None
+    mean = sum(one.episode_return for one in found.episodes) / len(found.episodes)
+    for words in (
+        f"value: {mean:.2f} +/- ",
+        "type: mean_reward",
+        "type: tidepool/Waterworld-v1",
+        "protocol: waterworld-1000",
+        f"| tidepool/Waterworld-v1 | waterworld-1000 | {len(found.episodes)} | {mean:.4g} |",
+        "python play.py hf:ann/eater",
+        "](replay.gif)",
+        "](curve.png)",
+        "python train.py --config config.json",
+    ):
+        assert words in card, words
+    assert 0 < Path("card/replay.gif").stat().st_size < 4_000_000
+    assert "ann/eater" not in server.repositories
+    with pytest.raises(UserError, match="it is there already"):
+        share.main(["push", run.name, "ann/eater", "--out", "card"])
+
+
+def test_a_path_of_this_machine_and_markup_stay_out_of_the_card(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, [1.0, 2.0])
+    about = json.loads((folder / "config.json").read_text())
+    about |= {"from": {"path": "/home/ann/secret/run", "agent": "<b>x</b>"}, "commit": "`rm`<script>"}
+    (folder / "config.json").write_text(json.dumps(about))
+    cleaned = model_card._about(folder)
+    assert cleaned["from"]["path"] == "run"
+    found, _ = read_run(folder)
+    assert found is not None
+    assert not set("<>`") & set("\n".join(model_card._training(found, cleaned, 3.0)[:-1]))
+
+
+def test_without_the_library_it_is_one_line(monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    for main, words in ((play.main, ["hf:ann/eater"]), (share.main, ["push", str(run), "ann/eater"])):
+        with pytest.raises(UserError, match=r"pip install -e '\.\[hub\]'"):
+            main(words)
+
+
+@pytest.mark.parametrize("words", [[], ["pull", "a", "b/c"], ["push", "a"]])
+def test_other_words_are_said_to_be_wrong(words: list[str]) -> None:
+    with pytest.raises(UserError, match="push RUN OWNER/NAME"):
+        share.main(words)
+
+
+def test_errors_of_the_network_in_words() -> None:
+    class ConnectError(Exception):
+        pass
+
+    class HfHubHTTPError(Exception):
+        response: Any = None
+
+    refused = HfHubHTTPError("401 Client Error")
+    refused.response = type("Response", (), {"status_code": 401})
+    assert hub.in_words("a/b", refused) == "a/b: not logged in, or the token is not valid: hf auth login"
+    full = OSError(28, "No space left on device", "/cache/x")
+    assert hub.in_words("a/b", full).startswith("a/b: /cache/x can't be written (No space left on device); TIDEPOOL_")
+    assert hub.in_words("a/b", ConnectError("no route\nto host")) == "a/b: the hub can't be reached (no route)"
+    assert hub.in_words("a/b", ValueError("\x1b[2Jodd")) == r"a/b: the hub answers with an error (\x1b[2Jodd)"
