@@ -14,7 +14,7 @@ class Learner {
 
   /** Keep a transition, and learn from a batch of the replay every few steps. */
   add(obs, action, reward, nextObs) {
-    const transition = { obs: obs.slice(), action, reward, nextObs: nextObs.slice() };
+    const transition = { obs: new Float64Array(obs), action, reward, nextObs: new Float64Array(nextObs) };
     if (this.replay.length < this.capacity) this.replay.push(transition);
     else this.replay[this.steps % this.capacity] = transition;
     this.steps += 1;

@@ -191,4 +191,4 @@ function meaning(error) {
 }
 
 head();
-globalThis.tidepool = { session, clock, commands };
+globalThis.tidepool = { session, clock, commands, Learner, Network, Random, WORLDS, bytesOf, readNetwork };

@@ -63,7 +63,9 @@ def make(policy: Policy, rules: Rules, *, seed: int, epsilon: float, source: Pat
     data: dict[str, Any] = {
         "title": title,
         "about": about(policy, rules, source),
-        "foot": foot(f"{name} after Andrej Karpathy's {'ConvNetJS' if 'RLDemo' in name else 'REINFORCEjs'} demo (MIT)."),
+        "foot": foot(
+            f"{name} after Andrej Karpathy's {'ConvNetJS' if 'RLDemo' in name else 'REINFORCEjs'} demo (MIT)."
+        ),
         "world": name,
         "options": {"temporal_window": rules.env_options.get("temporal_window", 0)},
         "horizon": horizon or 1000,

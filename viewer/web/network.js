@@ -28,7 +28,7 @@ class Dense {
   }
 
   forward(given) {
-    const x = given instanceof Float64Array ? given : Float64Array.from(given); // one kind of array keeps loops fast
+    const x = given instanceof Float64Array ? given : new Float64Array(given); // one kind of array keeps loops fast
     const { weight, bias, inputs, outputs } = this, out = new Float64Array(outputs);
     for (let row = 0, at = 0; row < outputs; row++) {
       let column = 0, [a, b, c, d] = [bias[row], 0, 0, 0]; // four sums: one would wait for each addition
@@ -126,12 +126,14 @@ class Network {
   get learns() { return this.head === "expected"; }
 
   features(obs) {
-    return runLayers(this.trunk, this.scale ? Float64Array.from(obs, (x, k) => x * this.scale[k]) : obs);
+    const x = new Float64Array(obs);
+    if (this.scale) for (let k = 0; k < x.length; k++) x[k] *= this.scale[k];
+    return runLayers(this.trunk, x);
   }
 
   /** A x K outputs, action by action. */
   outputsOf(features) {
-    const { actions, outputs } = this, out = Float64Array.from(runLayers(this.advantage, features));
+    const { actions, outputs } = this, out = new Float64Array(runLayers(this.advantage, features));
     if (!this.value) return out;
     const value = runLayers(this.value, features);
     for (let k = 0; k < outputs; k++) {

@@ -39,7 +39,9 @@ def _read(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8").rstrip("\n")
 
 
-def check(path: Path, overwrite: bool, option: str = "--export-html", endings: Sequence[str] = (".html", ".htm")) -> None:
+def check(
+    path: Path, overwrite: bool, option: str = "--export-html", endings: Sequence[str] = (".html", ".htm")
+) -> None:
     """Reject a page that can't be written, before anything is played.
 
     Raises:

@@ -49,7 +49,8 @@ def make(session: Session, rules: Rules, about: str, *, episodes: int = 1, steps
     pictures, seen = pictures_of(session, moments)
     data: dict[str, Any] = {
         "title": title,
-        "about": f"{about} · seed {session.seed}" + ("" if expects_nothing else f" · {session.epsilon:.0%} random actions"),
+        "about": f"{about} · seed {session.seed}"
+        + ("" if expects_nothing else f" · {session.epsilon:.0%} random actions"),
         "foot": foot(),
         "tick": session.tick_seconds,
         "actions": [words(name) for name in session.action_names],
@@ -67,7 +68,7 @@ def make(session: Session, rules: Rules, about: str, *, episodes: int = 1, steps
             return text
     mega = len(text.encode()) / 1e6
     raise UserError(
-        f"{len(moments):,} steps make a page of {mega:.0f} MB, {MOST_BYTES / 1e6:g} MB are allowed; --steps"
+        f"{len(moments):,} steps make a page of {mega:.2g} MB, {MOST_BYTES / 1e6:g} MB are allowed; --steps"
         f" {max(1, int(0.9 * len(moments) * MOST_BYTES / len(text.encode())))} would fit"
     )
 
@@ -246,5 +247,3 @@ def _inputs(reader: Reader, moments: list[Moment], names: tuple[str, ...]) -> di
             yield [[place[name], round(float(one.obs[place[name]]), 4), round(100 * share)] for name, share in most]
 
     return {"names": list(names), "rows": list(rows())}
-
-
