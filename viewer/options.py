@@ -13,6 +13,7 @@ import tyro
 from common import imports
 from common.cli import parse
 from common.errors import UserError, unknown
+from common.output import HTML, check_output
 from common.settings import Between
 from viewer.panel_titles import PANEL_TITLES
 
@@ -96,7 +97,7 @@ class PageOptions:
     """A page for a browser, to send to anybody: one file, which needs no network."""
 
     export_html: Path | None = None
-    """Write FILE.html: an agent of our worlds plays and learns in it; of any other, recorded episodes with a scrubber."""
+    """Write FILE.html, in which an agent of our worlds plays and learns; of any other, recorded episodes."""
     recorded: bool = False
     """Let the page show recorded episodes, also in our worlds; --episodes and --steps say how many."""
 
@@ -173,14 +174,12 @@ def _check_page(options: Options) -> None:
         if options.recorded:
             raise UserError("--recorded belongs to --export-html FILE.html")
         return
-    others = {"--human": options.human, "--versus": options.versus, "--learn": options.learn}
+    others: dict[str, object] = {"--human": options.human, "--versus": options.versus, "--learn": options.learn}
     others |= {"--attach": options.attach, "--film": options.film, "--record": options.record, "--sound": options.sound}
     given = [name for name, value in others.items() if value]
     if given:
         raise UserError(f"--export-html and {given[0]} don't go together; give one of them")
-    from viewer.web import page
-
-    page.check(options.export_html, options.overwrite)
+    check_output("--export-html", options.export_html, HTML, options.overwrite)
 
 
 def check_film(path: Path, options: Options) -> None:

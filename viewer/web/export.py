@@ -8,11 +8,13 @@ from pathlib import Path
 
 import envs
 from common.errors import UserError
+from common.output import write_output
 from learning.policy import Policy
 from viewer.opening import epsilon_of, open_session, seed_of
 from viewer.options import Options
 from viewer.playing.players import Rules
-from viewer.web import live, page, recording
+from viewer.web import live, recording
+from viewer.web.weights import network_of
 
 
 def export(options: Options, policy: Policy | None, rules: Rules, source: Path | None, stack: ExitStack) -> str:
@@ -38,7 +40,7 @@ def export(options: Options, policy: Policy | None, rules: Rules, source: Path |
         kind = f"{session.total_steps:,} recorded steps"
         if not session.results:
             kind += ", cut before the episode ended (--steps sets how many)"
-    size = page.write(options.export_html, text)
+    size = write_output("--export-html", options.export_html, text)
     return f"{options.export_html}: {kind}, {size / 1e6:.1f} MB; it opens in any browser, without a network"
 
 
@@ -49,7 +51,7 @@ def why_recorded(options: Options, policy: Policy | None, rules: Rules) -> str |
     if policy is None:
         return ""
     try:
-        live.network_of(policy)
+        network_of(policy)
     except UserError as error:
         return str(error).replace("--recorded shows", "the page shows")
     return None

@@ -107,8 +107,8 @@ def about(policy: Policy, rules: Rules, source: Path | None) -> str:
 
 def foot(more: str = "") -> str:
     """Return the line at the end of a page."""
-    made = f"Made by Tidepool (python play.py RUN --export-html FILE) on {date.today():%Y-%m-%d}. Nothing on this page leaves it."
-    return f"{made} {more}".strip()
+    made = f"Made by Tidepool (python play.py RUN --export-html FILE) on {date.today():%Y-%m-%d}."
+    return f"{made} Nothing on this page leaves it. {more}".strip()
 
 
 def _levels(env_id: str, horizon: int, source: Path | None) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from viewer.opening import open_session
 from viewer.options import Options
 from viewer.playing import players
 from viewer.playing.session import Session
-from viewer.web import live, page, recording
+from viewer.web import live, recording
 from viewer.web.weights import network_of
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -30,7 +30,7 @@ V1, RLDEMO = "tidepool/Waterworld-v1", "tidepool/RLDemo-v0"
 def live_page(folder: Path, policy: Policy, seed: int = 1, epsilon: float = 0.0) -> Path:
     rules = players.rules_for(policy.env_id or V1, policy)
     path = folder / "agent.html"
-    page.write(path, live.make(policy, rules, seed=seed, epsilon=epsilon))
+    path.write_text(live.make(policy, rules, seed=seed, epsilon=epsilon), encoding="utf-8")
     return path
 
 
@@ -54,17 +54,19 @@ const unpack = ({ bytes, shape }) => {
   const flat = new Float64Array(tidepool.bytesOf(bytes).buffer), size = flat.length / shape[0];
   return Array.from({ length: shape[0] }, (_, k) => flat.subarray(k * size, (k + 1) * size));
 };
-const rows = (flat, count, width) => Array.from({ length: count }, (_, k) => Array.from(flat.slice(k * width, (k + 1) * width)));
+const rows = (flat, count, width) =>
+  Array.from({ length: count }, (_, k) => Array.from(flat.slice(k * width, (k + 1) * width)));
 const columns = (world) => world.itemSpeed > 0 ? ["x", "y", "vx", "vy", "type", "age"] : ["x", "y", "type", "age"];
 """
 EVERY_TICK = (
     UNPACK
     + """
-const [name, packed] = arguments, golden = Object.fromEntries(Object.entries(packed).map(([k, v]) => [k, unpack(v)]));
-const world = tidepool.WORLDS[name]({}), names = columns(world), worst = { obs: 0, pos: 0, motion: 0, items: 0, reward: 0 };
+const [name, packed] = arguments, world = tidepool.WORLDS[name]({}), names = columns(world);
+const golden = Object.fromEntries(Object.entries(packed).map(([key, value]) => [key, unpack(value)]));
+const worst = { obs: 0, pos: 0, motion: 0, items: 0, reward: 0 };
 const items = (t) => rows(golden.items[t], golden.item_count[t][0], names.length);
-const differ = (key, found, wanted, scale = 1) => found.forEach((value, k) => {
-  const far = Math.abs(value - wanted[k]) / scale;
+const differ = (key, found, wanted) => found.forEach((value, k) => {
+  const far = Math.abs(value - wanted[k]);
   if (!(far <= worst[key])) worst[key] = far;
 });
 const motion = () => golden.vel ? [world.vx, world.vy] : [world.angle];
@@ -72,9 +74,10 @@ for (let t = 0; t < golden.action.length; t++) {
   world.clock = golden.clock[t][0];
   [world.x, world.y] = golden.pos[t];
   if (golden.vel) [world.vx, world.vy] = golden.vel[t]; else world.angle = golden.angle[t][0];
-  world.items = items(t).map((row) => ({ vx: 0, vy: 0, ...Object.fromEntries(row.map((value, k) => [names[k], value])) }));
+  const named = (row) => Object.fromEntries(row.map((value, k) => [names[k], value]));
+  world.items = items(t).map((row) => ({ vx: 0, vy: 0, ...named(row) }));
   world.sense();
-  differ("obs", world.obs, golden.obs[t], 1.2);
+  differ("obs", world.obs, golden.obs[t]);
   differ("reward", [world.step(golden.action[t][0])], golden.reward[t]);
   differ("pos", [world.x, world.y], golden.pos[t + 1]);
   differ("motion", motion(), (golden.vel ?? golden.angle)[t + 1]);
@@ -118,7 +121,7 @@ return { found, obs: Array.from(world.obs), rng: String(world.random.state),
     ("env_id", "options"), [("Waterworld-v0", {}), ("Waterworld-v1", {}), ("RLDemo-v0", {"temporal_window": 2})]
 )
 def test_a_seed_and_actions_are_the_same_episode_as_in_python(
-    browser: Browser, water: Path, env_id: str, options: dict[str, int]
+    browser: Browser, water: Path, env_id: str, options: dict[str, Any]
 ) -> None:
     browser.open(water)
     env: Any = envs.make(f"tidepool/{env_id}", **options)
@@ -136,7 +139,7 @@ def test_a_seed_and_actions_are_the_same_episode_as_in_python(
     np.testing.assert_allclose(page_has["obs"], obs, rtol=0, atol=1e-6)
 
 
-FAMILY = {
+FAMILY: dict[str, dict[str, Any]] = {
     "dqn": {},
     "d3qn": {},
     "dueling_dqn": {"head_hidden": (12,)},
@@ -331,7 +334,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Session]:
     session = session_of(policy, 5)
     path = tmp_path_factory.mktemp("recorded") / "agent.html"
     rules = players.rules_for("CartPole-v1", policy)
-    page.write(path, recording.make(session, rules, "untrained", episodes=2, steps=60))
+    path.write_text(recording.make(session, rules, "untrained", episodes=2, steps=60), encoding="utf-8")
     return path, session
 
 
@@ -344,7 +347,7 @@ def test_a_recorded_page_follows_its_scrubber(browser: Browser, recorded: tuple[
     assert "step 4 of" in browser.text("#moment")
     assert browser.text("#score") == "4"
     assert moments[4].q_values is not None
-    shown = [browser.text(f".action:nth-child({k + 1}) output").replace("−", "-") for k in range(2)]
+    shown = [browser.text(f".action:nth-child({k + 1}) output").replace("\N{MINUS SIGN}", "-") for k in range(2)]
     assert [float(text) for text in shown] == pytest.approx(moments[4].q_values, abs=0.006)
     assert "TD error" in browser.text("#explained")
     assert len(browser.run("return [...document.querySelectorAll('#inputs tr')]")) == 4
@@ -372,7 +375,8 @@ def test_pages_fit_their_window(browser: Browser, water: Path, recorded: tuple[P
         assert (
             browser.run(
                 "return Math.min(...[...document.querySelectorAll('p, button, small, output, h2')]"
-                ".filter((one) => one.getClientRects().length).map((one) => parseFloat(getComputedStyle(one).fontSize)))"
+                ".filter((one) => one.getClientRects().length)"
+                ".map((one) => parseFloat(getComputedStyle(one).fontSize)))"
             )
             >= 12
         )

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def live_text(agent: str = "waterworld", **changes: Any) -> str:
 def recorded_text(env_id: str, episodes: int = 1, steps: int = 30, **options: Any) -> str:
     rules = players.rules_for(env_id, None)
     session = open_session(Options(seed=3, **options), None, rules)
-    with session.env:
+    with closing(session.env):
         return recording.make(session, rules, env_id, episodes=episodes, steps=steps)
 
 
@@ -90,9 +91,8 @@ def test_names_cannot_leave_their_place() -> None:
 
 
 def test_a_player_without_a_network_is_recorded_instead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = play.main(["Waterworld-v0", "--runs-dir", str(tmp_path), "--seed", "1", "--export-html", str(tmp_path / "a.html"),
-                      "--recorded", "--steps", "5"])  # fmt: skip
-    assert code == 0
+    words = ["Waterworld-v0", "--runs-dir", str(tmp_path), "--seed", "1", "--recorded", "--steps", "5"]
+    assert play.main([*words, "--export-html", str(tmp_path / "a.html")]) == 0
     said = capsys.readouterr().out
     assert "5 recorded steps" in said
     assert data_of((tmp_path / "a.html").read_text())["count"] == 6
