@@ -71,10 +71,15 @@ def _environment(one: Comparison, runs: Sequence[Run], players: Mapping[str, Pla
         parts += ["<h3>Beside humans and references</h3>", _image(chart.draw([one]), f"scores in {one.env_id}")]
     parts += _curves(own)
     parts += _players(one.env_id, own, players, beside)
-    notes = [f"<b>{html.escape(row.name)}</b>: {html.escape(row.note)}" for row in one.rows if row.note]
-    return "\n".join(
-        [*parts, *_list("Protocols and notes", [*_protocols(own), *notes, *map(html.escape, one.remarks)])]
-    )
+    notes = [f"<b>{html.escape(row.name)}</b>: {html.escape(_named(row.note, own))}" for row in one.rows if row.note]
+    return "\n".join([*parts, *_list("Protocols and notes", [*notes, *map(html.escape, one.remarks)])])
+
+
+def _named(text: str, runs: Sequence[Run]) -> str:
+    """Return a text with the names of run folders in place of their paths, which are nobody else's business."""
+    for run in runs:
+        text = text.replace(str(run.path), run.path.name)
+    return text
 
 
 def _atari(one: AtariComparison, runs: Sequence[Run], players: Mapping[str, Player], beside: Path) -> str:
@@ -150,7 +155,7 @@ def _players(env_id: str, runs: Sequence[Run], players: Mapping[str, Player], be
         for path in _films(run.path):
             title = html.escape(f"{run.path.name}: {path.name}")
             parts.append(f'<details class="player"><summary>{title}</summary>{_film(path, beside)}</details>')
-    return ["<h3>Watch</h3>", *parts] if parts else []
+    return ['<h3 class="player">Watch</h3>', *parts] if parts else []
 
 
 def _films(run: Path) -> list[Path]:

@@ -200,7 +200,7 @@ function drawGrid(ctx, width, height, [low, high], left) {
 /** Expected returns as a line and realised ones as dots, pale while they are not complete; `at` marks a step. */
 function drawTruth(canvas, expected, realised, { at = null, human = null, soFar = [] } = {}) {
   const { ctx, width, height } = fresh(canvas), left = 40, count = expected.length;
-  const range = plotRange([...expected, ...realised]), [low, high] = range;
+  const range = plotRange([...expected, ...realised, ...soFar]), [low, high] = range;
   drawGrid(ctx, width, height, range, left);
   const x = (k) => left + ((k + 0.5) / Math.max(count, 1)) * (width - left);
   const y = (value) => height - ((value - low) / (high - low)) * height;

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import compare
 import envs
 from agents import recipe
 from agents.loading import load_policy
@@ -399,4 +400,14 @@ def test_names_are_text(browser: Browser, tmp_path: Path) -> None:
     browser.open(live_page(tmp_path, policy))
     assert browser.text("h1").startswith(policy.name)
     assert browser.run("return document.querySelectorAll('img').length") == 0
+    assert browser.errors() == []
+
+
+def test_an_agent_plays_in_a_report(browser: Browser, tmp_path: Path) -> None:
+    compare.main(["--runs-dir", str(tmp_path), "--env-id", V1, "--report", str(tmp_path / "report.html")])
+    browser.open(tmp_path / "report.html")
+    assert browser.run("return document.documentElement.scrollWidth") == 1400
+    browser.run("document.querySelector('details').open = true")
+    browser.run("document.querySelector('details').scrollIntoView()")
+    browser.until("document.querySelector('iframe').contentWindow.tidepool?.session.total > 5")
     assert browser.errors() == []

@@ -19,9 +19,12 @@ from PIL import Image
 
 import envs
 import play
+from agents import recipe
 from agents.loading import load_policy
 from common.errors import UserError
 from common.files import PRETRAINED
+from learning.checkpoint import save_agent
+from learning.learner import Learner
 from tests.tiny import CORRIDOR
 from viewer.opening import open_session
 from viewer.options import Options, read_command_line
@@ -180,3 +183,21 @@ def test_worlds_and_scripts_are_named_in_order() -> None:
         assert all((page.FOLDER / f"{name}.js").exists() for name in names)
     assert set(live.FRESH) == {"Waterworld", "RLDemo"}
     assert all(envs.is_world(f"tidepool/{name}-v0") for name in live.FRESH)
+
+
+def test_a_network_that_a_page_cannot_compute_is_recorded_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = recipe("stream_q")
+    env: Any = envs.make("tidepool/Waterworld-v1")
+    learner = Learner(found, found.config(), env.observation_space, 4, 1)
+    save_agent(tmp_path / "run" / "agent", learner, "tidepool/Waterworld-v1", env.observation_space, 0)
+    words = [str(tmp_path / "run"), "--seed", "1", "--steps", "4", "--export-html", str(tmp_path / "a.html")]
+    assert play.main(words) == 0
+    said = capsys.readouterr()
+    assert said.err == "stream_q has no network that a page can compute; the page shows episodes of it instead\n"
+    assert "4 recorded steps" in said.out
+    data = data_of((tmp_path / "a.html").read_text())
+    assert len(data["explained"]) == data["count"] == 5
+    assert data["explained"][0][0].startswith("step 0:")
+    assert len(data["inputs"]["names"]) == 152
