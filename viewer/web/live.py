@@ -19,13 +19,13 @@ from viewer.web import page
 from viewer.web.weights import network_of
 
 MOST_BYTES = 3_000_000
-# Of a network that starts anew in the page: small enough for a phone, discounts as on Karpathy's pages.
+# Of a network that starts anew in the page: small enough for a phone.
 FRESH = {
     "Waterworld": {
-        "hidden": [64],
-        "gamma": 0.9,
-        "epsilonSteps": 20_000,
-        "learner": {"learningRate": 5e-4, "every": 1, "starts": 500, "targetPeriod": 1000},
+        "hidden": [100],
+        "gamma": 0.95,
+        "epsilonSteps": 12_000,
+        "learner": {"learningRate": 5e-4, "every": 2, "starts": 200, "targetPeriod": 500},
         "about": "From nothing this takes tens of thousands of steps: set the speed to max.",
     },
     "RLDemo": {
