@@ -130,7 +130,7 @@ function drawScore() {
   write($("score"), signed(session.score, DATA.world === "RLDemo-v0" ? 1 : 0).replace("+", ""));
   $("score").style.color = color(session.humanSteps > session.steps / 2 ? "human" : "agent");
   const ended = session.finished ? "the episode is over" : `step ${session.steps.toLocaleString("en")} of ${DATA.horizon.toLocaleString("en")}`;
-  write($("eaten"), `${session.apples} apples, ${session.poison} poison · ${ended}`);
+  write($("eaten"), `${session.apples} apple${session.apples === 1 ? "" : "s"}, ${session.poison} poison · ${ended}`);
   const now = { value: session.score, human: session.humanSteps > session.steps / 2 };
   drawReturns($("returns"), session.finished ? session.results : [...session.results, now], DATA.levels);
 }

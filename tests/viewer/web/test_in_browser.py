@@ -293,19 +293,19 @@ const play = (steps) => {
 };
 session.startAnew();
 session.learning = session.fading = false;
-const before = play(1000);
+const before = play(600);
 session.learning = session.fading = true;
 play(arguments[1]);
 session.learning = false;
 session.epsilon = 0.05;
-return [before, play(1500), session.learner.updates];
+return [before, play(1000), session.learner.updates];
 """
 
 
 def test_learning_in_the_page_raises_the_score(browser: Browser, wheels: Path) -> None:
     """Random play gets 0.73 a step, Karpathy's trained network 1.09 (scores/data/reference_scores.csv)."""
     browser.open(wheels, before="requestAnimationFrame = () => {}")
-    before, after, updates = browser.run(LEARN, 1, 4000)
+    before, after, updates = browser.run(LEARN, 1, 3000)
     assert updates > 1000
     assert before < 0.8
     assert after > before + 0.15
