@@ -66,10 +66,10 @@ class PlayOptions:
     """Share of random actions, 0 to 1."""
     speed: Annotated[float, Between(0.25, 50.0)] = 1.0
     """1 is real time: 30 ms a step in Waterworld and RLDemo, 15 steps (60 frames) a second in Atari games."""
-    episodes: Annotated[int | None, Between(1, 10_000), shown_default("no limit; 1 with --human")] = None
+    episodes: Annotated[int | None, Between(1, 10_000), shown_default("no limit; 1 with --human and in pages")] = None
     """Stop after this many episodes."""
     steps: Annotated[
-        int | None, Between(1, 10**9), shown_default("no limit; films: 1000 for mp4, 300 for gif, 60 for png")
+        int | None, Between(1, 10**9), shown_default("no limit; 1000 for mp4, 300 for gif, 60 for png, 3000 for pages")
     ] = None
     """Stop after this many steps."""
     sound: bool = False
