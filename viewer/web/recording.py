@@ -232,7 +232,8 @@ def _heights(one: Distribution, low: float, high: float) -> NDArray[np.uint8]:
     np.add.at(heights, (rows, below + 1), one.probabilities * (place - below))
     padded = np.pad(heights, ((0, 0), (1, 1)), "edge")
     smooth = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
-    return np.asarray(np.rint(255 * smooth / smooth.max(1, keepdims=True)), np.uint8)
+    share = np.nan_to_num(smooth / np.maximum(smooth.max(1, keepdims=True), 1e-12))  # NaN: of a damaged network
+    return np.asarray(np.rint(255 * share), np.uint8)
 
 
 def _inputs(reader: Reader, moments: list[Moment], names: tuple[str, ...]) -> dict[str, Any]:
@@ -244,6 +245,7 @@ def _inputs(reader: Reader, moments: list[Moment], names: tuple[str, ...]) -> di
             q = reader.insight(one.obs).q_values
             best = int(np.nanargmax(q)) if np.isfinite(q).any() else 0
             most = strongest(reader.saliency(one.obs, best), names, FEW_INPUTS)
-            yield [[place[name], round(float(one.obs[place[name]]), 4), round(100 * share)] for name, share in most]
+            found = [(place[name], float(one.obs[place[name]]), round(100 * share)) for name, share in most]
+            yield [[where, round(value, 4), share] for where, value, share in found if math.isfinite(value)]
 
     return {"names": list(names), "rows": list(rows())}
