@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from common import cli, imports
 from common.errors import MOST, UserError
+from common.output import HTML, check_output
 from common.text import shown
 from experiments.compare_options import Options
 
@@ -27,6 +28,10 @@ def main(argv: Sequence[str]) -> None:
     for path in filter(None, (options.plot, options.curves)):
         chart.check_path(path)
     atari = options.agents, options.at_frames, options.games, options.protocol, options.mix_protocols
+    if options.report is not None:
+        if options.versus:
+            raise UserError("--report shows all runs; leave --versus out")
+        check_output("--report", options.report, HTML, overwrite=True)
     imports.load(options.imports)
     env_id = options.env_id
     if env_id is not None and not env_id.startswith("ALE/"):  # those are full ids, and must not need the emulator
@@ -51,6 +56,10 @@ def main(argv: Sequence[str]) -> None:
         chosen = selection.runs_named(names, options.runs_dir)
         curves.save([run for run in chosen if wanted[0] in (None, run.env_id)], options.curves)
         print(f"curves: {options.curves}", file=sys.stderr)
+    if options.report is not None:
+        from viewer.web import report  # loads PyTorch
+
+        report.write(selected, options.report)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ class Options:
     """Also draw the comparison as a chart into this file: .png, .pdf or .svg."""
     curves: Path | None = None
     """Also draw learning curves into this file, with bands over seeds, of any environment."""
+    report: Path | None = None
+    """Also write one page, FILE.html: tables, charts, curves, notes, and players of our worlds; to send or print."""
     agents: str | None = None
     """Atari: published agents, e.g. dqn_mnih2015,rainbow,iqn, in all games; by default one or two, in your games."""
     at_frames: int | None = None

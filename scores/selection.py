@@ -22,6 +22,7 @@ class Selected:
     environments: list[Comparison]
     atari: AtariComparison | None  # None: nothing to show
     warnings: list[str]  # one line for everything that could not be read
+    runs: list[Run] = dataclasses.field(default_factory=list)  # all that have a row, one's own first
 
 
 def select(runs_dir: Path, names: Sequence[str], env_id: str | None, atari: AtariSelection) -> Selected:
@@ -53,7 +54,10 @@ def select(runs_dir: Path, names: Sequence[str], env_id: str | None, atari: Atar
     elsewhere = not atari_only and bool(data.runs) and not any(map(game_of, known))
     if (env_id is None and not elsewhere) or (env_id is not None and game_of(env_id)):
         games = compare(_same_environments(data) if folders else data, atari)
-    return Selected(environments, games, data.warnings)
+    shown = {one.env_id for one in environments} | ({f"ALE/{game}-v5" for game in games.games} if games else set())
+    return Selected(
+        environments, games, data.warnings, [run for run in data.runs + data.pretrained if run.env_id in shown]
+    )
 
 
 def runs_named(names: Sequence[str], runs_dir: Path) -> list[Run]:

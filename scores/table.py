@@ -109,7 +109,7 @@ def as_markdown(comparisons: Sequence[Comparison], atari: AtariComparison | None
     """Return a heading, a table and a list of remarks for each environment, and for all of Atari."""
     parts = []
     for one in comparisons:
-        lines = [_cells(row, one) | {"note": row.note} for row in one.rows]
+        lines = [cells(row, one) | {"note": row.note} for row in one.rows]
         parts.append(f"## {one.env_id}\n\nScore: {one.metric}.\n")
         if lines:
             parts.append("| " + " | ".join(lines[0]) + " |")
@@ -187,22 +187,22 @@ def _fit(one: Comparison, console: Console) -> tuple[Table, list[str]]:
 
 def _table(one: Comparison, left_out: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    lines = [_cells(row, one) for row in one.rows]
+    lines = [cells(row, one) for row in one.rows]
     for column in lines[0] if lines else ():
         if column not in left_out:
             narrow = column == "who"
             table.add_column(column, justify="left" if column in LEFT else "right", no_wrap=not narrow, overflow="fold")
     for row, line in zip(one.rows, lines, strict=True):
-        cells = [Text(cell) for column, cell in line.items() if column not in left_out]
-        table.add_row(*cells, style="" if row.kind == "reference" else "bold")
+        shown = [Text(cell) for column, cell in line.items() if column not in left_out]
+        table.add_row(*shown, style="" if row.kind == "reference" else "bold")
     return table
 
 
-def _cells(row: Row, one: Comparison) -> dict[str, str]:
+def cells(row: Row, one: Comparison) -> dict[str, str]:
     """Return a row's cells by column name; "-" if unknown."""
     digits = decimals(one)
     low_high = f"{row.ci95[0]:.{digits}f} to {row.ci95[1]:.{digits}f}" if row.ci95 else "-"
-    cells = {
+    found = {
         "who": row.name,
         "kind": row.kind,
         "mean": f"{row.mean:.{digits}f}",
@@ -217,7 +217,7 @@ def _cells(row: Row, one: Comparison) -> dict[str, str]:
         "protocol": row.protocol or "-",
     }
     unused = {"environment"} if game_of(one.env_id) else {"% of human", "% of record", "frames"}
-    return {column: cell for column, cell in cells.items() if column not in unused}
+    return {column: cell for column, cell in found.items() if column not in unused}
 
 
 def _count(number: int | None) -> str:

@@ -122,7 +122,9 @@ def test_help_groups_the_options_and_cuts_nothing_off(tmp_path: Path, monkeypatc
     found = {
         title: set(re.findall(r"│ (--[a-z-]+)", text)) for title, text in zip(parts[::2], parts[1::2], strict=True)
     }
-    assert {title for title, options in found.items() if options} == {"player options", "play options", "film options"}
+    groups = {"player options", "play options", "film options", "page options"}
+    assert {title for title, options in found.items() if options} == groups
+    assert found["page options"] == {"--export-html", "--recorded"}
     assert found["film options"] == {"--record", "--film", "--fps", "--overwrite"}
     names = {option_name(field.name) for field in dataclasses.fields(Options)}
     assert set().union(*found.values()) == names - {"--run"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -54,6 +55,8 @@ def play(options: Options) -> int:
         interrupts_raise()  # all that is slow to import is there
         env_id = envs.resolve(named or (agent.env_id if agent else None) or envs.DEFAULT_ENV)
         rules = players.rules_for(env_id, agent, options.env_kwargs)
+        if options.export_html is not None:
+            return export_page(options, agent, rules, source, stack)
         if options.versus:
             return play_versus(options, agent, rules, stack)
         with waiting(unless_compiling("loading the world")):
@@ -230,6 +233,17 @@ def film_window(options: Options, view: View, rules: players.Rules) -> int:
         print(note)
     if options.steps is None and len(session.results) < (options.episodes or 0):
         print(f"cut at {session.total_steps:,} steps, before the episode ended; --steps sets how many")
+    return 0
+
+
+def export_page(
+    options: Options, agent: Policy | None, rules: players.Rules, source: Path | None, stack: ExitStack
+) -> int:
+    """Write a page in which the agent plays, or recorded episodes of it."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # some environments open a display to render
+    from viewer.web.export import export
+
+    print(export(options, agent, rules, source, stack))
     return 0
 
 

@@ -13,6 +13,7 @@ import tyro
 from common import imports
 from common.cli import parse
 from common.errors import UserError, unknown
+from common.output import HTML, check_output
 from common.settings import Between
 from viewer.panel_titles import PANEL_TITLES
 
@@ -65,10 +66,10 @@ class PlayOptions:
     """Share of random actions, 0 to 1."""
     speed: Annotated[float, Between(0.25, 50.0)] = 1.0
     """1 is real time: 30 ms a step in Waterworld and RLDemo, 15 steps (60 frames) a second in Atari games."""
-    episodes: Annotated[int | None, Between(1, 10_000), shown_default("no limit; 1 with --human")] = None
+    episodes: Annotated[int | None, Between(1, 10_000), shown_default("no limit; 1 with --human and in pages")] = None
     """Stop after this many episodes."""
     steps: Annotated[
-        int | None, Between(1, 10**9), shown_default("no limit; films: 1000 for mp4, 300 for gif, 60 for png")
+        int | None, Between(1, 10**9), shown_default("no limit; 1000 for mp4, 300 for gif, 60 for png, 3000 for pages")
     ] = None
     """Stop after this many steps."""
     sound: bool = False
@@ -88,11 +89,21 @@ class FilmOptions:
     fps: Annotated[float | None, Between(1, 100), shown_default("about 33 for mp4, 16.7 for gif")] = None
     """Frames per second of the film."""
     overwrite: bool = False
-    """Let --record replace an existing file."""
+    """Let --record and --export-html replace an existing file."""
 
 
 @dataclass(frozen=True)
-class Options(FilmOptions, PlayOptions, PlayerOptions):
+class PageOptions:
+    """A page for a browser, to send to anybody: one file, which needs no network."""
+
+    export_html: Path | None = None
+    """Write FILE.html, in which an agent of our worlds plays and learns; of any other, recorded episodes."""
+    recorded: bool = False
+    """Let the page show recorded episodes, also in our worlds; --episodes and --steps say how many."""
+
+
+@dataclass(frozen=True)
+class Options(PageOptions, FilmOptions, PlayOptions, PlayerOptions):
     """All options of play.py."""
 
 
@@ -103,6 +114,7 @@ class Groups:
     player: PlayerOptions = field(default_factory=PlayerOptions)
     play: PlayOptions = field(default_factory=PlayOptions)
     film: FilmOptions = field(default_factory=FilmOptions)
+    page: PageOptions = field(default_factory=PageOptions)
 
 
 def read_command_line(argv: Sequence[str], description: str | None) -> Options:
@@ -113,7 +125,7 @@ def read_command_line(argv: Sequence[str], description: str | None) -> Options:
         SystemExit: after ``--help``, with code 0.
     """
     groups = parse(Groups, argv, prog="play.py", description=description)
-    options = Options(**vars(groups.player), **vars(groups.play), **vars(groups.film))
+    options = Options(**vars(groups.player), **vars(groups.play), **vars(groups.film), **vars(groups.page))
     check(options)
     return options
 
@@ -131,10 +143,12 @@ def check(options: Options) -> None:
         raise UserError(f"{several[0]} shows a run's agent in its own environment; leave {other} out")
     if options.film is not None and options.episodes is not None:
         raise UserError("--film shows one episode of each agent; leave --episodes out (--steps cuts them short)")
-    if options.record is None and options.film is None and (options.fps is not None or options.overwrite):
+    files = options.record or options.film or (options.export_html if options.fps is None else None)
+    if files is None and (options.fps is not None or options.overwrite):
         raise UserError(f"--{'overwrite' if options.overwrite else 'fps'} belongs to --record FILE")
     if options.sound and options.record is not None and options.record.suffix.lower() != ".mp4":
         raise UserError(f"--record {options.record}: only .mp4 has sound, without --sound too; leave it out")
+    _check_page(options)
     if options.record is not None:
         check_film(options.record, options)
 
@@ -152,6 +166,20 @@ def _check_human(options: Options) -> None:
         raise UserError(f"{mode} needs a screen, --record has none; give one of them (in the window, F starts a film)")
     if options.versus and (options.film or options.learn) is not None:
         raise UserError(f"--versus and {'--film' if options.film else '--learn'} don't go together; give one of them")
+
+
+def _check_page(options: Options) -> None:
+    """Reject options that don't go with a page, and a page that can't be written."""
+    if options.export_html is None:
+        if options.recorded:
+            raise UserError("--recorded belongs to --export-html FILE.html")
+        return
+    others: dict[str, object] = {"--human": options.human, "--versus": options.versus, "--learn": options.learn}
+    others |= {"--attach": options.attach, "--film": options.film, "--record": options.record, "--sound": options.sound}
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise UserError(f"--export-html and {given[0]} don't go together; give one of them")
+    check_output("--export-html", options.export_html, HTML, options.overwrite)
 
 
 def check_film(path: Path, options: Options) -> None:

@@ -50,12 +50,19 @@ def as_rows(one: AtariComparison) -> list[dict[str, Any]]:
     ]
 
 
+def as_cells(one: AtariComparison) -> tuple[list[str], list[list[str]], list[list[str]]]:
+    """Return the table as text: the head, a row a game, a row an aggregate; the first column names them."""
+    head = ["game", *(column.name for column in one.columns)]
+    games = [[game, *(_score_and_percent(column, game) for column in one.columns)] for game in one.games]
+    return head, games, [[label, *(_aggregates(one, column)[label] for column in one.columns)] for label in LABELS]
+
+
 def as_markdown(one: AtariComparison) -> str:
     """Return a heading, the table, a note per column and the remarks."""
-    head = ["game", *(column.name for column in one.columns)]
+    head, games, aggregates = as_cells(one)
     lines = [f"## {title(one)}", "", _bar(head), "|---" + "|---:" * len(one.columns) + "|"]
-    lines += [_bar([game, *(_score_and_percent(column, game) for column in one.columns)]) for game in one.games]
-    lines += [_bar([f"*{label}*", *(_aggregates(one, column)[label] for column in one.columns)]) for label in LABELS]
+    lines += [_bar(row) for row in games]
+    lines += [_bar([f"*{label}*", *row]) for label, *row in aggregates]
     notes = [f"- **{column.name}**: {column.note}" for column in one.columns]
     return "\n".join([*lines, "", *map(_flat, notes), *(f"- {_flat(remark)}" for remark in one.remarks)])
 

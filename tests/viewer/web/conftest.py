@@ -1,0 +1,80 @@
+"""A headless Chromium for the tests of pages; they are skipped where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM, DRIVER = ("chromium", "chromium-browser", "google-chrome"), "chromedriver"
+
+
+class Browser:
+    """Opens pages from files, runs scripts in them, and collects what they write to the console."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def open(self, path: Path, width: int = 1400, height: int = 1000, before: str = "") -> None:
+        """Open a page in a window of some size; ``before``: a script that runs before its own."""
+        self.driver.get("about:blank")
+        self.driver.get_log("browser")
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        added = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": before})
+        self.driver.get(path.resolve().as_uri())
+        self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """Run a script in the page and return what it returns."""
+        return self.driver.execute_script(script, *arguments)
+
+    def until(self, condition: str, seconds: float = 30.0) -> None:
+        """Wait until an expression in the page holds: on a busy machine frames are rare."""
+        end = time.monotonic() + seconds
+        while not self.run(f"return Boolean({condition})"):
+            assert time.monotonic() < end, condition
+            time.sleep(0.05)
+
+    def text(self, selector: str) -> str:
+        """Return an element's text."""
+        return str(self.run("return document.querySelector(arguments[0]).innerText", selector))
+
+    def shows(self, selector: str) -> bool:
+        """Return whether an element takes any room."""
+        return bool(self.run("return document.querySelector(arguments[0]).getClientRects().length > 0", selector))
+
+    def key(self, name: str, code: int, down: bool) -> None:
+        """Press or release a key."""
+        event = {"type": "keyDown" if down else "keyUp", "key": name, "code": name, "windowsVirtualKeyCode": code}
+        self.driver.execute_cdp_cmd("Input.dispatchKeyEvent", event)
+
+    def errors(self) -> list[str]:
+        """Return what the console has got since the page was opened."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return a browser; without Selenium, Chromium or its driver the test is skipped."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs Selenium: pip install -e '.[test-web]'")
+    chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    driver = shutil.which(DRIVER)
+    if chromium is None or driver is None:
+        pytest.skip("needs Chromium and its driver: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for word in ("headless=new", "disable-gpu", "disable-dev-shm-usage", "no-first-run", "hide-scrollbars"):
+        options.add_argument(f"--{word}")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # it refuses to run as root with one
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    opened.set_script_timeout(120)
+    yield Browser(opened)
+    opened.quit()
