@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -160,7 +161,9 @@ def _login() -> str:
 def show(options: Options, view: View) -> int:
     """Open the window until it is closed, and save how it was left; return 0, or 128 + the signal that closed it."""
     from viewer import settings
+    from viewer.layout import kind_of
     from viewer.learning import controls
+    from viewer.playing.tour import Tour
     from viewer.window import Window
 
     signals: list[int] = []
@@ -171,9 +174,11 @@ def show(options: Options, view: View) -> int:
         signals.append(number)
         view.open = False
 
-    speaker = _speaker(view)
+    speaker, found, kind = _speaker(view), settings.load(), kind_of(view)
+    if view.scored_play is None and not os.environ.get("SDL_VIDEODRIVER"):
+        view.tour = Tour(view.session, found.hints)
     window = Window(
-        view, max_steps=options.steps, max_episodes=options.episodes, size=settings.load().size, speaker=speaker
+        view, max_steps=options.steps, max_episodes=options.episodes, size=found.sizes.get(kind), speaker=speaker
     )
     with on_signal(close, ALL):
         try:
@@ -181,8 +186,7 @@ def show(options: Options, view: View) -> int:
         finally:
             if speaker is not None:
                 speaker.close()
-            if options.panels is None:
-                settings.save(view, window.chosen)
+            settings.save(view, kind, window.chosen, panels=options.panels is None)
             if line := controls.keep(view):
                 print(line)
     return 128 + signals[0] if signals else 0

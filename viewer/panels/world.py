@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 import envs
 from envs.drawing import draw_state, draw_world
-from viewer.drawing.canvas import Area, Canvas, Theme
+from viewer.drawing.canvas import Area, Canvas
+from viewer.drawing.theme import Theme
 from viewer.drawing.pixels import enlarge, fit, to_surface
 from viewer.panels.explained import eye_saliency
 from viewer.panels.score import number_text
@@ -19,7 +20,8 @@ from viewer.view import View
 
 FRAME, GAP = 3.0, 12.0
 NAME_HEIGHT = 36.0  # of the player's name above each of two worlds
-TELEVISION = (4.0, 3.0)
+TELEVISION, WORLD = (4.0, 3.0), (7.0, 5.0)
+NARROWEST, BROADEST = 0.8, 2.0  # of a picture's width by its height; beyond, there are margins
 
 
 def draw(canvas: Canvas, area: Area, view: View) -> None:
@@ -43,11 +45,11 @@ def _draw_name(canvas: Canvas, area: Area, session: Session) -> None:
     human = session.policy is None
     chip = Area(area.x - FRAME, area.y - NAME_HEIGHT - FRAME, area.w + 2 * FRAME, NAME_HEIGHT - 2)
     canvas.rounded(chip, Theme.human if human else Theme.agent, 8)
-    canvas.text(chip.x + 12, chip.y + 17, "you" if human else "the agent", 13, Theme.card, bold=True)
+    canvas.text(chip.x + 12, chip.y + 17, "you" if human else "the agent", 13, Theme.on_color, bold=True)
     number = number_text(session.score.episode_return)
-    canvas.text(chip.right - 12, chip.y + 17, number, 15, Theme.card, bold=True, align=1)
+    canvas.text(chip.right - 12, chip.y + 17, number, 15, Theme.on_color, bold=True, align=1)
     if session.finished:
-        canvas.text(area.x + area.w / 2, area.y + area.h / 2, "episode over", 20, Theme.soft, align=0.5)
+        canvas.text(area.x + area.w / 2, area.y + area.h / 2, "episode over", 18, Theme.soft, align=0.5)
 
 
 def draw_session(canvas: Canvas, area: Area, view: View, session: Session) -> None:
@@ -62,7 +64,7 @@ def draw_session(canvas: Canvas, area: Area, view: View, session: Session) -> No
         return
     live = session.timeline.live
     text = "this environment can't be rendered" if live else "no picture of this moment was stored"
-    canvas.text(area.x + area.w / 2, area.y + area.h / 2, text, 15, Theme.soft, align=0.5)
+    canvas.text(area.x + area.w / 2, area.y + area.h / 2, text, 14, Theme.soft, align=0.5, width=area.w - 20)
 
 
 def _draw_from_state(surface: pygame.Surface, view: View, session: Session) -> None:
@@ -80,6 +82,21 @@ def is_world(session: Session) -> bool:
     """Return whether the environment is one of Tidepool's own, which are drawn from their state."""
     world: Any = session.env.unwrapped
     return all(hasattr(world, name) for name in ("get_state", "eyes", "walls"))
+
+
+def aspect(view: View) -> float:
+    """Return width by height of the world's picture; of two, side by side, that of both."""
+    one = view.cached("aspect", view.env_id, lambda: _aspect(view))
+    return one if view.versus is None else 2 * one
+
+
+def _aspect(view: View) -> float:
+    if is_world(view.session):
+        size: tuple[float, float] = view.session.env.unwrapped.size  # type: ignore[attr-defined]
+    else:
+        picture = view.session.picture()
+        size = WORLD if picture is None else shape(picture, view.env_id)
+    return min(max(size[0] / size[1], NARROWEST), BROADEST)
 
 
 def shape(picture: NDArray[np.uint8], env_id: str) -> tuple[float, float]:

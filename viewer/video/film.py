@@ -17,7 +17,8 @@ from envs import drawing
 from learning.checkpoint import MANIFEST, config_from, read_manifest
 from learning.display import steps_text
 from learning.runfolder import MILESTONES, RunFolder
-from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
+from viewer.drawing.canvas import Area, Canvas, Fonts
+from viewer.drawing.theme import Theme
 from viewer.panels import View, world
 from viewer.panels.q_bars import HEAD as BARS_HEAD
 from viewer.panels.q_bars import QBarsPanel
