@@ -19,7 +19,7 @@ from viewer.playing.clock import SPEEDS
 from viewer.playing.session import Session
 from viewer.view import View
 
-PANEL_KEYS = tuple(f"f{number}" for number in (*range(1, 11), 12))  # F11 is full screen, as everywhere
+PANEL_KEYS = (*(f"f{number}" for number in (*range(1, 11), 12)), "c")  # F11 is full screen, as everywhere
 PAGE_SECONDS = 1.0  # of play that PageUp and PageDown go
 
 

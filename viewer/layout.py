@@ -1,8 +1,9 @@
 """Where everything lies in a window of any size: columns that grow, stack, or leave panels out.
 
-There are two kinds of arrangement. *Beside*: the world on the left, some panels with plots below it, one to four columns
-of panels on its right. *Stacked*, for narrow and tall windows: the world on top, columns of panels below it. Of all of
-them that fit, the best is taken: the one that shows the most important panels, a large world, and little empty space.
+There are two kinds of arrangement. *Beside*: the world on the left, some panels with plots below it, one to four
+columns of panels on its right. *Stacked*, for narrow and tall windows: the world on top, columns of panels below it.
+Of all of them that fit, the best is taken: the one that shows the most important panels, a large world, and little
+empty space.
 
 A panel is never squeezed below the height that its text needs. When not all of them fit, they are left out from the end
 of `RANKS` on; a panel that was just asked for by its key comes first.
@@ -47,7 +48,7 @@ RANKS = {
 """How much each panel is worth: those at the end are left out first."""
 LEARNER = 1.9  # what the panel on learning is worth where an agent learns
 ASKED = 3.0  # what a panel is worth in addition that was just asked for
-WORLD_WORTH, EMPTY_COST = 7.0, 2.0  # of the square root of the world's share of the window; of an empty window
+WORLD_WORTH, EMPTY_COST = 7.0, 5.0  # of the square root of the world's share of the window; of an empty window
 
 
 class Layout(NamedTuple):

@@ -14,4 +14,5 @@ PANEL_TITLES = {
     "neurons": "What neurons respond to",
     "truth": "Truth meter: expected and actual",
     "rewards": "Reward per step, smoothed",
+    "curve": "Learning curve of the run",
 }

@@ -253,7 +253,7 @@ class Window:
         asked = self.view.asked
         if asked and asked[-1] in places.left_out:
             title = PANEL_TITLES[asked.pop()]
-            self.view.show_notice(f"no room here for \N{LEFT DOUBLE QUOTATION MARK}{title}\N{RIGHT DOUBLE QUOTATION MARK}: enlarge the window, or hide others")
+            self.view.show_notice(f"no room here for '{title}': enlarge the window, or hide other panels")
 
     def _toggle_film(self) -> None:
         view = self.view

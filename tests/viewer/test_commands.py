@@ -16,7 +16,8 @@ from envs.drawing import picture
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, EpsilonGreedy, Known, drawn, key, session_in, view_of
 from tests.viewer.panels.test_senses import drawn_texts
 from viewer import commands, opening, screen, settings
-from viewer.drawing.canvas import Area, Theme
+from viewer.drawing.canvas import Area
+from viewer.drawing.theme import Theme
 from viewer.drawing.widgets import Slider
 from viewer.options import Options
 from viewer.panels import PANELS, View, overlays, timeline_bar

@@ -10,7 +10,8 @@ import pytest
 from common.errors import UserError
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, NoQValues, color_at, drawn, key, session_in, view_of
 from viewer import screen
-from viewer.drawing.canvas import MINUS, Area, Theme
+from viewer.drawing.canvas import MINUS, Area
+from viewer.drawing.theme import Theme
 from viewer.panels import PANELS, View
 from viewer.panels.control import ControlPanel
 from viewer.panels.q_bars import QBarsPanel

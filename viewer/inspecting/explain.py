@@ -22,6 +22,7 @@ QFunction = Callable[[NDArray[Any]], NDArray[np.float64]]
 """Returns Q values, (B, A), of observations (B, ...): for example a policy's ``q_values``."""
 
 MOST_DECIMALS, MOST_OF_SMALL = 4, 9
+TRACES, Q_LAMBDA = "eligibility traces", "Q(\N{GREEK SMALL LETTER LAMDA})"
 
 # ------------------------------------------------------------------------------------ the target
 
@@ -129,9 +130,13 @@ class Explanation:
         training, target = self.training, self.n_step
         if training.trace_decay is not None:
             share = training.gamma * training.trace_decay
-            return [f"training corrects earlier steps too, by {share:.2g} of the error per step back (eligibility traces)"]
+            return [
+                f"training corrects earlier steps too, by {share:.2g} of the error per step back (eligibility traces)"
+            ]
         if training.q_lambda is not None:
-            return [f"training blends this target with longer ones (Q(\N{GREEK SMALL LETTER LAMDA}), {training.q_lambda:g})"]
+            return [
+                f"training blends this target with longer ones (Q(\N{GREEK SMALL LETTER LAMDA}), {training.q_lambda:g})"
+            ]
         if training.n_step == 1:
             return []
         if target is None:
@@ -244,7 +249,7 @@ def _percent(share: float) -> str:
 
 
 def distribution_line(head: str) -> str:
-    """Return a sentence or two on what the drawn distribution is, and how it differs from a softmax policy; empty without one.
+    """Return a sentence or two on what the drawn distribution is and what it is not; empty without one.
 
     Args:
         head: a name of `learning.heads.HEADS`.

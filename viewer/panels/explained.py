@@ -232,7 +232,10 @@ def verdict(error: float, digits: int = 2) -> str:
 def shorter(label: str) -> list[str]:
     """Return shorter ways to write a label of the sum."""
     if "next value" in label:
-        return [label.replace("next value:  ", "next: "), label.replace("next value:  ", "").replace(f"{GAMMA} {TIMES} ", "")]
+        return [
+            label.replace("next value:  ", "next: "),
+            label.replace("next value:  ", "").replace(f"{GAMMA} {TIMES} ", ""),
+        ]
     return [label.replace(" by the network", "").replace(", 0 if certain", "")]
 
 
@@ -256,7 +259,13 @@ class Lines:
         if y is not None:
             text = signed(value, self.digits)
             used = self.canvas.text(self.area.right - 10, y, text, 13, bold=bold, align=1)
-            self.canvas.text(self.area.x + 10, y, self.canvas.choose([label, *shorter(label)], self.area.w - used - 28, bold=bold), 13, bold=bold)
+            self.canvas.text(
+                self.area.x + 10,
+                y,
+                self.canvas.choose([label, *shorter(label)], self.area.w - used - 28, bold=bold),
+                13,
+                bold=bold,
+            )
 
     def rule(self) -> None:
         """Draw the line above a sum's result."""
@@ -269,7 +278,9 @@ class Lines:
         y = self._next_row(PILL)
         if y is None:
             return
-        self.canvas.rounded(Area(self.area.x, y - PILL / 2 + 1, self.area.w, PILL - 4), pill_color(value, self.digits), 5)
+        self.canvas.rounded(
+            Area(self.area.x, y - PILL / 2 + 1, self.area.w, PILL - 4), pill_color(value, self.digits), 5
+        )
         y -= 1
         x = self.area.x + 10
         x += self.canvas.text(x, y, label, 13, bold=True) + 12

@@ -168,7 +168,9 @@ def _draw_group(canvas: Canvas, area: Area, title: str, rows: list[Row], keys: f
 def _hint(view: View) -> str:
     """Return what else there is to know."""
     hint = "" if view.human_control.locked else "An action key takes over. "
-    return f"{hint}{_no_key(view)} The mouse moves sliders and timeline, and picks steps and neurons. Any key closes this."
+    return (
+        f"{hint}{_no_key(view)} The mouse moves sliders and timeline, and picks steps and neurons. Any key closes this."
+    )
 
 
 def _no_key(view: View) -> str:
@@ -226,5 +228,18 @@ def part_width(canvas: Canvas, key: str, meaning: str) -> float:
 
 
 FOOTER = ("pause", "back", "step", "speed", "hand back", "learn", "restart", "panels", "film", "help", "quit")
-SPARE = ("film", "panels", "restart", "hand back", "learn", "back", "step", "speed", "quit", "steer", "take over", "pause")
+SPARE = (
+    "film",
+    "panels",
+    "restart",
+    "hand back",
+    "learn",
+    "back",
+    "step",
+    "speed",
+    "quit",
+    "steer",
+    "take over",
+    "pause",
+)
 """What the line of keys leaves out first where there is little room."""

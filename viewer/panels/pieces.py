@@ -11,8 +11,8 @@ import pygame
 from numpy.typing import NDArray
 
 from viewer.drawing.canvas import MINUS, Area, Canvas, font, type_size
-from viewer.drawing.theme import Color, Theme
 from viewer.drawing.pixels import to_surface
+from viewer.drawing.theme import Color, Theme
 from viewer.view import View
 
 Array = NDArray[np.float64]

@@ -51,7 +51,8 @@ class Scale(NamedTuple):
         if abs(value) < self.step / 2:
             return "0"
         unit, letter = next(
-            ((unit, letter) for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if self.step >= unit / 10), (1.0, "")
+            ((unit, letter) for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if self.step >= unit / 10),
+            (1.0, ""),
         )
         if letter and max(abs(self.low), abs(self.high)) < 10 * unit and self.step < unit:
             unit, letter = unit / 1000, {"G": "M", "M": "k", "k": ""}[letter]

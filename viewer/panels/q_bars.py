@@ -81,7 +81,9 @@ class QBarsPanel(Panel):
         q = view.inspector.q_values()
         title = "Expected discounted return" if q is not None else "Actions"
         room = area.w - 2 * MARGIN
-        heading(canvas, area, canvas.choose([title, "Expected return"], room, 15, bold=True) if q is not None else title)
+        heading(
+            canvas, area, canvas.choose([title, "Expected return"], room, 15, bold=True) if q is not None else title
+        )
         if q is not None:
             about = ["what the network expects after each action", "expected after each action"]
         else:
@@ -174,7 +176,7 @@ class QBarsPanel(Panel):
         zone = self.bar_zone(row, view)
         if q is None:
             label = view.human_control.keys.labels.get(action)
-            if label is not None and session.control == HUMAN:
+            if label is not None:
                 color = Theme.human if by_human else Theme.text
                 if row.h >= CAP_HEIGHT:
                     canvas.key(zone.x, middle, label, min(12.0, size), color)

@@ -152,7 +152,7 @@ def _curve(canvas: Canvas, room: Area, session: Session, width: int, marks: Sequ
     tags = widest_tag(marks)
     zone = Area(room.x + left, room.y, room.w - left - tags, room.h)
     draw_scale(canvas, zone, scale)
-    _draw_marks(canvas, zone, scale, marks)
+    draw_marks(canvas, zone, scale, marks)
     x = zone.x + np.arange(len(totals)) / width * zone.w
     y = zone.bottom - (totals - scale.low) / (scale.high - scale.low) * zone.h
     turns = [0, *(np.flatnonzero(np.diff(by_human)) + 1).tolist(), len(by_human)]
@@ -175,7 +175,7 @@ def widest_tag(marks: Sequence[Mark]) -> float:
     return max((text_width(mark.name, SMALL) * 1.05 + 8 for mark in marks), default=0.0)
 
 
-def _draw_marks(canvas: Canvas, zone: Area, scale: Scale, marks: Sequence[Mark]) -> None:
+def draw_marks(canvas: Canvas, zone: Area, scale: Scale, marks: Sequence[Mark]) -> None:
     """Draw a dashed line for each mark, and its name on the right; names keep a line's distance from each other."""
     pitch, lowest = SMALL + 3.0, zone.bottom - 2
     ordered = sorted(marks, key=lambda mark: mark.value)

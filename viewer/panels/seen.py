@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewer.drawing.canvas import MINUS, Area, Canvas
-from viewer.drawing.theme import Theme
 from viewer.drawing.pixels import enlarge, fit_whole, to_surface
+from viewer.drawing.theme import Theme
 from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import WIDTH, Panel
 from viewer.panels.pieces import MARGIN, heading
@@ -43,7 +43,9 @@ class SeenPanel(Panel):
         colours = len(view.session.obs) // count
         kind = "grey" if colours == 1 else f"in {colours} colours"
         about = f"{count} x {width} x {height} {kind}".replace("x", "\N{MULTIPLICATION SIGN}")
-        canvas.text(area.x + MARGIN, area.y + 42, f"{about}, the newest on the right", 12, Theme.soft, width=area.w - 2 * MARGIN)
+        canvas.text(
+            area.x + MARGIN, area.y + 42, f"{about}, the newest on the right", 12, Theme.soft, width=area.w - 2 * MARGIN
+        )
         for index, place in enumerate(self.places(area, min(count, MAX_FRAMES))):
             self._draw_frame(canvas, place, view, stack, index + max(0, count - MAX_FRAMES))
 

@@ -8,8 +8,8 @@ import numpy as np
 import pygame
 
 from viewer.drawing.canvas import Area, Canvas
-from viewer.drawing.theme import Theme
 from viewer.drawing.pixels import to_surface
+from viewer.drawing.theme import Theme
 from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import WIDTH, Drag, Panel
 from viewer.panels.inputs import draw_bars, draw_frame, draw_legend, inputs_height, sizes_of, style_of

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 import envs
 from envs.drawing import draw_state, draw_world
 from viewer.drawing.canvas import Area, Canvas
-from viewer.drawing.theme import Theme
 from viewer.drawing.pixels import enlarge, fit, to_surface
+from viewer.drawing.theme import Theme
 from viewer.panels.explained import eye_saliency
 from viewer.panels.score import number_text
 from viewer.playing.session import HUMAN, Session

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from learning.insight import Distribution, Insight
 from learning.policy import Training
 from tests.viewer.helpers import Q4, Known, NoQValues, color_at, session_in, view_of
-from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
+from viewer.drawing.canvas import Area, Canvas, Fonts
+from viewer.drawing.theme import Theme
 from viewer.inspecting.explain import distribution_line
 from viewer.panels.distribution import (
     AXIS,

@@ -14,7 +14,8 @@ from envs.drawing import BLUE, picture
 from learning.policy import Munchausen, Training
 from tests.viewer.helpers import CARTPOLE, Q4, V1, Known, NoQValues, color_at, session_in, view_of
 from tests.viewer.panels.test_senses import Thinking, count, dense, drawn_texts, fitting, painted, stays_inside
-from viewer.drawing.canvas import MINUS, Area, Canvas, Fonts, Theme
+from viewer.drawing.canvas import MINUS, Area, Canvas, Fonts
+from viewer.drawing.theme import Theme
 from viewer.panels import View
 from viewer.panels.explained import (
     INPUTS_HEAD,

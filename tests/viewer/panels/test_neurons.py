@@ -25,7 +25,8 @@ from tests.viewer.panels.test_senses import (
     stays_inside,
     thinking,
 )
-from viewer.drawing.canvas import Area, Theme
+from viewer.drawing.canvas import Area
+from viewer.drawing.theme import Theme
 from viewer.inspecting import neuron_search
 from viewer.inspecting.inspector import Inspector
 from viewer.inspecting.neuron_search import (

@@ -7,7 +7,8 @@ import pygame
 import pytest
 
 from tests.viewer.helpers import CARTPOLE, Q4, Known, color_at, session_in, view_of
-from viewer.drawing.canvas import MINUS, Area, Canvas, Fonts, Theme
+from viewer.drawing.canvas import MINUS, Area, Canvas, Fonts
+from viewer.drawing.theme import Theme
 from viewer.panels.plots import BAND, Scale, runs, signed, steps_between
 from viewer.panels.rewards import (
     BAR,

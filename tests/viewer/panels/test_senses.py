@@ -16,7 +16,8 @@ from agents.karpathy import Dense
 from learning.insight import Insight, Neuron
 from learning.policy import Training
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, Known, NoQValues, color_at, session_in, view_of
-from viewer.drawing.canvas import Area, Canvas, Color, Fonts, Theme
+from viewer.drawing.canvas import Area, Canvas, Fonts
+from viewer.drawing.theme import Color, Theme
 from viewer.panels import View
 from viewer.panels.base import Panel
 from viewer.panels.inputs import inputs_height, row_zone, sizes_of

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from learning.policy import Training
 from tests.viewer.helpers import Q4, EpsilonGreedy, Known, NoQValues, color_at, session_in, view_of
-from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
+from viewer.drawing.canvas import Area, Canvas, Fonts
+from viewer.drawing.theme import Theme
 from viewer.panels.plots import BAND
 from viewer.panels.truth import TruthPanel, moment_text, samples_of, stretch_of, verdict
 from viewer.playing.calibration import Calibration

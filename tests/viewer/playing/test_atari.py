@@ -15,7 +15,8 @@ from common.errors import UserError
 from envs.drawing import picture
 from tests.viewer.helpers import EpsilonGreedy, Known, NoQValues, drawn, drawn_at, key, session_in, view_of
 from viewer import screen
-from viewer.drawing.canvas import Canvas, Fonts, Theme
+from viewer.drawing.canvas import Canvas, Fonts
+from viewer.drawing.theme import Theme
 from viewer.drawing.pixels import enlarge, fit_whole, to_surface
 from viewer.panels import View, overlays
 from viewer.panels.q_bars import QBarsPanel

@@ -20,7 +20,7 @@ from envs.drawing import picture as pixels
 from learning.trainer import Trainer
 from tests.learning.helpers import trainer
 from tests.viewer.helpers import CARTPOLE, RLDEMO, V1, Known, session_in
-from viewer.drawing.canvas import Theme
+from viewer.drawing.theme import Theme
 from viewer.video import film, record
 from viewer.video.film import Milestone, Renderer, SideBySide
 

@@ -15,7 +15,7 @@ from common.errors import UserError
 from envs.drawing import picture
 from tests.viewer.helpers import CARTPOLE, Q4, Known, drawn, drawn_at, session_in, view_of
 from viewer import screen
-from viewer.drawing.canvas import Theme
+from viewer.drawing.theme import Theme
 from viewer.video import record
 from viewer.video.gif import Gif
 
