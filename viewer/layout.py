@@ -114,9 +114,16 @@ def shown_panels(view: View) -> list[Panel]:
 def layout(view: View, size: tuple[float, float] | None = None) -> Layout:
     """Return the layout for what is played and shown, in a window of so many pixels; by default of its natural size."""
     wide, high = size or natural_size(view)
-    panels = shown_panels(view)
-    needs = tuple((panel.name, round(panel.height(view), 1)) for panel in panels)
-    key = (wide, high, needs, tuple(view.asked), view.versus is None, round(world.aspect(view), 3))
+    heights = {panel: panel.height(view) for panel in PANELS if panel.name not in view.hidden}
+    panels = [panel for panel, height in heights.items() if height > 0]
+    key = (
+        wide,
+        high,
+        tuple((panel.name, round(height, 1)) for panel, height in heights.items()),
+        tuple(view.asked),
+        view.versus is None,
+        round(world.aspect(view), 3),
+    )
     return view.cached("layout", key, lambda: arrange(view, wide, high, panels))
 
 

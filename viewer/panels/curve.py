@@ -21,7 +21,7 @@ from viewer.view import View
 if TYPE_CHECKING:  # a human plays without torch
     from viewer.playing.attach import Status
 
-HEAD, FOOT, BAR = 56.0, 28.0, 12.0  # above the plot, below it; height of the bar of an evaluation
+HEAD, FOOT = 61.0, 28.0  # above the plot, below it
 PLOT, TALLEST = 92.0, 280.0  # least and largest height of the plot
 DOT = 3.0
 

@@ -11,6 +11,7 @@ import pygame
 
 from envs.drawing import APPLE, GREY, POISON, WALL, WATERWORLD, look_of
 from envs.rldemo import EYE_OFFSETS, RLDemo
+from viewer.drawing import water
 from viewer.drawing.canvas import Area, Canvas, text_width
 from viewer.drawing.theme import Color, Theme
 from viewer.inspecting.inputs import EYE_DISTANCES, EYE_VELOCITIES, Inputs
@@ -43,6 +44,8 @@ def style_of(view: View) -> Style:
     session = view.session
     state = session.timeline.current.state
     look = WATERWORLD if state is None else look_of(state)
+    if view.env_id.endswith("Waterworld-v1"):
+        look = water.LOOK
     worlds = getattr(session.env.unwrapped, "worlds", None)
     bearings: list[tuple[float, str]] = []
     if isinstance(worlds, RLDemo):

@@ -128,16 +128,23 @@ def draw_help(canvas: Canvas, whole: Area, view: View) -> None:
         groups["Panels"] = [("F1 \u2026 F12", "hide or show a panel")]
         parts = _in_columns(groups, columns)
         most = max(sum(len(groups[title]) + 1.5 for title in part) for part in parts)
+    if most * LEAST_ROW > room:
+        hint, text = "", 0.0
+        room = whole.h - 64
     step = min(HELP_ROW, max(room / most, LEAST_ROW))
     wide, high = columns * each + 32.0, min(most * step + text + 40.0, whole.h - 8)
     box = Area(whole.x + (whole.w - wide) / 2, whole.y + (whole.h - high) / 2, wide, high)
     canvas.card(box)
+    whole_text = most * step <= room + 1
+    end = box.bottom - text - (12 if whole_text else 28)
     for number, part in enumerate(parts):
         x, y = box.x + 24 + number * each, box.y + 16
         for title in part:
-            y = _draw_group(canvas, Area(x, y, each - 24, box.bottom - text - 12 - y), title, groups[title], keys, step)
+            y = _draw_group(canvas, Area(x, y, each - 24, end - y), title, groups[title], keys, step)
     if text:
         paragraph(canvas, box.x + 24, box.bottom - text - 12, hint, columns * each - 24)
+    elif not whole_text:
+        canvas.text(box.x + 24, box.bottom - 16, "a larger window shows the rest", 12, Theme.soft)
 
 
 def _in_columns(groups: dict[str, list[Row]], columns: int) -> list[list[str]]:
@@ -155,6 +162,8 @@ def _in_columns(groups: dict[str, list[Row]], columns: int) -> list[list[str]]:
 def _draw_group(canvas: Canvas, area: Area, title: str, rows: list[Row], keys: float, step: float) -> float:
     """Draw a group of keys; return the y below it."""
     y = area.y + step * 0.6
+    if y + 1.5 * step > area.bottom:
+        return area.bottom
     canvas.text(area.x, y, title, 15, bold=True)
     for key, meaning in rows:
         y += step

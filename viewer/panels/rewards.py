@@ -20,7 +20,7 @@ from viewer.playing.timeline import Score, Timeline
 from viewer.view import View
 
 HEIGHT, TALLEST = 158.0, 260.0
-HEAD, FOOT, GUTTER = 56.0, 14.0, 40.0
+HEAD, FOOT, GUTTER = 61.0, 14.0, 40.0
 STRIP, GAP = 30.0, 22.0  # height of the bars of episodes, and of the gap above them
 SMOOTH = 500  # steps of the running mean
 EARLY = 100  # steps before the first mean

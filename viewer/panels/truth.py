@@ -23,7 +23,7 @@ from viewer.playing.timeline import Moment, Timeline
 from viewer.view import View
 
 HEIGHT, TALLEST = 158.0, 300.0
-HEAD, FOOT, GUTTER = 56.0, 14.0, 34.0  # the gutter holds the axis's numbers
+HEAD, FOOT, GUTTER = 61.0, 14.0, 34.0  # the gutter holds the axis's numbers
 POINT = 1.5  # logical pixels from one point of the line to the next
 LONGEST = 3_000  # moments in the plot at most, however large gamma is
 NOTHING = 0.005  # a bias that is written as 0.00

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import envs
 from envs.drawing import draw_state, draw_world
+from viewer.drawing import water
 from viewer.drawing.canvas import Area, Canvas
 from viewer.drawing.pixels import enlarge, fit, to_surface
 from viewer.drawing.theme import Theme
@@ -72,10 +73,31 @@ def _draw_from_state(surface: pygame.Surface, view: View, session: Session) -> N
     agent_view, mattered = view.agent_view, eye_saliency(view) if session is view.session else None
     timeline = session.timeline
     state = None if timeline.live else timeline.current.state
-    if state is None:
+    if is_water(view):
+        shown = world.get_state() if state is None else state
+        eyes = world.eyes() if state is None else world.eyes_of(state)
+        water.draw(surface, water.Scene(world, shown, eyes, agent_view, mattered, pops_of(session)))
+    elif state is None:
         draw_world(surface, world, agent_view=agent_view, mattered=mattered)
     else:
         draw_state(surface, world, state, agent_view=agent_view, mattered=mattered)
+
+
+def is_water(view: View) -> bool:
+    """Return whether the world is drawn as water: Waterworld's version 1; version 0 stays as the original draws it."""
+    return view.env_id.endswith("Waterworld-v1") and is_world(view.session)
+
+
+def pops_of(session: Session) -> list[water.Pop]:
+    """Return what was eaten just now: where, how many steps ago, and whether it was an apple."""
+    timeline, found = session.timeline, []
+    for number in range(max(timeline.first, timeline.cursor - water.POP_STEPS), timeline.cursor):
+        moment, after = timeline[number], timeline[number + 1]
+        eaten = moment.action is not None and abs(moment.reward) > 0.5 and moment.round == after.round
+        if eaten and after.state is not None:
+            x, y = (float(value) for value in after.state["pos"])
+            found.append(water.Pop(x, y, timeline.cursor - number - 1, moment.reward > 0))
+    return found
 
 
 def is_world(session: Session) -> bool:
