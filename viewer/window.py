@@ -173,6 +173,11 @@ class Window:
             pygame.display.flip()
 
     @property
+    def places(self) -> screen.Layout:
+        """Return where everything lies now."""
+        return screen.layout(self.view, pygame.display.get_window_size())
+
+    @property
     def audible(self) -> bool:
         """Return whether the game's sound is played: at another speed it would be noise."""
         game = self.view.game

@@ -175,7 +175,7 @@ def _sprite(kind: int, radius: float) -> pygame.Surface:
     places = np.arange(side * SMOOTHING) + 0.5 - middle
     x, y = places[:, None], places[None, :]
     far = np.hypot(x, y) / big
-    lit = np.clip(1 - np.hypot(x + 0.42 * big, y + 0.46 * big) / (0.75 * big), 0, 1) ** 1.5  # from the upper left
+    lit = np.clip(1 - np.hypot(x + 0.42 * big, y + 0.46 * big) / (0.58 * big), 0, 1) ** 1.5  # from the upper left
     rim = np.clip((far - 0.72) / 0.28, 0, 1) ** 2
     shade = np.array(color, float) * (1 - 0.38 * rim)[..., None]
     shade += (255 - shade) * (0.62 * lit)[..., None]

@@ -22,7 +22,7 @@ from viewer.view import View
 HEAD, FOOT = 62.0, 28.0
 ROW, SMALLEST_ROW, ROWS_HEIGHT, ROWS_HEIGHT_WITH_FRAMES = 34.0, 16.0, 200.0, 150.0
 LEAST_ROW = 22.0  # of a few actions, in a low window
-NAME_WIDTH, MARGIN = 88.0, 16.0
+NAME_WIDTH, NAME_WIDTH_OF_TWO, MARGIN = 132.0, 62.0, 16.0  # at most
 CAP_HEIGHT = 21.0  # lower rows show the keys without their caps
 ONE_COLUMN = 9  # actions; more stand in two columns, with short names
 GUTTER = 18.0
@@ -117,7 +117,8 @@ class QBarsPanel(Panel):
 
         def widest() -> float:
             labels = [self.label(action, view) for action in range(view.session.num_actions)]
-            return min(max(text_width(label, size, True) for label in labels) * 1.05 + 10.0, 132.0)
+            widest = max(text_width(label, size, True) for label in labels) * 1.05 + 10.0
+            return min(widest, NAME_WIDTH if self.columns(view) == 1 else NAME_WIDTH_OF_TWO)
 
         return view.cached("q bars names", key, widest)
 
