@@ -26,11 +26,13 @@ HEADS = {ROOMY: 52.0, TIGHT: 36.0}  # height of the line above the world
 SMALL_WINDOW = 1100.0  # logical pixels of width below which margins are tight
 WORLDS, FRAMES = (1464, 836), (1740, 936)  # the size to open with: of worlds, and of games whose network sees frames
 COLUMN, FRAMES_COLUMN = 340.0, 428.0  # of a column of panels in these
+USUAL = 1.15  # up to this many times the usual window a logical pixel is a real one
 LARGE = (2560, 1440)  # pixels of the window at which the scale is `LARGE_SCALE`
 WIDTHS = (256.0, 284.0, 312.0, 340.0, 376.0, 428.0)  # that a column of panels may have
 PLOT_WIDTH = 250.0  # least width of a plot below the world
 PLOT_HEIGHTS = {ROOMY: (176.0, 290.0), TIGHT: (140.0, 240.0)}  # least and largest height of one, by the margin
 LEAST_WORLD, LARGEST_SHARE = 170.0, 0.62  # least width of a world; largest share of the height where panels are below
+SCREEN, NEARLY = 160, 0.85  # pixels across an Atari's screen; share of the room that a sharp picture must fill
 RANKS = {
     "control": 2.4,
     "actions": 2.2,
@@ -77,7 +79,7 @@ def scale_of(width: float, height: float) -> float:
     if large >= 1:
         return LARGE_SCALE * large
     most = min(LARGE[0] / WORLDS[0], LARGE[1] / WORLDS[1])
-    return 1.0 + (LARGE_SCALE - 1.0) * min(max((ratio - 1) / (most - 1), 0.0), 1.0)
+    return 1.0 + (LARGE_SCALE - 1.0) * min(max((ratio - USUAL) / (most - USUAL), 0.0), 1.0)
 
 
 def natural_size(view: View) -> tuple[int, int]:
@@ -130,7 +132,7 @@ def layout(view: View, size: tuple[float, float] | None = None) -> Layout:
 def arrange(view: View, width: float, height: float, panels: Sequence[Panel]) -> Layout:
     """Return the best arrangement of these panels in a window of so many pixels."""
     scale = scale_of(width, height)
-    page = _Page(view, width / scale, height / scale)
+    page = _Page(view, width / scale, height / scale, scale)
     found = [*_beside(page, panels), *_stacked(page, panels), _alone(page)]
     best = max(found, key=lambda one: one.worth)
     names = {panel.name for panel, _ in best.panels}
@@ -154,8 +156,9 @@ class _Found(NamedTuple):
 class _Page:
     """The window in logical pixels, and how high panels are in it."""
 
-    def __init__(self, view: View, width: float, height: float) -> None:
-        self.view, self.w, self.h = view, width, height
+    def __init__(self, view: View, width: float, height: float, scale: float) -> None:
+        self.view, self.w, self.h, self.scale = view, width, height, scale
+        self.lines = SCREEN if view.session.stack() is not None and view.versus is None else 0
         self.roomy = width >= SMALL_WINDOW and height >= 700
         self.margin = ROOMY if self.roomy else TIGHT
         self.head = HEADS[self.margin]
@@ -180,6 +183,10 @@ class _Page:
     def fitted(self, room: Area) -> Area:
         """Return the largest world in the upper left corner of a room."""
         wide = min(room.w, max(room.h, 1.0) * self.aspect)
+        if self.lines:  # of a game's screen, each a whole number of pixels wide if nearly as large
+            unit = self.lines / self.scale
+            whole = math.floor(wide / unit + 1e-9) * unit
+            wide = whole if whole >= NEARLY * wide else wide
         return Area(room.x, room.y, wide, wide / self.aspect)
 
     def worth(self, place: Area, placed: Sequence[tuple[Panel, Area]]) -> float:

@@ -1,4 +1,4 @@
-"""The name of each panel in settings and options, and its title in the help, in order."""
+"""The name of each panel in settings and options, and its title in the help, in the order of their keys."""
 
 from __future__ import annotations
 

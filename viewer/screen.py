@@ -42,9 +42,9 @@ def press(view: View, places: Layout, x: float, y: float) -> Drag | None:
     return None
 
 
-def place_of(view: View, name: str) -> tuple[Panel, Area] | None:
-    """Return a panel and where it is in a window of the natural size; None if it is not shown."""
-    return next(((panel, area) for panel, area in layout(view).panels if panel.name == name), None)
+def place_of(view: View, name: str, size: tuple[int, int] | None = None) -> tuple[Panel, Area] | None:
+    """Return a panel and where it is in a window of a size, by default the natural one; None if it is not shown."""
+    return next(((panel, area) for panel, area in layout(view, size).panels if panel.name == name), None)
 
 
 def _draw_header(canvas: Canvas, area: Area, view: View) -> None:

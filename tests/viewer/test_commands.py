@@ -20,6 +20,7 @@ from viewer.drawing.canvas import Area
 from viewer.drawing.theme import Theme
 from viewer.drawing.widgets import Slider
 from viewer.options import Options
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels import PANELS, View, overlays, timeline_bar
 from viewer.panels.control import ControlPanel
 from viewer.panels.world import halves
@@ -91,11 +92,12 @@ def test_every_panel_has_a_function_key() -> None:
     assert len(PANELS) <= len(commands.PANEL_KEYS)
     view = view_of(session_in(policy=Known(Q4)))
     assert len({panel.name for panel in PANELS}) == len(PANELS)
-    for panel, key_name in zip(PANELS, commands.PANEL_KEYS, strict=False):
+    assert set(PANEL_TITLES) == {panel.name for panel in PANELS}
+    for name, key_name in zip(PANEL_TITLES, commands.PANEL_KEYS, strict=True):
         command = commands.find(view, key_name, "")
         assert command is not None
         command.run(view)
-        assert view.hidden == {panel.name}
+        assert view.hidden == {name}
         command.run(view)
         assert not view.hidden
 
@@ -130,7 +132,7 @@ def test_no_line_of_the_help_is_cut_off(drawn_texts: list[str], env_id: str) -> 
     view = view_of(session_in(env_id, Known(range(session.num_actions))), env_id)
     view.muted, view.help = False, True
     drawn(view)  # the window below the help may have a line that is cut off
-    start = drawn_texts.index("Keys")
+    start = drawn_texts.index("Play")
     assert "full screen on, off" in drawn_texts[start:]
     assert [line for line in drawn_texts[start:] if line.endswith("\N{HORIZONTAL ELLIPSIS}")] == []
 
@@ -471,7 +473,7 @@ def test_a_logarithmic_slider_has_its_geometric_mean_in_the_middle() -> None:
 def test_the_epsilon_slider_is_dragged(window: Window) -> None:
     from viewer.panels.learning import LearningPanel
 
-    found = screen.place_of(window.view, "learning")
+    found = screen.place_of(window.view, "learning", pygame.display.get_window_size())
     assert found is not None
     panel, area = found
     assert isinstance(panel, LearningPanel)

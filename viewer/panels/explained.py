@@ -123,7 +123,7 @@ class ExplainedPanel(Panel):
         """Return the area of the inputs that mattered: below the sum, down to the end."""
         if not self.inputs_height(view):
             return Area(area.x + MARGIN, area.bottom - BOTTOM, area.w - 2 * MARGIN, 0.0)
-        top = area.y + HEAD + self.sum_height(view, area.w)
+        top = min(area.y + HEAD + self.sum_height(view, area.w), area.bottom - BOTTOM - self.inputs_height(view))
         return Area(area.x + MARGIN, top, area.w - 2 * MARGIN, area.bottom - BOTTOM - top)
 
 

@@ -122,7 +122,7 @@ class Lane(NamedTuple):
     """Where the agent's own speed is, beside those that the eyes see."""
 
 
-def _lanes_in(area: Area, inputs: Inputs, names: bool) -> list[Lane]:
+def lanes_in(area: Area, inputs: Inputs, names: bool) -> list[Lane]:
     """Return the lanes from the top: how near things are, then those that `_lanes` names."""
     lower = _lanes(inputs)
     compass = COMPASS if names else 0.0
@@ -148,7 +148,7 @@ def draw_frame(canvas: Canvas, area: Area, inputs: Inputs, style: Style, *, name
             canvas.text(area.x, zone.y + zone.h / 2, inputs.rest[place], 12, width=zone.x - area.x - 4)
             canvas.rect(zone, Theme.track)
         return
-    lanes = _lanes_in(area, inputs, names)
+    lanes = lanes_in(area, inputs, names)
     for lane in lanes:
         canvas.rect(lane.area, Theme.track)
         if lane.own is not None:
@@ -176,7 +176,7 @@ def draw_bars(
         return
     past, others = _rest(inputs)
     rest, rest_shares = inputs.others(values), inputs.others(shares)
-    near, *lanes = _lanes_in(area, inputs, names)
+    near, *lanes = lanes_in(area, inputs, names)
     draw_near(canvas, near.area, inputs.by_eye(values)[:, : len(EYE_DISTANCES)], style)
     for number, lane in enumerate(lanes):
         if lane.name == "1 ago":
@@ -257,7 +257,9 @@ def _draw_action(canvas: Canvas, area: Area, names: list[str], shares: Array) ->
         if share > 0.5:
             room = cell(area, (1, len(names)), place)
             word = name.removesuffix(", 1 step ago")
-            canvas.text(room.x + room.w / 2, room.y + room.h / 2, word, 12, Theme.on_color, align=0.5, width=room.w - 2)
+            left = room.x + room.w / 2 > area.x + area.w / 2  # beside the cell, where there is more room
+            x = room.x - 4 if left else room.right + 4
+            canvas.text(x, room.y + room.h / 2, word, 12, align=1.0 if left else 0.0)
 
 
 def _draw_rows(canvas: Canvas, area: Area, shares: Array, values: Array, names: float) -> None:

@@ -58,7 +58,8 @@ class Scale(NamedTuple):
             unit, letter = unit / 1000, {"G": "M", "M": "k", "k": ""}[letter]
         step = self.step / unit
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
-        text = f"{value / unit:,.{digits}f}{letter}" if digits < 6 else f"{value:.1e}"
+        text = f"{value / unit:,.{digits}f}{letter}" if digits < 5 else f"{value:.1e}".replace(".0e", "e")
+        text = text.replace("e-0", "e-")
         return text.replace("-", MINUS)
 
 

@@ -26,6 +26,7 @@ NAME_WIDTH, NAME_WIDTH_OF_TWO, MARGIN = 132.0, 62.0, 16.0  # at most
 CAP_HEIGHT = 21.0  # lower rows show the keys without their caps
 ONE_COLUMN = 9  # actions; more stand in two columns, with short names
 GUTTER = 18.0
+TWO_FROM, NARROW = 330.0, 205.0  # width of the panel from which on there may be two columns; of a row of two
 BIGGEST_TWO = 12.0  # size of type in two columns
 
 
@@ -37,15 +38,16 @@ class QBarsPanel(Panel):
 
     def height(self, view: View, width: float = WIDTH) -> float:
         """Return the height of all rows, which are lower if there are many actions; 0 if there is nothing to say."""
-        if self._folded(view):
-            return 0.0
-        foot = FOOT if self._has_q(view) else 10.0
-        return HEAD + min(self._full(view), max(LEAST_ROW, SMALLEST_ROW)) * self.rows(view) + foot
+        return 0.0 if self._folded(view) else self._total(view, width, LEAST_ROW)
 
     def most(self, view: View, width: float = WIDTH) -> float:
         """Return the height at which the rows have all the air they need."""
+        return 0.0 if self._folded(view) else self._total(view, width, math.inf)
+
+    def _total(self, view: View, width: float, row: float) -> float:
         foot = FOOT if self._has_q(view) else 10.0
-        return HEAD + self._full(view) * self.rows(view) + foot if not self._folded(view) else 0.0
+        full = self.row(view, Area(0, 0, width, math.inf))
+        return HEAD + min(full, row) * self.rows(view, width) + foot
 
     def _has_q(self, view: View) -> bool:
         return view.session.q_values() is not None
@@ -54,26 +56,23 @@ class QBarsPanel(Panel):
         """Return whether neither expectations nor keys can be shown."""
         return not self._has_q(view) and not view.human_control.keys.labels
 
-    def columns(self, view: View) -> int:
-        """Return the number of columns."""
-        return 1 if view.session.num_actions <= ONE_COLUMN else 2
+    def columns(self, view: View, width: float = WIDTH) -> int:
+        """Return the number of columns in a panel of that width."""
+        return 1 if view.session.num_actions <= ONE_COLUMN or width < TWO_FROM else 2
 
-    def rows(self, view: View) -> int:
+    def rows(self, view: View, width: float = WIDTH) -> int:
         """Return the number of rows of a column."""
-        return math.ceil(view.session.num_actions / self.columns(view))
-
-    def _full(self, view: View) -> float:
-        """Return the height of a row in a window with room."""
-        room = ROWS_HEIGHT if view.session.stack() is None else ROWS_HEIGHT_WITH_FRAMES
-        return max(min(ROW, room / self.rows(view)), SMALLEST_ROW)
+        return math.ceil(view.session.num_actions / self.columns(view, width))
 
     def row(self, view: View, area: Area | None = None) -> float:
-        """Return the height of one row, in an area as it was given to the panel."""
-        full = self._full(view)
+        """Return the height of one row, in an area as it was given to the panel; by default in a window with room."""
+        width = WIDTH if area is None else area.w
+        room = ROWS_HEIGHT if view.session.stack() is None else ROWS_HEIGHT_WITH_FRAMES
+        full = max(min(ROW, room / self.rows(view, width)), SMALLEST_ROW)
         if area is None:
             return full
         foot = FOOT if self._has_q(view) else 10.0
-        return min(full, max((area.h - HEAD - foot) / self.rows(view), SMALLEST_ROW))
+        return min(full, max((area.h - HEAD - foot) / self.rows(view, width), SMALLEST_ROW))
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the heading and the bars."""
@@ -101,44 +100,40 @@ class QBarsPanel(Panel):
 
     def row_area(self, area: Area, action: int, view: View) -> Area:
         """Return the place of one action's row in the panel."""
-        high, columns = self.row(view, area), self.columns(view)
+        high, columns = self.row(view, area), self.columns(view, area.w)
         wide = (area.w - 2 * MARGIN - (columns - 1) * GUTTER) / columns
-        column, row = divmod(action, self.rows(view))
+        column, row = divmod(action, self.rows(view, area.w))
         return Area(area.x + MARGIN + column * (wide + GUTTER), area.y + HEAD + row * high, wide, high)
 
     def bar_zone(self, row: Area, view: View) -> Area:
         """Return the part of a row that the axis spans: between the longest name and the longest number."""
         height = min(16.0, row.h - 3)
-        name, number = self._name_width(view), self._number_width(view)
+        two = is_narrow(row, view)
+        name, number = self._name_width(view, two), self._number_width(view, two)
         return Area(row.x + name, row.y + (row.h - height) / 2, max(row.w - name - number, 8.0), height)
 
-    def _name_width(self, view: View) -> float:
-        size, key = self._size(view), (view.session.action_names, self.columns(view))
-
+    def _name_width(self, view: View, two: bool) -> float:
         def widest() -> float:
-            labels = [self.label(action, view) for action in range(view.session.num_actions)]
-            widest = max(text_width(label, size, True) for label in labels) * 1.05 + 10.0
-            return min(widest, NAME_WIDTH if self.columns(view) == 1 else NAME_WIDTH_OF_TWO)
+            labels = [self.label(action, view, two) for action in range(view.session.num_actions)]
+            found = max(text_width(label, size_of(two), True) for label in labels) * 1.05 + 10.0
+            return min(found, NAME_WIDTH_OF_TWO if two else NAME_WIDTH)
 
-        return view.cached("q bars names", key, widest)
+        return view.cached(f"q bars names {two}", view.session.action_names, widest)
 
-    def _number_width(self, view: View) -> float:
+    def _number_width(self, view: View, two: bool) -> float:
         """Return the width of the longest number on the axis, so that none covers a bar or the zero line."""
         low, high = view.session.q_axis()
-        texts = {self.number(value, view) for value in (low, high, -max(abs(low), abs(high)))}
-        key = (tuple(sorted(texts)), self.columns(view))
-        size = self._size(view)
-        return view.cached(
-            "q bars numbers", key, lambda: max(text_width(text, size, True) for text in texts) * 1.05 + 12.0
-        )
+        texts = {self.number(value, view, two) for value in (low, high, -max(abs(low), abs(high)))}
 
-    def _size(self, view: View) -> float:
-        return 13.0 if self.columns(view) == 1 else BIGGEST_TWO
+        def widest() -> float:
+            return max(text_width(text, size_of(two), True) for text in texts) * 1.05 + 10.0
 
-    def label(self, action: int, view: View) -> str:
+        return view.cached(f"q bars numbers {two}", tuple(sorted(texts)), widest)
+
+    def label(self, action: int, view: View, two: bool = False) -> str:
         """Return an action's name, short if the row has little room."""
         name = view.session.action_names[action]
-        return words(name) if self.columns(view) == 1 else short(name)
+        return short(name) if two else words(name)
 
     def bar(self, zone: Area, value: float, axis: tuple[float, float]) -> Area:
         """Return the bar of a value: from the zero of the axis, its length proportional to the value."""
@@ -154,13 +149,13 @@ class QBarsPanel(Panel):
         finite = q[np.isfinite(q)]
         return min(low, finite.min(initial=low)), max(high, finite.max(initial=high))
 
-    def number(self, value: float, view: View) -> str:
+    def number(self, value: float, view: View, two: bool = False) -> str:
         """Return a Q value as text, with as many digits as the row has room for."""
         if not math.isfinite(value):
             return NOT_ALLOWED if value == -math.inf else str(value)
         # by the session's axis: they do not change from step to step
         digits = decimals([max(abs(end) for end in view.session.q_axis())])
-        if self.columns(view) > 1:
+        if two:
             digits = min(digits, 3) if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
         return signed(value, digits)
 
@@ -168,12 +163,15 @@ class QBarsPanel(Panel):
         session = view.session
         best = None if q is None or np.isnan(q).all() else int(np.nanargmax(q))
         by_human = session.control == HUMAN and session.human_action == action
-        middle, size = row.y + row.h / 2, self._size(view)
+        two = is_narrow(row, view)
+        middle, size = row.y + row.h / 2, size_of(two)
         if by_human:
             canvas.rounded(Area(row.x - 8, row.y + 1, row.w + 16, row.h - 2), Theme.human_pale, 5)
             canvas.rect(Area(row.x - 8, row.y + 5, 3, row.h - 10), Theme.human)
         strong = action == best or (q is None and by_human)
-        canvas.text(row.x, middle, self.label(action, view), size, bold=strong, width=self._name_width(view) - 6)
+        canvas.text(
+            row.x, middle, self.label(action, view, two), size, bold=strong, width=self._name_width(view, two) - 4
+        )
         zone = self.bar_zone(row, view)
         if q is None:
             label = view.human_control.keys.labels.get(action)
@@ -187,7 +185,7 @@ class QBarsPanel(Panel):
         canvas.rect(zone, Theme.track)
         color = Theme.agent if action == best else Theme.agent_pale
         canvas.rect(self.bar(zone, float(q[action]), self.axis(view, q)), color)
-        number = self.number(float(q[action]), view)
+        number = self.number(float(q[action]), view, two)
         number_color = Theme.text if action == best else Theme.soft
         canvas.text(row.right, middle, number, size, number_color, bold=action == best, align=1)
         if by_human:
@@ -198,8 +196,8 @@ class QBarsPanel(Panel):
         low, high = axis
         if high <= low:
             return
-        rows = self.rows(view)
-        for column in range(self.columns(view)):
+        rows = self.rows(view, area.w)
+        for column in range(self.columns(view, area.w)):
             zone = self.bar_zone(self.row_area(area, column * rows, view), view)
             bottom = self.row_area(area, rows - 1, view).bottom
             zero = zone.x - low / (high - low) * zone.w
@@ -210,6 +208,16 @@ class QBarsPanel(Panel):
                 text = end_text(value)
                 if abs(x - zero) > canvas.wide(text, 12) / 2 + 10:
                     canvas.text(x, y, text, 12, Theme.soft, align=0.5)
+
+
+def is_narrow(row: Area, view: View) -> bool:
+    """Return whether a row is one of two columns."""
+    return view.session.num_actions > ONE_COLUMN and row.w < NARROW
+
+
+def size_of(two: bool) -> float:
+    """Return the size of type in a row, one of two columns or not."""
+    return BIGGEST_TWO if two else 13.0
 
 
 def end_text(value: float) -> str:

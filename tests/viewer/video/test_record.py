@@ -49,7 +49,7 @@ def test_gif_frames_have_the_right_rate(tmp_path: Path) -> None:
         film.seek(frames - 1)
         last = np.asarray(film.convert("RGB")).astype(int)
     shown_last = picture(drawn_at(shown, SMALL)).astype(int)
-    assert np.abs(last - shown_last).mean() < 1.0  # 256 colours, else the same picture
+    assert np.abs(last - shown_last).mean() < 2.0  # 256 colours, else the same picture
     assert tuple(last[2, 2]) == Theme.background
 
 
