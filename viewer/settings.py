@@ -51,7 +51,9 @@ def load() -> WindowSettings:
         return WindowSettings()
     if not isinstance(found, dict):
         return WindowSettings()
-    hidden, hints, sizes = (found.get(name) for name in ("hidden", "hints", "sizes"))
+    hidden: Any = found.get("hidden")
+    hints: Any = found.get("hints")
+    sizes: Any = found.get("sizes")
     return WindowSettings(
         hidden=tuple(hidden) if _are(hidden, str) else WindowSettings.hidden,
         agent_view=found.get("agent_view") is True,

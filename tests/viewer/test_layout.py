@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pygame
 import pytest
 
 from common.errors import UserError
+from common.files import PRETRAINED
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, NoQValues, session_in, view_of
 from viewer import commands, opening, screen, settings
 from viewer.drawing.canvas import LARGEST, SMALLEST, Area, Canvas, Fonts, Written
@@ -31,7 +31,7 @@ SIZES = [
 
 
 def pretrained(name: str, steps: int = 120) -> View:
-    policy: Any = players.load(players.PRETRAINED / name)
+    policy: Any = players.load(PRETRAINED / name)
     rules = players.rules_for(policy.env_id, policy)
     session = opening.open_session(Options(seed=3), policy, rules)
     view = opening.open_view(Options(panels="all"), session, rules)
@@ -62,10 +62,10 @@ def views() -> dict[str, View]:
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Written]]:
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Written]:
     found: list[Written] = []
     monkeypatch.setattr(Canvas, "written", found)
-    yield found
+    return found
 
 
 def apart(a: Area, b: Area) -> bool:

@@ -172,7 +172,7 @@ def test_eighteen_actions_fit() -> None:
     lengths = [length for length, _ in bars(view)]
     assert all(b > a - 3 for a, b in pairwise(lengths))
     assert lengths[17] > 30  # no number covers its end
-    panel, area = next((panel, area) for panel, area in screen.layout(view).panels if isinstance(panel, QBarsPanel))
+    panel, _ = next((panel, area) for panel, area in screen.layout(view).panels if isinstance(panel, QBarsPanel))
     assert panel.row(view) > 15  # readable
     rows = [panel.row_area(Area(0, 0, 428, 400), action, view) for action in range(18)]
     assert all(rows[0].y <= row.y < rows[8].bottom for row in rows[9:])  # a second column

@@ -22,6 +22,7 @@ from common.signals import ALL, on_signal
 from envs import drawing
 from viewer import screen
 from viewer.drawing.canvas import Fonts
+from viewer.layout import natural_size
 from viewer.panels import View
 from viewer.playing.session import Session
 from viewer.video.gif import Gif
@@ -218,7 +219,7 @@ def record(
     session = view.session
     steps = steps or (sys.maxsize if episodes else DEFAULT_STEPS[kind])
     asked, fps = fps, fps or default_fps(kind, session.tick_seconds)
-    size = size or screen.layout(view).size
+    size = size or natural_size(view)
     surface, fonts, frames = pygame.Surface(size, depth=24), Fonts(), 0
     sound = sound_of(session, kind)
     with stop_flag() as stop, film(path, kind, size, fps, sound, notes, asked is not None) as add:
