@@ -166,5 +166,8 @@ def open_view(options: Options, session: Session, rules: players.Rules, source: 
     found = settings.restore(view, [panel.name for panel in PANELS])
     Theme.use(options.theme or found.theme)
     hidden = hidden_panels(options)
+    if options.panels is not None and hidden and len(hidden) < len(PANELS):
+        wanted = [name.strip() for name in options.panels.split(",")]
+        view.asked = [name for name in reversed(wanted) if name]  # the first one named is the last to be left out
     view.hidden = view.hidden if hidden is None else hidden
     return view
