@@ -63,6 +63,15 @@ def watched() -> View:
     return view
 
 
+def searched(view: View) -> View:
+    """Look back, for so long that the searches through the timeline are done."""
+    looking_back(view)
+    surface = pygame.Surface(natural_size(view), depth=24)
+    for _ in range(400):
+        screen.draw(surface, Fonts(), view)
+    return view
+
+
 def looking_back(view: View) -> View:
     """Look at the step a second ago."""
     commands.look(view, view.session.timeline.last - 33)
@@ -72,7 +81,7 @@ def looking_back(view: View) -> View:
 USUAL = "control,actions,learning,score,step,senses,truth,rewards"
 SHOTS: dict[str, Callable[[], View]] = {
     "waterworld": lambda: view_of("waterworld", 620, USUAL),
-    "neurons": lambda: looking_back(view_of("waterworld", 620, "control,actions,step,senses,neurons,truth,rewards")),
+    "neurons": lambda: searched(view_of("waterworld", 620, "control,actions,step,senses,neurons,truth,rewards")),
     "distribution": lambda: view_of("waterworld_rainbow", 620, "control,actions,returns,score,truth,rewards"),
     "explained": lambda: looking_back(view_of("waterworld", 400, "control,actions,step,senses,truth,rewards")),
     "rldemo": lambda: view_of("convnetjs_rldemo_net.json", 900, "control,actions,score,step,senses,truth,rewards"),

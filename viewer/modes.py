@@ -78,7 +78,8 @@ def watch(options: Options, view: View, rules: players.Rules) -> int:
     code = show(options, view)
     if session.results:
         returns = [score.episode_return for score in session.results]
-        print(f"{len(returns)} full episodes, mean return {np.mean(returns):.1f}; {NEXT}")
+        count = "1 full episode, return" if len(returns) == 1 else f"{len(returns)} full episodes, mean return"
+        print(f"{count} {np.mean(returns):.1f}; {NEXT}")
     return code
 
 
@@ -211,7 +212,7 @@ def film_window(options: Options, view: View, rules: players.Rules) -> int:
     """Write what the window would show; an episode that does not end is cut as in an evaluation."""
     from learning.evaluate import longest_episode
     from viewer.learning import controls
-    from viewer.video import record
+    from viewer.video import progress, record
 
     assert options.record is not None
     session, steps, notes = view.session, options.steps, list[str]()
@@ -220,9 +221,17 @@ def film_window(options: Options, view: View, rules: players.Rules) -> int:
         steps = longest * options.episodes
     print(_title(session, rules))
     try:
-        frames = record.record(
-            view, options.record, steps=steps, episodes=options.episodes, fps=options.fps, notes=notes
-        )
+        total = steps or record.DEFAULT_STEPS[options.record.suffix.lower()]
+        with progress.bar(f"filming {options.record.name}", total) as tell:
+            frames = record.record(
+                view,
+                options.record,
+                steps=steps,
+                episodes=options.episodes,
+                fps=options.fps,
+                notes=notes,
+                tell=tell,
+            )
     except KeyboardInterrupt:
         print(f"stopped at step {session.total_steps:,}; {options.record} is complete up to there")
         return 130
@@ -240,7 +249,7 @@ def film_window(options: Options, view: View, rules: players.Rules) -> int:
 def film_training(options: Options, stack: ExitStack) -> int:
     """Film a run's agents side by side, from the start, on the way and at the end of its training."""
     from viewer.playing.attach import find_run
-    from viewer.video import film
+    from viewer.video import film, progress, record
 
     assert options.film is not None
     run = find_run(options.film, options.runs_dir)
@@ -262,7 +271,9 @@ def film_training(options: Options, stack: ExitStack) -> int:
     notes = list[str]()
     shown = film.SideBySide(found, sessions, rules.env_id, rules.label, frames_per_step)
     try:
-        frames = film.make(shown, path, steps=options.steps, fps=options.fps, notes=notes)
+        total = options.steps or record.DEFAULT_STEPS[path.suffix.lower()]
+        with progress.bar(f"filming {path.name}", total) as tell:
+            frames = film.make(shown, path, steps=options.steps, fps=options.fps, notes=notes, tell=tell)
     except KeyboardInterrupt:
         print(f"stopped; {path} is complete up to there")
         return 130

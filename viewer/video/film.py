@@ -28,6 +28,7 @@ from viewer.playing.human_control import HumanControl
 from viewer.playing.keys import keys_for
 from viewer.playing.session import Session
 from viewer.video import record
+from viewer.video.progress import Tell, nobody
 
 WIDEST, WIDEST_CARD, TALLEST = 1440, 480, 480  # logical pixels of the film, of a card, of a picture
 MARGIN, GAP, PAD = 24, 16, 12
@@ -175,11 +176,12 @@ def make(
     steps: int | None = None,
     fps: float | None = None,
     notes: list[str] | None = None,
+    tell: Tell = nobody,
 ) -> int:
     """Play one episode each, at most ``steps`` steps, and film them together; return the number of frames.
 
     A world that has finished stays as it was. At the end the scores stand over the worlds for a second. ``notes`` takes
-    what a person should know of the film.
+    what a person should know of the film; ``tell`` receives the steps so far.
 
     Raises:
         UserError: the file can't be written.
@@ -196,6 +198,7 @@ def make(
         record.film(path, kind, renderer.size, fps, sound, notes, asked is not None) as add,
     ):
         while True:
+            tell(max(one.score.steps for one in sessions))
             over = stop.is_set() or all(one.finished or one.score.steps >= steps for one in sessions)
             if kind != ".png" or over:  # a png is the last picture
                 add(renderer.draw(final=over and kind == ".png"))

@@ -26,6 +26,7 @@ from viewer.layout import natural_size
 from viewer.panels import View
 from viewer.playing.session import Session
 from viewer.video.gif import Gif
+from viewer.video.progress import Tell, nobody
 from viewer.video.shrink import to_fit
 from viewer.video.sound import FilmSound
 
@@ -204,12 +205,13 @@ def record(
     fps: float | None = None,
     size: tuple[int, int] | None = None,
     notes: list[str] | None = None,
+    tell: Tell = nobody,
 ) -> int:
     """Play ``steps`` steps, or ``episodes`` episodes if that is less, and film them; return the number of frames.
 
     Between two frames 1/fps seconds of play pass at the session's speed, so a film runs as fast as
     the window does. SIGINT or SIGTERM stops it early, complete up to there. An mp4 of a game that is
-    listened to has its sound. ``notes`` is as in `film`.
+    listened to has its sound. ``notes`` is as in `film`; ``tell`` receives the steps so far.
 
     Raises:
         UserError: the file can't be written.
@@ -224,6 +226,7 @@ def record(
     sound = sound_of(session, kind)
     with stop_flag() as stop, film(path, kind, size, fps, sound, notes, asked is not None) as add:
         while True:
+            tell(session.total_steps)
             done = session.total_steps >= steps or (episodes is not None and len(session.results) >= episodes)
             if kind != ".png" or done or stop.is_set():
                 screen.draw(surface, fonts, view)
