@@ -7,9 +7,10 @@ cross, for those who can't tell red from green.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pygame
@@ -29,6 +30,22 @@ LEAF, STEM, DEEP_GREEN = (96, 160, 72), (108, 74, 48), (44, 104, 48)
 BROADEST = 12.0  # world pixels, under the ray of the eye that mattered most
 POP_STEPS = 12  # that a ring is seen after something was eaten
 SMOOTHING = 4  # sprites are drawn this much larger, then averaged down
+
+
+class Ground:
+    """Whether the water has its bands of light; without them a GIF, which has 256 colours, is a fraction as large."""
+
+    flat: ClassVar[bool] = False
+
+
+@contextmanager
+def flat(wanted: bool) -> Iterator[None]:
+    """Draw the water in one colour, if that is wanted."""
+    before, Ground.flat = Ground.flat, wanted
+    try:
+        yield
+    finally:
+        Ground.flat = before
 
 
 class Pop(NamedTuple):
@@ -56,7 +73,7 @@ def draw(surface: pygame.Surface, scene: Scene) -> None:
     """Draw a scene; it fills the surface as far as the world's shape allows."""
     world, state, dark = scene.world, scene.state, Theme.name == DARK
     scale = min(surface.get_width() / world.size[0], surface.get_height() / world.size[1])
-    surface.blit(_water(surface.get_size(), dark), (0, 0))
+    surface.blit(_water(surface.get_size(), dark, Ground.flat), (0, 0))
     x, y = (float(value) * scale for value in state["pos"])
     radius = world.radius * scale
     ends = list(ray_ends(scene.eyes, x, y, scale))
@@ -129,9 +146,14 @@ def _ring(color: Color, radius: float, strength: float) -> pygame.Surface:
 
 
 @lru_cache(maxsize=4)
-def _water(size: tuple[int, int], dark: bool) -> pygame.Surface:
-    """Return the water: lighter at the top, with bands of light on the ground, darker towards the edge."""
+def _water(size: tuple[int, int], dark: bool, flat: bool) -> pygame.Surface:
+    """Return the water: lighter at the top, with bands of light on the ground, darker towards the edge; or ``flat``."""
     width, height = size
+    if flat:
+        water = pygame.Surface(size, depth=24)
+        water.fill(WATER[dark][0])
+        pygame.draw.rect(water, EDGE[dark], water.get_rect(), 1)
+        return water
     top, bottom = (np.array(color, float) for color in WATER[dark])
     down = np.linspace(0, 1, height)[None, :, None]
     colors = top + (bottom - top) * down  # (1, H, 3)

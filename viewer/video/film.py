@@ -17,6 +17,7 @@ from envs import drawing
 from learning.checkpoint import MANIFEST, config_from, read_manifest
 from learning.display import steps_text
 from learning.runfolder import MILESTONES, RunFolder
+from viewer.drawing import water
 from viewer.drawing.canvas import Area, Canvas, Fonts
 from viewer.drawing.theme import Theme
 from viewer.panels import View, world
@@ -195,6 +196,7 @@ def make(
         session.auto_next = False
     with (
         record.stop_flag() as stop,
+        water.flat(kind == ".gif"),
         record.film(path, kind, renderer.size, fps, sound, notes, asked is not None) as add,
     ):
         while True:

@@ -21,6 +21,7 @@ from common.errors import UserError
 from common.signals import ALL, on_signal
 from envs import drawing
 from viewer import screen
+from viewer.drawing import water
 from viewer.drawing.canvas import Fonts
 from viewer.layout import natural_size
 from viewer.panels import View
@@ -224,7 +225,11 @@ def record(
     size = size or natural_size(view)
     surface, fonts, frames = pygame.Surface(size, depth=24), Fonts(), 0
     sound = sound_of(session, kind)
-    with stop_flag() as stop, film(path, kind, size, fps, sound, notes, asked is not None) as add:
+    with (
+        stop_flag() as stop,
+        water.flat(kind == ".gif"),
+        film(path, kind, size, fps, sound, notes, asked is not None) as add,
+    ):
         while True:
             tell(session.total_steps)
             done = session.total_steps >= steps or (episodes is not None and len(session.results) >= episodes)
