@@ -51,7 +51,7 @@ def test_gif_frames_have_the_right_rate(tmp_path: Path) -> None:
         last = np.asarray(film.convert("RGB")).astype(int)
     with water.flat(True):  # as in every GIF
         shown_last = picture(drawn_at(shown, SMALL)).astype(int)
-    assert np.abs(last - shown_last).mean() < 1.0  # 256 colours, else the same picture
+    assert np.abs(last - shown_last).mean() < 1.5  # 256 colours, else the same picture
     assert tuple(last[2, 2]) == Theme.background
 
 
