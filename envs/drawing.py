@@ -117,13 +117,13 @@ def _draw(
         _draw_mattered(surface, eyes, x, y, scale, mattered)
     _draw_rays(surface, eyes, look, x, y, scale)
     # after its rays, unlike in the originals: thirty of them hide the body
-    _stamp(surface, _disc(_body_color(state), world.radius * scale), x, y)
+    stamp(surface, _disc(_body_color(state), world.radius * scale), x, y)
     if agent_view:
-        _draw_hits(surface, eyes, look, x, y, scale)
+        draw_hits(surface, eyes, look, x, y, scale)
     else:
         _draw_items(surface, state["items"], look, world.radius, scale)
     if state.get("second_player") is not None:
-        _draw_second_player(surface, state["second_player"], world.radius, scale)
+        draw_second_player(surface, state["second_player"], world.radius, scale)
 
 
 def world_picture(world: World) -> NDArray[np.uint8]:
@@ -148,7 +148,7 @@ def _draw_walls(surface: pygame.Surface, walls: NDArray[np.float64], scale: floa
 
 
 def _draw_rays(surface: pygame.Surface, eyes: Any, look: Look, x: float, y: float, scale: float) -> None:
-    for end, kind in _ends(eyes, x, y, scale):
+    for end, kind in ray_ends(eyes, x, y, scale):
         pygame.draw.aaline(surface, look.of(kind), (x, y), end, max(1, round(scale)))  # width: pygame-ce 2.5.3
 
 
@@ -156,22 +156,22 @@ def _draw_mattered(
     surface: pygame.Surface, eyes: Any, x: float, y: float, scale: float, mattered: NDArray[np.float64]
 ) -> None:
     """Draw a band below each ray, as broad as its eye mattered."""
-    for (end, _), share in zip(_ends(eyes, x, y, scale), mattered, strict=True):
+    for (end, _), share in zip(ray_ends(eyes, x, y, scale), mattered, strict=True):
         broad = round(BROADEST * scale * float(share))
         if broad > 0:
             pygame.draw.line(surface, BLUE, (x, y), end, broad)
 
 
-def _ends(eyes: Any, x: float, y: float, scale: float) -> Iterator[tuple[tuple[float, float], int]]:
+def ray_ends(eyes: Any, x: float, y: float, scale: float) -> Iterator[tuple[tuple[float, float], int]]:
     """Yield where each ray ends on the surface, and what it sees there."""
     for angle, distance, kind in zip(eyes.angle, eyes.distance, eyes.kind, strict=True):
         yield (x + distance * scale * math.sin(angle), y + distance * scale * math.cos(angle)), int(kind)
 
 
-def _draw_hits(surface: pygame.Surface, eyes: Any, look: Look, x: float, y: float, scale: float) -> None:
+def draw_hits(surface: pygame.Surface, eyes: Any, look: Look, x: float, y: float, scale: float) -> None:
     """Mark where rays meet something, in a shape for each kind of thing."""
     size = max(2.0, 3.5 * scale)
-    for (end_x, end_y), kind in _ends(eyes, x, y, scale):
+    for (end_x, end_y), kind in ray_ends(eyes, x, y, scale):
         if kind == APPLE:
             pygame.draw.circle(surface, BLACK, (end_x, end_y), size + max(1.0, scale))
             pygame.draw.circle(surface, look.apple, (end_x, end_y), size)
@@ -187,10 +187,10 @@ def _draw_items(surface: pygame.Surface, items: NDArray[np.float64], look: Look,
     sprites = {kind: _disc(look.of(kind), radius * scale, kind) for kind in (APPLE, POISON)}
     kinds = items[:, -2].astype(int)  # columns end in type, age
     for kind, (x, y) in zip(kinds, items[:, :2] * scale, strict=True):
-        _stamp(surface, sprites[int(kind)], x, y)
+        stamp(surface, sprites[int(kind)], x, y)
 
 
-def _draw_second_player(surface: pygame.Surface, second_player: Mapping[str, Any], radius: float, scale: float) -> None:
+def draw_second_player(surface: pygame.Surface, second_player: Mapping[str, Any], radius: float, scale: float) -> None:
     """Draw a second player; its arrow shows where it heads, or swims."""
     x, y = (float(value) * scale for value in second_player["pos"])
     if "angle" in second_player:
@@ -199,7 +199,7 @@ def _draw_second_player(surface: pygame.Surface, second_player: Mapping[str, Any
         across, down = (float(value) for value in second_player["vel"])
         direction = math.atan2(across, down) if math.hypot(across, down) > STILL else UP
     pointing = round(direction / math.tau * DIRECTIONS) % DIRECTIONS
-    _stamp(surface, _disc(ORANGE, radius * scale, SECOND_PLAYER, pointing), x, y)
+    stamp(surface, _disc(ORANGE, radius * scale, SECOND_PLAYER, pointing), x, y)
 
 
 def _body_color(state: Mapping[str, Any]) -> Color:
@@ -208,7 +208,7 @@ def _body_color(state: Mapping[str, Any]) -> Color:
     return (int(min(max(reward * 200.0, 0.0), 255.0)), *TEAL[1:])
 
 
-def _stamp(surface: pygame.Surface, sprite: pygame.Surface, x: float, y: float) -> None:
+def stamp(surface: pygame.Surface, sprite: pygame.Surface, x: float, y: float) -> None:
     """Put a sprite of odd size with its middle pixel on (x, y)."""
     surface.blit(sprite, (round(x) - sprite.get_width() // 2, round(y) - sprite.get_height() // 2))
 

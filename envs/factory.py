@@ -18,7 +18,7 @@ from gymnasium.vector import VectorEnv
 
 from common import imports
 from common.errors import UserError, unknown
-from envs import atari, atari_variants, foreign, masks, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
+from envs import atari, atari_variants, classics, foreign, masks, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
 from envs.cartpole import CartPoles
 from envs.hanging import WATCHDOG
 from envs.pictures import Pictures
@@ -224,6 +224,8 @@ def action_names(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
     assert isinstance(env.action_space, spaces.Discrete)  # `make` rejects all others
     wrapper = foreign.foreign(env)
     first = wrapper.first_action if wrapper is not None else 0
+    if env.spec is not None and (names := classics.action_names(env.spec.id, int(env.action_space.n))):
+        return names
     return tuple(str(first + action) for action in range(int(env.action_space.n)))
 
 

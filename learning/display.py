@@ -48,7 +48,7 @@ def evaluation_text(steps: str, results: list[EpisodeResult]) -> str:
     """Return an evaluation in one line."""
     returns = [result.episode_return for result in results]
     spread = statistics.stdev(returns) if len(returns) > 1 else 0.0
-    count = cut_text(results) or f"{len(returns)} episodes"
+    count = cut_text(results) or ("1 episode" if len(returns) == 1 else f"{len(returns)} episodes")
     return (
         f"evaluation at {steps}: mean return {statistics.fmean(returns):.2f}, median {statistics.median(returns):g},"
         f" {min(returns):g} to {max(returns):g} (sd {spread:.2f}, {count})"

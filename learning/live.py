@@ -3,6 +3,8 @@
 ``running.json``  which process trains (`common.lock`); gone when it ends
 ``watcher.json``  touched every second by an attached window
 ``manifest.json``, ``network.safetensors``  the newest weights, as in ``agent/``, while a window is attached
+``evaluation.json``  how far an evaluation in progress is, while a window is attached: ``{"finished": 3, "episodes":
+    20}``
 ``requests.jsonl``  appended to by attached windows, a line a request: ``{"time": 1763900000.5, "name": "epsilon",
     "value": 0.1, "source": "window"}``; time in seconds since 1970, value null gives control back to the schedule
 """
@@ -28,7 +30,7 @@ from learning.checkpoint import MANIFEST, WEIGHTS
 from learning.config import LearnerConfig
 from learning.evaluate import EpisodeResult
 
-WATCHER, REQUESTS = "watcher.json", "requests.jsonl"
+WATCHER, REQUESTS, EVALUATION = "watcher.json", "requests.jsonl", "evaluation.json"
 EPSILON, LEARNING_RATE, LEARNING = "epsilon", "learning_rate", "learning"
 LOOK_SECONDS = 1.0  # between two checks for a window
 GRACE_SECONDS = 5.0  # after the last heartbeat: a window may hang for a moment
@@ -191,7 +193,7 @@ class WeightPublisher:
     ) -> None:
         """``publish`` writes the weights into the folder that it is given; what a killed run left there is removed."""
         self.live, self._publish, self._clock = live, publish, clock
-        self._watched_until = self._next_publish = self._next_look = self._next = clock()
+        self._watched_until = self._next_publish = self._next_look = self._next = self._next_note = clock()
         self._beat = self._last_beat()  # one that was left behind does not count
         self.close()
 
@@ -234,10 +236,27 @@ class WeightPublisher:
         now = self._clock()
         self._next_publish = now + max(PUBLISH_SECONDS, (now - began) / COST_SHARE)
 
+    def evaluating(self, finished: int, episodes: int) -> None:
+        """Tell an attached window how far an evaluation is, twice a second at most."""
+        now = self._clock()
+        if now < self._next_note:
+            return
+        self._next_note = now + PUBLISH_SECONDS
+        self._look(now)
+        if now < self._watched_until:
+            with suppress(OSError):
+                text = json.dumps({"finished": finished, "episodes": episodes}) + "\n"
+                (self.live / EVALUATION).write_text(text, encoding="utf-8")
+
+    def evaluated(self) -> None:
+        """Tell it that the evaluation has ended."""
+        with suppress(OSError):
+            (self.live / EVALUATION).unlink(missing_ok=True)
+
     def close(self) -> None:
         """Remove the weights: ``agent/`` is as new."""
         self._published = False
-        for name in (MANIFEST, WEIGHTS):
+        for name in (MANIFEST, WEIGHTS, EVALUATION):
             with suppress(OSError):  # being read, on Windows
                 (self.live / name).unlink(missing_ok=True)
 
@@ -268,6 +287,18 @@ def is_training(live: Path) -> bool:
         return bool(lock.alive_processes(live / lock.FILE))
     except (UserError, psutil.Error, ValueError, TypeError):
         return False
+
+
+def evaluation(live: Path) -> tuple[int, int] | None:
+    """Return the finished episodes of an evaluation in progress, and all of them; None where there is none."""
+    try:
+        with opened(live / EVALUATION) as file:
+            found = json.loads(file.read(MOST_BYTES))
+        finished, episodes = found["finished"], found["episodes"]
+    except (OSError, UserError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    whole = isinstance(finished, int) and isinstance(episodes, int)
+    return (finished, episodes) if whole and 0 <= finished <= episodes else None
 
 
 def write_heartbeat(live: Path) -> None:

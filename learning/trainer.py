@@ -181,7 +181,7 @@ class Trainer:
                 self._check_losses()
                 finished = self.agent_steps >= self.plan.config.total_timesteps
                 if finished:
-                    finished = self._evaluate(watcher, self.plan.schedule.episodes)
+                    finished = self._evaluate(watcher, publisher, self.plan.schedule.episodes)
             except envs.EnvironmentFault as fault:
                 raise self._saved_after(fault) from fault
             except (MemoryError, RuntimeError) as error:
@@ -244,7 +244,7 @@ class Trainer:
         self._keep(milestones)
         next_state = time.perf_counter() + min(FIRST_STATE, self.plan.state_every)
         if self.evaluation_due and self.agent_steps < total:  # a stop ended it
-            self._evaluate(watcher, schedule.interim_episodes)
+            self._evaluate(watcher, publisher, schedule.interim_episodes)
         while self.agent_steps < end and not self.stop_requested:
             before = self.agent_steps
             self.step()
@@ -262,7 +262,7 @@ class Trainer:
                 watcher.pulse(self._row(sps))
                 shown = clock, now
             if now // eval_every > before // eval_every and now < total:
-                self._evaluate(watcher, schedule.interim_episodes)  # a stop that ends it ends this loop too
+                self._evaluate(watcher, publisher, schedule.interim_episodes)  # a stop that ends it ends this loop too
                 logged = shown = time.perf_counter(), now
             if publisher.due() and publisher.attend():
                 self._apply_requests()
@@ -402,7 +402,7 @@ class Trainer:
             "running_return": float(self.episodes.returns.mean()),
         }
 
-    def _evaluate(self, watcher: Watcher, episodes: int) -> bool:
+    def _evaluate(self, watcher: Watcher, publisher: WeightPublisher, episodes: int) -> bool:
         """Evaluate the present network on environments of its own, then save it; return False if a stop ended that.
 
         The evaluation is due then, and done again when the run is resumed: it changes nothing but what is written at
@@ -418,6 +418,7 @@ class Trainer:
                 raise Stopped
             left = self.forecast.evaluation_left(progress, time.perf_counter() - began)
             watcher.evaluating(progress.finished, progress.episodes, left)
+            publisher.evaluating(progress.finished, progress.episodes)
 
         try:
             watch(Progress(0, episodes, 0, 0))  # environments may take seconds to start
@@ -425,6 +426,8 @@ class Trainer:
         except Stopped:
             self.announce("the evaluation is left; it is done again when the run is resumed")
             return False
+        finally:
+            publisher.evaluated()
         self.evaluation_due = False
         self.forecast.evaluated(episodes, time.perf_counter() - began)
         now = self._so_far

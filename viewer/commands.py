@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from viewer.drawing.canvas import MINUS
+from viewer.drawing.theme import DARK, LIGHT, Theme
 from viewer.learning import controls
 from viewer.panel_titles import PANEL_TITLES
 from viewer.playing.clock import SPEEDS
 from viewer.playing.session import Session
 from viewer.view import View
 
-PANEL_KEYS = tuple(f"f{number}" for number in (*range(1, 11), 12))  # F11 is full screen, as everywhere
+PANEL_KEYS = (*(f"f{number}" for number in (*range(1, 11), 12)), "c")  # F11 is full screen, as everywhere
 PAGE_SECONDS = 1.0  # of play that PageUp and PageDown go
 
 
@@ -186,11 +187,21 @@ def more_random(view: View) -> None:
 def all_panels(view: View) -> None:
     """Show all panels; if all are shown, hide them."""
     view.hidden = set() if view.hidden else set(PANEL_TITLES)
+    view.asked = []
 
 
 def toggle_panel(view: View, name: str) -> None:
-    """Hide a panel, or show it again."""
+    """Hide a panel, or show it again, even if others have to be left out for it."""
     view.hidden ^= {name}
+    view.asked = [one for one in view.asked if one != name]
+    if name not in view.hidden:
+        view.asked.append(name)
+
+
+def toggle_theme(view: View) -> None:
+    """Draw in dark colours, or in light ones again."""
+    Theme.use(LIGHT if Theme.name == DARK else DARK)
+    view.forget()
 
 
 @functools.cache
@@ -225,7 +236,7 @@ TIME = (
         "restart",
     ),
 )
-AGENT = (
+PLAY = (
     Command(
         "enter",
         ("return", "enter"),
@@ -236,14 +247,6 @@ AGENT = (
         "hand back",
     ),
     Command("confirm", ("return", "enter"), "Enter", "", enter, lambda view: view.human_control.locked),
-    Command("learn", ("l",), "L", "start or stop learning", controls.toggle_learning, single_world, "learn"),
-    Command("less random", ("[", "("), "[  ]", "fewer, more random actions", less_random, single_world),
-    Command("more random", ("]", ")"), "]", "", more_random, single_world),
-    Command("agent", ("o",), "O", "load another trained agent", controls.next_agent, controls.can_change),
-    Command("reinitialise", ("x",), "X", "reinitialise the agent", controls.reinitialise, controls.can_change),
-    Command("save", ("s",), "S", "save the agent that learnt here", controls.save, controls.has_online_learner),
-)
-WINDOW = (
     Command("second player", ("g",), "G", "join the agent's world, or leave it", second_player, can_join),
     Command(
         "agent view",
@@ -254,7 +257,18 @@ WINDOW = (
         lambda view: hasattr(view.session.env.unwrapped, "eyes"),
     ),
     Command("sound", ("m",), "M", "sound on, off", mute, lambda view: view.muted is not None),
+)
+LEARN = (
+    Command("learn", ("l",), "L", "start or stop learning", controls.toggle_learning, single_world, "learn"),
+    Command("less random", ("[", "("), "[  ]", "fewer, more random actions", less_random, single_world),
+    Command("more random", ("]", ")"), "]", "", more_random, single_world),
+    Command("agent", ("o",), "O", "load another trained agent", controls.next_agent, controls.can_change),
+    Command("reinitialise", ("x",), "X", "reinitialise the agent", controls.reinitialise, controls.can_change),
+    Command("save", ("s",), "S", "save the agent that learnt here", controls.save, controls.has_online_learner),
+)
+WINDOW = (
     Command("panels", ("a",), "A", "show all panels, or none", all_panels),
+    Command("theme", ("t",), "T", "dark or light colours", toggle_theme),
     Command("film", ("f",), "F", "start or stop filming this window", film, unscored, "film"),
     Command("help", ("h", "?"), "H", "this help", toggle_help, short="help"),
     Command("quit", ("escape", "q"), "Esc  Q", "quit", leave, short="quit"),
@@ -263,7 +277,13 @@ WINDOW = (
 
 def commands(view: View) -> list[Command]:
     """Return the commands that are possible now."""
-    return [command for command in (*AGENT, *TIME, *WINDOW, *_panel_commands()) if command.when(view)]
+    return [command for group in groups(view).values() for command in group]
+
+
+def groups(view: View) -> dict[str, list[Command]]:
+    """Return the commands that are possible now, in the groups of the help."""
+    tables = {"Play": PLAY, "Time": TIME, "Learn": LEARN, "Panels": _panel_commands(), "Window": WINDOW}
+    return {title: [command for command in table if command.when(view)] for title, table in tables.items()}
 
 
 def find(view: View, key: str, text: str) -> Command | None:

@@ -80,7 +80,8 @@ def watch(options: Options, view: View, rules: players.Rules) -> int:
     code = show(options, view)
     if session.results:
         returns = [score.episode_return for score in session.results]
-        print(f"{len(returns)} full episodes, mean return {np.mean(returns):.1f}; {NEXT}")
+        count = "1 full episode, return" if len(returns) == 1 else f"{len(returns)} full episodes, mean return"
+        print(f"{count} {np.mean(returns):.1f}; {NEXT}")
     return code
 
 
@@ -163,7 +164,9 @@ def _login() -> str:
 def show(options: Options, view: View) -> int:
     """Open the window until it is closed, and save how it was left; return 0, or 128 + the signal that closed it."""
     from viewer import settings
+    from viewer.layout import kind_of
     from viewer.learning import controls
+    from viewer.playing.tour import Tour
     from viewer.window import Window
 
     signals: list[int] = []
@@ -174,9 +177,11 @@ def show(options: Options, view: View) -> int:
         signals.append(number)
         view.open = False
 
-    speaker = _speaker(view)
+    speaker, found, kind = _speaker(view), settings.load(), kind_of(view)
+    if view.scored_play is None and not os.environ.get("SDL_VIDEODRIVER"):
+        view.tour = Tour(view.session, found.hints)
     window = Window(
-        view, max_steps=options.steps, max_episodes=options.episodes, size=settings.load().size, speaker=speaker
+        view, max_steps=options.steps, max_episodes=options.episodes, size=found.sizes.get(kind), speaker=speaker
     )
     with on_signal(close, ALL):
         try:
@@ -184,8 +189,7 @@ def show(options: Options, view: View) -> int:
         finally:
             if speaker is not None:
                 speaker.close()
-            if options.panels is None:
-                settings.save(view, window.chosen)
+            settings.save(view, kind, window.chosen, panels=options.panels is None)
             if line := controls.keep(view):
                 print(line)
     return 128 + signals[0] if signals else 0
@@ -210,7 +214,7 @@ def film_window(options: Options, view: View, rules: players.Rules) -> int:
     """Write what the window would show; an episode that does not end is cut as in an evaluation."""
     from learning.evaluate import longest_episode
     from viewer.learning import controls
-    from viewer.video import record
+    from viewer.video import progress, record
 
     assert options.record is not None
     session, steps, notes = view.session, options.steps, list[str]()
@@ -219,9 +223,17 @@ def film_window(options: Options, view: View, rules: players.Rules) -> int:
         steps = longest * options.episodes
     print(_title(session, rules))
     try:
-        frames = record.record(
-            view, options.record, steps=steps, episodes=options.episodes, fps=options.fps, notes=notes
-        )
+        total = steps or record.DEFAULT_STEPS[options.record.suffix.lower()]
+        with progress.bar(f"filming {options.record.name}", total) as tell:
+            frames = record.record(
+                view,
+                options.record,
+                steps=steps,
+                episodes=options.episodes,
+                fps=options.fps,
+                notes=notes,
+                tell=tell,
+            )
     except KeyboardInterrupt:
         print(f"stopped at step {session.total_steps:,}; {options.record} is complete up to there")
         return 130
@@ -250,7 +262,7 @@ def export_page(
 def film_training(options: Options, stack: ExitStack) -> int:
     """Film a run's agents side by side, from the start, on the way and at the end of its training."""
     from viewer.playing.attach import find_run
-    from viewer.video import film
+    from viewer.video import film, progress, record
 
     assert options.film is not None
     run = find_run(options.film, options.runs_dir)
@@ -272,7 +284,9 @@ def film_training(options: Options, stack: ExitStack) -> int:
     notes = list[str]()
     shown = film.SideBySide(found, sessions, rules.env_id, rules.label, frames_per_step)
     try:
-        frames = film.make(shown, path, steps=options.steps, fps=options.fps, notes=notes)
+        total = options.steps or record.DEFAULT_STEPS[path.suffix.lower()]
+        with progress.bar(f"filming {path.name}", total) as tell:
+            frames = film.make(shown, path, steps=options.steps, fps=options.fps, notes=notes, tell=tell)
     except KeyboardInterrupt:
         print(f"stopped; {path} is complete up to there")
         return 130

@@ -46,7 +46,13 @@ def _online_learner(options: Options) -> Player:
 
     assert options.learn is not None
     torch.set_num_threads(1)
-    env_id = envs.resolve_typed(options.env_id or envs.DEFAULT_ENV)
+    named = _named_env(options)
+    if options.run and (named is None or options.env_id):
+        raise UserError(
+            f"--learn starts a new agent, and {options.run} is no environment; to let a trained agent learn on, open it"
+            " without --learn and press L"
+        )
+    env_id = named or envs.DEFAULT_ENV
     learner = OnlineLearner.fresh(options.learn, env_id, seed=seed_of(options))
     learner.learning = True
     return Player(learner, None, env_id)
@@ -68,11 +74,8 @@ def _attached(options: Options, stack: ExitStack) -> LiveAgent:
 
 def _trained_agent(options: Options) -> Player:
     """Return the agent that the options name, else the newest; with --human only one that they name, for its rules."""
-    named = players.named_env(options.run, options.runs_dir)
-    if named is not None and options.env_id is not None:
-        raise UserError(f"{options.run} and --env-id {options.env_id} are two environments; give one of them")
-    given = Path(options.run) if options.run and named is None else options.agent_file
-    named = named or (envs.resolve_typed(options.env_id) if options.env_id else None)
+    named = _named_env(options)
+    given = Path(options.run) if options.run and (named is None or options.env_id) else options.agent_file
     if options.human and given is None:
         return Player(None, None, named)
     if given is not None or named is None:
@@ -80,6 +83,14 @@ def _trained_agent(options: Options) -> Player:
     else:
         path = players.trained_in(named, options.runs_dir)
     return Player(None if path is None else players.load(path), path, named)
+
+
+def _named_env(options: Options) -> str | None:
+    """Return the environment that the options name, as one or where a run could be named; None: they name none."""
+    named = players.named_env(options.run, options.runs_dir)
+    if named is not None and options.env_id is not None:
+        raise UserError(f"{options.run} and --env-id {options.env_id} are two environments; give one of them")
+    return named or (envs.resolve_typed(options.env_id) if options.env_id else None)
 
 
 def open_session(options: Options, policy: Policy | None, rules: players.Rules) -> Session:
@@ -142,6 +153,7 @@ def epsilon_of(options: Options, policy: Policy | None) -> float:
 def open_view(options: Options, session: Session, rules: players.Rules, source: Path | None = None) -> View:
     """Return all that the window shows, with the panels that the options name, else those of the last time."""
     from viewer import settings
+    from viewer.drawing.theme import Theme
     from viewer.panels import PANELS, View
     from viewer.playing.human_control import HumanControl
     from viewer.playing.keys import keys_for
@@ -151,7 +163,11 @@ def open_view(options: Options, session: Session, rules: players.Rules, source: 
     view = View(
         session, control, rules.env_id, protocol=rules.label, live=live, source=source, runs_dir=options.runs_dir
     )
-    settings.restore(view, [panel.name for panel in PANELS])
+    found = settings.restore(view, [panel.name for panel in PANELS])
+    Theme.use(options.theme or found.theme)
     hidden = hidden_panels(options)
+    if options.panels is not None and hidden and len(hidden) < len(PANELS):
+        wanted = [name.strip() for name in options.panels.split(",")]
+        view.asked = [name for name in reversed(wanted) if name]  # the first one named is the last to be left out
     view.hidden = view.hidden if hidden is None else hidden
     return view

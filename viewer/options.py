@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -76,6 +76,8 @@ class PlayOptions:
     """Play the game's sound (Atari games, at speed 1); mp4 films have it anyway."""
     panels: Annotated[str | None, shown_default("as in the last window")] = None
     """Panels to show: names separated by commas, or all, or none."""
+    theme: Annotated[Literal["light", "dark"] | None, shown_default("as in the last window")] = None
+    """Colours of the window."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,9 @@ def read_command_line(argv: Sequence[str], description: str | None) -> Options:
 
 def check(options: Options) -> None:
     """Reject options that contradict each other, and a film that can't be written, before anything is loaded."""
-    given = {"a run": options.run or None, "--agent-file": options.agent_file}
+    # with --learn the name may be an environment's, which `viewer.opening` finds out
+    run = options.run if options.run and options.learn is None else None
+    given: dict[str, object] = {"a run": run, "--agent-file": options.agent_file}
     given |= {"--attach": options.attach, "--film": options.film, "--learn": options.learn}
     several = [name for name, value in given.items() if value is not None]
     if len(several) > 1:

@@ -1,4 +1,4 @@
-"""The name of each panel in settings and options, and its title in the help, in order."""
+"""The name of each panel in settings and options, and its title in the help, in the order of their keys."""
 
 from __future__ import annotations
 
@@ -14,4 +14,5 @@ PANEL_TITLES = {
     "neurons": "What neurons respond to",
     "truth": "Truth meter: expected and actual",
     "rewards": "Reward per step, smoothed",
+    "curve": "Learning curve of the run",
 }

@@ -12,6 +12,7 @@ from viewer.playing.human_control import HumanControl
 from viewer.playing.pending import PendingRequests
 from viewer.playing.scored_play import ScoredPlay
 from viewer.playing.session import Session
+from viewer.playing.tour import Tour
 from viewer.playing.versus import Versus
 
 if TYPE_CHECKING:  # a human plays without torch
@@ -41,9 +42,11 @@ class View:
     muted: bool | None = None  # the game's sound is off; None: it has no sound
     agent_view: bool = False  # draw only what the agent sees
     hidden: set[str] = dataclasses.field(default_factory=set)  # names of hidden panels
+    asked: list[str] = dataclasses.field(default_factory=list)  # panels just shown by their keys, the last one last
     film_requested: bool = False  # a film is to be started or stopped
     filming: str = ""  # the file of the film in progress; empty: none
     to_confirm: tuple[str, float] = ("", 0.0)  # the question that you have to confirm, and when it was asked
+    tour: Tour | None = None  # hints for beginners; None: none, as in films
     pending: PendingRequests = dataclasses.field(default_factory=PendingRequests)
     inspector: Inspector = dataclasses.field(init=False)
     _notice_left: float = 0.0
@@ -61,6 +64,8 @@ class View:
         self._notice_left -= seconds
         if self._notice_left <= 0.0:
             self.notice = ""
+        if self.tour is not None and not (self.help or self.notice or self.game.paused):
+            self.tour.tick(seconds)
         if self.live is not None and (answer := self.pending.send(self.live)):
             self.show_notice(answer)
 
@@ -73,6 +78,10 @@ class View:
         if entry is None or entry[0] != key:
             entry = self._cache[name] = (key, make())
         return entry[1]
+
+    def forget(self) -> None:
+        """Forget all that `cached` keeps: the colours have changed."""
+        self._cache.clear()
 
     @property
     def game(self) -> Session | Versus:

@@ -13,6 +13,8 @@ from common.errors import UserError
 from common.quiet import silenced_stderr
 from viewer import commands, screen
 from viewer.drawing.canvas import Canvas, Fonts
+from viewer.layout import WORLDS, natural_size
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels import View
 from viewer.panels.base import Drag
 from viewer.playing.scored_play import DONE
@@ -40,8 +42,8 @@ FULL_SCREEN = pygame.K_F11
 COMFORTABLE = 1080  # lines of a desktop on which a logical pixel of the window is a real one
 
 
-def open_display(size: tuple[int, int] = screen.SIZE, pixels: tuple[int, int] | None = None) -> pygame.Surface:
-    """Open the window, ``pixels`` large or fitted to the logical ``size``; return its surface.
+def open_display(size: tuple[int, int] = WORLDS, pixels: tuple[int, int] | None = None) -> pygame.Surface:
+    """Open the window, ``pixels`` large or fitted to the natural ``size``; return its surface.
 
     Raises:
         UserError: there is no screen. SDL silently falls back to a driver that shows nothing;
@@ -63,7 +65,7 @@ def open_display(size: tuple[int, int] = screen.SIZE, pixels: tuple[int, int] | 
             pygame.display.quit()
             raise UserError(NO_SCREEN)
         pygame.display.set_caption("Tidepool")
-        surface = pygame.display.set_mode(pixels or fitting(size), pygame.RESIZABLE)
+        surface = pygame.display.set_mode(within(pixels) if pixels else fitting(size), pygame.RESIZABLE)
     except pygame.error as error:
         raise UserError(f"{NO_SCREEN} (SDL says: {error})") from None
     if pygame.display.get_driver() == "x11":
@@ -99,6 +101,12 @@ def fitting(size: tuple[int, int]) -> tuple[int, int]:
     return (max(1, int(size[0] * scale)), max(1, int(size[1] * scale)))
 
 
+def within(size: tuple[int, int]) -> tuple[int, int]:
+    """Return a size, made smaller where the desktop is smaller."""
+    desktops = pygame.display.get_desktop_sizes()
+    return (min(size[0], desktops[0][0]), min(size[1], desktops[0][1])) if desktops else size
+
+
 class Window:
     """Shows a view until it is closed, the steps are done, or the scored play is over."""
 
@@ -118,9 +126,8 @@ class Window:
         self.view = view
         self.max_steps, self.max_episodes, self.speaker = max_steps, max_episodes, speaker
         self.recorder = Recorder()
-        self.chosen = size  # by the user; None: the window is as large as what it shows
-        self._drawn_for = screen.layout(view).size
-        open_display(self._drawn_for, size)
+        self.chosen = size  # by the user; None: the window is as large as what it shows needs
+        open_display(natural_size(view), size)
         self._own_size = pygame.display.get_window_size()
         self.fonts = Fonts()
         self.clock = pygame.time.Clock()
@@ -159,11 +166,16 @@ class Window:
         if surface is None:
             self.view.open = False
         elif self.view.open and min(surface.get_size()) > 0:
-            places = self._fit()
-            surface = pygame.display.get_surface() or surface
+            places = screen.layout(self.view, surface.get_size())
+            self._note_left_out(places)
             screen.draw(surface, self.fonts, self.view, places)
             self._capture(surface, seconds)
             pygame.display.flip()
+
+    @property
+    def places(self) -> screen.Layout:
+        """Return where everything lies now."""
+        return screen.layout(self.view, pygame.display.get_window_size())
 
     @property
     def audible(self) -> bool:
@@ -226,7 +238,7 @@ class Window:
         surface = pygame.display.get_surface()
         if surface is None:
             return
-        places = screen.layout(self.view)
+        places = screen.layout(self.view, surface.get_size())
         x, y = Canvas(surface, self.fonts, places.size).logical(*event.pos)
         if event.type == pygame.MOUSEMOTION:
             if self._drag is not None:
@@ -239,19 +251,14 @@ class Window:
             elif self.view.scored_play is None:
                 self._drag = screen.press(self.view, places, x, y)
 
-    # ------------------------------------------------------------------ size and film
+    # ------------------------------------------------------------------ panels and film
 
-    def _fit(self) -> screen.Layout:
-        """Make the window as large as what it shows, unless the user chose a size; return the layout."""
-        places = screen.layout(self.view)
-        drawn_for = places.size
-        if drawn_for == self._drawn_for:
-            return places
-        self._drawn_for = drawn_for
-        if self.chosen is None and not pygame.display.is_fullscreen():
-            pygame.display.set_mode(fitting(drawn_for), pygame.RESIZABLE)
-            self._own_size = pygame.display.get_window_size()
-        return places
+    def _note_left_out(self, places: screen.Layout) -> None:
+        """Say once why a panel does not appear that was asked for."""
+        asked = self.view.asked
+        if asked and asked[-1] in places.left_out:
+            title = PANEL_TITLES[asked.pop()]
+            self.view.show_notice(f"no room here for '{title}': enlarge the window, or hide other panels")
 
     def _toggle_film(self) -> None:
         view = self.view
@@ -261,7 +268,7 @@ class Window:
         surface = pygame.display.get_surface()
         try:
             path = new_film(view.runs_dir, view.env_id)
-            self.recorder.start(path, surface.get_size() if surface else self._drawn_for)
+            self.recorder.start(path, surface.get_size() if surface else WORLDS)
         except UserError as error:
             view.show_notice(str(error))
             return

@@ -12,7 +12,8 @@ import pytest
 import envs
 from envs.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, TEAL, WHITE, draw_state, draw_world, picture
 from tests.viewer.helpers import RLDEMO, V1, Known, color_at, session_in, view_of
-from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
+from viewer.drawing.canvas import Area, Canvas, Fonts
+from viewer.drawing.theme import Theme
 from viewer.panels import world as panel
 
 APPLE, POISON = 1, 2

@@ -16,9 +16,11 @@ from envs.drawing import picture
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, EpsilonGreedy, Known, drawn, key, session_in, view_of
 from tests.viewer.panels.test_senses import drawn_texts
 from viewer import commands, opening, screen, settings
-from viewer.drawing.canvas import Area, Theme
+from viewer.drawing.canvas import Area
+from viewer.drawing.theme import Theme
 from viewer.drawing.widgets import Slider
 from viewer.options import Options
+from viewer.panel_titles import PANEL_TITLES
 from viewer.panels import PANELS, View, overlays, timeline_bar
 from viewer.panels.control import ControlPanel
 from viewer.panels.world import halves
@@ -56,7 +58,7 @@ def mouse(window: Window, kind: int, x: float, y: float) -> None:
     """Move or click at a logical point."""
     surface = pygame.display.get_surface()
     assert surface is not None
-    scale = surface.get_width() / screen.layout(window.view).size[0]
+    scale = surface.get_width() / window.places.size[0]
     more: dict[str, Any] = {} if kind == pygame.MOUSEMOTION else {"button": 1}
     pygame.event.post(pygame.event.Event(kind, pos=(round(x * scale), round(y * scale)), **more))
     window.frame(0.0)
@@ -90,11 +92,12 @@ def test_every_panel_has_a_function_key() -> None:
     assert len(PANELS) <= len(commands.PANEL_KEYS)
     view = view_of(session_in(policy=Known(Q4)))
     assert len({panel.name for panel in PANELS}) == len(PANELS)
-    for panel, key_name in zip(PANELS, commands.PANEL_KEYS, strict=False):
+    assert set(PANEL_TITLES) == {panel.name for panel in PANELS}
+    for name, key_name in zip(PANEL_TITLES, commands.PANEL_KEYS, strict=True):
         command = commands.find(view, key_name, "")
         assert command is not None
         command.run(view)
-        assert view.hidden == {panel.name}
+        assert view.hidden == {name}
         command.run(view)
         assert not view.hidden
 
@@ -129,7 +132,7 @@ def test_no_line_of_the_help_is_cut_off(drawn_texts: list[str], env_id: str) -> 
     view = view_of(session_in(env_id, Known(range(session.num_actions))), env_id)
     view.muted, view.help = False, True
     drawn(view)  # the window below the help may have a line that is cut off
-    start = drawn_texts.index("Keys")
+    start = drawn_texts.index("Play")
     assert "full screen on, off" in drawn_texts[start:]
     assert [line for line in drawn_texts[start:] if line.endswith("\N{HORIZONTAL ELLIPSIS}")] == []
 
@@ -208,7 +211,7 @@ def test_world_and_bars_show_the_moment_looked_at(window: Window) -> None:
 
 def test_the_timeline_is_clicked_and_dragged(window: Window) -> None:
     play(window, 200)
-    track, timeline = timeline_bar.track(screen.layout(window.view).bar), window.view.session.timeline
+    track, timeline = timeline_bar.track(window.places.bar), window.view.session.timeline
     mouse(window, pygame.MOUSEBUTTONDOWN, track.x + track.w / 4, track.y + 3)
     assert timeline.cursor == pytest.approx(50, abs=2)
     mouse(window, pygame.MOUSEMOTION, track.x + track.w / 2, track.y + 90)  # the mouse may leave the bar
@@ -288,15 +291,14 @@ def test_a_second_player_has_its_own_body_and_the_agent_continues(window: Window
 # panels, size, settings
 
 
-def test_hidden_panels_make_the_window_smaller_unless_a_size_was_chosen(window: Window) -> None:
-    wide = pygame.display.get_window_size()
+def test_panels_never_change_the_size_of_the_window(window: Window) -> None:
+    size, world = pygame.display.get_window_size(), window.places.world
     press(window, "a")
     assert len(window.view.hidden) == len(PANELS)
-    small = pygame.display.get_window_size()
-    assert small[0] < wide[0]
+    assert window.places.world.w > world.w  # it has the room of the panels
     press(window, "a")
     assert not window.view.hidden
-    assert pygame.display.get_window_size() == wide
+    assert pygame.display.get_window_size() == size
     pygame.display.set_mode((700, 500), pygame.RESIZABLE)
     pygame.event.post(pygame.event.Event(pygame.VIDEORESIZE, w=700, h=500, size=(700, 500)))
     window.frame(0.0)
@@ -312,14 +314,26 @@ def test_settings_are_saved_and_restored(monkeypatch: pytest.MonkeyPatch, tmp_pa
     settings.restore(view, known)
     assert (view.hidden, view.agent_view) == (set(settings.WindowSettings.hidden) & set(known), False)
     view.hidden, view.agent_view = {"score"}, True
-    settings.save(view, (800, 600))
+    settings.save(view, "worlds", (800, 600))
     other = view_of(session_in(policy=Known(Q4)))
-    assert settings.restore(other, known).size == (800, 600)
+    assert settings.restore(other, known).sizes == {"worlds": (800, 600)}
+    settings.save(other, "versus", (900, 500))
+    assert settings.load().sizes == {"worlds": (800, 600), "versus": (900, 500)}
+    settings.save(other, "worlds", None)
+    assert settings.load().sizes == {"versus": (900, 500)}
     assert (other.hidden, other.agent_view) == ({"score"}, True)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "nonsense", '{"hidden": 3, "size": "x"}', '{"size": [1, 2]}', '{"size": [true, 5]}']
+    "text",
+    [
+        "",
+        "[]",
+        "nonsense",
+        '{"hidden": 3, "sizes": "x", "theme": "pink"}',
+        '{"sizes": {"worlds": [1, 2]}}',
+        '{"sizes": {"worlds": [true, 5]}, "hints": 3}',
+    ],
 )
 def test_a_damaged_settings_file_gives_the_defaults(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path))
@@ -330,7 +344,7 @@ def test_a_damaged_settings_file_gives_the_defaults(text: str, monkeypatch: pyte
 def test_settings_that_can_not_be_written_are_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path / "file"))
-    settings.save(view_of(session_in(policy=Known(Q4))), None)  # no error
+    settings.save(view_of(session_in(policy=Known(Q4))), "worlds", None)  # no error
     assert settings.load() == settings.WindowSettings()
 
 
@@ -425,9 +439,9 @@ def test_two_worlds_are_side_by_side_and_the_keys_move_only_the_humans(monkeypat
     assert [step.action for step in versus.human.history][-5:] == [2] * 5
     assert {step.action for step in versus.agent.history} == {1}
     assert versus.agent.score.steps == versus.human.score.steps > 5
-    assert ControlPanel()._below(view) == "even · known"
+    assert ControlPanel().about(view)[0] == "even · known"
     versus.human.score.episode_return = -2.0
-    assert ControlPanel()._below(view) == "you are behind by 2 · known"
+    assert ControlPanel().about(view)[0] == "you are behind by 2 · known"
     commands.back(view)
     assert versus.paused
     assert versus.human.timeline.cursor == versus.agent.timeline.cursor == versus.agent.timeline.last - 1
@@ -459,7 +473,7 @@ def test_a_logarithmic_slider_has_its_geometric_mean_in_the_middle() -> None:
 def test_the_epsilon_slider_is_dragged(window: Window) -> None:
     from viewer.panels.learning import LearningPanel
 
-    found = screen.place_of(window.view, "learning")
+    found = screen.place_of(window.view, "learning", pygame.display.get_window_size())
     assert found is not None
     panel, area = found
     assert isinstance(panel, LearningPanel)

@@ -20,7 +20,11 @@ last: dict[str, Any] = {}
 
 def state_of(window: Window) -> dict[str, Any]:
     view = window.view
-    timeline, places, size = view.session.timeline, layout(view), pygame.display.get_window_size()
+    timeline, places, size = (
+        view.session.timeline,
+        layout(view, pygame.display.get_window_size()),
+        pygame.display.get_window_size(),
+    )
     scale = min(size[0] / places.size[0], size[1] / places.size[1])
     left, top = (size[0] - places.size[0] * scale) / 2, (size[1] - places.size[1] * scale) / 2
     track = timeline_bar.track(places.bar)

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pygame
 
-Color = tuple[int, int, int]
+from viewer.drawing.theme import Color, Theme
+
 NOT_ALLOWED = "\N{EN DASH}"  # in place of what is expected of an action that is not allowed
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"  # typographic signs
-
-
-class Theme:
-    """The window's colours: blue for the agent and orange for you, which nearly everybody can tell apart."""
-
-    background: Color = (238, 241, 244)
-    card: Color = (255, 255, 255)
-    border: Color = (218, 224, 230)
-    edge: Color = (190, 199, 208)  # of key caps
-    track: Color = (229, 234, 239)
-    text: Color = (28, 36, 46)
-    soft: Color = (104, 116, 130)
-    agent: Color = (0, 104, 158)
-    agent_pale: Color = (168, 205, 226)
-    human: Color = (200, 84, 0)
-    human_pale: Color = (253, 236, 222)
-    dim: tuple[int, int, int, int] = (22, 30, 40, 150)
+SMALLEST, LARGEST = 12, 18  # pixels of type; figures over the world (a countdown) may be larger
+LARGE_SCALE = 1.25  # beyond it, on windows of more than 2560 x 1440, type grows with the window
+FONTS = Path(__file__).resolve().parent / "fonts"  # Inter 4.1, Latin, its tabular figures the default; OFL.txt
 
 
 class Area(NamedTuple):
@@ -56,32 +43,38 @@ class Area(NamedTuple):
         return Area(self.x + by, self.y + by, self.w - 2 * by, self.h - 2 * by)
 
 
-def font_file(bold: bool) -> str | None:
-    """Return the file of DejaVu Sans, which comes with matplotlib; None if it is missing: then pygame's own is used."""
-    spec = importlib.util.find_spec("matplotlib")
-    if spec is None or spec.origin is None:
-        return None
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    path = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / name
-    return str(path) if path.exists() else None
+def type_size(size: float, scale: float, display: bool = False) -> int:
+    """Return the pixels of type of a logical size: never below `SMALLEST`, nor above `LARGEST` but for figures."""
+    most = LARGEST * max(1.0, scale / LARGE_SCALE)
+    pixels = round(size * scale)
+    return max(SMALLEST, pixels if display else min(pixels, round(most)))
+
+
+@functools.lru_cache(maxsize=64)
+def font(pixels: int, bold: bool = False) -> pygame.font.Font:
+    """Return Inter of that height."""
+    pygame.font.init()
+    return pygame.font.Font(str(FONTS / ("Inter-SemiBold.ttf" if bold else "Inter-Regular.ttf")), pixels)
+
+
+@functools.lru_cache(maxsize=4096)
+def text_width(text: str, size: float = 13, bold: bool = False) -> float:
+    """Return the logical width of a line of text at scale 1: for layouts, which know no canvas."""
+    return font(type_size(size, 1.0), bold).size(text)[0]
 
 
 class Fonts:
     """Fonts and a cache of drawn lines of text: most of a frame's text was in the last frame too."""
 
-    def __init__(self, keep: int = 600) -> None:
+    def __init__(self, keep: int = 900) -> None:
         """Cache the last ``keep`` lines of text."""
         pygame.font.init()
-        self._fonts: dict[tuple[int, bool], pygame.font.Font] = {}
         self._texts: OrderedDict[tuple[str, int, bool, Color], pygame.Surface] = OrderedDict()
         self._keep = keep
 
     def font(self, pixels: int, bold: bool) -> pygame.font.Font:
         """Return the font of that height."""
-        key = (pixels, bold)
-        if key not in self._fonts:
-            self._fonts[key] = pygame.font.Font(font_file(bold), pixels)
-        return self._fonts[key]
+        return font(pixels, bold)
 
     def text(self, text: str, pixels: int, bold: bool, color: Color) -> pygame.Surface:
         """Return the text drawn in one line, on a transparent background."""
@@ -111,8 +104,22 @@ def _disc(color: Color, radius: int) -> pygame.Surface:
     return disc
 
 
+class Written(NamedTuple):
+    """A line of text that was drawn: for tests of layouts."""
+
+    text: str
+    pixels: int
+    place: Area
+    cut: bool
+    """It did not fit and lost its end."""
+    display: bool
+
+
 class Canvas:
     """A surface seen in logical pixels: (x, y) lies at ``origin + scale * (x, y)``."""
+
+    written: ClassVar[list[Written] | None] = None
+    """While it is a list, every line of text that is drawn is added."""
 
     def __init__(self, surface: pygame.Surface, fonts: Fonts, size: tuple[float, float]) -> None:
         """Fit a layout of the logical ``size`` into the middle of the surface."""
@@ -170,8 +177,9 @@ class Canvas:
             for top, y in ((0, box.y), (corner, box.bottom - corner)):
                 self.surface.blit(disc, (x, y), (left, top, corner, corner))
 
-    def card(self, area: Area, border: Color = Theme.border, radius: float = 8, fill: Color = Theme.card) -> None:
+    def card(self, area: Area, border: Color | None = None, radius: float = 8, fill: Color | None = None) -> None:
         """Draw a card: round corners and a thin border."""
+        border, fill = border or Theme.border, fill or Theme.card
         box, corner, hair = self.pixels(area), round(radius * self.scale), max(1, round(self.scale))
         self._round_box(box, border, corner)
         self._round_box(box.inflate(-2 * hair, -2 * hair), fill, corner - hair)
@@ -189,38 +197,56 @@ class Canvas:
         y: float,
         text: str,
         size: float = 13,
-        color: Color = Theme.text,
+        color: Color | None = None,
         *,
         bold: bool = False,
         align: float = 0.0,
         width: float | None = None,
+        display: bool = False,
     ) -> float:
         """Draw a line of text whose middle height is ``y`` and return its logical width.
 
         ``align``: 0 begins at x, 0.5 is centred on it, 1 ends there. ``width``: longer text is cut
-        off with an ellipsis.
+        off with an ellipsis. ``display``: a figure that may be larger than type.
         """
-        pixels = max(6, round(size * self.scale))
+        pixels, whole = type_size(size, self.scale, display), text
         if width is not None:
             text = self._fit(text, pixels, bold, width * self.scale)
-        drawn = self.fonts.text(text, pixels, bold, color)
+        drawn = self.fonts.text(text, pixels, bold, color or Theme.text)
         left, middle = self.point(x, y)
-        self.surface.blit(drawn, (round(left - align * drawn.get_width()), middle - drawn.get_height() // 2))
+        left = round(left - align * drawn.get_width())
+        self.surface.blit(drawn, (left, middle - drawn.get_height() // 2))
+        if Canvas.written is not None and text:
+            corner = self.logical(left, middle - pixels / 2)
+            place = Area(*corner, drawn.get_width() / self.scale, pixels / self.scale)
+            Canvas.written.append(Written(text, pixels, place, text != whole, display))
         return drawn.get_width() / self.scale
 
+    def wide(self, text: str, size: float = 13, *, bold: bool = False) -> float:
+        """Return the logical width of a line of text."""
+        return font(type_size(size, self.scale), bold).size(text)[0] / self.scale
+
+    def choose(self, variants: Sequence[str], width: float, size: float = 13, *, bold: bool = False) -> str:
+        """Return the first of some ways to say something, the longest first, that fits; else the last."""
+        return next((text for text in variants if self.wide(text, size, bold=bold) <= width), variants[-1])
+
     def _fit(self, text: str, pixels: int, bold: bool, room: float) -> str:
-        font = self.fonts.font(pixels, bold)
-        if font.size(text)[0] <= room:
+        used = font(pixels, bold)
+        if used.size(text)[0] <= room + 0.5:
             return text
-        while text and font.size(text + "…")[0] > room:
+        while text and used.size(text + "…")[0] > room:
             text = text[:-1]
         return text.rstrip() + "…"
 
-    def key(self, x: float, y: float, label: str, size: float = 12, color: Color = Theme.text) -> float:
+    def key(self, x: float, y: float, label: str, size: float = 12, color: Color | None = None) -> float:
         """Draw a key cap whose left edge is ``x`` and whose middle height is ``y``; return its width."""
-        pixels = max(6, round(size * self.scale))
-        width = max(self.fonts.font(pixels, False).size(label)[0] / self.scale + 12, size + 10)
+        width = key_width(label, size) if self.scale == 1 else max(self.wide(label, size) + 12, size + 10)
         high = size + 9
         self.card(Area(x, y - high / 2, width, high), Theme.edge, radius=5)
         self.text(x + width / 2, y, label, size, color, align=0.5)
         return width
+
+
+def key_width(label: str, size: float = 12) -> float:
+    """Return the logical width of a key cap."""
+    return max(text_width(label, size) + 12, size + 10)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from viewer.drawing.canvas import Area, Canvas, Theme
+from viewer.drawing.canvas import Area, Canvas
+from viewer.drawing.theme import Theme
 
 KNOB = 7.0
 GRIP = 12.0  # logical pixels above and below the track where it can be grabbed
@@ -67,8 +68,8 @@ def contains(area: Area, x: float, y: float) -> bool:
 def button(canvas: Canvas, area: Area, key: str, label: str, *, pressed: bool = False) -> None:
     """Draw a button with its key's name; one that is ``pressed`` stays dark."""
     canvas.card(area, Theme.agent if pressed else Theme.edge, radius=6, fill=Theme.agent if pressed else Theme.card)
-    color = Theme.card if pressed else Theme.text
-    soft = Theme.agent_pale if pressed else Theme.soft
+    color = Theme.on_color if pressed else Theme.text
+    soft = Theme.on_pale if pressed else Theme.soft
     y = area.y + area.h / 2
     canvas.text(area.x + 10, y, label, 12, color, width=area.w - 34)
-    canvas.text(area.right - 10, y, key, 11, soft, align=1)
+    canvas.text(area.right - 10, y, key, 12, soft, align=1)

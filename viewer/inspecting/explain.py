@@ -22,6 +22,7 @@ QFunction = Callable[[NDArray[Any]], NDArray[np.float64]]
 """Returns Q values, (B, A), of observations (B, ...): for example a policy's ``q_values``."""
 
 MOST_DECIMALS, MOST_OF_SMALL = 4, 9
+TRACES, Q_LAMBDA = "eligibility traces", "Q(\N{GREEK SMALL LETTER LAMDA})"
 
 # ------------------------------------------------------------------------------------ the target
 
@@ -90,8 +91,8 @@ class Explanation:
         lines += self._learner()
         if self.remaining == 0:
             return [*lines, f"actual return: {self.observed_return:+.{self.digits}f}, complete"]
-        still = f"{_percent(self.remaining)} of the weight is still to come"
-        return [*lines, f"actual return so far: {self.observed_return:+.{self.digits}f}; {still}"]
+        ahead = f"{_percent(self.remaining)} of the discounted future is still ahead"
+        return [*lines, f"actual return so far: {self.observed_return:+.{self.digits}f}; {ahead}"]
 
     def _terms(self, action_names: Sequence[str]) -> list[str]:
         target, training, munchausen = self.one_step, self.training, self.training.munchausen
@@ -129,18 +130,19 @@ class Explanation:
         training, target = self.training, self.n_step
         if training.trace_decay is not None:
             share = training.gamma * training.trace_decay
-            return [f"eligibility traces pass this error on to earlier steps, times {share:.2g} per step back"]
+            return [
+                f"training corrects earlier steps too, by {share:.2g} of the error per step back (eligibility traces)"
+            ]
         if training.q_lambda is not None:
             return [
-                "the learner mixes this target with those that look 2, 3 ... steps ahead"
-                f" (Q(lambda), lambda {training.q_lambda:g})"
+                f"training blends this target with longer ones (Q(\N{GREEK SMALL LETTER LAMDA}), {training.q_lambda:g})"
             ]
         if training.n_step == 1:
             return []
         if target is None:
-            return [f"the learner sums {training.n_step} rewards; not all of them are known yet"]
+            return [f"training sums {training.n_step} rewards; the next ones are not known yet"]
         count, error = len(target.rewards), self.error(target)
-        text = f"the learner sums {count} reward{'s' * (count > 1)}: target {target.total:+.{self.digits}f}"
+        text = f"training sums {count} reward{'s' * (count > 1)}: target {target.total:+.{self.digits}f}"
         return [text + ("" if error is None else f", TD error {error:+.{self.digits}f}")]
 
 
@@ -164,14 +166,10 @@ def negligible(digits: int) -> float:
 def networks_used(training: Training, has_target: bool) -> str:
     """Return in words which network selected the next action and which one evaluated it."""
     if not training.target_network:
-        return "selected and evaluated by the network itself: this agent has no target network"
+        return "chosen and valued by the network itself: it has no target network"
     if has_target:
-        if training.double:
-            return "selected by the online network, evaluated by the target network"
-        return "selected and evaluated by the target network"
-    if training.double:
-        return "by the saved network; in training the online network selected, the target network evaluated"
-    return "by the saved network; in training the target network selected and evaluated"
+        return f"{'chosen by the network,' if training.double else 'chosen and'} valued by its target network"
+    return "valued by the saved network; in training, by its target network"
 
 
 def explain(
@@ -251,7 +249,7 @@ def _percent(share: float) -> str:
 
 
 def distribution_line(head: str) -> str:
-    """Return one line on what the drawn distribution is, and how it differs from a softmax policy; empty without one.
+    """Return a sentence or two on what the drawn distribution is and what it is not; empty without one.
 
     Args:
         head: a name of `learning.heads.HEADS`.
@@ -260,10 +258,10 @@ def distribution_line(head: str) -> str:
         return ""
     if head == "histogram":
         return (
-            "the bins encode one expectation so that it can be learnt by classification: neither probabilities of"
-            " returns, nor of actions as in a softmax policy"
+            "The bins encode one number, the expectation, so that it can be learnt by classification. They are no"
+            " probabilities of returns."
         )
     return (
-        "how likely each return is if the action is taken; the mean is its expectation. A softmax policy would show"
-        " how likely each action is to be taken"
+        "How likely each return is once the action is taken. (A policy network would show how likely each action is"
+        " to be taken.)"
     )

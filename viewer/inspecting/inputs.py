@@ -10,6 +10,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+import envs
+from envs import classics
 from envs.rldemo import RLDemo
 from envs.waterworld import Waterworld
 
@@ -63,6 +65,8 @@ def inputs_of(env: gymnasium.Env[Any, Any]) -> Inputs | None:
         found = Inputs(world.num_eyes, EYE_DISTANCES, _past(world))
     if len(found.names) == shape[0]:
         return found
+    if env.spec is not None and (names := classics.observation_names(env.spec.id, shape[0], envs.action_names(env))):
+        return Inputs(0, (), names)
     return Inputs(0, (), tuple(f"input {number}" for number in range(1, shape[0] + 1)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from viewer.panels.base import Panel
 from viewer.panels.control import ControlPanel
+from viewer.panels.curve import CurvePanel
 from viewer.panels.distribution import DistributionPanel
 from viewer.panels.explained import ExplainedPanel
 from viewer.panels.learning import LearningPanel
@@ -18,6 +19,7 @@ from viewer.view import View
 
 PANELS: tuple[Panel, ...] = (
     ControlPanel(),
+    CurvePanel(),
     QBarsPanel(),
     SeenPanel(),
     LearningPanel(),

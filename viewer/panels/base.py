@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 from viewer.drawing.canvas import Area, Canvas
 from viewer.view import View
 
+WIDTH = 340.0  # of a column in the usual window
+
 Drag = Callable[[float, float], None]
 """Follows the mouse, in logical pixels, while its button is held."""
 
@@ -15,8 +17,8 @@ Drag = Callable[[float, float], None]
 class Panel:
     """Draws one aspect of the session into its area.
 
-    The panels of the registry are stacked from the top, in as many columns as they need; spare height in a
-    column goes to those that stretch. Panels below the world share its width.
+    The panels of the registry are stacked in columns; spare height in a column goes to those that have use for it.
+    Panels whose place is below the world may stand in a column too.
     """
 
     name: ClassVar[str]
@@ -24,11 +26,18 @@ class Panel:
     title: ClassVar[str]
     """In the help."""
     place: ClassVar[Literal["side", "below"]] = "side"
-    stretches: ClassVar[bool] = False
 
-    def height(self, view: View) -> float:
-        """Return the logical height of the panel; 0: there is nothing to show. Below the world only 0 matters."""
+    def height(self, view: View, width: float = WIDTH) -> float:
+        """Return the least logical height of the panel at a width; 0: there is nothing to show."""
         raise NotImplementedError
+
+    def most(self, view: View, width: float = WIDTH) -> float:
+        """Return the largest height that the panel has use for; by default it has none for more than the least."""
+        return self.height(view, width)
+
+    def useful(self, view: View, width: float, height: float) -> float:
+        """Return how much of a height the panel has use for; it grows by steps where it would be half empty."""
+        return height
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw into ``area``, and nowhere else."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from viewer.drawing.canvas import TIMES, Area, Canvas, Theme
+from viewer.drawing.canvas import TIMES, Area, Canvas
+from viewer.drawing.theme import Theme
+from viewer.learning import controls
 from viewer.panel_titles import PANEL_TITLES
-from viewer.panels.base import Panel
+from viewer.panels.base import WIDTH, Panel
 from viewer.playing.human_control import HAND_BACK_SECONDS
 from viewer.playing.session import HUMAN
 from viewer.view import View
+
+MARGIN = 16.0
 
 
 class ControlPanel(Panel):
@@ -19,9 +23,9 @@ class ControlPanel(Panel):
     name: ClassVar[str] = "control"
     title: ClassVar[str] = PANEL_TITLES["control"]
 
-    def height(self, view: View) -> float:
-        """Return the height of three lines."""
-        return 84.0
+    def height(self, view: View, width: float = WIDTH) -> float:
+        """Return the height of two lines."""
+        return 76.0
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw who plays, how to return control, and the speed."""
@@ -29,43 +33,61 @@ class ControlPanel(Panel):
         color = Theme.human if human else Theme.agent
         title = "You play" if human else "The agent plays"
         if view.versus is not None:
-            color, title = Theme.text, "You against the agent"
+            color, title = Theme.chip, "You against the agent"
         canvas.rounded(area, color, 8)
-        x, white, pale = area.x + 18, Theme.card, Theme.human_pale if human else (214, 232, 243)
-        canvas.text(x, area.y + 28, title, 20, white, bold=True)
-        canvas.text(x, area.y + 57, self._below(view), 12.5, pale, width=area.w - 100)
+        x, right, white, pale = area.x + MARGIN, area.right - MARGIN, Theme.on_color, Theme.on_pale
+        used = canvas.text(right, area.y + 26, speed_text(view.game.speed), 18, white, bold=True, align=1)
+        canvas.text(x, area.y + 26, title, 18, white, bold=True, width=right - used - 10 - x)
+        word = "paused" if view.game.paused else "speed"
+        used = canvas.text(right, area.y + 52, word, 13, pale, align=1, bold=view.game.paused)
+        about = canvas.choose(self.about(view), right - used - 14 - x)
+        canvas.text(x, area.y + 52, about, 13, pale, width=right - used - 14 - x)
         back = view.human_control.hands_back_in
         if back is not None:
-            track = Area(x, area.bottom - 11, area.w - 36, 3)
+            track = Area(x, area.bottom - 8, area.w - 2 * MARGIN, 3)
             canvas.rect(Area(track.x, track.y, track.w * back / HAND_BACK_SECONDS, track.h), white)
-        canvas.text(area.right - 18, area.y + 28, speed_text(view.game.speed), 20, white, bold=True, align=1)
-        canvas.text(
-            area.right - 18,
-            area.y + 57,
-            "paused" if view.game.paused else "speed",
-            12.5,
-            pale,
-            align=1,
-            bold=view.game.paused,
-        )
 
-    def _below(self, view: View) -> str:
+    def about(self, view: View) -> list[str]:
+        """Return what stands below who plays, in several lengths, the longest first."""
         session = view.session
         if view.versus is not None:
             lead = view.versus.scores.lead
             standing = f"you are {'ahead' if lead > 0 else 'behind'} by {abs(lead):g}" if lead else "even"
-            return f"{standing} · {view.agent_name.replace('_', ' ')}"
+            return [f"{standing} · {plain_name(view)}", standing]
         if session.control != HUMAN:
-            name = view.agent_name.replace("_", " ")
-            if session.epsilon > 0:
-                return f"{name} · {session.epsilon:.0%} random"
-            return f"{name} · best action" if session.q_values() is not None else name
+            return self._about_agent(view)
         if view.scored_play is not None:
-            return f"scored episode {view.scored_play.number} of {view.scored_play.episodes}"
+            number, episodes = view.scored_play.number, view.scored_play.episodes
+            return ["a scored episode" if episodes == 1 else f"scored episode {number} of {episodes}"]
         if view.human_control.locked:
-            return "no agent is loaded"
+            return ["no agent is loaded"]
         back = view.human_control.hands_back_in
-        return "Enter: hand back" if back is None else f"agent resumes in {math.ceil(back)} s · Enter: now"
+        if back is None:
+            return ["Enter: hand back"]
+        seconds = math.ceil(back)
+        return [f"agent resumes in {seconds} s · Enter: now", f"agent in {seconds} s · Enter: now", "Enter: now"]
+
+    def _about_agent(self, view: View) -> list[str]:
+        """Return the agent's name, and how it chooses: by the epsilon that it acts with."""
+        session, name = view.session, plain_name(view)
+        if view.live is not None:
+            status = view.live.status().text
+            return [f"{name} · {status}", status, name]
+        learner = controls.online_learner(view)
+        learning = learner is not None and learner.learning
+        epsilon = learner.epsilon if learner is not None and learner.learning else session.epsilon
+        if epsilon > 0:
+            share = f"{epsilon:.0%}" if epsilon >= 0.01 else f"{epsilon:.1%}"
+            return [f"{name} · {share} random" + ", learning" * learning, f"{name} · {share} random", f"{share} random"]
+        if session.q_values() is None:
+            return [name]
+        how = "learning" if learning else "best action"
+        return [f"{name} · {how}", how]
+
+
+def plain_name(view: View) -> str:
+    """Return the agent's name without what is known of its weights."""
+    return view.agent_name.partition(" (")[0].replace("_", " ")
 
 
 def speed_text(speed: float) -> str:

@@ -9,11 +9,12 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from viewer.drawing.canvas import NOT_ALLOWED, Area, Canvas, Theme
+from viewer.drawing.canvas import NOT_ALLOWED, Area, Canvas
+from viewer.drawing.theme import Theme
 from viewer.inspecting.explain import distribution_line
 from viewer.panel_titles import PANEL_TITLES
-from viewer.panels.base import Panel
-from viewer.panels.pieces import wrapped
+from viewer.panels.base import WIDTH, Panel
+from viewer.panels.pieces import MARGIN, heading, paragraph, paragraph_height
 from viewer.panels.plots import Scale, render, signed
 from viewer.playing.axis import Axis
 from viewer.playing.keys import short, words
@@ -22,10 +23,10 @@ from viewer.view import View
 if TYPE_CHECKING:  # a human plays without torch
     from learning.insight import Distribution, Insight
 
-MARGIN, HEAD, AXIS, FOOT = 18.0, 56.0, 18.0, 10.0
-LINE, LINES, SMALL = 14.5, 3, 10.5  # the text below: height of a line, how many at most, size
-NAME, NUMBER = 88.0, 50.0  # widths
-ROWS, TALL = 150.0, 34.0  # height of all rows, and of one at most
+HEAD, AXIS, FOOT = 56.0, 22.0, 10.0
+NAME, NUMBER = 88.0, 52.0  # widths
+ROWS, TALL, TALLEST = 130.0, 34.0, 56.0  # least height of all rows; of one, with the usual and with much room
+LEAST = 16.0  # height of a row
 ALL, BEST = 9, 6  # up to ALL actions are all shown; of more, the BEST ones
 TAIL = 0.005  # probability that may lie beyond each end of the axis
 SHRINK = 0.7  # the axis shrinks only to less than this share of its width
@@ -55,13 +56,20 @@ class DistributionPanel(Panel):
 
     name: ClassVar[str] = "returns"
     title: ClassVar[str] = PANEL_TITLES["returns"]
+    _text = max(distribution_line("quantile"), distribution_line("histogram"), key=len)
 
-    def height(self, view: View) -> float:
-        """Return its height; 0 for networks that output expectations only."""
+    def height(self, view: View, width: float = WIDTH) -> float:
+        """Return its least height; 0 for networks that output expectations only."""
         if not distribution_line(head_of(view)):
             return 0.0
-        count = view.session.num_actions if view.session.num_actions <= ALL else BEST
-        return HEAD + row_height(count) * count + AXIS + LINES * LINE + FOOT
+        count = rows_of(view.session.num_actions)
+        return HEAD + row_height(count) * count + AXIS + paragraph_height(self._text, width - 2 * MARGIN) + FOOT
+
+    def most(self, view: View, width: float = WIDTH) -> float:
+        """Return the height with high rows."""
+        count = rows_of(view.session.num_actions)
+        least = self.height(view, width)
+        return least + max(TALLEST - row_height(count), 0.0) * count if least else 0.0
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the rows, the axis and the text, again only when the network's output has changed."""
@@ -82,20 +90,19 @@ class DistributionPanel(Panel):
         canvas.card(area)
         head, left, wide = head_of(view), area.x + MARGIN, area.w - 2 * MARGIN
         bins = head == "histogram"
-        canvas.text(left, area.y + 22, "Bins of each action" if bins else "Returns of each action", 16, bold=True)
+        heading(canvas, area, "Bins of each action" if bins else "Returns of each action")
         count = view.session.num_actions
         about = "how the expectation is spread over them" if bins else "how likely each return is"
         about = f"{about} · tick: mean" if count <= ALL else f"the best {BEST} of {count} actions · tick: mean"
-        canvas.text(left, area.y + 43, about, 11, Theme.soft, width=wide)
+        about = canvas.choose([about, about.replace("how the expectation is spread over them", "tick: mean")], wide, 12)
+        canvas.text(left, area.y + 43, about, 12, Theme.soft, width=wide)
         if insight is None or insight.distribution is None:
             text = "this network's distributions can't be read"
-            canvas.text(left, area.y + HEAD + 12, text, 11.5, Theme.soft, width=wide)
+            canvas.text(left, area.y + HEAD + 12, text, 12, Theme.soft, width=wide)
         else:
             self._draw_rows(canvas, area, view, insight, insight.distribution)
-        y = area.bottom - FOOT - LINES * LINE + LINE / 2
-        font = canvas.fonts.font(max(6, round(SMALL * canvas.scale)), False)
-        for number, line in enumerate(wrapped(font, distribution_line(head), wide * canvas.scale)):
-            canvas.text(left, y + number * LINE, line, SMALL, Theme.soft, width=wide)
+        text = distribution_line(head)
+        paragraph(canvas, left, area.bottom - FOOT - paragraph_height(text, wide), text, wide)
 
     def _draw_rows(self, canvas: Canvas, area: Area, view: View, insight: Insight, found: Distribution) -> None:
         q_values = insight.q_values
@@ -134,7 +141,8 @@ class DistributionPanel(Panel):
 
     def row_area(self, area: Area, place: int, rows: int) -> Area:
         """Return where a row is."""
-        high = row_height(rows)
+        text = paragraph_height(self._text, area.w - 2 * MARGIN)
+        high = max(min((area.h - HEAD - AXIS - text - FOOT) / rows, TALLEST), LEAST)
         return Area(area.x + MARGIN, area.y + HEAD + place * high, area.w - 2 * MARGIN, high)
 
     def zone(self, row: Area) -> Area:
@@ -150,7 +158,12 @@ def head_of(view: View) -> str:
 
 def row_height(rows: int) -> float:
     """Return the height of one of so many rows."""
-    return min(TALL, ROWS / rows)
+    return max(min(TALL, ROWS / rows), LEAST)
+
+
+def rows_of(actions: int) -> int:
+    """Return the number of rows for so many actions."""
+    return actions if actions <= ALL else BEST
 
 
 def best_of(q_values: Array) -> int:
@@ -224,15 +237,22 @@ def _draw_density(canvas: Canvas, zone: Area, density: Density, top: float, best
 
 
 def _draw_text(canvas: Canvas, row: Area, label: str, expectation: float, best: bool) -> None:
-    middle, size = row.y + row.h / 2, min(12.5, row.h * 0.72)
-    canvas.text(row.x, middle, label, size, bold=best, width=NAME - 8)
+    middle, size = row.y + row.h / 2, 13.0 if row.h >= 20 else 12.0
+    canvas.text(row.x, middle, label, size, bold=best, width=NAME - 4)
     number = signed(expectation) if math.isfinite(expectation) else str(expectation).replace("-inf", NOT_ALLOWED)
     canvas.text(row.right, middle, number, size, Theme.text if best else Theme.soft, align=1, bold=best)
 
 
 def _draw_axis(canvas: Canvas, zone: Area, bottom: float, scale: Scale) -> None:
     """Draw a vertical line through all rows for each tick, and its number below."""
-    for tick in scale.ticks():
+    ticks = scale.ticks()
+    every = 1
+    widest = max(canvas.wide(scale.label(tick), 12) for tick in ticks) + 8
+    while len(ticks) > 2 and zone.w / (len(ticks) - 1) * every < widest:
+        every += 1
+    first = next((place for place, tick in enumerate(ticks) if abs(tick) < scale.step / 2), 0) % every
+    for place, tick in enumerate(ticks):
         x = zone.x + scale.place(tick) * zone.w
         canvas.line((x, zone.y), (x, bottom + 3), Theme.edge if abs(tick) < scale.step / 2 else Theme.track)
-        canvas.text(x, bottom + 11, scale.label(tick), 10, Theme.soft, align=0.5)
+        if place % every == first:
+            canvas.text(x, bottom + 13, scale.label(tick), 12, Theme.soft, align=0.5)

@@ -11,18 +11,21 @@ import pygame
 
 from envs.drawing import APPLE, GREY, POISON, WALL, WATERWORLD, look_of
 from envs.rldemo import EYE_OFFSETS, RLDemo
-from viewer.drawing.canvas import Area, Canvas, Color, Theme
+from viewer.drawing import water
+from viewer.drawing.canvas import Area, Canvas, text_width
+from viewer.drawing.theme import Color, Theme
 from viewer.inspecting.inputs import EYE_DISTANCES, EYE_VELOCITIES, Inputs
 from viewer.inspecting.inspector import Inspector
 from viewer.panels.pieces import Array, cell, draw_cells, signed, tint
 from viewer.view import View
 
-LABEL = 46.0  # width of a lane's name
-NEAR, COMPASS, LANE = 46.0, 11.0, 15.0  # heights: lane of distances, words for directions, other lanes
-OWN_GAP, OWN = 8.0, 20.0  # the gap before the own speed, and its width
-ROW, FEW, MANY_HEIGHT = 16.0, 8, 46.0  # up to FEW inputs have a row each, with a name
-NUMBER = 46.0
-DARK: Color = (70, 80, 92)  # of marks, visible on every colour of a bar
+LABEL = 54.0  # width of a lane's name
+NEAR, COMPASS, LANE = 46.0, 15.0, 17.0  # heights: lane of distances, words for directions, other lanes
+OWN_GAP, OWN = 10.0, 24.0  # the gap before the own speed, and its width
+ROW, FEW, MANY_HEIGHT = 19.0, 8, 46.0  # up to FEW inputs have a row each, with a name
+NUMBER = 50.0
+WIDEST_NAME = 0.5  # of a row: share of its width
+DARK: Color = (60, 70, 82)  # of marks, visible on every colour of a bar
 
 _largest: WeakKeyDictionary[Inspector, Array] = WeakKeyDictionary()
 
@@ -41,6 +44,8 @@ def style_of(view: View) -> Style:
     session = view.session
     state = session.timeline.current.state
     look = WATERWORLD if state is None else look_of(state)
+    if view.env_id.endswith("Waterworld-v1"):
+        look = water.LOOK
     worlds = getattr(session.env.unwrapped, "worlds", None)
     bearings: list[tuple[float, str]] = []
     if isinstance(worlds, RLDemo):
@@ -117,7 +122,7 @@ class Lane(NamedTuple):
     """Where the agent's own speed is, beside those that the eyes see."""
 
 
-def _lanes_in(area: Area, inputs: Inputs, names: bool) -> list[Lane]:
+def lanes_in(area: Area, inputs: Inputs, names: bool) -> list[Lane]:
     """Return the lanes from the top: how near things are, then those that `_lanes` names."""
     lower = _lanes(inputs)
     compass = COMPASS if names else 0.0
@@ -139,22 +144,22 @@ def draw_frame(canvas: Canvas, area: Area, inputs: Inputs, style: Style, *, name
         if not rows:
             canvas.rect(area, Theme.track)
         for place in range(rows):
-            zone = row_zone(area, place, rows)
-            canvas.text(area.x, zone.y + zone.h / 2, inputs.rest[place], 11, width=zone.x - area.x - 6)
+            zone = row_zone(area, place, rows, names_width(inputs, area))
+            canvas.text(area.x, zone.y + zone.h / 2, inputs.rest[place], 12, width=zone.x - area.x - 4)
             canvas.rect(zone, Theme.track)
         return
-    lanes = _lanes_in(area, inputs, names)
+    lanes = lanes_in(area, inputs, names)
     for lane in lanes:
         canvas.rect(lane.area, Theme.track)
         if lane.own is not None:
             canvas.rect(lane.own, Theme.track)
         if names:
-            canvas.text(area.x, lane.area.y + lane.area.h / 2, lane.name, 10, Theme.soft, width=LABEL - 2)
+            canvas.text(area.x, lane.area.y + lane.area.h / 2, lane.name, 12, Theme.soft, width=LABEL - 2)
     if names:
         near = lanes[0].area
         _draw_bearings(canvas, Area(near.x, near.bottom, near.w, COMPASS), inputs.eyes, style)
         if lanes[-1].own is not None:
-            canvas.text(area.right - OWN / 2, near.bottom + COMPASS / 2, "own", 9.5, Theme.soft, align=0.5)
+            canvas.text(area.right - OWN / 2, near.bottom + COMPASS / 2, "own", 12, Theme.soft, align=0.5)
 
 
 def draw_bars(
@@ -164,12 +169,14 @@ def draw_bars(
     values = np.nan_to_num(np.asarray(values, np.float64), posinf=0.0, neginf=0.0)
     shares = np.clip(values / np.where(sizes > 0, sizes, 1.0), -1.0, 1.0)
     if not inputs.eyes:
-        draw = _draw_rows if names and len(values) <= FEW else _draw_signed
-        draw(canvas, area, shares, values)
+        if names and len(values) <= FEW:
+            _draw_rows(canvas, area, shares, values, names_width(inputs, area))
+        else:
+            _draw_signed(canvas, area, shares)
         return
     past, others = _rest(inputs)
     rest, rest_shares = inputs.others(values), inputs.others(shares)
-    near, *lanes = _lanes_in(area, inputs, names)
+    near, *lanes = lanes_in(area, inputs, names)
     draw_near(canvas, near.area, inputs.by_eye(values)[:, : len(EYE_DISTANCES)], style)
     for number, lane in enumerate(lanes):
         if lane.name == "1 ago":
@@ -186,7 +193,7 @@ def _draw_bearings(canvas: Canvas, area: Area, eyes: int, style: Style) -> None:
     for place, word in style.bearings:
         align = 0.0 if place < 1 else 1.0 if place > eyes - 2 else 0.5
         x = area.x + (place + align) / eyes * area.w
-        canvas.text(x, area.y + area.h / 2, word, 9.5, Theme.soft, align=align)
+        canvas.text(x, area.y + area.h / 2, word, 12, Theme.soft, align=align)
 
 
 def _column(box: pygame.Rect, place: int, count: int) -> tuple[int, int]:
@@ -220,17 +227,18 @@ def draw_mark(surface: pygame.Surface, kind: int, x: float, y: float, radius: fl
             pygame.draw.line(surface, DARK, (x - radius, y - rise), (x + radius, y + rise), max(1, round(radius / 2)))
 
 
-def draw_legend(canvas: Canvas, right: float, y: float, style: Style) -> None:
-    """Draw the legend of colours and marks in a line that ends at ``right``."""
+def draw_legend(canvas: Canvas, right: float, y: float, style: Style) -> float:
+    """Draw the legend of colours and marks in a line that ends at ``right``; return where it begins."""
     for kind, word in ((WALL, "wall"), (POISON, "poison"), (APPLE, "apple")):
-        right -= canvas.text(right, y, word, 10.5, Theme.soft, align=1) + 14
+        right -= canvas.text(right, y, word, 12, Theme.soft, align=1) + 14
         box = canvas.pixels(Area(right, y - 5, 10, 10))
         canvas.surface.fill(style.colors[kind], box)
         draw_mark(canvas.surface, kind, box.centerx, box.centery, box.w * 0.3)
         right -= 9
+    return right
 
 
-def _draw_signed(canvas: Canvas, area: Area, shares: Array, values: Array | None = None) -> None:
+def _draw_signed(canvas: Canvas, area: Area, shares: Array) -> None:
     """Draw numbers (N,) from -1 to 1 as bars up and down from the middle."""
     box = canvas.pixels(area)
     middle, half = box.top + box.h // 2, max(box.h // 2, 1)
@@ -249,22 +257,29 @@ def _draw_action(canvas: Canvas, area: Area, names: list[str], shares: Array) ->
         if share > 0.5:
             room = cell(area, (1, len(names)), place)
             word = name.removesuffix(", 1 step ago")
-            canvas.text(room.x + room.w / 2, room.y + room.h / 2, word, 9.5, Theme.card, align=0.5, width=room.w - 2)
+            left = room.x + room.w / 2 > area.x + area.w / 2  # beside the cell, where there is more room
+            x = room.x - 4 if left else room.right + 4
+            canvas.text(x, room.y + room.h / 2, word, 12, align=1.0 if left else 0.0)
 
 
-def _draw_rows(canvas: Canvas, area: Area, shares: Array, values: Array) -> None:
+def _draw_rows(canvas: Canvas, area: Area, shares: Array, values: Array, names: float) -> None:
     """Draw a row for each input: a bar from the middle to the left or right, and the number."""
     for place, (value, share) in enumerate(zip(values.tolist(), shares.tolist(), strict=True)):
-        zone = row_zone(area, place, len(values))
+        zone = row_zone(area, place, len(values), names)
         middle = zone.x + zone.w / 2
         length = abs(share) * zone.w / 2
         canvas.rect(Area(middle - (length if share < 0 else 0.0), zone.y, length, zone.h), Theme.agent)
         canvas.line((middle, zone.y - 1), (middle, zone.bottom), Theme.soft)
-        canvas.text(area.right, zone.y + zone.h / 2, signed(value), 11, Theme.soft, align=1)
+        canvas.text(area.right, zone.y + zone.h / 2, signed(value), 12, Theme.soft, align=1)
 
 
-def row_zone(area: Area, place: int, count: int) -> Area:
-    """Return the area of an input's bar, of ``count`` rows."""
-    high = area.h / max(count, 1)
-    left = area.x + 1.6 * LABEL
-    return Area(left, area.y + place * high + 3, area.right - NUMBER - left, high - 6)
+def names_width(inputs: Inputs, area: Area) -> float:
+    """Return the width of the names of inputs that have a row each."""
+    widest = max((text_width(name, 12) for name in inputs.rest), default=0.0) * 1.05 + 8
+    return min(max(widest, LABEL), WIDEST_NAME * area.w)
+
+
+def row_zone(area: Area, place: int, count: int, names: float) -> Area:
+    """Return the area of an input's bar, of ``count`` rows, on the right of names of a width."""
+    high, left = area.h / max(count, 1), area.x + names
+    return Area(left, area.y + place * high + 4, area.right - NUMBER - left, high - 8)

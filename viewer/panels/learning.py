@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, NamedTuple
 
-from viewer.drawing.canvas import Area, Canvas, Theme
+from viewer.drawing.canvas import Area, Canvas
+from viewer.drawing.theme import Theme
 from viewer.drawing.widgets import Slider, button, contains, grabs
 from viewer.learning import controls
 from viewer.panel_titles import PANEL_TITLES
-from viewer.panels.base import Drag, Panel
+from viewer.panels.base import WIDTH, Drag, Panel
+from viewer.panels.pieces import MARGIN, heading, paragraph, paragraph_height
 from viewer.view import View
 
-MARGIN = 18.0
 EPSILON = Slider(0.0, 1.0)
 LEARNING_RATE = Slider(1e-6, 1e-2, logarithmic=True)
-HEIGHT, HEIGHT_OF_PLAYERS = 196.0, 112.0
+TOP, FACT, SLIDER, FOOT = 44.0, 20.0, 26.0, 10.0  # heights: of the title, a row of facts, a slider, below all
+LABEL, NUMBER = 92.0, 58.0  # widths beside a slider
+TWO_COLUMNS = 300.0  # from this width on facts stand in two columns
 
 
 class Place(NamedTuple):
@@ -31,33 +35,34 @@ class LearningPanel(Panel):
     name: ClassVar[str] = "learning"
     title: ClassVar[str] = PANEL_TITLES["learning"]
 
-    def height(self, view: View) -> float:
+    def height(self, view: View, width: float = WIDTH) -> float:
         """Return its height: less where no agent can learn, 0 in scored episodes."""
         if view.scored_play is not None or view.session.policy is None:
             return 0.0
-        return HEIGHT if self._facts(view) else HEIGHT_OF_PLAYERS
+        line = paragraph_height(self.status_line(view), width - 2 * MARGIN)
+        return TOP + self._facts_height(view, width) + line + 8 + SLIDER * len(self._names(view)) + FOOT
+
+    def _facts_height(self, view: View, width: float) -> float:
+        return FACT * math.ceil(len(self._facts(view)) / (2 if width >= TWO_COLUMNS else 1))
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the facts about the learner, then the sliders and the button."""
         canvas.card(area)
-        canvas.text(area.x + MARGIN, area.y + 24, "Learning", 16, bold=True)
+        heading(canvas, area, "Learning")
         if self.has_button(view):
             active = controls.learning(view)
             button(canvas, self.button(area), "L", "stop" if active else "start", pressed=active)
-        y = area.y + 50
-        facts = self._facts(view)
-        for number, (name, text) in enumerate(facts):
-            x = area.x + MARGIN + (number % 2) * (area.w - 2 * MARGIN) / 2
-            canvas.text(x, y, name, 11.5, Theme.soft)
-            canvas.text(x + 82, y, text, 11.5, width=(area.w - 2 * MARGIN) / 2 - 88)
-            y += 20 if number % 2 else 0
-        wide = area.w - 2 * MARGIN
-        canvas.text(area.x + MARGIN, self._line(area, view), self.status_line(view), 11.5, Theme.soft, width=wide)
+        y, columns = area.y + TOP + FACT / 2 - 2, 2 if area.w >= TWO_COLUMNS else 1
+        half = (area.w - 2 * MARGIN) / columns
+        for number, (name, text) in enumerate(self._facts(view)):
+            x = area.x + MARGIN + (number % columns) * half
+            canvas.text(x, y, name, 12, Theme.soft)
+            canvas.text(x + half - (16 if number % columns < columns - 1 else 0), y, text, 12, align=1)
+            y += FACT if number % columns == columns - 1 else 0
+        top = area.y + TOP + self._facts_height(view, area.w)
+        paragraph(canvas, area.x + MARGIN, top, self.status_line(view), area.w - 2 * MARGIN)
         for place in self.sliders(area, view):
             self._draw_slider(canvas, area, view, place)
-
-    def _line(self, area: Area, view: View) -> float:
-        return area.y + (50 if not self._facts(view) else 116)
 
     def has_button(self, view: View) -> bool:
         """Return whether learning can be started and stopped here."""
@@ -65,16 +70,20 @@ class LearningPanel(Panel):
 
     def button(self, area: Area) -> Area:
         """Return where the button is."""
-        return Area(area.right - MARGIN - 92, area.y + 11, 92, 26)
+        return Area(area.right - MARGIN - 84, area.y + 9, 84, 26)
 
-    def sliders(self, area: Area, view: View) -> list[Place]:
-        """Return the sliders and their places."""
+    def _names(self, view: View) -> list[tuple[str, Slider]]:
         names = [(controls.EPSILON, EPSILON)]
         if controls.learning_rate(view) is not None:
             names.append((controls.LEARNING_RATE, LEARNING_RATE))
-        first = area.bottom - 12 - 26 * len(names)
+        return names
+
+    def sliders(self, area: Area, view: View) -> list[Place]:
+        """Return the sliders and their places."""
+        names = self._names(view)
+        first, left = area.bottom - FOOT - SLIDER * len(names), area.x + MARGIN + LABEL
         return [
-            Place(name, slider, Area(area.x + MARGIN + 96, first + 26 * row + 10, area.w - 2 * MARGIN - 96 - 62, 5))
+            Place(name, slider, Area(left, first + SLIDER * row + 10, area.right - MARGIN - NUMBER - left, 5))
             for row, (name, slider) in enumerate(names)
         ]
 
@@ -92,7 +101,11 @@ class LearningPanel(Panel):
             return status.rejected or status.text
         learner = controls.online_learner(view)
         if learner is None:
-            return "It only plays. L starts learning from here on." if self.has_button(view) else "It only plays."
+            if not self.has_button(view):
+                return "It only plays."
+            if view.session.q_values() is None:
+                return "It expects nothing and learns nothing. L starts a new agent that learns here."
+            return "It only plays. L lets it learn from here on."
         if learner.stop_reason:
             return learner.stop_reason
         return "It learns from every step, also yours." if learner.learning else "It has stopped learning. S saves it."
@@ -110,7 +123,7 @@ class LearningPanel(Panel):
             ("updates", f"{learner.updates:,}"),
             ("TD error", _number(learner.td_error)),
             ("loss", _number(learner.loss)),
-            ("agent", learner.name),
+            ("agent", learner.name.replace("_", " ")),
         ]
 
     def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
@@ -138,7 +151,7 @@ def _facts_of_run(view: View) -> list[tuple[str, str]]:
         return f"{metrics[name]:,.0f}" if name in metrics else "none yet"
 
     return [
-        ("agent steps", whole("agent_steps")),
+        ("steps", whole("agent_steps")),
         ("steps/s", whole("sps")),
         ("updates", whole("updates")),
         ("TD loss", _number(metrics.get("td_loss"))),

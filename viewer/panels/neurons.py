@@ -8,14 +8,16 @@ import numpy as np
 import pygame
 
 from envs.drawing import draw_state
-from viewer.drawing.canvas import Area, Canvas, Theme
+from viewer.drawing.canvas import Area, Canvas
+from viewer.drawing.theme import Theme
 from viewer.drawing.widgets import contains
 from viewer.inspecting.neuron_search import ENOUGH, SHOWN, Searches, searches_of
 from viewer.inspecting.neurons import FirstLayer
 from viewer.panel_titles import PANEL_TITLES
-from viewer.panels.base import Drag, Panel
+from viewer.panels.base import WIDTH, Drag, Panel
 from viewer.panels.inputs import draw_inputs, inputs_height, style_of
 from viewer.panels.pieces import (
+    MARGIN,
     Array,
     Identity,
     cell,
@@ -23,6 +25,7 @@ from viewer.panels.pieces import (
     draw_cached,
     draw_cells,
     draw_image,
+    heading,
     outline,
     paragraph,
     signed,
@@ -32,16 +35,15 @@ from viewer.panels.world import is_world
 from viewer.playing.timeline import Moment
 from viewer.view import View
 
-MARGIN, HEAD = 18.0, 54.0
-TILE_GAP = 3.0
-WEIGHT, WEIGHTS_WIDTH = 2.2, (24.0, 60.0)  # height of an eye's weight; widths that a tile of eyes may have
-FILTER = 21.0  # side of the tile of frames' filters
-VECTOR = (8.0, 24.0, 60.0, 10.0)  # of other vectors: width of a weight, least and largest width of a tile, its height
-TILES, FRAMES_A_ROW, FRAME_ROWS = 70.0, 16, 2  # height of all tiles; of frames, filters in rows
-TITLE, THUMB_GAP, NUMBER, CAPTION, FOOT = 40.0, 8.0, 15.0, 16.0, 22.0
-OPTIMISED, OPTIMISED_FRAMES = 66.0, 66.0  # height of the input that gradient ascent found
+HEAD = 56.0
+TILE_GAP = 4.0
+WEIGHT, WEIGHTS_WIDTH = 4.0, (24.0, 94.0)  # height of an eye's weight; widths that a tile of eyes may have
+FILTER = 24.0  # side of the tile of frames' filters
+VECTOR = (10.0, 24.0, 94.0, 14.0)  # of other vectors: width of a weight, least and largest width of a tile, its height
+TILES, MORE_TILES, FRAMES_A_ROW, FRAME_ROWS = 72.0, 168.0, 16, 2  # height of all tiles; of frames, filters in rows
+TITLE, THUMB_GAP, NUMBER, CAPTION, FOOT = 48.0, 8.0, 18.0, 20.0, 12.0
+OPTIMISED, OPTIMISED_FRAMES = 76.0, 66.0  # height of the input that gradient ascent found
 SIGHT = 1.25  # half the width of a world that a thumbnail shows, in ranges of the eyes
-LECTURE = "like the two pictures of the cat neuron (Le et al. 2012)"
 
 
 class NeuronsPanel(Panel):
@@ -53,21 +55,32 @@ class NeuronsPanel(Panel):
     name: ClassVar[str] = "neurons"
     title: ClassVar[str] = PANEL_TITLES["neurons"]
 
-    def height(self, view: View) -> float:
+    def height(self, view: View, width: float = WIDTH) -> float:
         """Return the height of weights, states and input; 0 without a hidden layer."""
         insight = view.inspector.insight()
         if insight is None or not insight.activations:
             return 0.0
-        frames = view.session.stack() is not None
-        thumb = (92.0 if frames else 70.0) * self._shape(view)  # as wide as the columns are
-        optimised = OPTIMISED_FRAMES if frames else OPTIMISED
-        return HEAD + self._tiles_height(view) + TITLE + thumb + NUMBER + CAPTION + optimised + FOOT
+        optimised = OPTIMISED_FRAMES if view.session.stack() is not None else OPTIMISED
+        return HEAD + self._least_tiles(view) + TITLE + self._thumb(view, width) + NUMBER + CAPTION + optimised + FOOT
 
-    def _tiles_height(self, view: View) -> float:
+    def most(self, view: View, width: float = WIDTH) -> float:
+        """Return the height with more rows of weights."""
+        least = self.height(view, width)
+        return least + (MORE_TILES - TILES if least and view.session.stack() is None else 0.0)
+
+    def _thumb(self, view: View, width: float) -> float:
+        """Return the height of a state's picture."""
+        return (width - 2 * MARGIN - (SHOWN - 1) * THUMB_GAP) / SHOWN * self._shape(view)
+
+    def _least_tiles(self, view: View) -> float:
         insight = view.inspector.insight()
         if view.session.stack() is None or insight is None or not insight.activations:
             return TILES
         return min(-(-len(insight.activations[0][1]) // FRAMES_A_ROW), FRAME_ROWS) * (FILTER + 2 * TILE_GAP)
+
+    def _tiles_height(self, view: View, area: Area) -> float:
+        """Return the height of all tiles in an area."""
+        return self._least_tiles(view) + max(area.h - self.height(view, area.w), 0.0)
 
     def _shape(self, view: View) -> float:
         """Return a thumbnail's height for a width of 1."""
@@ -89,7 +102,7 @@ class NeuronsPanel(Panel):
 
     def tiles(self, area: Area, layer: FirstLayer, view: View) -> tuple[Area, tuple[int, int]]:
         """Return where the tiles of the first layer are, and in how many rows and columns."""
-        room = Area(area.x + MARGIN, area.y + HEAD, area.w - 2 * MARGIN, self._tiles_height(view))
+        room = Area(area.x + MARGIN, area.y + HEAD, area.w - 2 * MARGIN, self._tiles_height(view, area))
         wide, high = tile_size(layer)
         columns = max(1, int((room.w + TILE_GAP) / (wide + TILE_GAP)))
         rows = max(1, int((room.h + TILE_GAP) / (high + TILE_GAP)))
@@ -98,12 +111,12 @@ class NeuronsPanel(Panel):
 
     def again_area(self, area: Area, view: View) -> Area:
         """Return the place of the word that restarts the searches."""
-        y = area.y + HEAD + self._tiles_height(view)
-        return Area(area.right - MARGIN - 44, y + 4, 44, 18)
+        y = area.y + HEAD + self._tiles_height(view, area)
+        return Area(area.right - MARGIN - 44, y + 6, 44, 18)
 
     def thumbs(self, area: Area, view: View) -> list[Area]:
         """Return the places of the states, the most exciting first."""
-        y = area.y + HEAD + self._tiles_height(view) + TITLE
+        y = area.y + HEAD + self._tiles_height(view, area) + TITLE
         wide = (area.w - 2 * MARGIN - (SHOWN - 1) * THUMB_GAP) / SHOWN
         left = area.x + MARGIN
         return [Area(left + place * (wide + THUMB_GAP), y, wide, wide * self._shape(view)) for place in range(SHOWN)]
@@ -137,7 +150,7 @@ class NeuronsPanel(Panel):
     def _draw(self, canvas: Canvas, area: Area, view: View, searches: Searches, marked: int) -> None:
         canvas.card(area)
         left, width = area.x + MARGIN, area.w - 2 * MARGIN
-        canvas.text(left, area.y + 22, self.title, 16, bold=True)
+        heading(canvas, area, canvas.choose([self.title, "Neurons"], width, 15, bold=True))
         if searches.layer is not None:
             self._draw_tiles(canvas, area, view, searches, searches.layer)
         assert searches.neuron is not None
@@ -149,28 +162,28 @@ class NeuronsPanel(Panel):
             wide, high = tile_size(searches.layer)
             high = min(high, 18.0)
             draw_tile(canvas, Area(left + used + 10, y - high / 2, wide, high), searches.layer, searches.neuron.unit)
-        canvas.text(again.right, y, "again", 11, Theme.agent, align=1)
-        if 0 < searches.share < 1:
-            canvas.text(again.x - 2, y, f"search {searches.share:.0%}", 10.5, Theme.soft, align=1)
+        canvas.text(again.right, y, "again", 12, Theme.agent, align=1)
+        if 0 < searches.share < 1 and width > 300:
+            canvas.text(again.x - 2, y, f"search {searches.share:.0%}", 12, Theme.soft, align=1)
         thumbs = self.thumbs(area, view)
-        canvas.text(
-            left, thumbs[0].y - 9, "the states of the timeline that excite it most", 10.5, Theme.soft, width=width
-        )
+        about = ["the states of the timeline that excite it most", "the states that excite it most"]
+        canvas.text(left, thumbs[0].y - 10, canvas.choose(about, width, 12), 12, Theme.soft)
         for place, thumb in enumerate(thumbs):
             canvas.rect(thumb, Theme.track)
             if place < len(searches.best):
                 self._draw_state(canvas, thumb, view, searches, place)
                 outline(canvas, thumb, *((Theme.text, 2.0) if place == marked else (Theme.border, 1.0)))
         self._draw_optimised(canvas, self.optimised_area(area, view), view, searches)
-        canvas.text(left, area.bottom - 12, LECTURE, 9.5, Theme.soft, width=width)
 
     def _draw_tiles(self, canvas: Canvas, area: Area, view: View, searches: Searches, layer: FirstLayer) -> None:
         place, grid = self.tiles(area, layer, view)
         shown, count = min(grid[0] * grid[1], len(layer.pictures)), len(layer.pictures)
         about = about_tiles(layer)
         share = f"{shown} of {count}" if shown < count else f"all {count}"
-        used = canvas.text(area.right - MARGIN, area.y + 43, share, 10.5, Theme.soft, align=1)
-        canvas.text(area.x + MARGIN, area.y + 43, about, 10.5, Theme.soft, width=area.w - 2 * MARGIN - used - 10)
+        used = canvas.text(area.right - MARGIN, area.y + 43, share, 12, Theme.soft, align=1)
+        variants = [about, about.replace("weights of the first layer", "first layer's weights"), "weights, layer 1"]
+        room_left = area.w - 2 * MARGIN - used - 10
+        canvas.text(area.x + MARGIN, area.y + 43, canvas.choose(variants, room_left, 12), 12, Theme.soft)
         room = Area(place.x, place.y, place.w - TILE_GAP, place.h)
 
         def tile(unit: int) -> Area:
@@ -198,7 +211,7 @@ class NeuronsPanel(Panel):
                 found.number,
                 lambda own: draw_moment(own, place, view, timeline[found.number], sizes),
             )
-        canvas.text(place.x + place.w / 2, place.bottom + 7, signed(found.excitation), 10, Theme.soft, align=0.5)
+        canvas.text(place.x + place.w / 2, place.bottom + 9, signed(found.excitation), 12, Theme.soft, align=0.5)
 
     def _draw_optimised(self, canvas: Canvas, area: Area, view: View, searches: Searches) -> None:
         if area.h < 8:
@@ -208,11 +221,11 @@ class NeuronsPanel(Panel):
         if ascent is None or not ascent.excitations:
             waits = len(view.session.timeline) < ENOUGH
             text = f"the searches start after {ENOUGH} steps" if waits else "searching for an input that excites it"
-            canvas.text(area.x, y, text, 10.5, Theme.soft)
+            canvas.text(area.x, y, canvas.choose([text, "searching"], area.w, 12), 12, Theme.soft)
             return
-        used = canvas.text(area.right, y, signed(ascent.best_excitation), 10.5, bold=True, align=1)
-        text = "an input optimised to excite it, by gradient ascent"
-        canvas.text(area.x, y, text, 10.5, Theme.soft, width=area.w - used - 8)
+        used = canvas.text(area.right, y, signed(ascent.best_excitation), 12, bold=True, align=1)
+        variants = ["an input made to excite it, by gradient ascent", "an input made to excite it", "a made input"]
+        canvas.text(area.x, y, canvas.choose(variants, area.w - used - 8, 12), 12, Theme.soft)
         optimised, inputs = ascent.best, view.inspector.inputs()
         if inputs is not None:
             sizes = input_sizes(searches)

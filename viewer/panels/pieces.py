@@ -10,14 +10,18 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from viewer.drawing.canvas import MINUS, Area, Canvas, Color, Theme
+from viewer.drawing.canvas import MINUS, Area, Canvas, font, type_size
 from viewer.drawing.pixels import to_surface
+from viewer.drawing.theme import Color, Theme
 from viewer.view import View
 
 Array = NDArray[np.float64]
 Picture = NDArray[np.uint8]
 
-ZERO_TINT: Color = (240, 243, 246)  # the tint of zero
+MARGIN = 16.0  # of a card
+TITLE, TITLE_Y = 15.0, 22.0  # size of a card's title, and its height in the card
+SMALL, LEADING = 12.0, 4.0  # size of notes; what a line of text is higher than its type
+NARROWER = 0.96  # of a line: the scale of a window may round its type up
 GAP_FROM = 4  # pixels of a cell; from that size on there is a gap of one between cells
 
 
@@ -63,7 +67,7 @@ def tint(values: Array) -> Picture:
     """Return numbers (...) from -1 to 1 as colours (..., 3): orange below 0, pale at 0, blue above; NaN counts as 0."""
     values = np.nan_to_num(np.clip(values, -1.0, 1.0))[..., None]
     ends = np.where(values < 0, np.array(Theme.human, float), np.array(Theme.agent, float))
-    return np.asarray(ZERO_TINT + np.abs(values) * (ends - ZERO_TINT)).round().astype(np.uint8)
+    return np.asarray(Theme.zero + np.abs(values) * (ends - Theme.zero)).round().astype(np.uint8)
 
 
 def scaled(values: Array) -> Array:
@@ -120,10 +124,10 @@ def cell_at(area: Area, grid: tuple[int, int], x: float, y: float) -> int | None
     return int((y - area.y) / area.h * rows) * columns + int((x - area.x) / area.w * columns)
 
 
-def outline(canvas: Canvas, area: Area, color: Color = Theme.text, width: float = 1.5) -> None:
+def outline(canvas: Canvas, area: Area, color: Color | None = None, width: float = 1.5) -> None:
     """Draw a frame around an area, just outside it."""
     thick = max(1, round(width * canvas.scale))
-    pygame.draw.rect(canvas.surface, color, canvas.pixels(area).inflate(2 * thick, 2 * thick), thick)
+    pygame.draw.rect(canvas.surface, color or Theme.text, canvas.pixels(area).inflate(2 * thick, 2 * thick), thick)
 
 
 @lru_cache(maxsize=256)
@@ -144,23 +148,32 @@ def paragraph(
     y: float,
     text: str,
     width: float,
-    size: float = 10.5,
-    color: Color = Theme.soft,
+    size: float = SMALL,
+    color: Color | None = None,
     bottom: float = math.inf,
 ) -> float:
     """Draw text in as many lines as it needs and ``bottom`` allows; return the y below the last one.
 
     ``y`` is the top of the first line, not its middle.
     """
-    pixels = max(6, round(size * canvas.scale))
-    pitch = size + 3.5
-    for line in wrapped(canvas.fonts.font(pixels, False), text, width * canvas.scale):
-        if y + pitch > bottom:
+    pitch = size + LEADING
+    for line in wrapped(font(type_size(size, canvas.scale)), text, width * canvas.scale):
+        if y + pitch > bottom + 0.5:
             break
         # already measured, except for a single long word
-        canvas.text(x, y + pitch / 2, line, size, color, width=None if " " in line else width)
+        canvas.text(x, y + pitch / 2, line, size, color or Theme.soft, width=None if " " in line else width)
         y += pitch
     return y
+
+
+def paragraph_height(text: str, width: float, size: float = SMALL) -> float:
+    """Return the logical height of a paragraph, whatever the scale of the window rounds its type to."""
+    return len(wrapped(font(type_size(size, 1.0)), text, width * NARROWER)) * (size + LEADING)
+
+
+def heading(canvas: Canvas, area: Area, text: str, *, width: float | None = None) -> float:
+    """Write the title of a card; return its logical width."""
+    return canvas.text(area.x + MARGIN, area.y + TITLE_Y, text, TITLE, bold=True, width=width)
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -10,10 +10,12 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from viewer.drawing.canvas import MINUS, Area, Canvas, Color, Theme
+from viewer.drawing.canvas import MINUS, Area, Canvas, text_width
+from viewer.drawing.theme import Color, Theme
 from viewer.playing.session import Session
 
 MAX_STEPS = 400.0  # between two drawings, however fast time runs
+SMALL = 12.0  # size of an axis's numbers
 BAND = 4.0  # height of the mark of a human's steps
 
 Array = NDArray[np.float64]
@@ -45,12 +47,20 @@ class Scale(NamedTuple):
         return [self.low + k * self.step for k in range(round((self.high - self.low) / self.step) + 1)]
 
     def label(self, value: float) -> str:
-        """Return a tick as text, with the digits that its step needs."""
+        """Return a tick as text, with the digits that its step needs; k stands for a thousand, M for a million."""
         if abs(value) < self.step / 2:
             return "0"
-        digits = max(0, -math.floor(math.log10(self.step) + 1e-9))
-        text = f"{value:.{digits}f}" if 1e-4 < self.step < 1e4 else f"{value:.1e}".replace(".0e", "e")
-        return text.replace("e+0", "e").replace("e-0", "e-").replace("-", MINUS)
+        unit, letter = next(
+            ((unit, letter) for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if self.step >= unit / 10),
+            (1.0, ""),
+        )
+        if letter and max(abs(self.low), abs(self.high)) < 10 * unit and self.step < unit:
+            unit, letter = unit / 1000, {"G": "M", "M": "k", "k": ""}[letter]
+        step = self.step / unit
+        digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        text = f"{value / unit:,.{digits}f}{letter}" if digits < 5 else f"{value:.1e}".replace(".0e", "e")
+        text = text.replace("e-0", "e-")
+        return text.replace("-", MINUS)
 
 
 def render(canvas: Canvas, area: Area, draw: Callable[[Canvas], None]) -> pygame.Surface:
@@ -64,13 +74,24 @@ def render(canvas: Canvas, area: Area, draw: Callable[[Canvas], None]) -> pygame
     return surface
 
 
+def gutter(scale: Scale) -> float:
+    """Return the width that the numbers of an axis need on its left."""
+    return max(text_width(scale.label(tick), SMALL) for tick in scale.ticks()) * 1.05 + 8.0
+
+
 def draw_scale(canvas: Canvas, zone: Area, scale: Scale) -> None:
     """Draw a line across a plot for each tick, and its number on the left; zero is darker."""
-    for tick in scale.ticks():
+    ticks = scale.ticks()
+    every = 1
+    while len(ticks) > 2 and zone.h / (len(ticks) - 1) * every < SMALL + 4:  # numbers stay apart
+        every += 1
+    first = next((place for place, tick in enumerate(ticks) if abs(tick) < scale.step / 2), 0) % every
+    for place, tick in enumerate(ticks):
         y = zone.bottom - scale.place(tick) * zone.h
         zero = abs(tick) < scale.step / 2
         canvas.line((zone.x, y), (zone.right, y), Theme.edge if zero else Theme.track)
-        canvas.text(zone.x - 6, y, scale.label(tick), 10, Theme.soft, align=1)
+        if place % every == first:
+            canvas.text(zone.x - 6, y, scale.label(tick), SMALL, Theme.soft, align=1)
 
 
 def pixels_of(canvas: Canvas, xs: Array, ys: Array) -> NDArray[np.int64]:
@@ -89,10 +110,13 @@ def strong_curve(canvas: Canvas, xs: Array, ys: Array, color: Color) -> None:
 
 
 def signed(value: float) -> str:
-    """Return a number with its sign and about three digits."""
+    """Return a number with its sign and about three digits; from a hundred thousand on in thousands."""
     size = abs(value)
     digits = 2 if size < 9.995 else 1 if size < 99.95 else 0
-    return (f"{value:+.{digits}f}" if size < 1e5 else f"{value:+.1e}").replace("-", MINUS)
+    if size >= 1e5:
+        unit, letter = (1e9, "G") if size >= 1e9 else (1e6, "M") if size >= 1e6 else (1e3, "k")
+        return f"{value / unit:+.3g}{letter}".replace("-", MINUS)
+    return f"{value:+,.{digits}f}".replace("-", MINUS)
 
 
 def steps_between(session: Session, per_second: float) -> int:

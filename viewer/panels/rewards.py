@@ -8,17 +8,19 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
+from viewer.drawing.canvas import MINUS, Area, Canvas
+from viewer.drawing.theme import Theme
 from viewer.panel_titles import PANEL_TITLES
-from viewer.panels.base import Panel
+from viewer.panels.base import WIDTH, Panel
+from viewer.panels.pieces import MARGIN, TITLE_Y, heading
 from viewer.panels.plots import BAND, Array, Scale, draw_scale, render, runs, steps_between, strong_curve
 from viewer.panels.score import number_text
 from viewer.playing.session import Session
 from viewer.playing.timeline import Score, Timeline
 from viewer.view import View
 
-HEIGHT = 180.0
-MARGIN, HEAD, FOOT, GUTTER = 18.0, 58.0, 14.0, 38.0
+HEIGHT, TALLEST = 158.0, 260.0
+HEAD, FOOT, GUTTER = 61.0, 14.0, 40.0
 STRIP, GAP = 30.0, 22.0  # height of the bars of episodes, and of the gap above them
 SMOOTH = 500  # steps of the running mean
 EARLY = 100  # steps before the first mean
@@ -58,9 +60,13 @@ class RewardsPanel(Panel):
     title: ClassVar[str] = PANEL_TITLES["rewards"]
     place = "below"
 
-    def height(self, view: View) -> float:
-        """Return its height."""
+    def height(self, view: View, width: float = WIDTH) -> float:
+        """Return its least height."""
         return HEIGHT
+
+    def most(self, view: View, width: float = WIDTH) -> float:
+        """Return the largest height that the plot has use for."""
+        return TALLEST
 
     def zone(self, area: Area, session: Session) -> Area:
         """Return where the curve is, which leaves room for the episodes once there are any."""
@@ -82,16 +88,13 @@ class RewardsPanel(Panel):
     def _draw(self, canvas: Canvas, area: Area, session: Session) -> None:
         curve = curve_of(session.timeline)
         canvas.card(area)
-        wide = canvas.text(area.x + MARGIN, area.y + 23, "Reward per step", 16, bold=True)
-        if len(curve.mean):
-            room = area.w - 2 * MARGIN - wide - 12
-            canvas.text(
-                area.right - MARGIN, area.y + 24, per_step(curve.mean[-1]), 12.5, align=1, bold=True, width=room
-            )
+        wide = heading(canvas, area, "Reward per step")
+        if len(curve.mean) and area.w - 2 * MARGIN - wide > 60:
+            canvas.text(area.right - MARGIN, area.y + TITLE_Y, per_step(curve.mean[-1]), 13, align=1, bold=True)
         about = f"running mean of {SMOOTH} steps"
         if session.timeline.first > 0:
-            about += f" · the last {len(curve.mean):,}"
-        canvas.text(area.x + MARGIN, area.y + 43, about, 11, Theme.soft, width=area.w - 2 * MARGIN)
+            about = canvas.choose([f"{about} · the last {len(curve.mean):,}", about], area.w - 2 * MARGIN, 12)
+        canvas.text(area.x + MARGIN, area.y + 43, about, 12, Theme.soft)
         _draw_curve(canvas, self.zone(area, session), curve)
         if session.results:
             _draw_episodes(canvas, self.strip(area), list(session.results))
@@ -109,7 +112,7 @@ def _draw_curve(canvas: Canvas, zone: Area, curve: Curve) -> None:
     scale = Scale.around(low, high, 2)
     draw_scale(canvas, zone, scale)
     if len(mean) < 2:
-        canvas.text(zone.x + zone.w / 2, zone.y + zone.h / 2, f"after {EARLY} steps", 11, Theme.soft, align=0.5)
+        canvas.text(zone.x + zone.w / 2, zone.y + zone.h / 2, f"after {EARLY} steps", 12, Theme.soft, align=0.5)
         return
     every = max(1, int(len(mean) / zone.w))
     xs = zone.x + np.arange(len(mean)) / (len(mean) - 1) * zone.w
@@ -140,8 +143,10 @@ def _draw_episodes(canvas: Canvas, strip: Area, results: Sequence[Score]) -> Non
     canvas.line((strip.x, zero), (strip.right, zero), Theme.edge)
     for value, y in ((high, strip.y), (low, strip.bottom)):
         if value != 0.0:
-            canvas.text(strip.x - 6, y, number_text(value), 10, Theme.soft, align=1)
-    canvas.text(strip.x, strip.y - 9, episodes_text(len(shown), mean), 11, Theme.soft, width=strip.w)
+            canvas.text(strip.x - 6, y, number_text(value), 12, Theme.soft, align=1)
+    about = episodes_text(len(shown), mean)
+    text = canvas.choose([about, about.replace("return of ", ""), f"mean {number_text(mean)}"], strip.w, 12)
+    canvas.text(strip.x, strip.y - 9, text, 12, Theme.soft)
 
 
 def episodes_text(count: int, mean: float) -> str:

@@ -1,20 +1,27 @@
-"""The score of this episode so far, and of the ones before."""
+"""The score of this episode so far, beside those of random actions, of people, and of the episodes before."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 import pygame
 
-from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
+from viewer.drawing.canvas import MINUS, Area, Canvas, text_width
+from viewer.drawing.theme import Color, Theme
 from viewer.panel_titles import PANEL_TITLES
-from viewer.panels.base import Panel
+from viewer.panels.base import WIDTH, Panel
+from viewer.panels.pieces import MARGIN, SMALL, heading
+from viewer.panels.plots import Scale, draw_scale, gutter, render
+from viewer.playing.marks import Mark, marks_of
 from viewer.playing.session import Session
 from viewer.view import View
 
-MARGIN = 18.0
+TOP, LINE, PROGRESS = 38.0, 18.0, 12.0  # heights: of the title, a line of text, the episode's progress
+PLOT, TALLEST = 76.0, 330.0  # least and largest height of the curve
+FOOT, BOTTOM = 30.0, 8.0  # below the curve: the axis of steps; below the numbers without one
 
 
 class ScorePanel(Panel):
@@ -22,50 +29,74 @@ class ScorePanel(Panel):
 
     name: ClassVar[str] = "score"
     title: ClassVar[str] = PANEL_TITLES["score"]
-    stretches: ClassVar[bool] = True
 
-    def height(self, view: View) -> float:
-        """Return its least height."""
-        return 150.0 if view.session.horizon else 134.0  # without the bar of the episode's progress
+    def height(self, view: View, width: float = WIDTH) -> float:
+        """Return its least height: the numbers, without a curve."""
+        return self._numbers_height(view, width) + BOTTOM
+
+    def most(self, view: View, width: float = WIDTH) -> float:
+        """Return the height with the highest curve."""
+        return self._numbers_height(view, width) + TALLEST + FOOT
+
+    def useful(self, view: View, width: float, height: float) -> float:
+        """Return the height, or that without a curve if it is too little for one."""
+        least = self.height(view, width)
+        return height if height >= least - BOTTOM + PLOT + FOOT else least
+
+    def _numbers_height(self, view: View, width: float) -> float:
+        lines = len(self._lines(view, width))
+        return TOP + LINE * lines + (PROGRESS if view.session.horizon else 0.0)
+
+    def _lines(self, view: View, width: float) -> list[list[tuple[str, Color]]]:
+        """Return the facts in as many lines as the width needs."""
+        lines: list[list[tuple[str, Color]]] = []
+        used = 0.0
+        for text, color in self._facts(view.session):
+            wide = text_width(text, 13) * 1.05 + 14
+            if not lines or used + wide > width - 2 * MARGIN:
+                lines.append([])
+                used = 0.0
+            lines[-1].append((text, color))
+            used += wide
+        return lines
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the numbers from the top, and the curve into the rest."""
         canvas.card(area)
         session = view.session
-        score = session.score
-        left = area.x + MARGIN
-        canvas.text(left, area.y + 24, "Score", 16, bold=True)
-        number = number_text(score.episode_return)
-        canvas.text(area.right - MARGIN, area.y + 27, number, 24, bold=True, align=1)
-        y = area.y + 56
-        for text, color in self._facts(session):
-            left += canvas.text(left, y, text, 12.5, color) + 16
+        heading(canvas, area, "Score")
+        number = number_text(session.score.episode_return)
+        canvas.text(area.right - MARGIN, area.y + 23, number, 18, bold=True, align=1)
+        y = area.y + TOP + LINE / 2
+        for line in self._lines(view, area.w):
+            left = area.x + MARGIN
+            for text, color in line:
+                left += canvas.text(left, y, text, 13, color) + 14
+            y += LINE
+        y -= LINE / 2
         if session.horizon:
-            self._draw_progress(canvas, Area(area.x + MARGIN, area.y + 74, area.w - 2 * MARGIN, 5), session)
-        y = area.y + (96 if session.horizon else 80)
-        canvas.text(area.x + MARGIN, y, steps_text(session), 11.5, Theme.soft)
-        past = self._past(session)
-        if past:
-            canvas.text(area.right - MARGIN, y, past, 11.5, Theme.soft, align=1)
-        room = Area(area.x + MARGIN, y + 16, area.w - 2 * MARGIN, area.bottom - y - 28)
-        if room.h >= 24:
-            self._draw_curve(canvas, room, view)
+            self._draw_progress(canvas, Area(area.x + MARGIN, y + 3, area.w - 2 * MARGIN, 5), session)
+            y += PROGRESS
+        room = Area(area.x + MARGIN, y + 14, area.w - 2 * MARGIN, area.bottom - FOOT - y - 14)
+        if room.h >= 40:
+            self._draw_curve(canvas, room, area, view)
 
-    def _facts(self, session: Session) -> list[tuple[str, tuple[int, int, int]]]:
+    def _facts(self, session: Session) -> list[tuple[str, Color]]:
         score = session.score
-        facts = []
+        facts: list[tuple[str, Color]] = []
         if score.apples is not None and score.poison is not None:
-            facts = [(f"apples {score.apples}", Theme.text), (f"poison {score.poison}", Theme.text)]
+            facts = [(count_text(score.apples, "apple"), Theme.text), (f"{score.poison} poison", Theme.text)]
         if score.lives is not None:
             facts.append((f"{score.lives} {'life' if score.lives == 1 else 'lives'}", Theme.text))
         second_player = getattr(session.env.unwrapped, "second_player", None)
         if second_player is not None:
-            facts.append((f"you: {second_player.apples} apples, {second_player.poison} poison", Theme.human))
+            eaten = f"you: {count_text(second_player.apples, 'apple')}, {second_player.poison} poison"
+            facts.append((eaten, Theme.human))
         elif score.human_steps:
-            facts.append((f"by you {score.human_share:.0%}", Theme.human))
-        elif session.policy is not None:
-            facts.append(("all by the agent", Theme.agent))
-        return facts
+            facts.append((f"{score.human_share:.0%} by you", Theme.human))
+        facts.append((steps_text(session), Theme.soft))
+        past = self._past(session)
+        return [*facts, (past, Theme.soft)] if past else facts
 
     def _past(self, session: Session) -> str:
         """Return the mean of the episodes before this one."""
@@ -73,57 +104,101 @@ class ScorePanel(Panel):
         if not past:
             return ""
         mean = sum(result.episode_return for result in past) / len(past)
-        return f"before: {number_text(mean)}" if len(past) == 1 else f"mean of {len(past)} before: {mean:.1f}"
+        return f"before: {number_text(mean)}" if len(past) == 1 else f"mean of {len(past)} before: {number_text(mean)}"
 
     def _draw_progress(self, canvas: Canvas, area: Area, session: Session) -> None:
         canvas.rounded(area, Theme.track, 2)
         done = min(session.score.steps / (session.horizon or 1), 1.0)
         canvas.rounded(Area(area.x, area.y, area.w * done, area.h), Theme.soft, 2)
 
-    def _draw_curve(self, canvas: Canvas, area: Area, view: View) -> None:
+    def _draw_curve(self, canvas: Canvas, room: Area, card: Area, view: View) -> None:
         """Draw the return over the episode's steps, again after every pixel's worth of steps."""
-        session, box = view.session, canvas.pixels(area)
+        session = view.session
+        box = Area(card.x + 4, room.y - 8, card.w - 8, card.bottom - 4 - room.y + 8)
         width = max(session.horizon or 0, len(session.history), 50)
-        stride = max(1, width // max(box.w, 1))
-        key = (session.score.episode, session.score.steps // stride, session.score.finished, box.size, canvas.scale)
-        canvas.surface.blit(view.cached("score", key, lambda: _curve(canvas, area, session, width)), box)
+        stride = max(1, width // max(round(room.w * canvas.scale), 1))
+        marks = self.marks(view)
+        pixels = canvas.pixels(box)
+        key = (session.score.episode, session.score.steps // stride, session.score.finished, marks, tuple(pixels))
+
+        def draw(on: Canvas) -> None:
+            on.rect(box, Theme.card)
+            _curve(on, room, session, width, marks)
+
+        canvas.surface.blit(view.cached("score", key, lambda: render(canvas, box, draw)), pixels)
+
+    def marks(self, view: View) -> tuple[Mark, ...]:
+        """Return the references, and the best episode of this window."""
+        known = view.cached(
+            "marks", (view.env_id, view.protocol), lambda: marks_of(view.env_id, view.protocol, view.runs_dir)
+        )
+        past = [result.episode_return for result in view.session.results if result is not view.session.score]
+        return (*known, Mark("best here", max(past))) if past else known
 
 
-def _curve(canvas: Canvas, area: Area, session: Session, width: int) -> pygame.Surface:
-    """Return the curve on a card's colour, blue where the agent acted, orange where the human did.
+def _curve(canvas: Canvas, room: Area, session: Session, width: int, marks: Sequence[Mark]) -> None:
+    """Draw the curve, blue where the agent acted, orange where the human did, over a line for each mark.
 
-    Args:
-        canvas: for its scale.
-        area: the curve's place.
-        session: the session whose return is drawn.
-        width: steps along the whole axis.
+    ``width``: steps along the whole axis.
     """
-    surface = pygame.Surface(canvas.pixels(area).size, depth=24)
-    surface.fill(Theme.card)
-    wide, high = surface.get_width() - 1, surface.get_height() - 1
     rewards = np.array([step.reward for step in session.history])
     by_human = np.array([step.by_human for step in session.history], bool)
     # of a very long episode only the last steps are stored: the curve starts with the return before them
     start = session.score.episode_return - rewards.sum()
     totals = np.concatenate([[start], start + np.cumsum(rewards)])  # (T + 1,)
-    low, high_value = min(0.0, totals.min()), max(0.0, totals.max())
-    x = np.arange(len(totals)) / width * wide
-    y = high - (totals - low) / max(high_value - low, 1.0) * high
-    zero = round(high + low / max(high_value - low, 1.0) * high)
-    pygame.draw.line(surface, Theme.border, (0, zero), (wide, zero))
+    values = [0.0, float(totals.min()), float(totals.max()), *(mark.value for mark in marks)]
+    scale = Scale.around(min(values), max(values), 3)
+    left = gutter(scale)
+    tags = widest_tag(marks)
+    zone = Area(room.x + left, room.y, room.w - left - tags, room.h)
+    draw_scale(canvas, zone, scale)
+    draw_marks(canvas, zone, scale, marks)
+    x = zone.x + np.arange(len(totals)) / width * zone.w
+    y = zone.bottom - (totals - scale.low) / (scale.high - scale.low) * zone.h
     turns = [0, *(np.flatnonzero(np.diff(by_human)) + 1).tolist(), len(by_human)]
     stride = max(1, len(totals) // 400)
     for first, last in itertools.pairwise(turns):
         shown = [*range(first, last, stride), last]
         color = Theme.human if len(by_human) and by_human[first] else Theme.agent
         if len(shown) > 1:
-            pygame.draw.aalines(surface, color, False, list(zip(x[shown].tolist(), y[shown].tolist(), strict=True)))
-    return surface
+            points = [canvas.point(*point) for point in zip(x[shown].tolist(), y[shown].tolist(), strict=True)]
+            pygame.draw.aalines(canvas.surface, color, False, points)
+            pygame.draw.aalines(canvas.surface, color, False, [(px, py + 1) for px, py in points])
+    low = zone.bottom + 13
+    canvas.text(zone.x, low, "0", SMALL, Theme.soft, align=0.5)
+    end = f"{width:,} steps"
+    canvas.text(zone.right + tags, low, end, SMALL, Theme.soft, align=1)
+
+
+def widest_tag(marks: Sequence[Mark]) -> float:
+    """Return the width of the names on the right of a plot."""
+    return max((text_width(mark.name, SMALL) * 1.05 + 8 for mark in marks), default=0.0)
+
+
+def draw_marks(canvas: Canvas, zone: Area, scale: Scale, marks: Sequence[Mark]) -> None:
+    """Draw a dashed line for each mark, and its name on the right; names keep a line's distance from each other."""
+    pitch, lowest = SMALL + 3.0, zone.bottom - 2
+    ordered = sorted(marks, key=lambda mark: mark.value)
+    ys = [zone.bottom - scale.place(mark.value) * zone.h for mark in ordered]
+    places: list[float] = []
+    for y in ys:  # from the lowest up
+        places.append(min(y, lowest if not places else places[-1] - pitch))
+    if places and places[-1] < zone.y + 2:
+        places = [place + zone.y + 2 - places[-1] for place in places]
+    for mark, y, place in zip(ordered, ys, places, strict=True):
+        for x in np.arange(zone.x, zone.right - 3, 7.0).tolist():
+            canvas.line((x, y), (x + 3, y), Theme.soft)
+        canvas.text(zone.right + 6, place, mark.name, SMALL, Theme.soft)
+
+
+def count_text(count: int, what: str) -> str:
+    """Return a number and what is counted."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def number_text(value: float) -> str:
     """Return a score as text: without decimals if it is whole, with a typographic minus."""
-    text = f"{value:.0f}" if abs(value - round(value)) < 1e-6 else f"{value:.1f}"
+    text = f"{value:,.0f}" if abs(value - round(value)) < 1e-6 or abs(value) >= 1000 else f"{value:.1f}"
     return text.replace("-", MINUS)
 
 

@@ -7,12 +7,14 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import pygame
 
-from viewer.drawing.canvas import Area, Canvas, Theme
+from viewer.drawing.canvas import Area, Canvas
 from viewer.drawing.pixels import to_surface
+from viewer.drawing.theme import Theme
 from viewer.panel_titles import PANEL_TITLES
-from viewer.panels.base import Drag, Panel
+from viewer.panels.base import WIDTH, Drag, Panel
 from viewer.panels.inputs import draw_bars, draw_frame, draw_legend, inputs_height, sizes_of, style_of
 from viewer.panels.pieces import (
+    MARGIN,
     Array,
     Identity,
     Picture,
@@ -21,16 +23,17 @@ from viewer.panels.pieces import (
     draw_cached,
     draw_cells,
     grid_for,
+    heading,
     outline,
     scaled,
     tint,
 )
 from viewer.view import View
 
-MARGIN, HEAD, FOOT = 18.0, 38.0, 10.0
-CAPTION, AFTER = 14.0, 5.0  # heights of a layer's name above its strip, and of the gap below
+HEAD, FOOT = 38.0, 10.0
+CAPTION, AFTER = 17.0, 6.0  # heights of a layer's name above its strip, and of the gap below
 FEW_UNITS, LOW_STRIP, STRIP, MAPS_STRIP = 160, 14.0, 24.0, 36.0
-LEGEND = 16.0
+LEGEND, HIGHER = 20.0, 70.0
 
 
 class Strip(NamedTuple):
@@ -56,13 +59,22 @@ class SensesPanel(Panel):
     name: ClassVar[str] = "senses"
     title: ClassVar[str] = PANEL_TITLES["senses"]
 
-    def height(self, view: View) -> float:
+    def height(self, view: View, width: float = WIDTH) -> float:
         """Return the height of the inputs and all layers; without a network only eyes are shown."""
         layers = _layers(view)
         inputs = view.inspector.inputs()
         if not layers and (inputs is None or not inputs.eyes):
             return 0.0
         return HEAD + self._inputs_height(view) + sum(_height(values) for _, values in layers) + FOOT
+
+    def most(self, view: View, width: float = WIDTH) -> float:
+        """Return the height with high bars."""
+        least, inputs = self.height(view, width), view.inspector.inputs()
+        return least + HIGHER if least and inputs is not None and inputs.eyes else least
+
+    def _more(self, area: Area, view: View) -> float:
+        """Return how much higher than the least height the inputs are."""
+        return min(max(area.h - self.height(view, area.w), 0.0), HIGHER) if view.inspector.inputs() is not None else 0.0
 
     def _inputs_height(self, view: View) -> float:
         inputs = view.inspector.inputs()
@@ -74,7 +86,7 @@ class SensesPanel(Panel):
         """Draw the inputs of this moment, and the activations, which may be a tenth of a second old."""
         inspector = view.inspector
         insight = inspector.insight()
-        tall = min(HEAD + self._inputs_height(view), area.h)
+        tall = min(HEAD + self._inputs_height(view) + self._more(area, view), area.h)
         top, rest = Area(area.x, area.y, area.w, tall), Area(area.x, area.y + tall, area.w, area.h - tall)
         number = view.session.timeline.cursor if inspector.inputs() is not None else -1
         draw_cached(canvas, top, view, "senses inputs", number, lambda own: self._draw_inputs(own, top, area, view))
@@ -85,11 +97,13 @@ class SensesPanel(Panel):
         """Return where the bars of the inputs are."""
         inputs = view.inspector.inputs()
         top = area.y + HEAD + (LEGEND if inputs is not None and inputs.eyes else 0.0)
-        return Area(area.x + MARGIN, top, area.w - 2 * MARGIN, 0.0 if inputs is None else inputs_height(inputs))
+        high = 0.0 if inputs is None else inputs_height(inputs) + self._more(area, view)
+        return Area(area.x + MARGIN, top, area.w - 2 * MARGIN, high)
 
     def strips(self, area: Area, view: View) -> list[Strip]:
         """Return the layers from the input on, and their places."""
-        found, y, width = [], area.y + HEAD + self._inputs_height(view), area.w - 2 * MARGIN
+        top = area.y + HEAD + self._inputs_height(view) + self._more(area, view)
+        found, y, width = [], top, area.w - 2 * MARGIN
         for layer, values in _layers(view):
             high = _strip(values)
             grid = grid_for(len(values), width, high)
@@ -128,13 +142,14 @@ class SensesPanel(Panel):
         canvas.card(area)
         inputs, layers, style = view.inspector.inputs(), view.inspector.insight() is not None, style_of(view)
         title = "Inputs and activations" if inputs and layers else "Activations" if layers else "What the eyes see"
-        canvas.text(area.x + MARGIN, area.y + 22, title, 16, bold=True)
+        heading(canvas, area, title)
         if inputs is None:
             return
         place = self.inputs_area(area, view)
         if inputs.eyes:
-            canvas.text(place.x, area.y + HEAD + 5, f"{inputs.eyes} eyes: how near", 10.5, Theme.soft)
-            draw_legend(canvas, place.right, area.y + HEAD + 5, style)
+            left = draw_legend(canvas, place.right, area.y + HEAD + 7, style)
+            about = canvas.choose([f"{inputs.eyes} eyes: how near", f"{inputs.eyes} eyes", ""], left - place.x - 10, 12)
+            canvas.text(place.x, area.y + HEAD + 7, about, 12, Theme.soft)
         draw_frame(canvas, place, inputs, style)
 
     def _draw_layers(self, canvas: Canvas, rest: Area, area: Area, view: View) -> None:
@@ -145,9 +160,10 @@ class SensesPanel(Panel):
                 break  # more layers than the panel has room for
             caption = strip.caption
             y = caption.y + caption.h / 2 - 1
-            used = canvas.text(caption.x, y, strip.layer, 10.5, Theme.text)
+            used = canvas.text(caption.x, y, strip.layer, 12, width=0.5 * caption.w)
             active = active_text(strip.values)
-            canvas.text(caption.right, y, active, 10.5, Theme.soft, align=1, width=caption.w - used - 10)
+            variants = [active, active.replace(" units", ""), ""]
+            canvas.text(caption.right, y, canvas.choose(variants, caption.w - used - 10, 12), 12, Theme.soft, align=1)
             if strip.values.ndim == 3:
                 self._draw_maps(canvas, strip)
             else:

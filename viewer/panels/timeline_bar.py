@@ -7,12 +7,13 @@ import pygame
 from numpy.typing import NDArray
 
 from viewer import commands
-from viewer.drawing.canvas import MINUS, Area, Canvas, Theme
+from viewer.drawing.canvas import MINUS, Area, Canvas
+from viewer.drawing.theme import Theme
 from viewer.panels.base import Drag
 from viewer.playing.timeline import Timeline
 from viewer.view import View
 
-TEXT = 92.0  # logical pixels on the right for the cursor's time
+TEXT = 104.0  # logical pixels on the right for the cursor's time
 HIGH = 6.0
 STRIDE = 20  # steps after which the bar is redrawn while it grows
 AGENT, HUMAN, BREAK = 0, 1, 2
@@ -32,7 +33,7 @@ def draw(canvas: Canvas, area: Area, view: View) -> None:
     x = place.x + position(timeline, timeline.cursor) * place.w
     color = Theme.soft if timeline.live else Theme.text
     canvas.rounded(Area(x - 4, place.y - 4, 8, HIGH + 8), color, 4)
-    canvas.text(area.right, area.y + area.h / 2, cursor_text(view), 11.5, color, align=1, bold=not timeline.live)
+    canvas.text(area.right, area.y + area.h / 2, cursor_text(view), 12, color, align=1, bold=not timeline.live)
 
 
 def cursor_text(view: View) -> str:

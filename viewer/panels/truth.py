@@ -11,20 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewer import commands
-from viewer.drawing.canvas import Area, Canvas, Color, Theme
+from viewer.drawing.canvas import Area, Canvas
+from viewer.drawing.theme import Color, Theme
 from viewer.drawing.widgets import contains
 from viewer.panel_titles import PANEL_TITLES
-from viewer.panels.base import Drag, Panel
+from viewer.panels.base import WIDTH, Drag, Panel
+from viewer.panels.pieces import MARGIN, TITLE_Y, heading, paragraph
 from viewer.panels.plots import BAND, Scale, draw_scale, pixels_of, render, runs, signed, steps_between, strong_curve
 from viewer.playing.calibration import NEGLIGIBLE, Calibration, TruthMeter
 from viewer.playing.timeline import Moment, Timeline
 from viewer.view import View
 
-HEIGHT = 180.0
-MARGIN, HEAD, FOOT, GUTTER = 18.0, 58.0, 14.0, 30.0  # the gutter holds the axis's numbers
+HEIGHT, TALLEST = 158.0, 300.0
+HEAD, FOOT, GUTTER = 61.0, 14.0, 34.0  # the gutter holds the axis's numbers
 POINT = 1.5  # logical pixels from one point of the line to the next
 LONGEST = 3_000  # moments in the plot at most, however large gamma is
+NOTHING = 0.005  # a bias that is written as 0.00
 WIDE = 520.0  # from this width on there is room for longer words
+EXPLAINED_SECONDS = 12.0  # that the sentence stays
 PER_SECOND = 8.0  # drawings per second while time runs
 
 Array = NDArray[np.float64]
@@ -114,9 +118,13 @@ class TruthPanel(Panel):
     title: ClassVar[str] = PANEL_TITLES["truth"]
     place = "below"
 
-    def height(self, view: View) -> float:
-        """Return its height; 0 without an agent."""
-        return 0.0 if view.session.policy is None else HEIGHT
+    def height(self, view: View, width: float = WIDTH) -> float:
+        """Return its least height; 0 without an agent that expects something."""
+        return 0.0 if view.session.policy is None or view.session.q_values() is None else HEIGHT
+
+    def most(self, view: View, width: float = WIDTH) -> float:
+        """Return the largest height that the plot has use for."""
+        return TALLEST
 
     def zone(self, area: Area) -> Area:
         """Return where the plot is."""
@@ -145,8 +153,11 @@ class TruthPanel(Panel):
         return "the discount of this player is not known" if view.session.truth is None else ""
 
     def press(self, view: View, area: Area, x: float, y: float) -> Drag | None:
-        """Pause and look at the moment below the mouse, and follow the mouse; the page of the plot stays."""
+        """Pause and look at the moment below the mouse, and follow it; a click on the title says what is shown."""
         zone, truth = self.zone(area), view.session.truth
+        if y < zone.y - 8:
+            view.show_notice(explained(view), EXPLAINED_SECONDS)
+            return None
         if truth is None or view.scored_play is not None or not contains(zone.inset(-6), x, y):
             return None
         stretch = stretch_of(view.session.timeline, zone.w, truth.gamma)
@@ -165,8 +176,8 @@ class TruthPanel(Panel):
         if timeline.live:
             _draw_legend(canvas, area, truth.calibration())
         else:
-            text = moment_text(timeline.current, truth)
-            canvas.text(area.x + MARGIN, area.y + 43, text, 11.5, width=area.w - 2 * MARGIN)
+            room = area.w - 2 * MARGIN
+            canvas.text(area.x + MARGIN, area.y + 43, canvas.choose(moment_text(timeline.current, truth), room, 12), 12)
         _draw_plot(canvas, zone, samples, stretch)
         x = stretch.x(zone, timeline.cursor)
         canvas.line((x, zone.y - 4), (x, zone.bottom + BAND), Theme.edge if timeline.live else Theme.text)
@@ -174,30 +185,35 @@ class TruthPanel(Panel):
 
 def _draw_reason(canvas: Canvas, area: Area, why: str) -> None:
     canvas.card(area)
-    canvas.text(area.x + MARGIN, area.y + 23, "Truth meter", 16, bold=True)
-    canvas.text(area.x + MARGIN, area.y + 45, why, 11.5, Theme.soft, width=area.w - 2 * MARGIN)
+    heading(canvas, area, "Truth meter")
+    paragraph(canvas, area.x + MARGIN, area.y + 36, why, area.w - 2 * MARGIN)
 
 
 def _draw_head(canvas: Canvas, area: Area, found: Calibration) -> None:
-    wide = canvas.text(area.x + MARGIN, area.y + 23, "Truth meter", 16, bold=True)
+    wide = heading(canvas, area, "Truth meter")
     text, room = verdict(found), area.w - 2 * MARGIN - wide - 12
     color = Theme.text if found.pairs else Theme.soft
-    canvas.text(area.right - MARGIN, area.y + 24, text, 12.5, color, align=1, bold=found.pairs > 0, width=room)
+    variants = [text, text.replace("expects ", "").replace("nothing to compare yet", "not yet known")]
+    text = canvas.choose(variants, room, bold=found.pairs > 0)
+    canvas.text(area.right - MARGIN, area.y + TITLE_Y, text, 13, color, align=1, bold=found.pairs > 0)
 
 
 def _draw_legend(canvas: Canvas, area: Area, found: Calibration) -> None:
-    """Draw the legend of line and dots, and the calibration error."""
+    """Draw the legend of line and dots, and the calibration error, as far as there is room."""
     x, y, wide = area.x + MARGIN, area.y + 43, area.w >= WIDE
     canvas.line((x, y), (x + 14, y), Theme.agent, 2)
-    x += 19 + canvas.text(x + 19, y, "expected return" if wide else "expected", 11, Theme.soft) + 12
+    x += 19 + canvas.text(x + 19, y, "expected return" if wide else "expected", 12, Theme.soft) + 12
     _draw_dots(canvas, x + np.array([0.0, 5.0, 10.0]), np.full(3, y), Theme.text)
-    x += 17 + canvas.text(x + 17, y, "actual discounted return" if wide else "actual", 11, Theme.soft)
+    x += 17 + canvas.text(x + 17, y, "actual discounted return" if wide else "actual", 12, Theme.soft)
     if found.pairs and math.isfinite(found.error):
-        room = area.right - MARGIN - x - 10
-        text = f"error {found.error:.2f}, {found.pairs:,} steps"
-        if wide:
-            text = f"calibration error {found.error:.2f} over {found.pairs:,} steps"
-        canvas.text(area.right - MARGIN, y, text, 11, Theme.soft, align=1, width=room)
+        variants = [
+            f"calibration error {found.error:.2f} over {found.pairs:,} steps",
+            f"error {found.error:.2f}, {found.pairs:,} steps",
+            f"error {found.error:.2f}",
+            "",
+        ]
+        text = canvas.choose(variants, area.right - MARGIN - x - 12, 12)
+        canvas.text(area.right - MARGIN, y, text, 12, Theme.soft, align=1)
 
 
 def _draw_dots(canvas: Canvas, xs: Array, ys: Array, color: Color) -> None:
@@ -233,20 +249,34 @@ def verdict(found: Calibration) -> str:
     """Return whether the network expects too much, in words."""
     if not found.pairs or not math.isfinite(found.bias):
         return "nothing to compare yet"
-    if abs(found.bias) < 0.005:
+    if abs(found.bias) < NOTHING:
         return "well calibrated"
     return f"expects {abs(found.bias):.2f} too {'much' if found.bias > 0 else 'little'}"
 
 
-def moment_text(moment: Moment, truth: TruthMeter) -> str:
-    """Return what is known of the moment looked at."""
+def moment_text(moment: Moment, truth: TruthMeter) -> list[str]:
+    """Return what is known of the moment looked at, in two lengths."""
     if moment.action is None:
-        return "here: no action"
+        return ["here: no action"]
     expected = "no expectation" if moment.expectation is None else f"expected {signed(moment.expectation)}"
     pair = truth.pair(moment.number)
     if pair is not None:
-        return f"here: {expected} · actual {signed(pair.realised)}"
-    so_far = next((pair.observed for pair in truth.open() if pair.number == moment.number), None)
-    if so_far is not None:
-        return f"here: {expected} · so far {signed(so_far)}"
-    return f"here: {expected} · not measured: {'you acted' if moment.by_human else 'a random action'}"
+        end = f"actual {signed(pair.realised)}"
+    else:
+        so_far = next((pair.observed for pair in truth.open() if pair.number == moment.number), None)
+        not_measured = f"not measured: {'you acted' if moment.by_human else 'a random action'}"
+        end = not_measured if so_far is None else f"so far {signed(so_far)}"
+    return [f"here: {expected} · {end}", f"{expected} · {end}", end]
+
+
+def explained(view: View) -> str:
+    """Return in a sentence what the meter shows: for a click on its title."""
+    found = view.session.truth.calibration() if view.session.truth is not None else None
+    meaning = "Each dot is the discounted return that really followed a step; the line is what the network expected."
+    if found is None or not found.pairs or not math.isfinite(found.bias):
+        return f"{meaning} Dots appear when enough rewards have followed."
+    if abs(found.bias) < NOTHING:
+        return f"{meaning} On average they agree: you can believe this network's numbers."
+    side = "above" if found.bias < 0 else "below"
+    promise = "more comes than it promises" if found.bias < 0 else "it promises more than comes"
+    return f"{meaning} On average the dots lie {abs(found.bias):.2f} {side} the line: {promise}."

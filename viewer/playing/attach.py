@@ -42,6 +42,7 @@ from learning.insight import NetworkReader
 from learning.networks import random_actions
 from learning.policy import NetworkPolicy, env_options, player
 from learning.runfolder import MILESTONES, Described, RunFolder
+from viewer.playing.learning_curve import LearningCurve
 
 NEWEST = "newest"
 POLL_SECONDS = 0.25
@@ -67,6 +68,8 @@ class Status:
     """What replaces the schedules, as in ``events.csv``: ``{"epsilon": "0.1", "learning": "false"}``."""
     rejected: str
     """Why the last request was rejected; empty: it was not."""
+    evaluation: tuple[int, int] | None = None
+    """Of an evaluation in progress: the finished episodes, and all; None: there is none."""
 
 
 class _Stamp(NamedTuple):
@@ -101,7 +104,7 @@ class LiveAgent:
         """
         self.run, self._folder = run, RunFolder(run)
         self._player, config = _blank(self._folder)
-        self._total: int = config.total_timesteps
+        self.total_steps: int = config.total_timesteps
         self._allowed = live.allowed(config)
         self.name, self.env_id, self.num_actions = self._player.name, self._player.env_id, self._player.num_actions
         self.default_epsilon, self.protocol = self._player.default_epsilon, self._player.protocol
@@ -114,6 +117,8 @@ class LiveAgent:
         self._failure = ""
         self._metrics, self._events = Tail(run / "metrics.csv"), Tail(run / "events.csv")
         self._values: dict[str, float] = {}
+        self.curve = LearningCurve()
+        self._evaluation: tuple[int, int] | None = None
         self._in_force: dict[str, str] = {}
         self._rejected = ""
         self._is_training = self._was_training = False
@@ -205,7 +210,9 @@ class LiveAgent:
                 live.write_heartbeat(self._folder.live)
                 self._last_heartbeat = now
         self._load_new_weights(now)
+        self._evaluation = live.evaluation(self._folder.live) if self._is_training else None
         for row in self._metrics.rows():
+            self.curve.add(row)
             with suppress(ValueError):
                 self._values |= {name: float(cell[:100]) for name, cell in row.items() if cell}
         for row in self._events.rows():
@@ -258,7 +265,8 @@ class LiveAgent:
         steps = self._current.agent_steps if self._current else None
         text = self._text()
         self.name = f"{self._player.name} ({text})"
-        self._status = Status(text, self._is_training, steps, dict(self._values), dict(self._in_force), self._rejected)
+        values, in_force = dict(self._values), dict(self._in_force)
+        self._status = Status(text, self._is_training, steps, values, in_force, self._rejected, self._evaluation)
 
     def _text(self) -> str:
         if not (self.run / "config.json").exists():
@@ -268,12 +276,16 @@ class LiveAgent:
         if self._current is None:
             return "the run has ended without an agent" if self._was_training and not self._is_training else WAITING
         at = f"step {self._current.agent_steps:,}"
+        if self._evaluation is not None:
+            return f"evaluating, {at}"
         if self._is_training:
             is_live = self._current.stamp.folder == self._folder.live
             return f"live, {at}" if is_live else f"saved at {at}, waiting for live weights"
-        if states.exists(self._folder.state) and self._current.agent_steps < self._total:
+        if states.exists(self._folder.state) and self._current.agent_steps < self.total_steps:
             return f"the run was stopped at {at}"
-        return f"the run has ended, {at}" + ("" if self._current.agent_steps >= self._total else f" of {self._total:,}")
+        return f"the run has ended, {at}" + (
+            "" if self._current.agent_steps >= self.total_steps else f" of {self.total_steps:,}"
+        )
 
 
 def _blank(run: RunFolder) -> tuple[NetworkPolicy, LearnerConfig]:

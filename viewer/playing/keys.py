@@ -11,6 +11,19 @@ SIGNS = {"left": "←", "right": "→", "up": "↑", "down": "↓"}
 CORNERS = {"upright": "↗", "upleft": "↖", "downright": "↘", "downleft": "↙"}
 OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 FIRE, NOOP, FIRE_KEY = "fire", "noop", "space"
+NAMED = {  # the key of an action by its name, in Gymnasium's classics
+    "push left": "left",
+    "push right": "right",
+    "torque left": "left",
+    "torque right": "right",
+    "left engine": "left",
+    "right engine": "right",
+    "main engine": "up",
+    "pick up": "space",
+    "drop off": "0",
+    **{key: key for key in ("left", "right", "up", "down")},
+}
+STILL = ("coast", "no torque", "no engine")  # actions while no key is held
 MAX_HELP_ROWS = 6  # action keys that the help lists one by one
 
 
@@ -41,9 +54,10 @@ class RuleKeys:
     A combination takes precedence over its parts. Of single keys the one pressed last wins.
     """
 
-    noop: int | None = None
-
-    def __init__(self, rules: Sequence[tuple[tuple[str, ...], int | None]], labels: Mapping[int, str]) -> None:
+    def __init__(
+        self, rules: Sequence[tuple[tuple[str, ...], int | None]], labels: Mapping[int, str], noop: int | None = None
+    ) -> None:
+        self.noop = noop
         self.rules = tuple(rules)
         self.labels: Mapping[int, str] = dict(labels)
         self.known = frozenset(key for keys, _ in self.rules for key in keys) - {"shift"}
@@ -56,7 +70,7 @@ class RuleKeys:
             if all(key in held for key in keys):
                 return action
         singles = {keys[0]: action for keys, action in self.rules if len(keys) == 1}
-        return next((singles[key] for key in reversed(held) if key in singles), None)
+        return next((singles[key] for key in reversed(held) if key in singles), self.noop)
 
     def rows(self, names: Sequence[str]) -> list[tuple[str, str]]:
         """Return a row per action, or a single row if there are many."""
@@ -166,6 +180,8 @@ def keys_for(action_names: Sequence[str]) -> Keys:
     place = {name: action for action, name in enumerate(action_names)}
     if is_joystick(action_names):
         return Joystick(action_names)
+    if len(set(place) - set(STILL)) > 1 and all(name in NAMED or name in STILL for name in place):
+        return _named_keys(place)
     if set(ARROWS) <= set(place):
         return RuleKeys([((key,), place[key]) for key in ARROWS], {place[key]: SIGNS[key] for key in ARROWS})
     if {"straight", "bear left", "bear right", "turn left", "turn right"} <= set(place):
@@ -187,3 +203,11 @@ def _wheel_keys(place: Mapping[str, int]) -> Keys:
     rules += [(("up",), place["straight"]), (("down",), None)]
     labels = {"straight": "↑", "bear left": "←", "bear right": "→", "turn left": "↓ ←", "turn right": "↓ →"}
     return RuleKeys(rules, {place[name]: sign for name, sign in labels.items()})
+
+
+def _named_keys(place: Mapping[str, int]) -> Keys:
+    """Return the keys of actions that are named after what they do."""
+    keys = {action: NAMED[name] for name, action in place.items() if name in NAMED}
+    noop = next((place[name] for name in STILL if name in place), None)
+    labels = {action: SIGNS.get(key, key) for action, key in keys.items()}
+    return RuleKeys([((key,), action) for action, key in keys.items()], labels, noop)

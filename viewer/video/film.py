@@ -17,7 +17,9 @@ from envs import drawing
 from learning.checkpoint import MANIFEST, config_from, read_manifest
 from learning.display import steps_text
 from learning.runfolder import MILESTONES, RunFolder
-from viewer.drawing.canvas import Area, Canvas, Fonts, Theme
+from viewer.drawing import water
+from viewer.drawing.canvas import Area, Canvas, Fonts
+from viewer.drawing.theme import Theme
 from viewer.panels import View, world
 from viewer.panels.q_bars import HEAD as BARS_HEAD
 from viewer.panels.q_bars import QBarsPanel
@@ -27,6 +29,7 @@ from viewer.playing.human_control import HumanControl
 from viewer.playing.keys import keys_for
 from viewer.playing.session import Session
 from viewer.video import record
+from viewer.video.progress import Tell, nobody
 
 WIDEST, WIDEST_CARD, TALLEST = 1440, 480, 480  # logical pixels of the film, of a card, of a picture
 MARGIN, GAP, PAD = 24, 16, 12
@@ -174,11 +177,12 @@ def make(
     steps: int | None = None,
     fps: float | None = None,
     notes: list[str] | None = None,
+    tell: Tell = nobody,
 ) -> int:
     """Play one episode each, at most ``steps`` steps, and film them together; return the number of frames.
 
     A world that has finished stays as it was. At the end the scores stand over the worlds for a second. ``notes`` takes
-    what a person should know of the film.
+    what a person should know of the film; ``tell`` receives the steps so far.
 
     Raises:
         UserError: the file can't be written.
@@ -192,9 +196,11 @@ def make(
         session.auto_next = False
     with (
         record.stop_flag() as stop,
+        water.flat(kind == ".gif"),
         record.film(path, kind, renderer.size, fps, sound, notes, asked is not None) as add,
     ):
         while True:
+            tell(max(one.score.steps for one in sessions))
             over = stop.is_set() or all(one.finished or one.score.steps >= steps for one in sessions)
             if kind != ".png" or over:  # a png is the last picture
                 add(renderer.draw(final=over and kind == ".png"))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image, ImageChops
 
 from envs import drawing
-from viewer.drawing.canvas import Theme
+from viewer.drawing.theme import Theme
 
 PALETTE = 255  # colours of a gif
 MAX_DIFFERENCE, MAX_PIXELS = 20, 120  # levels of a channel; pixels that may differ by more before a new palette is made

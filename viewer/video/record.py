@@ -21,10 +21,13 @@ from common.errors import UserError
 from common.signals import ALL, on_signal
 from envs import drawing
 from viewer import screen
+from viewer.drawing import water
 from viewer.drawing.canvas import Fonts
+from viewer.layout import natural_size
 from viewer.panels import View
 from viewer.playing.session import Session
 from viewer.video.gif import Gif
+from viewer.video.progress import Tell, nobody
 from viewer.video.shrink import to_fit
 from viewer.video.sound import FilmSound
 
@@ -203,12 +206,13 @@ def record(
     fps: float | None = None,
     size: tuple[int, int] | None = None,
     notes: list[str] | None = None,
+    tell: Tell = nobody,
 ) -> int:
     """Play ``steps`` steps, or ``episodes`` episodes if that is less, and film them; return the number of frames.
 
     Between two frames 1/fps seconds of play pass at the session's speed, so a film runs as fast as
     the window does. SIGINT or SIGTERM stops it early, complete up to there. An mp4 of a game that is
-    listened to has its sound. ``notes`` is as in `film`.
+    listened to has its sound. ``notes`` is as in `film`; ``tell`` receives the steps so far.
 
     Raises:
         UserError: the file can't be written.
@@ -218,11 +222,16 @@ def record(
     session = view.session
     steps = steps or (sys.maxsize if episodes else DEFAULT_STEPS[kind])
     asked, fps = fps, fps or default_fps(kind, session.tick_seconds)
-    size = size or screen.layout(view).size
+    size = size or natural_size(view)
     surface, fonts, frames = pygame.Surface(size, depth=24), Fonts(), 0
     sound = sound_of(session, kind)
-    with stop_flag() as stop, film(path, kind, size, fps, sound, notes, asked is not None) as add:
+    with (
+        stop_flag() as stop,
+        water.flat(kind == ".gif"),
+        film(path, kind, size, fps, sound, notes, asked is not None) as add,
+    ):
         while True:
+            tell(session.total_steps)
             done = session.total_steps >= steps or (episodes is not None and len(session.results) >= episodes)
             if kind != ".png" or done or stop.is_set():
                 screen.draw(surface, fonts, view)

@@ -25,7 +25,8 @@ from tests.viewer.panels.test_senses import (
     stays_inside,
     thinking,
 )
-from viewer.drawing.canvas import Area, Theme
+from viewer.drawing.canvas import Area
+from viewer.drawing.theme import Theme
 from viewer.inspecting import neuron_search
 from viewer.inspecting.inspector import Inspector
 from viewer.inspecting.neuron_search import (
@@ -42,7 +43,7 @@ from viewer.inspecting.neuron_search import (
 from viewer.inspecting.neurons import APART
 from viewer.panels import View
 from viewer.panels.neurons import TILE_GAP, NeuronsPanel
-from viewer.panels.pieces import ZERO_TINT, cell
+from viewer.panels.pieces import cell
 from viewer.playing import players
 from viewer.playing.session import Session
 
@@ -344,13 +345,13 @@ def test_tiles_have_a_column_per_eye_and_a_row_per_kind() -> None:
     surface = painted(PANEL, view, area)
     place = tile(view, area, 2)
     assert color_at(surface, place.x + 0.5, place.y + 1) == tuple(
-        (np.array(ZERO_TINT) + (np.array(Theme.agent) - ZERO_TINT) / 2).round()
+        (np.array(Theme.zero) + (np.array(Theme.agent) - Theme.zero) / 2).round()
     )
     assert color_at(surface, place.right - 1, place.y + place.h * 2.5 / 5) == Theme.human
-    assert color_at(surface, place.x + place.w / 2, place.y + place.h / 2) == ZERO_TINT
+    assert color_at(surface, place.x + place.w / 2, place.y + place.h / 2) == Theme.zero
 
 
-@pytest.mark.parametrize(("units", "text"), [(3, "all 3"), (100, "30 of 100")])
+@pytest.mark.parametrize(("units", "text"), [(3, "all 3"), (100, "18 of 100")])
 def test_the_number_of_tiles_is_written(drawn_texts: list[str], units: int, text: str) -> None:
     view = swum(weights(units), 2)
     painted(PANEL, view, fitting(PANEL, view))
@@ -362,14 +363,14 @@ def test_a_click_on_a_tile_picks_its_neuron(drawn_texts: list[str]) -> None:
     area = fitting(PANEL, view)
     painted(PANEL, view, area)
     assert "hidden 1, neuron 1" in drawn_texts
-    for unit in (0, 7, 29):
+    for unit in (0, 7, 17):
         place = tile(view, area, unit)
         PANEL.press(view, area, place.x + place.w / 2, place.y + place.h / 2)
         assert view.inspector.neuron == Neuron("hidden 1", unit)
-    before = drawn_texts.count("hidden 1, neuron 30")
+    before = drawn_texts.count("hidden 1, neuron 18")
     surface = painted(PANEL, view, area)
-    assert drawn_texts.count("hidden 1, neuron 30") > before
-    place = tile(view, area, 29)
+    assert drawn_texts.count("hidden 1, neuron 18") > before
+    place = tile(view, area, 17)
     assert color_at(surface, place.x + place.w / 2, place.y - 1) == Theme.text
 
 
@@ -424,9 +425,8 @@ def test_the_optimised_input_is_drawn_as_bars(drawn_texts: list[str]) -> None:
     surface = painted(PANEL, view, area)
     assert "+1.00" in drawn_texts
     optimised = PANEL.optimised_area(area, view)
-    own = Area(optimised.right - 20, optimised.y, 20, optimised.h)
+    own = Area(optimised.right - 24, optimised.y, 24, optimised.h)
     assert count(surface, own, Theme.agent) > 20  # its own speed, at the bound
-    assert any("Le et al. 2012" in text for text in drawn_texts)
 
 
 def test_again_restarts_the_searches() -> None:
@@ -474,7 +474,7 @@ def test_frames_have_filters_states_and_an_optimised_picture(drawn_texts: list[s
         view.session.step()
     view.inspector.neuron = Neuron("convolution 1", 0)
     area = finished(view, 428.0)
-    assert "all 16" in drawn_texts
+    assert "14 of 16" in drawn_texts
     assert "convolution 1, neuron 1" in drawn_texts
     surface = painted(PANEL, view, area)
     searches = searches_of(view.inspector)
@@ -511,11 +511,11 @@ def test_weights_of_nan_are_pale() -> None:
     for _ in range(300):
         surface = painted(PANEL, view, area)
     place = tile(view, area, 1)
-    assert color_at(surface, place.x + 5, place.y + 5) == ZERO_TINT
+    assert color_at(surface, place.x + 5, place.y + 5) == Theme.zero
     assert searches_of(view.inspector).best == []
 
 
-@pytest.mark.parametrize("scale", [0.5, 0.7, 1.0, 1.5, 2.0])
+@pytest.mark.parametrize("scale", [1.0, 1.25, 1.5, 2.0])
 def test_nothing_is_drawn_outside_the_card(scale: float) -> None:
     cart = Thinking((0.0, 1.0), dense(np.ones((5, 4)), "relu"), dense(np.ones((2, 5))))
     for view in (

@@ -15,8 +15,9 @@ from common.errors import UserError
 from envs.drawing import picture
 from tests.viewer.helpers import EpsilonGreedy, Known, NoQValues, drawn, drawn_at, key, session_in, view_of
 from viewer import screen
-from viewer.drawing.canvas import Canvas, Fonts, Theme
+from viewer.drawing.canvas import Canvas, Fonts
 from viewer.drawing.pixels import enlarge, fit_whole, to_surface
+from viewer.drawing.theme import Theme
 from viewer.panels import View, overlays
 from viewer.panels.q_bars import QBarsPanel
 from viewer.panels.score import ScorePanel, steps_text
@@ -104,7 +105,8 @@ def test_the_networks_frames_are_shown_unchanged(size: int, shown: int) -> None:
     stack = view.session.stack()
     assert stack is not None
     places = panel.places(area, 4)
-    assert [place.right for place in places][-1] == area.right - 18  # the newest at the right edge
+    assert places[0].x == area.x + 16
+    assert places[-1].right <= area.right - 16  # the newest is on the right
     for frame, place in zip(stack, places, strict=True):
         left, top = round(place.x + (place.w - shown) / 2), round(place.y + (place.h - shown) / 2)
         found = seen[top : top + shown, left : left + shown]
@@ -134,7 +136,9 @@ def test_the_screen_has_the_shape_of_a_television(env_id: str) -> None:
     shown = seen[y : y + height, x : x + width]
     # the middle of every pixel has its own colour, at most tinted by its neighbours'
     lines = ((np.arange(len(game)) + 0.5) * height / len(game)).astype(int)
-    off = np.abs(shown[lines][:, 2::5].astype(int) - game)
+    each, rest = divmod(width, 160)
+    assert rest == 0
+    off = np.abs(shown[lines][:, each // 2 :: each].astype(int) - game)
     assert np.count_nonzero(off.max(-1) > 8) == 0
 
 
@@ -174,7 +178,7 @@ def test_pictures_are_scaled_once_a_step(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_panels_fit_with_six_and_with_eighteen_actions() -> None:
     for view in (pong(), view_of(session_of(BOXING, Known(range(18))), BOXING)):
         _, score = place_of(view, ScorePanel)
-        assert score.h >= 130  # it keeps its curve
+        assert score.h >= 60  # its numbers
         panel, area = place_of(view, QBarsPanel)
         assert panel.row(view) > 16
         assert panel.row_area(area, view.session.num_actions - 1, view).right <= area.right

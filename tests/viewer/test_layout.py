@@ -1,0 +1,220 @@
+"""The window in every size: nothing overlaps, nothing leaves it, and all that is written can be read."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pygame
+import pytest
+
+from common.errors import UserError
+from common.files import PRETRAINED
+from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, NoQValues, session_in, view_of
+from viewer import commands, opening, screen, settings
+from viewer.drawing.canvas import LARGEST, SMALLEST, Area, Canvas, Fonts, Written
+from viewer.drawing.theme import DARK, LIGHT, Theme
+from viewer.layout import RANKS, natural_size, scale_of
+from viewer.learning.online_learner import OnlineLearner
+from viewer.options import Options, check
+from viewer.panels import PANELS, View, truth
+from viewer.panels.control import ControlPanel
+from viewer.playing import players
+from viewer.playing.tour import EACH, FIRST, HINTS, PAUSE, Tour
+from viewer.window import within
+
+SIZES = [
+    *((480, 360), (600, 500), (640, 480), (700, 1000), (800, 600), (1024, 768), (1100, 700), (1280, 720)),
+    *((1366, 768), (1464, 836), (1080, 1920), (1900, 1040), (1920, 1080), (2560, 1080), (2560, 1440)),
+]
+
+
+def pretrained(name: str, steps: int = 120) -> View:
+    policy: Any = players.load(PRETRAINED / name)
+    rules = players.rules_for(policy.env_id, policy)
+    session = opening.open_session(Options(seed=3), policy, rules)
+    view = opening.open_view(Options(panels="all"), session, rules)
+    for _ in range(steps):
+        session.step()
+    return view
+
+
+def learner() -> View:
+    learner = OnlineLearner.fresh("dqn", CARTPOLE, seed=1)
+    learner.learning = True
+    view = view_of(session_in(CARTPOLE, learner), CARTPOLE)  # type: ignore[arg-type]
+    for _ in range(40):
+        view.session.step()
+    return view
+
+
+@pytest.fixture(scope="module")
+def views() -> dict[str, View]:
+    return {
+        "waterworld": pretrained("waterworld"),
+        "rainbow": pretrained("waterworld_rainbow"),
+        "rldemo": view_of(session_in(RLDEMO, Known(range(5))), RLDEMO),
+        "a random player": view_of(session_in(CARTPOLE, NoQValues((0.0, 1.0))), CARTPOLE),
+        "a human": view_of(session_in(V1), V1, locked=True),
+        "a learner": learner(),
+    }
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Written]:
+    found: list[Written] = []
+    monkeypatch.setattr(Canvas, "written", found)
+    return found
+
+
+def apart(a: Area, b: Area) -> bool:
+    return a.right <= b.x + 0.01 or b.right <= a.x + 0.01 or a.bottom <= b.y + 0.01 or b.bottom <= a.y + 0.01
+
+
+def inside(a: Area, b: Area, by: float = 0.6) -> bool:
+    return a.x >= b.x - by and a.right <= b.right + by and a.y >= b.y - by and a.bottom <= b.bottom + by
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_cards_never_overlap_and_text_fits_them(
+    views: dict[str, View], written: list[Written], size: tuple[int, int]
+) -> None:
+    for name, view in views.items():
+        places = screen.layout(view, size)
+        areas = [places.header, places.world, places.bar, places.footer, *(area for _, area in places.panels)]
+        assert all(apart(a, b) for a, b in combinations(areas, 2)), name
+        assert all(inside(area, places.whole) for area in areas), name
+        written.clear()
+        view.forget()
+        screen.draw(pygame.Surface(size, depth=24), Fonts(), view, places)
+        for line in written:
+            assert SMALLEST <= line.pixels <= LARGEST or line.display, (name, line)
+            assert not line.cut, (name, line)
+            assert any(inside(line.place, area, 1.5) for area in areas), (name, line)
+        assert {panel.name for panel, _ in places.panels} >= {"control"}, name
+
+
+def test_what_is_left_out_is_at_the_end_of_the_ranks(views: dict[str, View]) -> None:
+    assert set(RANKS) == {panel.name for panel in PANELS}
+    view = views["waterworld"]
+    for size in SIZES:
+        places = screen.layout(view, size)
+        shown = {panel.name for panel, _ in places.panels}
+        assert shown.isdisjoint(places.left_out)
+        assert {"control", "actions"} <= shown
+    large = screen.layout(view, (2560, 1440))
+    small = screen.layout(view, (800, 600))
+    assert len(small.left_out) > len(large.left_out)
+    assert large.world.w > small.world.w
+
+
+def test_a_panel_that_was_asked_for_comes_first(views: dict[str, View]) -> None:
+    view = views["waterworld"]
+    assert "neurons" in screen.layout(view, (1024, 768)).left_out
+    commands.toggle_panel(view, "neurons")  # hides it
+    commands.toggle_panel(view, "neurons")
+    try:
+        assert "neurons" not in screen.layout(view, (1024, 768)).left_out
+    finally:
+        view.asked = []
+
+
+def test_the_scale_grows_slowly_and_then_with_the_window() -> None:
+    assert scale_of(480, 360) == scale_of(1464, 836) == 1.0
+    assert scale_of(2560, 1440) == pytest.approx(1.25)
+    assert scale_of(5120, 2880) == pytest.approx(2.5)
+    assert 1.0 < scale_of(1920, 1200) < 1.25
+
+
+def test_the_natural_size_stays_when_panels_are_filmed(views: dict[str, View]) -> None:
+    view = views["waterworld"]
+    width, height = natural_size(view)
+    assert (width % 2, height % 2) == (0, 0)
+    hidden, view.hidden = view.hidden, {panel.name for panel in PANELS}
+    assert natural_size(view)[0] < width
+    view.hidden = hidden
+
+
+def test_a_window_is_never_larger_than_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pygame.display, "get_desktop_sizes", lambda: [(1366, 768)])
+    assert within((1900, 1040)) == (1366, 768)
+    assert within((800, 600)) == (800, 600)
+
+
+# the header
+
+
+def test_a_learner_that_explores_is_not_said_to_take_the_best_action() -> None:
+    view = learner()
+    policy: Any = view.session.policy
+    assert view.session.epsilon == 0.0  # the session's own, which a learner does not use
+    assert ControlPanel().about(view)[0] == f"{policy.name} · 100% random, learning"
+    policy.learning = False
+    assert ControlPanel().about(view)[0] == f"{policy.name} · best action"
+
+
+def test_an_environment_may_stand_before_learn(tmp_path: Path) -> None:
+    options = Options(run="RLDemo-v0", learn="dqn", runs_dir=tmp_path)
+    check(options)
+    found = opening._online_learner(options)
+    assert found.env_id == RLDEMO
+    with pytest.raises(UserError, match=r"pretrained/pong is no environment.*press L"):
+        opening._online_learner(Options(run="pretrained/pong", learn="dqn", runs_dir=tmp_path))
+    with pytest.raises(UserError, match="two players"):
+        check(Options(agent_file=Path("x"), learn="dqn"))
+
+
+# the tour, the themes, the truth meter's sentence
+
+
+def test_every_hint_has_its_turn_once() -> None:
+    session = session_in(policy=Known(Q4))
+    tour, shown = Tour(session), []
+    for _ in range(round(2 * (FIRST + len(HINTS) * (EACH + PAUSE)))):
+        tour.tick(0.5)
+        if tour.text and tour.text not in shown:
+            shown.append(tour.text)
+    assert shown == [hint.text for hint in HINTS]
+    assert tour.seen == [hint.name for hint in HINTS]
+    again = Tour(session, tour.seen)
+    again.tick(FIRST + 1)
+    assert again.text == ""
+
+
+def test_a_hint_on_expectations_waits_for_a_player_that_has_some() -> None:
+    tour = Tour(session_in(policy=NoQValues(Q4)))
+    tour.tick(FIRST + 0.1)
+    assert tour.text == next(hint.text for hint in HINTS if hint.name == "steer")
+
+
+def test_a_view_has_no_tour_by_itself(views: dict[str, View]) -> None:
+    assert all(view.tour is None for view in views.values())
+
+
+def test_the_theme_changes_all_colours_and_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TIDEPOOL_CONFIG_DIR", str(tmp_path))
+    view = view_of(session_in(policy=Known(Q4)))
+    surface = pygame.Surface((1464, 836), depth=24)
+    try:
+        screen.draw(surface, Fonts(), view)
+        light = surface.get_at((2, 2))
+        commands.toggle_theme(view)
+        assert Theme.name == DARK
+        screen.draw(surface, Fonts(), view)
+        assert sum(surface.get_at((2, 2))[:3]) < sum(light[:3]) / 4
+        settings.save(view, "worlds", None)
+        assert settings.load().theme == DARK
+    finally:
+        Theme.use(LIGHT)
+
+
+def test_the_truth_meter_says_what_it_means_when_clicked(views: dict[str, View]) -> None:
+    view = views["waterworld"]
+    panel = truth.TruthPanel()
+    area = Area(0, 0, 400, 180)
+    cursor = view.session.timeline.cursor
+    panel.press(view, area, 40, 20)
+    assert "what the network expected" in view.notice
+    assert view.session.timeline.cursor == cursor  # the title is no moment
+    view.show_notice("")
