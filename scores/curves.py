@@ -64,9 +64,10 @@ def _panel(axes: Axes, env_id: str, found: Sequence[Line]) -> None:
         draw_line(axes, line, (color, *STYLES[number % len(STYLES)][1:]))
     handles, labels = axes.get_legend_handles_labels()
     counts = {line.name: line.seeds for line in found}
+    seeds = [counts.get(label.removesuffix(" (training returns)"), 1) for label in labels]
     kept = [
-        (handle, f"{label} ({counts.get(label.removesuffix(' (training returns)'), 1)} seeds)")
-        for handle, label in zip(handles, labels, strict=True)
+        (handle, f"{label} ({count} {'seed' if count == 1 else 'seeds'})")
+        for handle, label, count in zip(handles, labels, seeds, strict=True)
         if not label.startswith("95 %")
     ]
     axes.legend(*zip(*kept, strict=True), fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
