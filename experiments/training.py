@@ -51,8 +51,12 @@ from learning.trainer import Plan, Trainer
 
 
 def print_line(console: Console, text: str, markup: bool = False) -> None:
-    """Print a line as it is: neither wrapped nor coloured, unless by its own markup."""
-    console.print(text, soft_wrap=True, highlight=False, markup=markup)
+    """Print a line, coloured only by its own markup; a terminal's lines end between words.
+
+    But for what is to be copied: a command, or a path that is longer than a line, is left to the terminal.
+    """
+    whole = not console.is_terminal or "python " in text or max(map(len, text.split()), default=0) >= console.width
+    console.print(text, soft_wrap=whole, highlight=False, markup=markup)
 
 
 def start(

@@ -22,6 +22,7 @@ from rich.text import Text
 from common.text import time_text
 from learning.evaluate import EpisodeResult, cut_text
 
+WIDE = 100  # columns, above which a panel's figures have longer names
 SECONDS_BETWEEN_LINES = 5.0
 EVALUATING = 2.0  # seconds without a line, after which one says so
 SILENCE = 8.0  # seconds without a line, after which one says that the run is alive
@@ -62,8 +63,10 @@ def episode_cells(row: dict[str, Any]) -> tuple[str, str]:
             f"[dim]return, last 100[/] [bold]{number(row['episodic_return'])}[/]",
             f"[dim]episodes[/] {row['episodes']:,}",
         )
-    so_far = f"{row['running_length']:,.0f} steps, {number(row['running_return'])}"
-    return "[bold]no episode ended yet[/]", f"[dim]those running:[/] {so_far}"
+    return (
+        f"[dim]return so far[/] {number(row['running_return'])}",
+        f"[dim]no episode ended[/], step {row['running_length']:,.0f}",
+    )
 
 
 def return_text(row: dict[str, Any]) -> str:
@@ -164,7 +167,10 @@ class TimeLeft(ProgressColumn):
 
 
 class LivePanel:
-    """A bar and the figures below it, redrawn in place; a second bar while it evaluates."""
+    """A bar and the figures below it, redrawn in place, always of the same height.
+
+    While it evaluates, a second bar takes the place of the last line.
+    """
 
     def __init__(
         self,
@@ -241,8 +247,11 @@ class LivePanel:
     def picture(self) -> Panel:
         """Return the panel for the newest row."""
         row = self.row
-        table = Table.grid(padding=(0, 3))
+        table = Table.grid(padding=(0, 3 if self.console.width > WIDE else 2))
+        for _ in range(4):
+            table.add_column(no_wrap=True)
         if row:
+            expected = "expected return Q" if self.console.width > WIDE else "mean Q"
             counted = "frames" if self.frames_per_step > 1 else "updates"
             table.add_row(
                 f"[dim]steps/s[/] {row['sps']:,.0f}",
@@ -252,13 +261,18 @@ class LivePanel:
             table.add_row(
                 f"[dim]epsilon[/] {row['epsilon']:.3f}",
                 f"[dim]TD loss[/] {number(row['td_loss'], '{:.4f}')}",
-                f"[dim]expected return Q[/] {number(row['q_values'])}",
+                f"[dim]{expected}[/] {number(row['q_values'])}",
                 f"[dim]rate[/] {row['learning_rate']:.1e}",
             )
-        time_line = f"[dim]time:[/] {shares(row)}" if row else "[dim]playing at random at first ...[/]"
-        bars = [self.bar, self.evaluation] if self._evaluating else [self.bar]
+        else:
+            table.add_row("")
+            table.add_row("")
+        line = f"[dim]time:[/] {shares(row)}" if row else "[dim]playing at random at first ...[/]"
+        time_line = Text.from_markup(line, overflow="ellipsis")
+        time_line.no_wrap = True
+        last = self.evaluation if self._evaluating else time_line
         title = "evaluating" if self._evaluating else "training"
-        return Panel(Group(*bars, table, time_line), title=title, border_style="cyan")
+        return Panel(Group(self.bar, table, last), title=title, border_style="cyan")
 
 
 def display(

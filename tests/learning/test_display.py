@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from experiments.training import print_line
 from learning import display as displays
 from learning.display import LivePanel, PlainLines, display, episode_cells, evaluation_text
 from learning.evaluate import EpisodeResult
@@ -138,11 +139,44 @@ def test_before_an_episode_has_ended_the_running_ones_are_shown() -> None:
     out = io.StringIO()
     panel = LivePanel(Console(file=out, force_terminal=True, width=150), 1_000)
     panel.progress(row)
-    panel.console.print(panel.picture())
-    assert "no episode ended yet" in out.getvalue()
-    assert "1,234 steps, -5.00" in out.getvalue()
+    shown = panel_text(panel)
+    assert "no episode ended, step 1,234" in shown
+    assert "return so far -5.00" in shown
     panel.progress({**row, "episodes": 1, "episodic_return": 2.5})
     assert "2.50" in str(episode_cells(panel.row)[0])
+
+
+@pytest.mark.parametrize("width", [80, 150])
+def test_the_panel_keeps_its_height(width: int) -> None:
+    out = io.StringIO()
+    panel = LivePanel(Console(file=out, force_terminal=True, width=width), 1_000)
+
+    def height() -> int:
+        return len(panel.console.render_lines(panel.picture(), pad=False))
+
+    before = height()
+    panel.progress(
+        {**ROW, "episodes": 0, "episodic_return": None, "running_length": 98_765.0, "running_return": -123.45}
+    )
+    assert height() == before
+    panel.evaluating(3, 20, 100.0)
+    assert height() == before
+    panel.evaluated(500, RESULTS)
+    panel.progress({**ROW, "sps": 123_456.0, "updates": 1_234_567, "q_values": -12_345.67})
+    assert height() == before
+    panel.console.print(panel.picture())
+    assert "1,234,567" in out.getvalue()
+
+
+def test_lines_end_between_words() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=40, color_system=None)
+    print_line(console, "about 6 s, of them 1 s for evaluations (9 x 2 episodes on the way)")
+    assert out.getvalue().splitlines() == ["about 6 s, of them 1 s for evaluations ", "(9 x 2 episodes on the way)"]
+    out.truncate(0)
+    out.seek(0)
+    print_line(console, "go on: python train.py --resume newest --total-timesteps 2000")
+    assert len(out.getvalue().splitlines()) == 1
 
 
 def test_cut_episodes_are_counted_in_the_line_of_the_evaluation() -> None:
