@@ -192,14 +192,14 @@ def _unexpected(argument: str, known: list[str]) -> UserError:
 
 
 def _one_line(box: str) -> str:
-    """Return the sentence inside the frame that tyro draws around an error."""
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in box.splitlines()]
+    """Return the sentence inside the frame that tyro draws around an error; without Unicode, between two rules."""
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│ ") for line in box.splitlines()]
+    framed = any(line.startswith("╭") for line in lines)
     sentence: list[str] = []
-    for line in lines:
-        text = line.strip("│ ")
+    for text in lines if framed else lines[2:]:  # a heading, and a rule below it
         if text.startswith("╭"):
             continue
-        if not text or set(text) <= set("─╰╯"):
+        if not text or set(text) <= set("─╰╯-"):
             break
         sentence.append(text)
     return " ".join(sentence) or "the command line could not be parsed; see --help"

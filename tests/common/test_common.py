@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -58,6 +60,18 @@ def test_invalid_options_are_reported_in_one_line(
         parse(Outer, argv)
     assert "\n" not in str(error.value)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_the_line_is_the_same_without_unicode(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    for argv, message in (
+        (["--seed"], "Missing value for argument '--seed'. Expected 1 values."),
+        (["--mode", "c"], "invalid choice 'c' for argument '--mode'. Expected one of ('a', 'b')."),
+    ):
+        with pytest.raises(UserError) as error:
+            parse(Outer, argv)
+        assert str(error.value) == message
 
 
 @pytest.mark.parametrize(

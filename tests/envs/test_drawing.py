@@ -172,7 +172,7 @@ def test_the_panel_shows_second_player_agent_view_and_past() -> None:
     number = session.timeline.last
     assert (then == ORANGE).all(-1).any()
     view.agent_view = True
-    assert (shown_by_panel(view) == 255).all(-1).mean() > (then == 255).all(-1).mean()
+    assert (shown_by_panel(view) != then).any(-1).mean() > 0.02  # what no eye sees is gone
     view.agent_view = False
     for _ in range(10):
         session.step()
