@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -123,6 +123,7 @@ class FusedLearner(Learner):
         self._acting_room = aligned(0)
         self._acting, self._held = self._flat, aligned(len(self._flat))
         self._thread: ThreadPoolExecutor | None = None  # joined when the program ends, as a daemon would not be
+        self._watch: Future[None] | None = None  # that thread's
         self._job: Job | None = None
         self._posted = False  # the job is under way
         self._rounds: Iterator[Draws] | None = None  # begun
@@ -190,8 +191,9 @@ class FusedLearner(Learner):
             job = self._job = self._make_job(draws.start.shape, obs)
         number = claim(job.signals)
         self._write(job, draws, learning_rate)
-        if not post(job.signals, number) and self._thread is not None:
-            self._thread.submit(serve, self.network, job)
+        watched = post(job.signals, number)
+        if not watched and self._thread is not None and (self._watch is None or self._watch.done()):
+            self._watch = self._thread.submit(serve, self.network, job)
         self._posted = True
 
     def _end_job(self, experience: ReplayExperience, on_update: Callable[[Update], None]) -> None:
