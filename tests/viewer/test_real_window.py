@@ -165,7 +165,8 @@ def test_all_of_the_window(played: PlayProcess, tmp_path: Path) -> None:
     assert film.stat().st_size > 10_000
     assert [path.name for path in film.parent.iterdir()] == [film.name]
     left = json.loads((tmp_path / "config" / "window.json").read_text())
-    assert left == {"hidden": hidden, "agent_view": False, "size": [900, 620]}
+    kept = {"hidden": hidden, "agent_view": False, "sizes": {"worlds": [900, 620]}}
+    assert {name: left[name] for name in kept} == kept
 
 
 def test_learning_in_the_window(played: PlayProcess) -> None:

@@ -50,11 +50,23 @@ def type_size(size: float, scale: float, display: bool = False) -> int:
     return max(SMALLEST, pixels if display else min(pixels, round(most)))
 
 
-@functools.lru_cache(maxsize=64)
+_fonts: dict[tuple[int, bool], pygame.font.Font] = {}
+
+
 def font(pixels: int, bold: bool = False) -> pygame.font.Font:
     """Return Inter of that height."""
+    try:
+        found = _fonts[pixels, bold]
+        found.get_height()
+        return found
+    except pygame.error:  # pygame was ended since, and all fonts with it
+        _fonts.clear()
+    except KeyError:
+        pass
     pygame.font.init()
-    return pygame.font.Font(str(FONTS / ("Inter-SemiBold.ttf" if bold else "Inter-Regular.ttf")), pixels)
+    made = pygame.font.Font(str(FONTS / ("Inter-SemiBold.ttf" if bold else "Inter-Regular.ttf")), pixels)
+    _fonts[pixels, bold] = made
+    return made
 
 
 @functools.lru_cache(maxsize=4096)

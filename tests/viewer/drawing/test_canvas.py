@@ -10,6 +10,7 @@ import pytest
 import envs
 from envs.drawing import BLACK, GREEN, GREY, RED, WHITE, draw_world, world_picture
 from tests.viewer.helpers import RLDEMO, V1, color_at
+from viewer.drawing.canvas import font
 
 APPLE, POISON = 1, 2
 
@@ -111,3 +112,11 @@ def test_render_returns_the_same_picture_and_opens_no_display() -> None:
     assert rendered.dtype == np.uint8
     assert np.array_equal(rendered, world_picture(env.unwrapped))  # type: ignore[arg-type]
     assert pygame.display.get_surface() is None
+
+
+def test_fonts_outlive_an_end_of_pygame() -> None:
+    """As when a window is opened again in a notebook: pygame's end makes all fonts invalid."""
+    before = font(13).size("tide")
+    pygame.quit()
+    pygame.init()
+    assert font(13).size("tide") == before
