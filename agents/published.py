@@ -30,7 +30,16 @@ ROWS, SOURCES = ROOT / "agents" / "published.csv", ROOT / "agents" / "published_
 # They say where and how a run is computed, or belong to environments that are no Atari games.
 NOT_PUBLISHED = {
     *("on_nan", "bf16", "compile", "schedule_timesteps", "eval_max_steps"),
-    *("action_mask", "reward_scale", "mode", "difficulty", "env_kwargs", "picture_size", "picture_grayscale"),
+    *(
+        "action_mask",
+        "reward_scale",
+        "mode",
+        "difficulty",
+        "env_kwargs",
+        "picture_size",
+        "picture_grayscale",
+        "action_repeat",
+    ),
 }
 EXPLORING = "epsilon_"  # what noise replaces
 

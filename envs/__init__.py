@@ -21,6 +21,7 @@ from envs.factory import (
 from envs.foreign import EnvironmentFault, colours, telling
 from envs.hanging import WATCHDOG
 from envs.masks import MaskedBox, allowed, idle
+from envs.processes import PROCESSES, in_processes
 from envs.protocols import Protocol
 from envs.tabular import is_tabular
 
@@ -28,6 +29,7 @@ register()
 
 __all__ = [
     "DEFAULT_ENV",
+    "PROCESSES",
     "WATCHDOG",
     "EnvironmentFault",
     "MaskedBox",
@@ -38,6 +40,7 @@ __all__ = [
     "colours",
     "gives_pictures",
     "idle",
+    "in_processes",
     "is_atari",
     "is_ram",
     "is_tabular",

@@ -17,11 +17,12 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
 from common import imports
-from common.errors import UserError, unknown
+from common.errors import Note, UserError, unknown
 from envs import atari, atari_variants, classics, foreign, masks, protocols, rldemo, waterworld  # noqa: F401, the worlds register themselves
 from envs.cartpole import CartPoles
 from envs.hanging import WATCHDOG
 from envs.pictures import Pictures
+from envs.processes import PROCESSES, ForeignProcesses, Maker
 from envs.protocols import Protocol
 from envs.randomness import FAULTS
 from envs.world_env import WorldEnv
@@ -248,7 +249,7 @@ def make(
     pictures = _pictures(options)
     if render_mode is not None:  # not every environment knows the word
         options["render_mode"] = render_mode
-    mask = options.pop("action_mask", True)
+    mask, repeat = options.pop("action_mask", True), options.pop("action_repeat", 1)
     options |= options.pop("env_kwargs", {})
     try:
         with _originals_are_not_out_of_date():
@@ -260,7 +261,7 @@ def make(
     if is_world(name):
         return env
     try:
-        env = foreign.converted(env, name, pictures, lane, lanes)
+        env = foreign.converted(env, name, pictures, repeat, lane, lanes)
         return masks.masked(env, name) if mask else env
     except UserError:
         with suppress(*FAULTS):
@@ -316,10 +317,29 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
     else:
         one = partial(make, name, lanes=num_envs, **options)
         stack = options.get("frame_stack", 4) if is_atari(name) else options.get("picture_stack", 1)
-        envs = foreign.ForeignVector([partial(one, lane=i) for i in range(num_envs)], stack)
+        envs = _batch(name, [partial(one, lane=i) for i in range(num_envs)], stack, options.get("action_repeat", 1))
     if seed is not None:
         envs.reset(seed=seed)
     return envs
+
+
+def _batch(env_id: str, makers: Sequence[Maker], stack: int, repeat: int) -> VectorEnv[Any, Any, Any]:
+    """Return environments as a batch, in processes of their own where `PROCESSES` says so."""
+    if PROCESSES.wanted != "no":
+        first = makers[0]()
+        layer = foreign.foreign(first)
+        first.close()
+        assert layer is not None
+        if PROCESSES.take(len(makers), repeat * layer.trial.step_seconds):
+            try:
+                return ForeignProcesses(makers, gymnasium.spec(env_id), stack, layer.notes)
+            except Exception as error:  # what can't be sent to a process, or can't be made in one: anything
+                reason = " ".join(f"{type(error).__name__} {error}".split())
+                if PROCESSES.wanted == "yes":
+                    raise UserError(f"{env_id} can't have processes of its own (--env-processes): {reason}") from error
+                warnings.warn(f"{env_id} steps in this process; others can't be started: {reason}", Note, stacklevel=2)
+                PROCESSES.wanted = "no"
+    return foreign.ForeignVector(makers, stack)
 
 
 def _is_variant(env_id: str, options: Mapping[str, Any]) -> bool:

@@ -18,7 +18,13 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation, ReshapeObservation, ResizeObservation
+from gymnasium.wrappers import (
+    FrameStackObservation,
+    GrayscaleObservation,
+    RepeatAction,
+    ReshapeObservation,
+    ResizeObservation,
+)
 from numpy.typing import NDArray
 
 from common.errors import Note, UserError
@@ -200,6 +206,7 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
     Attributes:
         notes: what a person should know of the conversion.
         first_action: what the environment itself calls action 0.
+        trial: what was found out when it was tried out.
     """
 
     def __init__(
@@ -221,7 +228,7 @@ class Foreign(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.name, self._which = name, f"environment {lane + 1} of {lanes}, " if lanes > 1 else ""
         self._steps = 0
         self._seed: int | None = None
-        trial = trial or Trial()
+        self.trial = trial = trial or Trial()
         self.notes: list[str] = list(trial.notes)
         self._randomness = GlobalRandomness() if trial.draws_globally else None
         self._can_render = True
@@ -433,9 +440,11 @@ _tried: dict[str, Trial] = {}  # environments are tried out once
 
 
 def converted(
-    env: gymnasium.Env[Any, Any], name: str, pictures: Pictures, lane: int = 0, lanes: int = 1
+    env: gymnasium.Env[Any, Any], name: str, pictures: Pictures, repeat: int = 1, lane: int = 0, lanes: int = 1
 ) -> gymnasium.Env[Any, Any]:
     """Return an environment as `Foreign` converts it; of pictures, stacks: (stack, H, W), or (stack * C, H, W).
+
+    An action lasts ``repeat`` steps, each of which is checked; a stack has the last picture of each action.
 
     Frames from before the start of an episode are black.
     """
@@ -447,7 +456,7 @@ def converted(
         _tried[key] = try_out(env) if isinstance(env.action_space, spaces.Discrete) else Trial()
     trial = _tried[key]
     if not is_image(env.observation_space, trial.seen):
-        return Foreign(env, name, lane, lanes, trial)
+        return _repeated(Foreign(env, name, lane, lanes, trial), repeat)
     shape = env.observation_space.shape
     assert shape is not None
     try:
@@ -457,12 +466,17 @@ def converted(
             env = ResizeObservation(env, (pictures.size, pictures.size))
     except (ImportError, gymnasium.error.DependencyNotInstalled):
         raise UserError(f"resizing {name}'s pictures needs OpenCV: pip install opencv-python-headless") from None
-    stacked = FrameStackObservation(Foreign(env, name, lane, lanes, trial), pictures.stack, padding_type="zero")
+    frames = _repeated(Foreign(env, name, lane, lanes, trial), repeat)
+    stacked = FrameStackObservation(frames, pictures.stack, padding_type="zero")
     shape = stacked.observation_space.shape
     assert shape is not None
     if len(shape) == 3:
         return stacked
     return ReshapeObservation(stacked, (shape[0] * shape[1], *shape[2:]))  # a frame's colours follow each other
+
+
+def _repeated(env: gymnasium.Env[Any, Any], times: int) -> gymnasium.Env[Any, Any]:
+    return RepeatAction(env, times) if times > 1 else env
 
 
 def colours(env: gymnasium.Env[Any, Any]) -> int:
@@ -473,6 +487,11 @@ def colours(env: gymnasium.Env[Any, Any]) -> int:
 
 
 # ------------------------------------------------------------------ a batch
+
+
+def kept_of_info(info: dict[str, Any]) -> dict[str, Any]:
+    """Return what is used of an info: the rest may have another type or shape in each environment of the batch."""
+    return {key: value for key, value in info.items() if key == "life_lost"}
 
 
 class ForeignVector(Lanes):
@@ -490,6 +509,5 @@ class ForeignVector(Lanes):
         self.notes = [] if wrapper is None else wrapper.notes
 
     def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
-        """Keep of an info what is used: the rest may have another type or shape in each environment of the batch."""
-        known = {key: value for key, value in env_info.items() if key == "life_lost"}
+        known = kept_of_info(env_info)
         return super()._add_info(vector_infos, known, env_num) if known else vector_infos

@@ -63,6 +63,8 @@ class Trial:
     """An observation; None: it could not be reset."""
     draws_globally: bool = False
     """From ``random`` or ``numpy.random``."""
+    step_seconds: float = 0.0
+    """How long a step takes, as a median."""
     notes: tuple[str, ...] = ()
     """What a person should know."""
 
@@ -71,7 +73,8 @@ def try_out(env: gymnasium.Env[Any, Any]) -> Trial:
     """Return what some steps of an environment with discrete actions tell; it has to be reset afterwards."""
     (randomness := GlobalRandomness()).seed(0)
     before, began = copy.deepcopy(randomness.own), time.perf_counter()
-    first = list(_steps(env, randomness))
+    took: list[float] = []
+    first = list(_steps(env, randomness, took))
     if not first:
         return Trial()
     draws, seen, notes = not data_equivalence(before, randomness.own), first[0][0], []
@@ -80,16 +83,16 @@ def try_out(env: gymnasium.Env[Any, Any]) -> Trial:
     if time.perf_counter() - began < 2 * SECONDS:
         randomness.seed(0)
         # one that is slow now and then takes fewer steps
-        if not all(_same(one, other) for one, other in zip(first, _steps(env, randomness), strict=False)):
+        if not all(_same(one, other) for one, other in zip(first, _steps(env, randomness, []), strict=False)):
             notes.append(
                 "episodes of the same seed differ: it draws from a generator that reset(seed=...) doesn't seed, so"
                 " a run can't be repeated, and one that is resumed goes on from other states"
             )
-    return Trial(seen, draws, tuple(notes))
+    return Trial(seen, draws, float(np.median(took)) if took else 0.0, tuple(notes))
 
 
-def _steps(env: gymnasium.Env[Any, Any], randomness: GlobalRandomness) -> Iterator[tuple[Any, ...]]:
-    """Yield observation, reward and end of the first steps of episode 0, until one fails."""
+def _steps(env: gymnasium.Env[Any, Any], randomness: GlobalRandomness, took: list[float]) -> Iterator[tuple[Any, ...]]:
+    """Yield observation, reward and end of the first steps of episode 0, until one fails; ``took`` gets seconds."""
     assert isinstance(env.action_space, spaces.Discrete)
     began = time.perf_counter()
     try:
@@ -99,8 +102,10 @@ def _steps(env: gymnasium.Env[Any, Any], randomness: GlobalRandomness) -> Iterat
         for step in range(STEPS):
             mask = info.get("action_mask")
             action = step % int(env.action_space.n) if mask is None else int(np.flatnonzero(mask)[0])
+            started = time.perf_counter()
             with randomness:
                 answer = WATCHDOG.guarded(env.step)(int(env.action_space.start) + action)
+            took.append(time.perf_counter() - started)
             obs, reward, terminated, truncated, info = answer
             yield copy.deepcopy(obs), reward, terminated, truncated
             if terminated or truncated or time.perf_counter() - began > SECONDS:

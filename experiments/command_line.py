@@ -78,6 +78,9 @@ class RunOptions:
     """What computes updates: PyTorch; compiled loops, for small networks on the CPU; CUDA graphs on a GPU."""
     env_timeout: Annotated[float, Between(0.1, 86_400.0)] | None = None
     """Seconds that a step of an environment may take; one that hangs ends the run, saved. By default it is waited."""
+    env_processes: Literal["auto", "yes", "no"] = "auto"
+    """Whether each environment steps in a process of its own, to the same results; "auto": where its steps take more
+    than a millisecond and there are cores for it. Not for Atari, whose emulators have threads."""
     threads: Annotated[int, Between(1, 256)] | None = None
     """CPU threads of torch; by default all for large networks, one for small ones, which learn in a second thread of
     their own. 1: the run keeps to one core."""
@@ -121,7 +124,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("env_id", "agent", "preset", "total_timesteps", "budget", "seed", "seeds", "num_envs", "name", "runs_dir"),
         *("watch", "track", "config", "print_config", "imports", "list"),
     ),
-    "machine": ("device", "engine", "threads", "env_timeout", "actors", "cluster"),
+    "machine": ("device", "engine", "threads", "env_processes", "env_timeout", "actors", "cluster"),
     "existing": ("resume", "rescale", "start_from", "verify", "verify_steps", "checkpoint_every", "keep_state"),
     "agent": (),
     "replay": (
@@ -144,7 +147,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "evaluation": ("evaluations", "eval_episodes", "interim_episodes", "eval_epsilon", "eval_max_steps"),
     "environment": (
-        *("env_kwargs", "stagger", "action_mask", "picture_size", "picture_grayscale", "frame_stack"),
+        *("env_kwargs", "stagger", "action_mask", "picture_size", "picture_grayscale", "frame_stack", "action_repeat"),
         *("clip_rewards", "reward_scale"),
     ),
     "atari": ("protocol", "frame_size", "full_action_space", "mode", "difficulty"),

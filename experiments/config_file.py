@@ -17,7 +17,7 @@ FORMAT = 1
 # what of a file becomes an option's default; the others name the agent and its settings
 OPTIONS = (
     *("env_id", "agent", "preset", "seed", "device", "engine", "threads", "evaluations", "eval_episodes"),
-    *("interim_episodes", "keep_state", "checkpoint_every", "env_timeout"),
+    *("interim_episodes", "keep_state", "checkpoint_every", "env_timeout", "env_processes"),
 )
 
 
@@ -40,6 +40,7 @@ class ConfigFile:
     keep_state: Literal["auto", "yes", "no"] | None = None
     checkpoint_every: Name | None = None
     env_timeout: Annotated[float, Between(0.1, 86_400.0)] | None = None
+    env_processes: Literal["auto", "yes", "no"] | None = None
     imports: Annotated[tuple[Name, ...], AtMost(100)] = ()
 
     @property

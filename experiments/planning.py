@@ -33,7 +33,7 @@ from scores.atari.games import SETS
 
 # options of the run that every training gets as given; threads only change the speed
 PASSED_ON = (
-    *("budget", "device", "engine", "env_timeout", "evaluations", "eval_episodes", "interim_episodes"),
+    *("budget", "device", "engine", "env_timeout", "env_processes", "evaluations", "eval_episodes", "interim_episodes"),
     *("checkpoint_every", "start_from"),
 )
 MOST_RUNS = 100_000
@@ -239,6 +239,7 @@ class _RunSettings:
     device: str = "auto"
     engine: str = "auto"
     env_timeout: float | None = None
+    env_processes: str = "auto"
     evaluations: int = 10
     eval_episodes: int = 100
     interim_episodes: int | None = None

@@ -66,6 +66,7 @@ def _resumed(folder: RunFolder, console: Console, total: int | None, rescale: bo
     described: Described = checked(path / "config.json", about, Described)
     ray = apex.connected(described.actors, cluster)
     envs.WATCHDOG.limit(described.env_timeout)
+    envs.PROCESSES.wanted = described.env_processes
     torch.set_num_threads(described.threads)
     torch.set_flush_denormal(True)
     if saved is not None:

@@ -99,6 +99,8 @@ def start(
     source = None if options.start_from is None else starting.find(options.start_from, options.runs_dir)
     plan = starting.planned_from(source, plan)
     envs.WATCHDOG.limit(options.env_timeout)
+    # a run that keeps to one core keeps to one process
+    envs.PROCESSES.wanted = "no" if (options.threads, options.env_processes) == (1, "auto") else options.env_processes
     config, weights = plan.config, None if source is None else starting.weights_for(source, plan)
     budget = None if options.budget is None else seconds_of(options.budget)
     if budget is not None and "total_timesteps" in asked:
@@ -142,6 +144,7 @@ def start(
         "keep_state": options.keep_state,
         "checkpoint_every": options.checkpoint_every,
         "env_timeout": options.env_timeout,
+        "env_processes": envs.PROCESSES.wanted,
         **({} if options.actors is None else {"actors": options.actors, "repeatable": False}),
         **({} if source is None else {"from": source.described()}),
         "estimate": {

@@ -135,6 +135,8 @@ class LearnerConfig:
     """Height and width that an environment's pictures are resized to, pixels; None: as they are. Not for Atari."""
     picture_grayscale: bool = False
     """Pictures in colour become grey; not for Atari, whose frames are."""
+    action_repeat: Annotated[int, Between(1, 100)] = 1
+    """Steps of the environment that an action lasts; their rewards are added up. Not for Atari: four frames there."""
 
     def learnt_rewards(self, reward: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return rewards as they are learnt from, same shape."""

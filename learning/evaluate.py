@@ -62,7 +62,7 @@ def step_limit(env_id: str, options: Mapping[str, Any]) -> int | None:
         return int(frames) // envs.protocol(env_id).frames_per_step
     options = {**options, **options.get("env_kwargs", {})}
     limit = options.get("max_episode_steps", gymnasium.spec(env_id).max_episode_steps)
-    return None if limit is None or limit < 1 else int(limit)
+    return None if limit is None or limit < 1 else -(-int(limit) // options.get("action_repeat", 1))
 
 
 def episode_cap(env_id: str, options: Mapping[str, Any], asked: int | None = None) -> int | None:
@@ -212,6 +212,8 @@ class Evaluator:
         needed = -(-num_lanes // size)
         while len(self.groups) < needed:
             self.groups.append(envs.make_vec(self.env_id, size, **self.options, **more))
+            if envs.in_processes(self.groups[0]):
+                break  # more would only take memory
         return self.groups[:needed]
 
     def close(self) -> None:

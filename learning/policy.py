@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import envs
+from common.errors import UserError
 from learning.config import FamilyConfig, LearnerConfig, ReplayConfig
 from learning.heads import not_forbidden
 from learning.insight import NetworkReader
@@ -198,7 +199,14 @@ def protocol(env_id: str, config: LearnerConfig) -> envs.Protocol:
 
 
 def env_options(env_id: str, config: LearnerConfig, evaluation: bool) -> dict[str, Any]:
-    """Return the options of the environments that the settings ask for."""
+    """Return the options of the environments that the settings ask for.
+
+    Raises:
+        UserError: an action shall last several steps where it can't.
+    """
+    if config.action_repeat > 1 and (envs.is_atari(env_id) or envs.is_world(env_id)):
+        why = "an action of an Atari game lasts four frames" if envs.is_atari(env_id) else "its actions last one step"
+        raise UserError(f"--action-repeat {config.action_repeat} is not for {env_id}: {why}")
     if envs.is_atari(env_id):
         preprocessing: dict[str, Any] = {"frame_size": config.frame_size, "frame_stack": config.frame_stack}
         if envs.is_ram(env_id):
@@ -213,6 +221,7 @@ def env_options(env_id: str, config: LearnerConfig, evaluation: bool) -> dict[st
             "picture_grayscale": config.picture_grayscale,
             "picture_stack": config.frame_stack,
             **({"action_mask": False} if config.action_mask == "off" else {}),
+            **({"action_repeat": config.action_repeat} if config.action_repeat > 1 else {}),
         }
     return {
         **envs.options(env_id, config.protocol, evaluation),

@@ -81,6 +81,7 @@ class Described:
     keep_state: Literal["auto", "yes", "no"] = "auto"
     checkpoint_every: Name = "5m"
     env_timeout: Annotated[float, Between(0.1, 1e7)] | None = None
+    env_processes: Literal["auto", "yes", "no"] = "auto"
     imports: Annotated[tuple[Name, ...], AtMost(100)] = ()
     extended: Annotated[tuple[dict[str, Any], ...], AtMost(10_000)] = ()
     actors: Annotated[int, Between(1, 10_000)] | None = None

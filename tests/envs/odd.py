@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from typing import Any
 
 import gymnasium
@@ -187,6 +189,34 @@ class Kwargs(Odd):
         return self.gain
 
 
+class Drawing(Odd):
+    """Rewards from the global generators; an episode ends when one says so."""
+
+    def step(self, action: Any) -> Any:
+        _, _, _, truncated, info = super().step(action)
+        drawn = np.random.random()  # noqa: NPY002, what people write
+        return self.seen(), random.random(), bool(drawn < 0.2), truncated, info
+
+
+class Slow(Odd):
+    def reward(self, action: Any) -> Any:
+        time.sleep(0.0025)
+        return 1.0
+
+
+class Hangs(Odd):
+    """Where it was seeded by more than 0, as in every use but its trial."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.hangs = bool(seed)
+        return super().reset(seed=seed, options=options)
+
+    def reward(self, action: Any) -> Any:
+        while self.hangs:
+            time.sleep(10)
+        return 1.0
+
+
 class Warns(Odd):
     def __init__(self) -> None:
         gymnasium.logger.warn("this environment is old")
@@ -195,7 +225,7 @@ class Warns(Odd):
 ODD = [
     *(StartsBelowZero, StartsAtOne, Text, Nested, OnlySequence, Continuous, Picture, Grey, WrongShape, WrongDtype),
     *(NanObservation, InfiniteFloat64, OutsideDiscrete, NanReward, ArrayReward, NoReward, FourValues, Raises, NoSeed),
-    *(OldReset, Kwargs, Warns, Odd),
+    *(OldReset, Kwargs, Drawing, Slow, Hangs, Warns, Odd),
 ]
 for odd in ODD:
     gymnasium.register(f"odd/{odd.__name__}-v0", entry_point=f"{__name__}:{odd.__name__}")

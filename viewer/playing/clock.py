@@ -93,4 +93,5 @@ def tick_seconds(env: gymnasium.Env[Any, Any]) -> float:
     fps = env.metadata.get("render_fps")
     if hasattr(env.unwrapped, "coast") or not fps:
         return TICK_SECONDS
-    return 1.0 / float(fps)
+    repeats = env.get_wrapper_attr("num_repeats") if env.has_wrapper_attr("num_repeats") else 1
+    return repeats / float(fps)
