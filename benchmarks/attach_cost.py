@@ -37,8 +37,9 @@ import envs
 from agents import choose
 from learning import live
 from learning.live import WeightPublisher, live_session
+from learning.plan import Plan
 from learning.runfolder import RunFolder, as_json
-from learning.trainer import Plan, Trainer
+from learning.trainer import Trainer
 
 LIMIT = 0.02
 WARM_UP_SECONDS, WINDOW_SECONDS = 5.0, 20.0  # until kernels are compiled and caches warm; until the window plays

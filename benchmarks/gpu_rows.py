@@ -22,9 +22,10 @@ from learning.episodes import Episodes
 from learning.graphs import GraphLearner, use_tensor_cores
 from learning.learner import Learner
 from learning.networks import QNetwork
+from learning.plan import Plan
 from learning.replay import ReplayExperience
 from learning.rollout import Rollout
-from learning.trainer import Plan, Trainer
+from learning.trainer import Trainer
 
 PONG = "ALE/Pong-v5"
 ACTIONS = 6

@@ -25,7 +25,8 @@ from agents import recipe
 from common.cli import parse
 from common.files import ROOT
 from common.program import run
-from learning.trainer import Plan, Trainer
+from learning.plan import Plan
+from learning.trainer import Trainer
 
 ENVIRONMENTS = ("tidepool/Waterworld-v1", "ALE/Pong-v5")
 

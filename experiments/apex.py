@@ -11,8 +11,8 @@ from common import imports
 from common.errors import UserError
 from experiments import on_ray
 from learning.apex import AHEAD, Actor, ActorPlan, ApexTrainer, Chunk, Weights
+from learning.plan import Plan
 from learning.runfolder import RunFolder
-from learning.trainer import Plan
 
 WAIT_SECONDS = 1.0  # for a chunk, before it is looked again whether actors are alive
 SILENT_SECONDS = 60.0  # without any chunk, after which that is said

@@ -26,9 +26,9 @@ from experiments.plan import Entry, Kind, Needs, Plan, Planned
 from experiments.search_space import Dimension
 from experiments.sweep_options import NOT_PASSED_ON, Options, read
 from learning.networks import gains_from_threads
+from learning.plan import Plan as TrainerPlan
 from learning.preflight import available_devices
 from learning.runfolder import as_json
-from learning.trainer import Plan as TrainerPlan
 from scores.atari.games import SETS
 
 # options of the run that every training gets as given; threads only change the speed

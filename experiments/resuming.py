@@ -22,10 +22,11 @@ from experiments import apex
 from experiments.training import print_line
 from learning import checkpoint, live
 from learning.config import LearnerConfig
+from learning.plan import Plan
 from learning.preflight import seconds_of
 from learning.runfolder import Described, RunFolder, as_json, provenance
 from learning.states import LEAST_PERIOD, Saved, States
-from learning.trainer import Plan, Trainer
+from learning.trainer import Trainer
 
 NEEDED = ("config", "device", "threads", "evaluations", "eval_episodes")
 

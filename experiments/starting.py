@@ -22,7 +22,7 @@ from common.reading import check_inside
 from experiments.plan import words
 from learning.checkpoint import MANIFEST, config_from, read_manifest, read_weights
 from learning.config import FamilyConfig, LearnerConfig
-from learning.trainer import Plan
+from learning.plan import Plan
 
 # settings that decide a network's layers
 LAYERS = ("encoder", "hidden", "head_hidden", "dueling", "layer_norm", "spectral_norm", "impala_width", "impala_pool")

@@ -33,6 +33,7 @@ from experiments.tracking.tracker import Name
 from learning.config import LearnerConfig, ReplayConfig
 from learning.display import display
 from learning.forecast import Evaluations, Forecast
+from learning.plan import Plan
 from learning.preflight import (
     FINISH_SECONDS,
     LONGEST_REHEARSAL,
@@ -47,7 +48,7 @@ from learning.preflight import (
 from learning.ranges import measured as measured_settings
 from learning.runfolder import RunFolder, as_json, provenance
 from learning.states import LEAST_PERIOD
-from learning.trainer import Plan, Trainer
+from learning.trainer import Trainer
 
 
 def print_line(console: Console, text: str, markup: bool = False) -> None:

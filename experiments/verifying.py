@@ -17,8 +17,9 @@ from experiments import starting
 from experiments.resuming import plan_of
 from experiments.training import print_line
 from learning import fingerprints
+from learning.plan import Plan
 from learning.runfolder import RunFolder, provenance
-from learning.trainer import LOGS_PER_RUN, Plan, Trainer
+from learning.trainer import LOGS_PER_RUN, Trainer
 
 STEPS = 10_000  # agent steps that are repeated at least, unless others are asked for
 TIMES = ("wall_s", "sps", "acting", "environment", "learning")  # columns that differ every time

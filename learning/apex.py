@@ -30,11 +30,12 @@ from learning.episodes import Episodes
 from learning.heads import not_forbidden
 from learning.live import Watcher
 from learning.networks import NoisyLinear, random_actions, sampling_noise
+from learning.plan import Plan
 from learning.policy import env_options, player, protocol
 from learning.recipe import Recipe
 from learning.replay import ReplayExperience
 from learning.runfolder import RunFolder
-from learning.trainer import Plan, Trainer
+from learning.trainer import Trainer
 
 EPSILON, ALPHA = 0.4, 7.0  # of the ladder: section 4.1
 CHUNK_STEPS = 50  # of each environment; their actors send 50 transitions at a time (appendix C)

@@ -21,7 +21,8 @@ from learning.config import LearnerConfig, ReplayConfig
 from learning.forecast import SHARE_ON_THE_WAY, Evaluations, typical_length
 from learning.fused import keep_to_one_core
 from learning.networks import count_parameters, gains_from_threads
-from learning.trainer import Plan, Trainer
+from learning.plan import Plan
+from learning.trainer import Trainer
 
 ALL_CORES = torch.get_num_threads()  # before anyone has set another number
 SAFE_SHARE = 0.9  # of the free memory; the rest is for everything that is not the replay

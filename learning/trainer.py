@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,16 @@ import envs
 from common import memory
 from common.errors import UserError
 from learning import checkpoint, fingerprints
-from learning.config import LearnerConfig, numpy_generator
+from learning.config import numpy_generator
 from learning.episodes import Episodes
-from learning.evaluate import Evaluator, Progress, Stopped, episode_cap, protocol_name
-from learning.forecast import Evaluations, Forecast
+from learning.evaluate import Evaluator, Progress, Stopped
 from learning.fused import make_learner
 from learning.learner import Agent, Learner, UpdateLog
 from learning.live import REQUESTS, ControlRequests, Watcher, WeightPublisher, live_session
 from learning.logs import PATIENCE, PATIENCE_STOPPED
-from learning.policy import env_options, protocol
+from learning.plan import Plan
 from learning.ranges import RangeWatch
-from learning.recipe import Experience, Recipe
+from learning.recipe import Experience
 from learning.runfolder import RunFolder
 from learning.states import COUNTERS, Saved, States
 
@@ -40,62 +38,6 @@ PULSE_SECONDS = 1.0  # between two reports to the display, however seldom a row 
 KEPT_BYTES = 256_000_000  # of a finished run's experience, at most, unless asked for: an Atari replay takes 7 GB
 FIRST_STATE = 60.0  # seconds after which the first state is written, at the latest
 NOT_LOGGED = ("left_s", "running_length", "running_return")  # of a row: for the display only
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be trained, and how it is evaluated on the way."""
-
-    env_id: str
-    recipe: Recipe
-    config: LearnerConfig
-    seed: int
-    device: str = "cpu"
-    evaluations: int = 10
-    """Evaluations of a run, the final one included."""
-    eval_episodes: int = 100
-    """Episodes of the final evaluation."""
-    storage: str | None = None
-    """Where the replay's observations lie; None: with the learner."""
-    engine: str = "auto"
-    """What computes updates; see `learning.fused.make_learner`."""
-    interim_episodes: int | None = None
-    """Episodes of an evaluation on the way; None: a fifth of the final one's."""
-    keep_state: str = "auto"
-    """Whether a finished run keeps the state that it is extended from: "yes", "no", or "auto", as `KEPT_BYTES` says."""
-
-    state_every: float = 300.0
-    """Seconds between two states that are written while it trains; see `learning.states`."""
-
-    @property
-    def protocol(self) -> envs.Protocol:
-        """The rules of the episodes."""
-        return protocol(self.env_id, self.config)
-
-    @property
-    def eval_cap(self) -> int | None:
-        """After how many agent steps an episode of evaluation is cut; None: its own limit comes first."""
-        return episode_cap(self.env_id, self.env_options(evaluation=True), self.config.eval_max_steps)
-
-    @property
-    def eval_protocol(self) -> str:
-        """The name of the rules of an evaluation, which its scores carry."""
-        return protocol_name(self.protocol.name, self.eval_cap)
-
-    @property
-    def schedule(self) -> Evaluations:
-        """When is evaluated, and over how many episodes."""
-        on_the_way = max(self.eval_episodes // 5, 1) if self.interim_episodes is None else self.interim_episodes
-        return Evaluations(self.config.total_timesteps, self.evaluations, self.eval_episodes, on_the_way)
-
-    def forecast(self, steps_per_second: float | None = None, episode_seconds: float | None = None) -> Forecast:
-        """Return the forecast of the time left, from what was measured before: training, an episode of evaluation."""
-        period = getattr(self.config, "rollout_steps", 1) * self.config.num_envs
-        return Forecast(self.schedule, steps_per_second, episode_seconds, period)
-
-    def env_options(self, evaluation: bool = False) -> dict[str, Any]:
-        """Return the options of the environments of training or of evaluation."""
-        return env_options(self.env_id, self.config, evaluation)
 
 
 class Trainer:

@@ -20,8 +20,9 @@ from learning.config import LearnerConfig, ReplayConfig, RolloutConfig
 from learning.fused import make_learner
 from learning.learner import Learner, Update
 from learning.networks import epsilon_greedy, gains_from_threads
+from learning.plan import Plan
 from learning.replay import Batch, Replay
-from learning.trainer import Plan, Trainer
+from learning.trainer import Trainer
 
 SPACES: dict[str, spaces.Box] = {
     "waterworld": spaces.Box(-1.0, 1.0, (152,), np.float32),

@@ -12,7 +12,7 @@ from agents import recipe
 from common.files import ROOT
 from experiments.expected import FILES, expected
 from experiments.training import measured_before
-from learning.trainer import Plan
+from learning.plan import Plan
 
 PONG = ("ALE/Pong-v5", "pqn", "cpu")
 COLUMNS = ("env_id", "agent", "seed", "agent_steps", "episode_return", "preset", "wall_s", "hardware", "run")

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from agents import recipe
+from learning.plan import Plan
 from learning.replay import Batch
 from learning.runfolder import RunFolder
 from learning.states import COUNTERS, MANIFEST, Saved, Saving, States
-from learning.trainer import Plan, Trainer
+from learning.trainer import Trainer
 
 SMALL: dict[str, Any] = {
     "total_timesteps": 2_000,

@@ -21,9 +21,10 @@ from learning.config import FamilyConfig
 from learning.fused import FusedLearner, make_learner
 from learning.fused_kernels import AWAKE, CLAIMED, ENTERED, LEFT, POSTED
 from learning.learner import Learner
+from learning.plan import Plan
 from learning.preflight import preflight
 from learning.replay import Batch
-from learning.trainer import Plan, Trainer
+from learning.trainer import Trainer
 from tests.learning.helpers import kept
 
 SPACE = spaces.Box(-2, 3, (5,), np.float32)  # its bounds scale the observations by 1/3

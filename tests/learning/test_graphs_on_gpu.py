@@ -19,8 +19,9 @@ from agents import recipe
 from learning import preflight
 from learning.fused import make_learner
 from learning.graphs import GraphLearner
+from learning.plan import Plan
 from learning.replay import ReplayExperience
-from learning.trainer import Plan, Trainer
+from learning.trainer import Trainer
 from learning.transfer import Inputs, Present, Result
 from tests.learning.driven import ACTIONS, FRAMES, VECTOR, Episodes, drive, experience_of, settings
 from tests.learning.helpers import RecordingWatcher

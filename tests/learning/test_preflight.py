@@ -21,6 +21,7 @@ from learning import preflight as preflight_module
 from learning.config import FamilyConfig, ReplayConfig, RolloutConfig
 from learning.evaluate import longest_episode
 from learning.forecast import Evaluations
+from learning.plan import Plan
 from learning.preflight import (
     check_memory,
     devices_for,
@@ -33,7 +34,7 @@ from learning.preflight import (
 )
 from learning.replay import Replay
 from learning.rollout import Rollout
-from learning.trainer import Plan, Trainer
+from learning.trainer import Trainer
 from tests.learning.helpers import plan
 
 CARTPOLE = "CartPole-v1"

@@ -18,10 +18,11 @@ from agents.stream_q import RECIPE, StreamConfig
 from common.errors import UserError
 from common.settings import validate
 from learning.checkpoint import load_agent, load_learner, save_agent, save_learner
+from learning.plan import Plan
 from learning.replay import Batch
 from learning.runfolder import RunFolder
 from learning.stream import ObGD, RewardScale, Running, Stream, StreamLearner, StreamNetwork
-from learning.trainer import Plan, Trainer
+from learning.trainer import Trainer
 from tests.learning.helpers import RecordingWatcher, kept
 
 SPACE = spaces.Box(-np.inf, np.inf, (3,), np.float32)

@@ -25,10 +25,11 @@ from learning.config import FamilyConfig, ReplayConfig, RolloutConfig, numpy_gen
 from learning.episodes import Episodes
 from learning.insight import Readable
 from learning.learner import Update
+from learning.plan import Plan
 from learning.policy import Policy
 from learning.replay import Batch, Draws, ReplayExperience
 from learning.runfolder import RunFolder
-from learning.trainer import Plan, Trainer
+from learning.trainer import Trainer
 from tests import tiny
 from tests.learning import helpers
 from tests.viewer.helpers import V1
