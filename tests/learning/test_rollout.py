@@ -82,7 +82,8 @@ def test_rollouts_equal_a_naive_implementation(
     rollout.reset(obs)
     past: list[tuple[Any, ...]] = []
     for t in range(steps * rounds + 1):
-        batches = list(rollout.batches(q_values(obs)))
+        # each overwrites the observations of the one before
+        batches = [batch._replace(obs=batch.obs.clone()) for batch in rollout.batches(q_values(obs))]
         if t == 0 or t % steps:
             assert batches == []
         else:
