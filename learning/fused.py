@@ -198,12 +198,11 @@ class FusedLearner(Learner):
 
     def _end_job(self, experience: ReplayExperience, on_update: Callable[[Update], None]) -> None:
         """Help with the updates under way, and report them."""
-        assert self._job is not None
-        work(self.network, self._job)  # returns when all updates are made, whoever made them
+        assert (job := self._job) is not None
+        work(self.network, job)  # returns when all updates are made, whoever made them
         self._acting, self._posted = self._flat, False
-        count = int(self._job.schedule[DUE])
-        for index, update in zip(self._job.draws.start[:count].copy(), self._reports(self._job), strict=True):
-            experience.set_priorities(index, update.priority.numpy())
+        for index, priority, update in zip(job.draws.start, job.priority, self._reports(job), strict=False):
+            experience.set_priorities(index, priority)
             self.updates += 1
             on_update(update)
 
@@ -245,12 +244,12 @@ class FusedLearner(Learner):
         job.turns[:] = 0
 
     def _reports(self, job: Job) -> list[Update]:
-        """Return the reports of updates that were made."""
+        """Return the reports of updates that were made; the next job overwrites their priorities."""
         count, batch = int(job.schedule[DUE]), job.draws.start.shape[1]
         self._steps += count
-        losses, expectations = job.loss[:count].sum(1) / batch, job.mean_q[:count].sum(1) / batch
-        priorities = torch.from_numpy(job.priority[:count].copy())
-        return [Update(*each) for each in zip(losses, expectations, priorities, strict=True)]
+        losses = (job.loss[:count].sum(1) / batch).tolist()
+        expectations = (job.mean_q[:count].sum(1) / batch).tolist()
+        return list(map(Update, losses, expectations, torch.from_numpy(job.priority).unbind()))
 
     def update(self, batch: Batch, learning_rate: float) -> Update:
         """Learn from one batch; copies the target network when its period is over."""
