@@ -198,7 +198,8 @@ class FusedLearner(Learner):
 
     def _end_job(self, experience: ReplayExperience, on_update: Callable[[Update], None]) -> None:
         """Help with the updates under way, and report them."""
-        assert (job := self._job) is not None
+        job = self._job
+        assert job is not None
         work(self.network, job)  # returns when all updates are made, whoever made them
         self._acting, self._posted = self._flat, False
         for index, priority, update in zip(job.draws.start, job.priority, self._reports(job), strict=False):
