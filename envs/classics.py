@@ -15,6 +15,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "CliffWalking": ("up", "right", "down", "left"),
     "Taxi": ("down", "up", "right", "left", "pick up", "drop off"),
     "Blackjack": ("stick", "hit"),
+    "CarRacing": ("coast", "steer right", "steer left", "gas", "brake"),
 }
 OBSERVATIONS: dict[str, tuple[str, ...]] = {
     "CartPole": ("cart position", "cart speed", "pole angle", "pole rotation"),

@@ -6,13 +6,13 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 import envs
 from learning.config import FamilyConfig, LearnerConfig, numpy_generator
 from learning.episodes import Episodes
+from learning.evaluate import step_limit
 from learning.networks import random_actions
 from learning.policy import env_options, protocol
 from learning.recipe import Experience
@@ -64,7 +64,7 @@ def with_range(config: FamilyConfig, env_id: str, seed: int) -> tuple[FamilyConf
         seen = rewards.reward.min(), rewards.reward.max()
         why = f"{len(rewards.reward):,} steps of random play brought rewards from {seen[0]:.4g} to {seen[1]:.4g}"
         if rewards.reward.any():
-            low, high = suggest(rewards, config, _limit(env_id))
+            low, high = suggest(rewards, config, _limit(env_id, config))
         else:
             (low, high), why = config.support, f"{why}, so this is for rewards of at most 1"
     low = low if config.v_min is None else config.v_min
@@ -80,14 +80,14 @@ def with_scale(config: LearnerConfig, env_id: str, seed: int) -> tuple[LearnerCo
     if config.reward_scale is not None:
         return config, None
     rewards = measure(env_id, config, seed)
-    scale = float(f"{SCALED / typical(rewards, config, _limit(env_id)):.2g}")
+    scale = float(f"{SCALED / typical(rewards, config, _limit(env_id, config)):.2g}")
     steps = f"{len(rewards.reward):,} steps of random play"
     note = f"rewards are multiplied by {scale:g}, as {steps} suggest; --reward-scale sets another"
     return replace(config, reward_scale=scale), note
 
 
-def _limit(env_id: str) -> int | None:
-    return gymnasium.spec(env_id).max_episode_steps
+def _limit(env_id: str, config: LearnerConfig) -> int | None:
+    return step_limit(env_id, env_options(env_id, config, evaluation=False))
 
 
 def _ahead(config: LearnerConfig, limit: int | None) -> float:

@@ -27,6 +27,7 @@ from learning.episodes import Episodes
 from learning.evaluate import Evaluator, longest_episode
 from learning.policy import env_options
 from tests.envs.test_foreign import TINY, program
+from viewer.playing.clock import longest_episode as window_limit
 from viewer.playing.clock import tick_seconds
 
 
@@ -190,8 +191,9 @@ def test_a_stack_has_the_last_picture_of_each_action() -> None:
     stacked = repeated.step(0)[0]
     assert np.array_equal(stacked[:planes], seen[2][planes:])
     assert np.array_equal(stacked[planes:], seen[5][planes:])
-    cartpole = partial(make, "CartPole-v1")
-    assert tick_seconds(cartpole(action_repeat=3)) == pytest.approx(3 * tick_seconds(cartpole()))
+    plain, repeated = make("CartPole-v1"), make("CartPole-v1", action_repeat=3)
+    assert tick_seconds(repeated) == pytest.approx(3 * tick_seconds(plain))
+    assert (window_limit(plain), window_limit(repeated)) == (500, 167)
 
 
 @pytest.mark.parametrize("env_id", ["ALE/Pong-v5", "tidepool/Waterworld-v1"])

@@ -93,5 +93,15 @@ def tick_seconds(env: gymnasium.Env[Any, Any]) -> float:
     fps = env.metadata.get("render_fps")
     if hasattr(env.unwrapped, "coast") or not fps:
         return TICK_SECONDS
-    repeats = env.get_wrapper_attr("num_repeats") if env.has_wrapper_attr("num_repeats") else 1
-    return repeats / float(fps)
+    return _repeats(env) / float(fps)
+
+
+def longest_episode(env: gymnasium.Env[Any, Any]) -> int | None:
+    """Return an environment's own limit of an episode, steps of the agent; None if it has none."""
+    limit = env.spec.max_episode_steps if env.spec else None
+    return None if limit is None else -(-limit // _repeats(env))
+
+
+def _repeats(env: gymnasium.Env[Any, Any]) -> int:
+    """Return for how many steps of an environment an action lasts."""
+    return int(env.get_wrapper_attr("num_repeats")) if env.has_wrapper_attr("num_repeats") else 1

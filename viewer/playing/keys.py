@@ -21,6 +21,10 @@ NAMED = {  # the key of an action by its name, in Gymnasium's classics
     "main engine": "up",
     "pick up": "space",
     "drop off": "0",
+    "steer left": "left",
+    "steer right": "right",
+    "gas": "up",
+    "brake": "down",
     **{key: key for key in ("left", "right", "up", "down")},
 }
 STILL = ("coast", "no torque", "no engine")  # actions while no key is held

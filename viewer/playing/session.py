@@ -16,7 +16,7 @@ import envs
 from common.errors import UserError
 from viewer.playing.axis import Axis
 from viewer.playing.calibration import meter_for
-from viewer.playing.clock import PlaybackClock, next_speed, tick_seconds
+from viewer.playing.clock import PlaybackClock, longest_episode, next_speed, tick_seconds
 from viewer.playing.stall_detector import StallDetector
 from viewer.playing.timeline import Score as Score
 from viewer.playing.timeline import Step, Timeline
@@ -82,7 +82,7 @@ class Session:
         self.action_names = tuple(action_names or (str(action) for action in range(self.num_actions)))
         self.coast: int | None = getattr(env.unwrapped, "coast", None)
         self.tick_seconds = tick_seconds(env)
-        self.horizon: int | None = env.spec.max_episode_steps if env.spec else None
+        self.horizon: int | None = longest_episode(env)
         self.speed = speed
         self.auto_next = auto_next
         self.paused = False
