@@ -80,6 +80,20 @@ PICTURES = {
     "learning_starts": 5_000,
     "epsilon_steps": 50_000,
 }
+# CarRacing with five actions, whose steps take 5 ms, most of it drawing: a decision for four of them, small grey
+# pictures, and much learnt from each. Measured, see docs/environments.md.
+RACING = {
+    **PICTURES,
+    "total_timesteps": 50_000,
+    "picture_size": 48,
+    "picture_grayscale": True,
+    "action_repeat": 4,
+    "gamma": 0.98,
+    "reward_scale": 0.1,  # a lap brings 900 in 250 decisions
+    "replay_ratio": 24.0,
+    "learning_starts": 1_000,
+    "epsilon_steps": 5_000,
+}
 # Any other vector environment; measured in several, see docs/environments.md. With fewer updates, or with raw rewards,
 # LunarLander is not learnt; with one-step returns MountainCar is not.
 GENERAL = {
@@ -147,6 +161,9 @@ def member(
             ),
             "pictures": Preset(
                 "pictures of other environments, as they are; smaller and grey is faster", "pictures", pictures
+            ),
+            "racing": Preset(
+                "CarRacing with discrete actions, in half an hour on two CPU cores", "pictures", {**RACING, **switches}
             ),
             "general": Preset("any other vectors, in a few minutes on two CPU cores", "control", general),
             "tabular": Preset("numbered states, as FrozenLake's, on two CPU cores", "control", tabular),

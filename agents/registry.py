@@ -78,6 +78,8 @@ def choose(agent: str, preset: str, env_id: str, device: str, env_kwargs: Sequen
         preferred = ("cpu" if device == "cpu" else "modern") if frames else "default" if worlds else "general"
         if env_id.startswith("CartPole"):
             preferred = "control"  # which was measured there
+        elif env_id.startswith("CarRacing"):
+            preferred = "racing"  # likewise
         elif preferred == "general" and not pictures and envs.is_tabular(env_id, tuple(env_kwargs)):
             preferred = "tabular"
         return chosen, next((name for name in (preferred, "control") if name in fitting), fitting[0])

@@ -8,14 +8,16 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
-from gymnasium.vector.async_vector_env import AsyncState
+from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 from numpy.typing import NDArray
 
 from envs.foreign import EnvironmentFault, kept_of_info
@@ -66,7 +68,7 @@ class ForeignProcesses(AsyncVectorEnv):
         self.spec_id, self.notes = spec.id, list(notes)
         multiprocessing.get_context(METHOD).set_forkserver_preload(["envs"])  # imported once for all of them
         started = [partial(_begin, os.getpid(), lane, spec, maker) for lane, maker in enumerate(makers)]
-        super().__init__(started, context=METHOD, autoreset_mode=AutoresetMode.DISABLED)
+        super().__init__(started, context=METHOD, worker=_serve, autoreset_mode=AutoresetMode.DISABLED)
         self.frame_stack = frame_stack if self.single_observation_space.dtype == np.uint8 else 1
 
     def step(self, actions: NDArray[np.int64]) -> tuple[Any, ...]:
@@ -143,6 +145,12 @@ def in_processes(vec: VectorEnv[Any, Any, Any]) -> bool:
     return isinstance(vec, ForeignProcesses)
 
 
+def _serve(*arguments: Any) -> None:
+    """Be an environment's process, which ends without a word when the program has ended, or was killed."""
+    with suppress(EOFError, OSError):
+        _async_worker(*arguments)
+
+
 def _begin(parent: int, lane: int, spec: EnvSpec, maker: Maker) -> gymnasium.Env[Any, Any]:
     """Return an environment; in its own process, prepare that first."""
     if os.getpid() == parent:
@@ -150,7 +158,11 @@ def _begin(parent: int, lane: int, spec: EnvSpec, maker: Maker) -> gymnasium.Env
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # sent to all; they are the program's: it saves the run, and ends this
         if (number := getattr(signal, name, None)) is not None:
             signal.signal(number, signal.SIG_IGN)
-    gymnasium.registry.setdefault(spec.id, spec)  # a person's own, which only their module registered
+    if spec.id not in gymnasium.registry:  # a person's own, which their module registers
+        if isinstance(spec.entry_point, str):
+            with suppress(ImportError):
+                import_module(spec.entry_point.partition(":")[0])
+        gymnasium.registry.setdefault(spec.id, spec)
     if lane:
         warnings.simplefilter("ignore")  # all of a batch say the same
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,7 +28,7 @@ from learning.config import FamilyConfig
 from learning.episodes import Episodes
 from learning.evaluate import Evaluator, longest_episode
 from learning.policy import env_options
-from tests.envs.test_foreign import TINY, program
+from tests.envs.test_foreign import ROOT, TINY, program
 from viewer.playing.clock import longest_episode as window_limit
 from viewer.playing.clock import tick_seconds
 
@@ -118,6 +120,15 @@ def test_a_killed_process_is_named_and_the_others_end() -> None:
         idle(vec, 2)
     vec.close()
     assert not any(process.is_alive() for process in vec.processes)
+
+
+def test_processes_end_without_a_word_when_the_program_is_killed() -> None:
+    text = (
+        "import os, signal, envs, tests.envs.odd; envs.PROCESSES.wanted = 'yes';"
+        " envs.make_vec('odd/Odd-v0', 2, seed=1); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=100, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")  # and all have ended: their ends of it are closed
 
 
 def test_one_that_hangs_in_its_process_is_ended() -> None:
