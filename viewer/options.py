@@ -34,6 +34,8 @@ class PlayerOptions:
         shown_default("the newest run, else the pretrained Waterworld agent"),
     ] = ""
     """A run folder, an agent folder, a demo's JSON file, an environment, or hf:OWNER/NAME: an agent on the hub."""
+    list: bool = False
+    """Print the agents that ship, with their scores."""
     agent_file: Path | None = None
     """The same as an option; a bare name is also looked for in pretrained/."""
     env_id: Annotated[str | None, shown_default("the agent's own")] = None
