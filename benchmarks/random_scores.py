@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import io
 import math
 import time
@@ -118,6 +119,7 @@ def write(rows: dict[tuple[str, str], Row], path: Path = RESULTS) -> None:
     write_bytes(path, text.getvalue().encode())
 
 
+@functools.cache
 def versions() -> tuple[str, dict[str, Any]]:
     """Return the library versions as a row has them, and all that says where it was measured."""
     about = provenance("cpu", 1)

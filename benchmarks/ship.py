@@ -5,9 +5,9 @@
     python -m benchmarks.ship runs/RUN --name waterworld --seed 2
 
 Weights become float16 if that changes nothing that counts, which is measured here: the float16 agent plays all games
-of the final evaluation, with the same seeds; its Q values must agree with those of the float32 agent to 1e-2 (of one, or
-of the value where that is larger) in states of these games, and its mean must not be lower by more than twice the
-standard error of the difference. Otherwise the weights stay float32. ``eval.csv`` then has what the agent that ships has
+of the final evaluation, with the same seeds; its Q values must agree with those of the float32 agent to 1e-2 (of one,
+or of the value where that is larger) in states of these games, and its mean must not be lower by more than twice the
+standard error of the difference. Otherwise the weights stay float32. ``eval.csv`` has what the agent that ships
 scored, ``config.json`` what was measured. A folder has at most 4 MB, all of pretrained/ 40 MB; what would be more is
 refused.
 
@@ -215,7 +215,8 @@ def ship(run: Path, into: Path, name: str) -> str:
     return (
         f"{into / name}: {weights}, {size / 1e6:.2f} MB; mean {mean:.2f} with float16,"
         f" {statistics.fmean(found.before):.2f} with float32 (standard error of the difference {found.error:.2f},"
-        f" {len(found.results)} episodes); Q values differ by at most {found.q_difference:.1e} in {found.states:,} states"
+        f" {len(found.results)} episodes); Q values differ by at most {found.q_difference:.1e}"
+        f" in {found.states:,} states"
     )
 
 
@@ -260,9 +261,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except UserError as error:
             refused += 1
             print(f"refused: {error}", flush=True)
-    print(
-        f"{len(found) - refused} agents in {options.into}, {size_of(options.into) / 1e6:.1f} MB; now: python docs/generate.py"
-    )
+    there = f"{options.into}, {size_of(options.into) / 1e6:.1f} MB"
+    print(f"{len(found) - refused} agents are new in {there}; now: python docs/generate.py")
     return 1 if refused or not found else 0
 
 

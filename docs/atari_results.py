@@ -1,4 +1,4 @@
-"""The Atari section of the results: table, summary, learning curves; for docs/generate.py. Its charts: docs/atari_charts.py.
+"""The Atari section of the results: table, summary, learning curves; for docs/generate.py and docs/atari_charts.py.
 
 All of it follows from results/atari.csv and results/atari_curves.csv, which `python -m benchmarks.add_runs` writes. The
 chart and the aggregates are of one agent with one preset for all games; the table has every row of the file.
@@ -21,6 +21,10 @@ from scores.atari.published import load
 from scores.stats import Interval, student_interval
 
 AGENT, PRESET = "pqn", "cpu"
+OWN_NAMES = {
+    **{"Hero": "H.E.R.O.", "Jamesbond": "James Bond", "KungFuMaster": "Kung-Fu Master", "MsPacman": "Ms. Pac-Man"},
+    "Qbert": "Q*bert",
+}
 BESIDE = "dqn"  # the published agent in the chart, at 200 million frames
 CURVES_BESIDE = ("dopamine_dqn_cnn",)
 INK, HUMAN, PALE = "#33383f", "#b3261e", "#6b7280"
@@ -98,9 +102,8 @@ def percent(value: float) -> str:
 
 def spaced(game: str) -> str:
     """Return a game's name as people write it: ``Battle Zone``; a few have their own."""
-    own = {"Qbert": "Q*bert", "Jamesbond": "James Bond", "KungFuMaster": "Kung-Fu Master", "Hero": "H.E.R.O."}
-    if game in own:
-        return own[game]
+    if game in OWN_NAMES:
+        return OWN_NAMES[game]
     return "".join(f" {letter}" if letter.isupper() and place else letter for place, letter in enumerate(game))
 
 
@@ -191,7 +194,8 @@ def atari_summary() -> str:
     runs = sum(len(one.seeds) for one in found)
     head = (
         f"**{counted(len(found), 'game')}, {counted(runs, 'run')}** of {AGENT}, preset `{PRESET}`:"
-        f" {millions(found[0].frames)} frames each, protocol `{' and '.join(sorted({one.protocol for one in found}))}`, the same settings in every game."
+        f" {millions(found[0].frames)} frames each, protocol `{' and '.join(sorted({one.protocol for one in found}))}`,"
+        " the same settings in every game."
         f" Of the {normalization.BASELINES[normalization.LONG].games} games that have a human score,"
         f" {normalization.BASELINES[normalization.LONG].games - len(found)} were not trained."
     )
@@ -236,8 +240,10 @@ def _atari5(found: Sequence[Line]) -> str:
     seeds = set.intersection(*(set(one.seeds) for one in five))
     by_seed = [_estimate_of(five, seed) for seed in sorted(seeds)]
     text = (
-        f"Atari-5 estimate of the median over 57 games: **{percent(estimate.median)}** ({percent(low)} to {percent(high)}:"
-        f" the typical error of the estimate after 10 million frames, a factor of {fresh:.1f}, cross-validated on {estimate.fit.agents} published agents"
+        f"Atari-5 estimate of the median over 57 games: **{percent(estimate.median)}** ({percent(low)} to"
+        f" {percent(high)}:"
+        f" the typical error of the estimate after 10 million frames, a factor of {fresh:.1f},"
+        f" cross-validated on {estimate.fit.agents} published agents"
     )
     return text + (f"; by seed {', '.join(map(percent, by_seed))})." if len(by_seed) > 1 else "; one seed).")
 

@@ -1,4 +1,4 @@
-"""The tables of the pages that come from results/, for docs/generate.py; those of Atari are in docs/atari_results.py."""
+"""The tables of the pages that come from results/, for docs/generate.py; Atari's are in docs/atari_results.py."""
 
 from __future__ import annotations
 
