@@ -201,7 +201,7 @@ def test_a_part_of_a_plan_is_chosen_by_names_beside_it(tmp_path: Path) -> None:
         return [row.name for row in found.plan.rows if found.only is None or row.number in found.only]
 
     assert len(chosen()) == 8
-    assert chosen("Acrobot", "--agents", "pqn") == ["Acrobot-v1 pqn, seed 1", "Acrobot-v1 pqn, seed 2"]
+    assert chosen("Acrobot-v1", "--agents", "pqn") == ["Acrobot-v1 pqn, seed 1", "Acrobot-v1 pqn, seed 2"]
     assert chosen("CartPole-v1", "--seeds", "2-2") == ["CartPole-v1 dqn, seed 2", "CartPole-v1 pqn, seed 2"]
     for words, fault in (
         (["MountainCar-v0"], "no run with the environment MountainCar-v0"),
@@ -218,6 +218,8 @@ PLANS = sorted((ROOT / "results" / "plans").glob("*.json"))
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_the_plans_of_our_results_can_be_run(path: Path) -> None:
+    if path.stem == "lunarlander":
+        pytest.importorskip("Box2D")
     found = planned("--plan", str(path))
     assert found.plan.out == Path("sweeps") / path.stem
     seeds = [one.seed for one in found.plan.entries]
