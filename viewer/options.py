@@ -141,6 +141,8 @@ def check(options: Options) -> None:
     given: dict[str, object] = {"a run": run, "--agent-file": options.agent_file}
     given |= {"--attach": options.attach, "--film": options.film, "--learn": options.learn}
     several = [name for name, value in given.items() if value is not None]
+    if options.list and several:
+        raise UserError(f"--list prints the agents that ship; leave {several[0]} out")
     if len(several) > 1:
         raise UserError(f"{several[0]} and {several[1]} are two players; give one of them")
     _check_human(options)

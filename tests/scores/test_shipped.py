@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import play
+from common.errors import UserError
 from common.files import PRETRAINED
 from scores import shipped
 
@@ -46,3 +47,5 @@ def test_play_prints_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert printed == shipped.text(shipped.agents()) + "\n"
     assert "waterworld_rainbow  Waterworld-v1" in printed
+    with pytest.raises(UserError, match="leave a run out"):
+        play.main(["--list", "pretrained/pong"])
