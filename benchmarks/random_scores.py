@@ -23,6 +23,8 @@ import csv
 import functools
 import io
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,7 +125,18 @@ def write(rows: dict[tuple[str, str], Row], path: Path = RESULTS) -> None:
 def versions() -> tuple[str, dict[str, Any]]:
     """Return the library versions as a row has them, and all that says where it was measured."""
     about = provenance("cpu", 1)
+    about["commit"] = committed(str(about["commit"]))
     return "; ".join(f"{key} {value}" for key, value in about["versions"].items()), about
+
+
+def committed(commit: str) -> str:
+    """Return a commit without the + of a checkout in which nothing but results/ differs, as the rows of before do."""
+    words = ["git", "status", "--porcelain", "--untracked-files=no"]
+    if not commit.endswith("+"):
+        return commit
+    done = subprocess.run(words, cwd=RESULTS.parent, capture_output=True, text=True, check=True)
+    others = [line for line in done.stdout.splitlines() if not line[3:].startswith("results/")]
+    return commit if others else commit.removesuffix("+")
 
 
 def played(row: Row | None, now: str) -> int:
@@ -192,8 +205,8 @@ def measure(env_id: str, protocol: str, wanted: int, path: Path = RESULTS) -> Ro
     return row
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure what is missing, and print a line a game."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure what is missing, and print a line a game; return 2 where that can't be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("games", nargs="*", default=sorted(load().scores[BASELINES[LONG].random]))
     parser.add_argument("--protocols", nargs="+", default=PROTOCOLS, choices=PROTOCOLS)
@@ -203,13 +216,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     left = missing([find_game(game) for game in options.games], options.protocols, options.wanted)
     hours = seconds_left(left, options.wanted) / 3600
     print(f"{len(left)} rows are missing or have fewer than {options.wanted} games: about {hours:.1f} hours of a core")
+    if not options.missing and left and versions()[1]["commit"].endswith("+"):
+        print("error: code differs from its commit, and rows of such code are not taken; commit it first")
+        return 2
     for env_id, protocol in [] if options.missing else left:
         row = measure(env_id, protocol, options.wanted)
         print(
             f"{env_id:28} {protocol:14} {float(row['mean']):12,.1f} ({row['episodes']} games, {row['cpu_s']} s)",
             flush=True,
         )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,6 +65,18 @@ def test_an_episode_depends_on_nothing_but_its_number(protocol: str) -> None:
     both = [player.play(0), player.play(1)]
     assert Player(GAME, protocol).play(1) == both[1]
     assert both[0] != both[1]
+
+
+@pytest.mark.parametrize(
+    ("differs", "commit"), [(" M results/random.csv\n", "abc"), (" M results/random.csv\n M envs/atari.py\n", "abc+")]
+)
+def test_rows_that_were_written_do_not_make_the_code_another(
+    differs: str, commit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = SimpleNamespace(stdout=differs)
+    monkeypatch.setattr("benchmarks.random_scores.subprocess.run", lambda *words, **options: done)
+    assert random_scores.committed("abc+") == commit
+    assert random_scores.committed("abc") == "abc"
 
 
 def test_the_reference_s_rules() -> None:
