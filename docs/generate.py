@@ -110,6 +110,7 @@ def presets() -> str:
         "general",
         "tabular",
         "pictures",
+        "racing",
         "cpu",
         "modern",
         "nature",
