@@ -1,8 +1,9 @@
 """Rewrite what the pages take from the registry and from results/: python docs/generate.py
 
 A page marks such a section: ``<!-- generated: presets -->`` before it and ``<!-- end -->`` after it. The name is a
-key of `SECTIONS`; a word after it is the section's argument, such as an agent. The tables of results and their
-charts are in docs/results.py, those of speed in benchmarks/figures.py.
+key of `SECTIONS`; a word after it is the section's argument, such as an agent. The tables of results are in
+docs/results.py, docs/atari_results.py and docs/ablations.py, their charts in docs/pictures.py, the tables of speed in
+benchmarks/figures.py.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from agents.registry import AGENTS, choose
 from benchmarks.figures import speed, speed_bounds, speed_measured
 from common.files import ROOT
 from common.settings import option_name
+from docs.ablations import ablation
+from docs.atari_results import atari, atari_chart, atari_replay, atari_summary, random_play
+from docs.pictures import PICTURES, is_current, save_charts
 from docs.results import (
-    PICTURES,
     RESULTS,
     WATERWORLD,
-    atari,
     cartpole,
     code,
     family,
-    is_current,
     linked,
+    lunarlander,
     page_of,
     pretrained,
-    save_charts,
     scores,
     table,
     waterworld,
@@ -109,6 +110,7 @@ def presets() -> str:
         "general",
         "tabular",
         "pictures",
+        "racing",
         "cpu",
         "modern",
         "nature",
@@ -293,7 +295,8 @@ SECTIONS: dict[str, Callable[..., str]] = {
     one.__name__: one
     for one in (
         *(agents, names, presets, choices, switches, heads, encoders, facts, published, protocols, worlds, imports),
-        *(waterworld, family, cartpole, atari, scores, pretrained),
+        *(waterworld, family, cartpole, lunarlander, ablation, scores, pretrained),
+        *(atari, atari_chart, atari_summary, atari_replay, random_play),
         *(speed, speed_bounds, speed_measured),
     )
 }
@@ -306,9 +309,10 @@ def main() -> None:
         if text != path.read_text(encoding="utf-8"):
             path.write_text(text, encoding="utf-8")
             print(f"rewritten: {path.relative_to(ROOT)}")
-    if not all(is_current(name) for name in PICTURES):
-        save_charts()
-        print("drawn: " + ", ".join(f"docs/{name}" for name in PICTURES))
+    old = [name for name in PICTURES if not is_current(name)]
+    save_charts()
+    if old:
+        print("drawn: " + ", ".join(f"docs/{name}" for name in old))
 
 
 if __name__ == "__main__":

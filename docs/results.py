@@ -1,39 +1,25 @@
-"""The tables and charts of the pages that come from results/: used by docs/generate.py.
-
-Each chart is drawn from the numbers of its table, which the picture carries in its metadata, so that a test can compare
-them.
-"""
+"""The tables of the pages that come from results/, for docs/generate.py; Atari's are in docs/atari_results.py."""
 
 from __future__ import annotations
 
 import csv
 import functools
-import io
 import re
 import runpy
-import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
-from pathlib import Path
 from typing import Any, NamedTuple
-
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from common.files import ROOT
 from learning.recipe import Recipe
-from scores import references
-from scores.atari.normalization import game_of, published
+from scores import references, shipped
 
 RESULTS = ROOT / "results"
 RESULTS_TABLE: dict[str, Any] = runpy.run_path(str(ROOT / "benchmarks" / "results_table.py"))
 WATERWORLD = "tidepool/Waterworld-v1"
 # In this file d3qn still has the name of its time: double, dueling and three-step returns were dqn's defaults then.
 FORMER_NAMES = {"waterworld.csv": {"dqn": "d3qn"}}
-INK, OURS, OTHERS = "#20242a", "#2f6fb3", "#c9ced6"
 
 
 # ------------------------------------------------------------------ Markdown
@@ -82,6 +68,8 @@ class Rules(NamedTuple):
 def lines(name: str) -> list[Any]:
     """Return a file of raw scores: an agent's runs with one preset in one environment a line, the best first."""
     former = FORMER_NAMES.get(name, {})
+    if not (RESULTS / name).exists():  # not measured yet
+        return []
     return [line._replace(agent=former.get(line.agent, line.agent)) for line in RESULTS_TABLE["lines"](RESULTS / name)]
 
 
@@ -162,29 +150,18 @@ def cartpole() -> str:
     return str(RESULTS_TABLE["markdown"](lines("cartpole.csv")))
 
 
-def atari() -> str:
-    """Return the table of results/atari.csv beside random play and a human."""
-    rows = []
-    for line in sorted(lines("atari.csv"), key=lambda line: line.env_id, reverse=True):
-        game = game_of(line.env_id) or line.env_id
-        rows.append(
-            [
-                game,
-                f"{published('random', game):g}",
-                f"{published('human', game):g}",
-                f"{line.agent}, preset {line.preset}",
-                one_decimal(line.score.mean),
-                seeds_text(line.seeds.values()),
-                f"{line.agent_steps:,}",
-            ]
-        )
-    return table(["game", ">random", ">human", "ours", ">mean", "by seed", ">agent steps"], rows)
+def lunarlander() -> str:
+    """Return the table of results/lunarlander.csv as a section of its own; nothing before it was measured."""
+    found = lines("lunarlander.csv")
+    return f"## The family on LunarLander-v3\n\n{RESULTS_TABLE['markdown'](found)}" if found else ""
 
 
 def scores(agent: str) -> str:
     """Return all scores of an agent in results/, with what makes them scores."""
     rows = []
-    for name in ("waterworld.csv", "family.csv", "cartpole.csv", "atari.csv"):
+    for name in ("waterworld.csv", "family.csv", "cartpole.csv", "lunarlander.csv", "atari.csv", "atari_replay.csv"):
+        if not lines(name):
+            continue
         measured = rules(name)
         for line in lines(name):
             if line.agent != agent:
@@ -209,90 +186,24 @@ def scores(agent: str) -> str:
 
 
 def pretrained() -> str:
-    """Return the pretrained agents with the scores of their last evaluation."""
+    """Return the agents that ship, with the scores of their last evaluation and how they were trained."""
     rows = []
-    for folder in sorted(path for path in (ROOT / "pretrained").iterdir() if path.is_dir()):
-        with (folder / "eval.csv").open(newline="") as file:
-            episodes = list(csv.DictReader(file))
-        last = max(int(row["agent_steps"]) for row in episodes)
-        final = [row for row in episodes if int(row["agent_steps"]) == last]
-        score = one_decimal(statistics.fmean(float(row["episode_return"]) for row in final))
-        row = final[0]
+    for one in shipped.agents():
+        level = "" if one.level is None else f", {100 * one.level:,.0f} % of human"
+        steps = f"{one.agent_steps:,} agent steps" + (f", {one.minutes:.0f} minutes" if one.minutes else "")
+        preset = "" if one.preset == "default" else f", preset {one.preset}"
         rows.append(
             [
-                f"[`{folder.name}/`](/pretrained/{folder.name})",
-                row["env_id"],
-                score,
-                f"{len(final)}",
-                f"`{row['protocol']}`, epsilon {float(row['epsilon']):g}",
-                row["seed"],
-                f"{last:,}",
+                f"[`{one.name}/`](/pretrained/{one.name})",
+                one.env_id,
+                f"[{one.agent}](/docs/agents/{one.agent}.md){preset}",
+                f"{one_decimal(one.mean)}{level}",
+                str(one.episodes),
+                f"`{one.protocol}`, epsilon {one.epsilon:g}",
+                str(one.seed),
+                steps,
+                f"{one.weights}, {one.megabytes:.1f} MB",
             ]
         )
-    head = ["folder", "environment", ">mean return", ">episodes", "protocol", ">seed", ">agent steps"]
+    head = ["folder", "environment", "agent", ">mean return", ">episodes", "protocol", ">seed", "training", "files"]
     return table(head, rows)
-
-
-# ------------------------------------------------------------------ pictures
-
-WATERWORLD_TITLE = "Waterworld-v1: mean return over episodes of 1000 steps"
-
-
-def plain(text: str) -> str:
-    """Return a table without Markdown's marks: what its picture shows, and carries in its metadata."""
-    return re.sub(r"[*`]|\]\([^)]*\)|\[", "", text)
-
-
-def draw_waterworld() -> Figure:
-    """Return the Waterworld table as a chart."""
-    rows = bars()
-    figure = Figure(figsize=(9, 0.9 + 0.42 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for place, bar in enumerate(rows):
-        axes.barh(place, bar.mean, 0.66, color=OURS if bar.seeds else OTHERS)
-        if bar.interval:
-            axes.plot(bar.interval, (place, place), color=INK, linewidth=1.4)
-        axes.plot(bar.seeds, [place] * len(bar.seeds), "o", markersize=5, markerfacecolor="white", markeredgecolor=INK)
-        text = one_decimal(bar.mean) + (f"  ({seeds_text(bar.seeds)})" if bar.seeds else "")
-        axes.text(max(bar.mean, *(bar.interval or (0.0,))) + 0.6, place, text, va="center", fontsize=9)
-    axes.set_yticks(range(len(rows)), [bar.who for bar in rows])
-    for label, bar in zip(axes.get_yticklabels(), rows, strict=True):
-        label.set_fontweight("bold" if bar.seeds else "normal")
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(-0.6, 43)
-    axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set_xlabel("bars: means; rings: seeds; lines: 95 % intervals (Student's t)")
-    axes.set_title(WATERWORLD_TITLE, loc="left", fontweight="bold")
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    return figure
-
-
-def save_picture(png: bytes, path: Path, content: str) -> None:
-    """Write a picture with the text of what it shows."""
-    info = PngInfo()
-    info.add_itxt("Description", content)
-    Image.open(io.BytesIO(png)).save(path, pnginfo=info, optimize=True)
-
-
-def save_charts(folder: Path = ROOT / "docs") -> None:
-    """Draw both charts of results."""
-    data = io.BytesIO()
-    draw_waterworld().savefig(data, dpi=130)
-    save_picture(data.getvalue(), folder / "comparison.png", plain(waterworld()))
-    data = io.BytesIO()
-    RESULTS_TABLE["draw"](lines("family.csv"), data)
-    save_picture(data.getvalue(), folder / "family.png", plain(family()))
-
-
-PICTURES: dict[str, Callable[[], str]] = {"comparison.png": waterworld, "family.png": family}
-
-
-def is_current(name: str) -> bool:
-    """Return whether a chart in docs/ was drawn from the numbers of its table."""
-    path = ROOT / "docs" / name
-    if not path.exists():
-        return False
-    with Image.open(path) as picture:
-        return bool(picture.info.get("Description") == plain(PICTURES[name]()))

@@ -174,6 +174,8 @@ class Planned:
     """The plan in one line."""
     track: str | None = None
     """The tracker that each run is sent to."""
+    only: frozenset[int] | None = None
+    """The numbers of the plan's runs that are to be executed now; None: all."""
 
     @property
     def tracking(self) -> list[str]:

@@ -53,20 +53,22 @@ def planned(argv: Sequence[str]) -> Planned:
     names = dict.fromkeys(name for name in given(training) if name not in ("threads", "track"))
     if options.plan is not None:
         made = checked_plan(plan.read(options.plan))
-        about, dimensions = f"{len(made.entries):,} runs of {options.plan}", []
+        only, dimensions = chosen(made, options), []
+        about = f"{len(only or made.entries):,} runs of {options.plan}"
     else:
         common = {
             name: getattr(run_options if name in PASSED_ON else values, name) for name in names if name != "config"
         }
         bases = base_entries(options, run_options, as_settings(common))
         dimensions = search_space.read(options.search, value_of) if options.search else []
-        made, about = combined(options, bases, dimensions)
+        (made, about), only = combined(options, bases, dimensions), None
     if options.out is not None:
         made = dataclasses.replace(made, out=options.out)
     threads = run_options.threads
     if run_options.track is not None and options.slurm is not None:
         raise UserError("--slurm only writes a script; send its runs afterwards: python runs.py track RUN --track NAME")
-    return Planned(made, needs(made), threads, tuple(imports.IMPORTED), tuple(dimensions), about, run_options.track)
+    loaded = tuple(imports.IMPORTED)
+    return Planned(made, needs(made), threads, loaded, tuple(dimensions), about, run_options.track, only)
 
 
 def as_settings(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,6 +263,30 @@ def checked_plan(found: Plan) -> Plan:
                 raise UserError(f"--plan, run {number}: {error}") from None
         entries.append(dataclasses.replace(known[key], seed=one.seed))
     return dataclasses.replace(found, entries=tuple(entries))
+
+
+def chosen(one: Plan, options: Options) -> frozenset[int] | None:
+    """Return the numbers of the runs of a plan that the command line names; None: all of them.
+
+    Raises:
+        UserError: it names an environment, agent or seed that the plan does not have, or they do not go together.
+    """
+    names = [envs.resolve_typed(name) for name in (*options.envs, *game_set(options.games))]
+    seeds = plan.seeds_of(options.seeds) if options.seeds else []
+    wanted: list[tuple[str, str, Sequence[Any]]] = [
+        ("env_id", "environment", names),
+        ("agent", "agent", options.agents),
+        ("seed", "seed", seeds),
+    ]
+    numbers = list(range(1, len(one.entries) + 1))
+    for field, noun, values in wanted:
+        known = {getattr(entry, field) for entry in one.entries}
+        if missing := [value for value in values if value not in known]:
+            raise UserError(f"--plan {options.plan}: it has no run with the {noun} {missing[0]}")
+        numbers = [number for number in numbers if not values or getattr(one.entries[number - 1], field) in values]
+    if not numbers:
+        raise UserError(f"--plan {options.plan}: no run has all of what was named beside it")
+    return frozenset(numbers) if len(numbers) < len(one.entries) else None
 
 
 # ------------------------------------------------------------------ what it takes

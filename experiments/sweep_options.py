@@ -53,7 +53,8 @@ class Options:
     study: str | None = None
     """Where a search keeps its study, a URL such as postgresql://...; by default SQLite, in the sweep's folder."""
     plan: Path | None = None
-    """Run this plan: a plan.json that a sweep wrote, as it is or edited, or the sweep's folder."""
+    """Run this plan: a plan.json that a sweep wrote, as it is or edited, or the sweep's folder. Environments, --games,
+    --agents and --seeds beside it choose some of its runs; by default all."""
     out: Path | None = None
     """Folder for the runs and the result; by default sweeps/<environment>_<agent>-<what identifies the plan>."""
     jobs: Annotated[int, Between(1, 1024)] | None = None
@@ -91,6 +92,8 @@ NOT_PASSED_ON = {
     "list": "python train.py --list shows all agents and switches",
     "watch": "python play.py --attach RUN shows a run that is training",
 }
+
+SPEED = ("--threads", "--track")  # options of train.py that change nothing in a plan
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -145,20 +148,19 @@ def _agent_as_agents(argv: Sequence[str]) -> list[str]:
 
 def _check(options: Options, training: Sequence[str]) -> None:
     """Raise `UserError` for options that do not belong together."""
-    planning = {
-        "environments": options.envs,
-        "--games": options.games,
-        "--agents": options.agents,
-        "--presets": options.presets,
-        "--seeds": options.seeds,
-        "--vary": options.vary,
-        "--search": options.search,
+    planning = {"--presets": options.presets, "--vary": options.vary, "--search": options.search}
+    choosing = {
+        **{"environments": options.envs, "--games": options.games},
+        **{"--agents": options.agents, "--seeds": options.seeds},
     }
-    given = [name for name, value in planning.items() if value]
-    for name in ("plan", "status"):
-        if getattr(options, name) is not None and (given or (training and name == "plan")):
-            what = ", ".join([*given, *(word for word in training if word.startswith("--"))])
-            raise UserError(f"--{name} has all that is to be run; leave out {what}, or edit the plan")
+    beside = [word for word in training if word.startswith("--") and word.split("=")[0] not in SPEED]
+    if options.plan is not None and (given := [*(name for name, value in planning.items() if value), *beside]):
+        raise UserError(f"--plan has all that is to be run; leave out {', '.join(given)}, or edit the plan")
+    chosen = [name for name, value in choosing.items() if value]
+    if options.plan is not None and chosen and (options.slurm or options.row) is not None:
+        raise UserError(f"--{'row' if options.row else 'slurm'} is for the whole plan; leave out {', '.join(chosen)}")
+    if options.status is not None and (given := [*chosen, *(name for name, value in planning.items() if value)]):
+        raise UserError(f"--status has all that is to be run; leave out {', '.join(given)}, or edit the plan")
     if options.vary and options.search:
         raise UserError("--vary tries all values and --search chooses them; give one of the two")
     if options.row is not None and options.plan is None:

@@ -94,6 +94,7 @@ def run_all(
         if found.search:
             return search(found, options, console, argv, trainer, set_children)
         jobs = jobs_of(found.plan, options.retry_failed)
+        jobs = [job for job in jobs if found.only is None or job.row.number in found.only]
         print_line(console, f"{len(jobs):,} runs: {found.about}, in {out}")
         print_finished(console, jobs)
         left = [job for job in jobs if job.state == "waiting"]

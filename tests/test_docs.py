@@ -32,6 +32,7 @@ import envs
 import train
 from agents import AGENTS, load_policy
 from agents.catalogue import file_of
+from common.settings import option_name
 from envs import factory
 from envs.atari import games
 from experiments.command_line import RunOptions, any_settings, given
@@ -211,9 +212,12 @@ def test_options_of_other_commands_are_known(module: ModuleType, capsys: pytest.
     known = capsys.readouterr().out
     found = commands(module.__name__)
     assert found
+    names = ("agent", "preset", "total_timesteps") if module is ablate else ()
+    assert set(names) <= {*fields(any_settings()), *fields(RunOptions)}
+    passed_on = {option_name(name) for name in names}
     for where, words in found:
         for word in words:
-            if word.startswith("--") and word != "--agent":  # ablate.py passes that one on
+            if word.startswith("--") and word not in passed_on:
                 assert word in known, where
 
 

@@ -7,6 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import envs
@@ -15,6 +16,7 @@ from common.files import read_json
 from learning.evaluate import evaluate
 
 ROOT = Path(__file__).resolve().parent.parent / "pretrained"
+PLAYED = ("waterworld", "waterworld_rainbow", "pong", "breakout")
 AGENTS = sorted(path.parent for path in ROOT.glob("*/config.json"))
 
 
@@ -29,7 +31,24 @@ def test_a_pretrained_agent_is_complete_and_small(folder: Path) -> None:
     assert megabytes < (4 if config["env_id"].startswith("ALE/") else 1)
 
 
+def test_all_of_them_together_are_small() -> None:
+    assert sum(path.stat().st_size for path in ROOT.rglob("*") if path.is_file()) <= 40_000_000
+
+
 @pytest.mark.parametrize("folder", AGENTS, ids=lambda path: path.name)
+def test_it_plays_a_few_steps(folder: Path) -> None:
+    policy: Any = load_policy(folder)
+    vec: Any = envs.make_vec(policy.env_id, 1, **policy.env_options)
+    obs, _ = vec.reset(seed=1)
+    for _ in range(20):
+        values = policy.q_values(np.asarray(obs))
+        assert np.isfinite(values).all()
+        obs = vec.step(values.argmax(1))[0]
+    vec.close()
+
+
+# whole games of two dozen Atari agents would take minutes; benchmarks/ship.py measured those
+@pytest.mark.parametrize("folder", [one for one in AGENTS if one.name in PLAYED], ids=lambda path: path.name)
 def test_it_scores_as_in_its_evaluation(folder: Path) -> None:
     with (folder / "eval.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -44,6 +46,8 @@ def check_pygame() -> None:
 
 def play(options: Options) -> int:
     """Do what the options ask for; return 0, or 128 + the number of the signal that ended it: 130 for Ctrl-C."""
+    if options.list:
+        return list_agents()
     check_pygame()
     imports.load(options.imports)
     with ExitStack() as stack:
@@ -68,6 +72,15 @@ def play(options: Options) -> int:
         if options.record is not None:
             return film_window(options, view, rules)
         return watch(options, view, rules)
+
+
+def list_agents() -> int:
+    """Print the agents that ship, with their scores."""
+    from scores import shipped
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(shipped.text(shipped.agents(), width))
+    return 0
 
 
 # ------------------------------------------------------------------ in the window

@@ -34,6 +34,8 @@ class PlayerOptions:
         shown_default("the newest run, else the pretrained Waterworld agent"),
     ] = ""
     """A run folder, an agent folder, a demo's JSON file, an environment, or hf:OWNER/NAME: an agent on the hub."""
+    list: bool = False
+    """Print the agents that ship, with their scores."""
     agent_file: Path | None = None
     """The same as an option; a bare name is also looked for in pretrained/."""
     env_id: Annotated[str | None, shown_default("the agent's own")] = None
@@ -139,6 +141,8 @@ def check(options: Options) -> None:
     given: dict[str, object] = {"a run": run, "--agent-file": options.agent_file}
     given |= {"--attach": options.attach, "--film": options.film, "--learn": options.learn}
     several = [name for name, value in given.items() if value is not None]
+    if options.list and several:
+        raise UserError(f"--list prints the agents that ship; leave {several[0]} out")
     if len(several) > 1:
         raise UserError(f"{several[0]} and {several[1]} are two players; give one of them")
     _check_human(options)

@@ -115,7 +115,7 @@ def draw_into(figure: FigureBase, one: AtariComparison) -> None:
         for axes in list(grid.flat)[len(group) :]:
             axes.set_visible(False)
         values = [bar.value for panel in group for bar in panel.bars if bar.value is not None]
-        _scale(grid[0, 0], values, ROOM[across])
+        scale(grid[0, 0], values, ROOM[across])
 
 
 def _body(group: Sequence[Panel]) -> float:
@@ -186,7 +186,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
     )
 
 
-def _scale(axes: Axes, values: Sequence[float], room: float) -> None:
+def scale(axes: Axes, values: Sequence[float], room: float) -> None:
     """Set the percent axis of all panels: linear for a small range, else logarithmic above human level."""
     low, high = 100 * min([*values, 0.0]), 100 * max([*values, 1.0])
     axes.xaxis.set_major_formatter(FuncFormatter(tick))

@@ -59,7 +59,9 @@ def panels(one: AtariComparison) -> list[Panel]:
     for game in one.games:
         lines = [line for column in one.columns for line in _lines(column, game)]
         if lines:
-            found.append(Panel(game, lines, _published(game, selected or [CURVE_AGENTS[0]], lines), _levels(one, game)))
+            found.append(
+                Panel(game, lines, published_curves(game, selected or [CURVE_AGENTS[0]], lines), _levels(one, game))
+            )
     if len(found) > MOST:
         found[MOST - 1] = dataclasses.replace(found[MOST - 1], left_out=len(found) - MOST)
     return found[:MOST]
@@ -131,7 +133,7 @@ def common_grid(curves: Sequence[Sequence[tuple[int, float]]]) -> Numbers:
     return np.array(frames or [first], dtype=np.float64)
 
 
-def _published(game: str, agents: Sequence[str], lines: Sequence[Line]) -> dict[str, dict[int, float]]:
+def published_curves(game: str, agents: Sequence[str], lines: Sequence[Line]) -> dict[str, dict[int, float]]:
     """Return the published curves, cut a little beyond the end of ours."""
     last = max(float(line.frames[-1]) for line in lines)
     found: dict[str, dict[int, float]] = defaultdict(dict)

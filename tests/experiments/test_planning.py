@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
+from common.files import ROOT
 from envs.atari import games
 from experiments import plan, planning, sweep_options
 from experiments.command_line import read_command_line, wants_many
@@ -188,6 +189,58 @@ def test_a_missing_plan_file(tmp_path: Path) -> None:
         planned("--plan", str(tmp_path / "none.json"))
 
 
+def test_a_part_of_a_plan_is_chosen_by_names_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    made = planned("CartPole-v1", "Acrobot-v1", "--agents", "dqn", "pqn", "--seeds", "1-2").plan
+    made.write(path)
+
+    def chosen(*words: str) -> list[str]:
+        found = planned(*words, "--plan", str(path), "--threads", "1")
+        assert found.threads == 1
+        assert len(found.plan.entries) == 8  # the plan stays whole
+        return [row.name for row in found.plan.rows if found.only is None or row.number in found.only]
+
+    assert len(chosen()) == 8
+    assert chosen("Acrobot-v1", "--agents", "pqn") == ["Acrobot-v1 pqn, seed 1", "Acrobot-v1 pqn, seed 2"]
+    assert chosen("CartPole-v1", "--seeds", "2-2") == ["CartPole-v1 dqn, seed 2", "CartPole-v1 pqn, seed 2"]
+    for words, fault in (
+        (["MountainCar-v0"], "no run with the environment MountainCar-v0"),
+        (["--agents", "c51"], "no run with the agent c51"),
+        (["--seeds", "3"], "no run with the seed 3"),
+        (["--games", "atari5"], "no run with the environment ALE/BattleZone-v5"),
+    ):
+        with pytest.raises(UserError, match=fault):
+            chosen(*words)
+
+
+PLANS = sorted((ROOT / "results" / "plans").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+def test_the_plans_of_our_results_can_be_run(path: Path) -> None:
+    if path.stem == "lunarlander":
+        pytest.importorskip("Box2D")
+    found = planned("--plan", str(path))
+    assert found.plan.out == Path("sweeps") / path.stem
+    seeds = [one.seed for one in found.plan.entries]
+    assert seeds == sorted(seeds)  # the first seed of everything first
+    assert len({(one.env_id, one.agent, one.seed) for one in found.plan.entries}) == len(seeds)
+
+
+def test_the_plan_of_the_chart_has_twenty_games_and_three_seeds_of_those_that_count_most() -> None:
+    entries = planned("--plan", str(ROOT / "results" / "plans" / "atari.json")).plan.entries
+    assert {(one.agent, one.preset, json.dumps(one.settings)) for one in entries} == {("pqn", "cpu", "{}")}
+    by_game: dict[str, set[int]] = {}
+    for one in entries:
+        by_game.setdefault(one.env_id, set()).add(one.seed)
+    assert len(by_game) >= 20
+    assert {game for game, seeds in by_game.items() if seeds == {1, 2, 3}} == {
+        *planning.game_set("atari5"),
+        "ALE/Pong-v5",
+        "ALE/Breakout-v5",
+    }
+
+
 def test_a_folder_of_something_else_or_of_other_settings_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
@@ -241,7 +294,11 @@ def test_a_folder_of_something_else_or_of_other_settings_is_left_alone(tmp_path:
         ([*DQN, "--study", "sqlite:///x"], "--study belongs to --search"),
         ([*DQN, "--gpus", "1"], "--gpus belongs to --cluster"),
         ([*DQN, "--row", "1"], "--row belongs to --plan"),
-        (["--plan", "p.json", "--agents", "dqn"], "leave out --agents, or edit the plan"),
+        (["--plan", "p.json", "--presets", "long"], "leave out --presets, or edit the plan"),
+        (["--plan", "p.json", "--vary", "gamma=0.9"], "leave out --vary, or edit the plan"),
+        (["A", "--plan", "p.json", "--row", "1"], "--row is for the whole plan; leave out environments"),
+        (["--plan", "p.json", "--seeds", "1", "--slurm", "x"], "--slurm is for the whole plan; leave out --seeds"),
+        (["--status", "p", "--agents", "dqn"], "--status has all that is to be run; leave out --agents"),
         (["--plan", "p.json", "--gamma", "0.9"], "leave out --gamma, or edit the plan"),
         ([*DQN, "--vary", f"gamma={','.join(f'0.{n:04}' for n in range(999))}", "--seeds", "1000"], "999,000 runs"),
     ],

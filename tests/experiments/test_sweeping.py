@@ -60,6 +60,23 @@ def test_every_combination_is_trained_once_and_reported(
     assert stub.calls == []
 
 
+def test_a_part_of_a_plan_is_trained_and_the_rest_later(
+    stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub.behave()
+    one = plan_of(tmp_path / "out", ("dqn", "pqn"))
+    plan.prepare(one)
+    assert sweep(stub, "--plan", str(one.out), "--agents", "pqn", "--seeds", "1") == 0
+    assert [call[2] for call in stub.calls] == ["pqn"]
+    printed = capsys.readouterr().out
+    assert f"1 runs: 1 runs of {one.out}" in printed
+    assert "MISSING, not trained to the end: CartPole-v1 dqn, seed 1" in printed
+    assert len(plan.read(one.out).entries) == 4
+    stub.behave()
+    assert sweep(stub, "--plan", str(one.out)) == 0
+    assert len(stub.calls) == 3
+
+
 def test_a_grid_has_the_marginal_effect_of_each_setting(stub: Stub, tmp_path: Path) -> None:
     """The stub scores 100 a seed, and the learning rate on top."""
     stub.behave()
