@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 import psutil
 
 from common.checked import AtMost, Name
-from common.errors import UserError, nearest
+from common.errors import UserError, suggestion
 from common.lock import FILE, alive_processes
 from common.reading import checked, read_json, tensors
 from common.settings import Between
@@ -118,7 +118,7 @@ def find(word: str, known: Sequence[Path]) -> list[Path]:
     matches = [path for path in known if fnmatch.fnmatchcase(path.name, word)]
     if found := matches or [path for path in known if path.name.endswith(word) or path.name.startswith(word)]:
         return found
-    hint = f"did you mean {nearest(word, [path.name for path in known])}?" if known else "there are none here"
+    hint = suggestion(word, [path.name for path in known]) if known else "there are none here"
     raise UserError(f"no run '{shown(word, 80)}'; {hint}")
 
 

@@ -261,11 +261,11 @@ def test_an_evaluation_of_a_killed_run_is_forgotten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    (
+    [
         *("", "{", "[]", "null", '{"finished": 3}', '{"finished": 3, "episodes": "20"}'),
         *('{"finished": 1.5, "episodes": 2}', '{"finished": 21, "episodes": 20}'),
         *('{"finished": -1, "episodes": 20}', "[" * 60_000),
-    ),
+    ],
 )
 def test_an_unreadable_evaluation_is_none(text: str, tmp_path: Path) -> None:
     (tmp_path / live.EVALUATION).write_text(text)

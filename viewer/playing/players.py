@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import envs
 from common import hub
-from common.errors import UserError, nearest
+from common.errors import UserError, suggestion
 from common.files import PRETRAINED, read_json
 
 if TYPE_CHECKING:  # a human plays without torch
@@ -68,7 +68,7 @@ def find_agent(given: Path | None, runs_dir: Path) -> Path:
             if os.path.exists(path):  # `Path.exists` raises where a folder may not be looked into
                 return path
         known = [*_names(runs_dir), *_names(PRETRAINED)]
-        hint = f"did you mean {nearest(given.name, known)}?" if known else "train one: python train.py"
+        hint = suggestion(given.name, known) if known else "train one: python train.py"
         raise UserError(f"{given}: no such run or agent; {hint}")
     runs = _with_agents(runs_dir)
     if runs:

@@ -251,7 +251,7 @@ def test_a_request_is_written_or_rejected(run: Trainer) -> None:
             ("epsilon", 2, "epsilon 2 is out of range; allowed: 0 to 1"),
             ("learning_rate", 0, "out of range"),
             ("learning", 1.0, "true or false"),
-            ("gamma", 0.5, "unknown request 'gamma'; did you mean"),
+            ("gamma", 0.5, "unknown request 'gamma'; known: epsilon, learning, learning_rate"),
         ):
             with pytest.raises(UserError, match=message):
                 agent.request(name, value)
