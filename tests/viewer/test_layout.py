@@ -18,7 +18,7 @@ from viewer.drawing.theme import DARK, LIGHT, Theme
 from viewer.layout import RANKS, natural_size, scale_of
 from viewer.learning.online_learner import OnlineLearner
 from viewer.options import Options, check
-from viewer.panels import PANELS, View, truth
+from viewer.panels import PANELS, View, overlays, truth
 from viewer.panels.control import ControlPanel
 from viewer.playing import players
 from viewer.playing.tour import EACH, FIRST, HINTS, PAUSE, Tour
@@ -218,3 +218,20 @@ def test_the_truth_meter_says_what_it_means_when_clicked(views: dict[str, View])
     assert "what the network expected" in view.notice
     assert view.session.timeline.cursor == cursor  # the title is no moment
     view.show_notice("")
+
+
+@pytest.mark.parametrize("size", [size for size in SIZES if min(size) >= 480], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_the_help_names_every_key_that_is_not_a_panels(
+    views: dict[str, View], written: list[Written], size: tuple[int, int]
+) -> None:
+    for name, view in views.items():
+        view.help = True
+        written.clear()
+        screen.draw(pygame.Surface(size, depth=24), Fonts(), view)
+        view.help = False
+        texts = {line.text for line in written}
+        rows = {title: group for title, group in overlays.help_groups(view).items() if title != "Panels"}
+        for title, group in rows.items():
+            assert {title, *(word for row in group for word in row)} <= texts, name
+        assert "Panels" in texts
+        assert not any(line.cut for line in written), name
