@@ -9,8 +9,10 @@ from typing import Any
 import pygame
 import pytest
 
+import envs
 from common.errors import UserError
-from common.files import PRETRAINED
+from common.files import PRETRAINED, write_json
+from tests.learning.helpers import trainer
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, NoQValues, session_in, view_of
 from viewer import commands, opening, screen, settings
 from viewer.drawing.canvas import LARGEST, SMALLEST, Area, Canvas, Fonts, Written
@@ -20,8 +22,13 @@ from viewer.learning.online_learner import OnlineLearner
 from viewer.options import Options, check
 from viewer.panels import PANELS, View, overlays, truth
 from viewer.panels.control import ControlPanel
+from viewer.panels.world import NAME_HEIGHT
 from viewer.playing import players
+from viewer.playing.attach import LiveAgent
+from viewer.playing.human_control import HumanControl
+from viewer.playing.keys import keys_for
 from viewer.playing.tour import EACH, FIRST, HINTS, PAUSE, Tour
+from viewer.playing.versus import Versus
 from viewer.window import within
 
 SIZES = [
@@ -49,8 +56,31 @@ def learner() -> View:
     return view
 
 
+def versus() -> View:
+    against = Versus(lambda: envs.make(V1, render_mode="rgb_array"), Known(Q4), seed=3)
+    view = view_of(against.agent)
+    view.versus, view.human_control = against, HumanControl(against.human, keys_for(against.human.action_names))
+    return view
+
+
+def watching(folder: Path) -> View:
+    """Return a view that is attached to a run which is evaluated."""
+    run = trainer(folder, V1)
+    write_json(run.run_folder.path / "config.json", run.run_folder.config | {"config": {"hidden": [16]}})
+    for steps in range(0, 900_000, 90_000):
+        run.run_folder.log({"agent_steps": steps, "frames": steps, "episodic_return": steps / 30_000})
+    run.run_folder.log({"agent_steps": 900_000, "frames": 900_000, "eval_return": 28.5})
+    view = view_of(session_in(V1, Known(Q4)))
+    view.live = LiveAgent(run.run_folder.path, follow=False)
+    view.live._evaluation = (3, 100)
+    view.live._update_status()
+    run.run_folder.close()
+    run.episodes.close()
+    return view
+
+
 @pytest.fixture(scope="module")
-def views() -> dict[str, View]:
+def views(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
     return {
         "waterworld": pretrained("waterworld"),
         "rainbow": pretrained("waterworld_rainbow"),
@@ -58,6 +88,8 @@ def views() -> dict[str, View]:
         "a random player": view_of(session_in(CARTPOLE, NoQValues((0.0, 1.0))), CARTPOLE),
         "a human": view_of(session_in(V1), V1, locked=True),
         "a learner": learner(),
+        "versus": versus(),
+        "attached": watching(tmp_path_factory.mktemp("runs")),
     }
 
 
@@ -88,11 +120,17 @@ def test_cards_never_overlap_and_text_fits_them(
         written.clear()
         view.forget()
         screen.draw(pygame.Surface(size, depth=24), Fonts(), view, places)
+        names = Area(places.world.x, places.world.y - NAME_HEIGHT, places.world.w, NAME_HEIGHT)
+        areas += [names] if view.versus is not None else []
         for line in written:
             assert SMALLEST <= line.pixels <= LARGEST or line.display, (name, line)
             assert not line.cut, (name, line)
             assert any(inside(line.place, area, 1.5) for area in areas), (name, line)
         assert {panel.name for panel, _ in places.panels} >= {"control"}, name
+        lines = sorted(written, key=lambda line: line.place.x)
+        for one, other in combinations(lines, 2):
+            beside = other.place.x >= one.place.right - 1.5
+            assert beside or abs(one.place.y - other.place.y) > 6 or one.text == other.text, (name, one, other)
 
 
 def test_what_is_left_out_is_at_the_end_of_the_ranks(views: dict[str, View]) -> None:

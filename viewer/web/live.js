@@ -179,7 +179,8 @@ function drawSum() {
     ["= target", signed(target), "total"]];
   if (last.expected !== null) {
     lines.push(["− expected before", signed(last.expected)]);
-    lines.push([`= TD error: ${meaning(target - last.expected)}`, signed(target - last.expected), "error"]);
+    const words = meaning(target - last.expected);
+    lines.push([`= TD error: ${words}`, signed(target - last.expected), `error ${kindOf(words)}`]);
   }
   $("sum").replaceChildren(...lines.flatMap(([text, number, look = ""]) =>
     [element("dt", { text, class: look }), element("dd", { text: number, class: look })]));
