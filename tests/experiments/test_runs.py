@@ -138,6 +138,14 @@ def test_what_makes_no_sense_is_said(folder: Path, words: list[str], message: st
         runs.main(words)
 
 
+def test_the_newest_run_has_a_name(folder: Path) -> None:
+    known = find_all([Path("runs")])
+    (newest,) = find("newest", known)
+    assert newest.name.rpartition("__")[2] == max(path.name.rpartition("__")[2] for path in known)
+    with pytest.raises(UserError, match="no run 'newest'"):
+        find("newest", [])
+
+
 def test_prune_keeps_the_agent_and_with_whole_what_the_run_did_not_make(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
