@@ -287,7 +287,7 @@ def test_a_run_that_was_finished_before_has_its_return(stub: Stub, tmp_path: Pat
     run(one, stub)
     (job,) = sweeping.jobs_of(one)
     assert (job.state, job.last_return) == ("finished", None)
-    name, state, done, pace, last_return, left = live_view.cells(job)[:6]
+    name, state, done, pace, last_return = live_view.cells(job)[:5]
     assert (name, state, done, pace, last_return) == (job.name, "finished", "100%", "-", "7.5")
 
 

@@ -125,7 +125,7 @@ def test_show_prints_one_run_in_full(folder: Path, capsys: pytest.CaptureFixture
     ("words", "message"),
     [
         (["show"], "needs a run"),
-        (["show", "nonsense"], "no run 'nonsense'; did you mean"),
+        (["show", "nonsense"], "no run 'nonsense'; known: "),
         (["prune"], "needs runs"),
         (["--whole"], "--whole belongs to python runs.py prune"),
         (["--runs-dir", "nowhere"], "no such folder"),

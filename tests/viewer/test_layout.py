@@ -226,6 +226,15 @@ def test_a_hint_on_expectations_waits_for_a_player_that_has_some() -> None:
     assert tour.text == next(hint.text for hint in HINTS if hint.name == "steer")
 
 
+def test_hints_that_make_no_sense_are_left_out(views: dict[str, View]) -> None:
+    assert commands.without_hints(views["waterworld"]) == set()
+    assert commands.without_hints(views["versus"]) == {"learn"}  # L does nothing
+    assert commands.without_hints(views["attached"]) == {"learn"}  # L pauses the run's learning
+    view = view_of(session_in(policy=Known(Q4)))
+    view.hidden = {"truth", "actions", "score"}
+    assert {"bars", "truth"} <= commands.without_hints(view)
+
+
 def test_a_view_has_no_tour_by_itself(views: dict[str, View]) -> None:
     assert all(view.tour is None for view in views.values())
 
