@@ -49,7 +49,6 @@ RANKS = {
 }
 """How much each panel is worth: those at the end are left out first."""
 LEARNER = 1.9  # what the panel on learning is worth where an agent learns
-CURVE = 1.0  # what the score is worth in addition if there is room for its curve
 ASKED = 3.0  # what a panel is worth in addition that was just asked for
 WORLD_WORTH, EMPTY_COST = 7.0, 5.0  # of the square root of the world's share of the window; of an empty window
 
@@ -195,9 +194,6 @@ class _Page:
         share = place.w * place.h / area
         filled = (place.w * (place.h + BAR + GAP + self.head + self.names) + sum(a.w * a.h for _, a in placed)) / area
         shown = sum(self.rank(panel) for panel, _ in placed)
-        shown += sum(
-            CURVE for panel, a in placed if self.roomy and panel.name == "score" and a.h > self.height(panel, a.w) + 1
-        )
         return shown + WORLD_WORTH * math.sqrt(max(share, 0.0)) + EMPTY_COST * min(filled, 1.0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,8 @@ def palette(image: Image.Image) -> Image.Image:
     own = [color for color in vars(Theme).values() if isinstance(color, tuple) and len(color) == 3]
     own += [drawing.WHITE, drawing.BLACK, drawing.RED, drawing.GREEN, drawing.GREY]
     pixels = image.width * image.height
-    most = sorted(image.getcolors(pixels) or [], key=lambda found: -found[0])[:EXACT]
+    counted: list[tuple[int, Any]] = image.getcolors(pixels) or []
+    most = sorted(counted, key=lambda found: -found[0])[:EXACT]
     own += [color for count, color in most if count > EXACT_SHARE * pixels and color not in own]
     flat = image.quantize(PALETTE - len(own), Image.Quantize.MEDIANCUT).getpalette() or []
     found = zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
