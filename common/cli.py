@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from common.errors import UserError, nearest
+from common.errors import UserError, suggestion
 from common.settings import option_name, validate
 
 Config = TypeVar("Config")
@@ -187,7 +187,7 @@ def _unexpected(argument: str, known: list[str]) -> UserError:
         ours = f"--{ALIASES.get(name.lstrip('-').replace('_', '-').lower(), '')}"
         if ours in known:
             return UserError(f"unknown option '{name}'; did you mean {ours}?")
-        return UserError(f"unknown option '{name}'; did you mean {nearest(name, known)}?")
+        return UserError(f"unknown option '{name}'; {suggestion(name, known)}")
     return UserError(f"unexpected argument '{argument}'; --help lists all options")
 
 

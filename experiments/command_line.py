@@ -19,7 +19,7 @@ import envs
 from agents import AGENTS, choose
 from common import imports
 from common.cli import parse
-from common.errors import UserError, nearest
+from common.errors import UserError, suggestion
 from common.settings import Between, check_given, field_name, option_name, validate
 from experiments import config_file
 from experiments.tracking.tracker import Name
@@ -269,9 +269,7 @@ def check_names(training: Sequence[str], own: type[Any], refused: Mapping[str, s
             raise UserError(f"{option_name(name)} is not allowed in {where}; {refused[name]}")
         if name not in known:
             options = [option_name(one) for one in (*known, *(field.name for field in dataclasses.fields(own)))]
-            raise UserError(
-                f"unknown option '{option_name(name)}'; did you mean {nearest(option_name(name), options)}?"
-            )
+            raise UserError(f"unknown option '{option_name(name)}'; {suggestion(option_name(name), options)}")
 
 
 @functools.cache

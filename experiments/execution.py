@@ -89,6 +89,11 @@ class Job:
             self._folder = folder
         self.take(planned.last_row(folder))
 
+    def look_once(self) -> None:
+        """Look at its files if that was never done, as in a run that was finished before."""
+        if self._folder is None:
+            self.refresh()
+
     def take(self, row: Mapping[str, Any]) -> None:
         """Take a row of its metrics; also the total and the expected seconds, from where its files are not here."""
         self.total = row.get("total", self.total)

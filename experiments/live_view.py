@@ -30,6 +30,8 @@ def counted(jobs: Iterable[Job]) -> str:
 
 def cells(job: Job) -> list[str]:
     """Return a run's cells: name, state, progress, steps a second, last return, time left, where."""
+    if job.state == "finished":
+        job.look_once()
     pace, left = job.steps_per_second, job.seconds_left() if job.state == "running" else None
     state = job.why if job.state == "failed" else "stopping" if job.stopping and job.state == "running" else job.state
     return [

@@ -21,7 +21,8 @@ class Options:
     """What is done with which runs."""
 
     words: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[COMMAND] [RUN ...]")] = ()
-    """list (the default), show, prune, export or track; then runs: a folder, a name or its start or end, a pattern."""
+    """list (the default), show, prune, export or track; then runs: a folder, "newest", a name or its start or end, a
+    pattern."""
     env_id: str | None = None
     """Only this environment, as Waterworld-v1 or ALE/Pong-v5."""
     agent: str | None = None

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 import psutil
 
 from common.checked import AtMost, Name
-from common.errors import UserError, nearest
+from common.errors import UserError, suggestion
 from common.lock import FILE, alive_processes
 from common.reading import checked, read_json, tensors
 from common.settings import Between
@@ -83,6 +83,9 @@ class Status:
         return {**dataclasses.asdict(self), "path": str(self.path), "started": started}
 
 
+NEWEST = "newest"
+
+
 def find_all(places: Iterable[Path]) -> list[Path]:
     """Return all runs below some folders, also those of sweeps and ablations; links are not followed downwards."""
     return [run for place in places for run in _below(place, DEEPEST)]
@@ -102,7 +105,7 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def find(word: str, known: Sequence[Path]) -> list[Path]:
-    """Return the runs that a word means: a path, a pattern of names, or the beginning or end of one's name.
+    """Return the runs that a word means: a path, "newest", a pattern of names, or the beginning or end of one's name.
 
     Raises:
         UserError: there is none.
@@ -113,12 +116,14 @@ def find(word: str, known: Sequence[Path]) -> list[Path]:
             return [path]
         if found := find_all([path]):
             return found
+    if word == NEWEST and known:
+        return [max(known, key=lambda path: path.name.rpartition("__")[2])]
     if found := [path for path in known if word in (path.name, planned_name(path))]:
         return found
     matches = [path for path in known if fnmatch.fnmatchcase(path.name, word)]
     if found := matches or [path for path in known if path.name.endswith(word) or path.name.startswith(word)]:
         return found
-    hint = f"did you mean {nearest(word, [path.name for path in known])}?" if known else "there are none here"
+    hint = suggestion(word, [path.name for path in known]) if known else "there are none here"
     raise UserError(f"no run '{shown(word, 80)}'; {hint}")
 
 

@@ -21,6 +21,7 @@ from agents import recipe
 from common import imports
 from common.errors import UserError
 from common.files import PRETRAINED, ROOT
+from common.kernels import Cache
 from common.signals import ALL, on_signal
 from common.tail import Tail
 from common.text import time_text
@@ -49,6 +50,8 @@ from learning.ranges import measured as measured_settings
 from learning.runfolder import RunFolder, as_json, provenance
 from learning.states import LEAST_PERIOD
 from learning.trainer import Trainer
+
+MUCH = 0.4  # of a budget, which the start of a run may take before a line says so
 
 
 def print_line(console: Console, text: str, markup: bool = False) -> None:
@@ -116,6 +119,8 @@ def start(
     found = as_json(config)
     by_measuring = [name for name, value in as_json(plan.config).items() if found[name] != value]
     left = None if budget is None else budget - (time.monotonic() - began) - FINISH_SECONDS
+    if budget is not None and (note := start_note(budget, time.monotonic() - began, Cache.misses > 0)):
+        print_line(console, f"note: {note}")
     schedule = plan.schedule
     config, schedule = scaled(config, schedule, measured, left, asked)
     plan = replace(
@@ -156,6 +161,7 @@ def start(
     }
     if isinstance(config, ReplayConfig) and config.learning_starts >= config.total_timesteps:
         late = f"--learning-starts {config.learning_starts:,} is not before the run's end"
+        late += " in this --budget" * (budget is not None)
         print_line(console, f"note: nothing will be learnt: {late}")
     folder = RunFolder.create(options.runs_dir, plan.env_id, agent.name, options.seed, described)
     print_line(console, f"run folder {folder.path}")
@@ -168,6 +174,15 @@ def start(
         trainer.start_from(weights)
         trainer.save_state()  # so that it need not be looked for again
     return trainer
+
+
+def start_note(budget: float, spent: float, compiled: bool) -> str:
+    """Return what there is to say when the start of a run took much of its budget, seconds; empty: it did not."""
+    if spent < budget * MUCH:
+        return ""
+    why = "compiling kernels, which is done once on this machine, and " if compiled else ""
+    again = "; the same command trains longer the next time" if compiled else ""
+    return f"{why}starting took {time_text(spent)} of the budget of {time_text(budget)}{again}"
 
 
 def measured_range(plan: Plan, console: Console) -> LearnerConfig:

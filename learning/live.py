@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 import psutil
 
 from common import lock
-from common.errors import UserError, nearest
+from common.errors import UserError, suggestion
 from common.reading import opened
 from common.settings import Between, ranges
 from common.text import shown
@@ -167,7 +167,7 @@ def allowed(config: LearnerConfig) -> dict[str, Between]:
 def rejection(name: str, value: Any, allowed: Mapping[str, Between]) -> str:
     """Return why a request is rejected; empty if it is accepted."""
     if name not in (*allowed, LEARNING):
-        return f"unknown request '{name[:40]}'; did you mean {nearest(name[:40], (*allowed, LEARNING))}?"
+        return f"unknown request '{name[:40]}'; {suggestion(name[:40], (*allowed, LEARNING))}"
     if value is None or (name == LEARNING and isinstance(value, bool)):
         return ""
     if name == LEARNING:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from common.checked import AtMost, Unfit, fit_cell, hints_of
-from common.errors import MOST, UserError, nearest
+from common.errors import MOST, UserError, suggestion
 from common.reading import LINE_BYTES, TABLE_LINES, cells, lines, read_json
 from common.settings import Between
 from common.text import shown
@@ -132,7 +132,7 @@ def find_run(name: str, runs_dir: Path) -> Path:
                 raise UserError(f"{path}: not a run folder (it has neither {CONFIG_FILE} nor {EVAL_FILE})")
             return path
     near = [path.name for parent in {Path(name).parent, runs_dir} for path in _entries(parent) if is_run(path)]
-    hint = f"; did you mean {nearest(Path(name).name, near)}?" if near else f"; {runs_dir} holds no runs"
+    hint = f"; {suggestion(Path(name).name, near)}" if near else f"; {runs_dir} holds no runs"
     raise UserError(f"no run folder '{name}'{hint}")
 
 

@@ -153,6 +153,7 @@ def test_without_a_name_the_newest_run_with_an_agent_plays(tmp_path: Path) -> No
     run_folder(tmp_path / "runs", "c__dqn__2__20261122-235959")
     (tmp_path / "runs" / "d__dqn__3__20261124-000000").mkdir()  # still without an agent
     assert players.find_agent(None, tmp_path / "runs") == newest
+    assert players.find_agent(Path("newest"), tmp_path / "runs") == newest
 
 
 def test_without_any_run_the_pretrained_agent_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

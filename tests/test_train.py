@@ -384,3 +384,12 @@ def test_typing_errors_and_help_do_not_load_scipy_or_compile() -> None:
 def test_watch_and_resume_can_be_combined() -> None:
     with pytest.raises(UserError, match=r"nowhere.config\.json: no such file"):
         main(["--resume", "nowhere", "--watch"])
+
+
+def test_a_start_that_takes_much_of_the_budget_is_said() -> None:
+    assert training.start_note(20.0, 5.0, compiled=True) == ""
+    assert training.start_note(20.0, 17.0, compiled=False) == "starting took 17 s of the budget of 20 s"
+    assert training.start_note(20.0, 17.0, compiled=True) == (
+        "compiling kernels, which is done once on this machine, and starting took 17 s of the budget of 20 s;"
+        " the same command trains longer the next time"
+    )

@@ -198,6 +198,13 @@ def toggle_panel(view: View, name: str) -> None:
         view.asked.append(name)
 
 
+def without_hints(view: View) -> set[str]:
+    """Return the hints of the tour that make no sense here: of hidden panels, and of a key that does something else."""
+    hidden = {hint for hint, panel in (("bars", "actions"), ("truth", "truth")) if panel in view.hidden}
+    learns = "learn" in {command.short for command in commands(view)} and view.live is None
+    return hidden if learns else {*hidden, "learn"}
+
+
 def toggle_theme(view: View) -> None:
     """Draw in dark colours, or in light ones again."""
     Theme.use(LIGHT if Theme.name == DARK else DARK)

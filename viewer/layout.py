@@ -24,7 +24,7 @@ GAP, FOOTER, BAR = 12.0, 30.0, 18.0  # between cards; heights of the line of key
 ROOMY, TIGHT = 24.0, 14.0  # the margin around everything, in large and in small windows
 HEADS = {ROOMY: 52.0, TIGHT: 36.0}  # height of the line above the world
 SMALL_WINDOW = 1100.0  # logical pixels of width below which margins are tight
-WORLDS, FRAMES = (1464, 836), (1740, 936)  # the size to open with: of worlds, and of games whose network sees frames
+WORLDS, FRAMES = (1464, 836), (1740, 962)  # the size to open with: of worlds, and of games whose network sees frames
 COLUMN, FRAMES_COLUMN = 340.0, 428.0  # of a column of panels in these
 USUAL = 1.15  # up to this many times the usual window a logical pixel is a real one
 LARGE = (2560, 1440)  # pixels of the window at which the scale is `LARGE_SCALE`
@@ -98,9 +98,9 @@ def natural_size(view: View) -> tuple[int, int]:
     width -= int((column + GAP) * (2 - min(columns, 3)))
     if not columns:
         width -= int(GAP)
-    if not below and columns < 2:
-        height -= 188
-    return 2 * round(width / 2), 2 * round(height / 2)
+    if not below and columns < 2:  # as high as the world, or as the panels beside it
+        height -= min(188, int(high - used) if columns else 188)
+    return 2 * round(width / 2), 2 * math.ceil(height / 2)
 
 
 def kind_of(view: View) -> str:

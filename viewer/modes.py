@@ -176,7 +176,7 @@ def _login() -> str:
 
 def show(options: Options, view: View) -> int:
     """Open the window until it is closed, and save how it was left; return 0, or 128 + the signal that closed it."""
-    from viewer import settings
+    from viewer import commands, settings
     from viewer.layout import kind_of
     from viewer.learning import controls
     from viewer.playing.tour import Tour
@@ -192,7 +192,7 @@ def show(options: Options, view: View) -> int:
 
     speaker, found, kind = _speaker(view), settings.load(), kind_of(view)
     if view.scored_play is None and not os.environ.get("SDL_VIDEODRIVER"):
-        view.tour = Tour(view.session, found.hints)
+        view.tour = Tour(view.session, found.hints, commands.without_hints(view))
     window = Window(
         view, max_steps=options.steps, max_episodes=options.episodes, size=found.sizes.get(kind), speaker=speaker
     )

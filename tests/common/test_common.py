@@ -12,7 +12,7 @@ import pytest
 import tyro
 
 from common.cli import ALIASES, parse, whole
-from common.errors import UserError, nearest, unknown
+from common.errors import UserError, nearest, suggestion, unknown
 from common.files import read_json, write_bytes, write_json
 from common.settings import Between, option_name, validate
 from experiments.command_line import RunOptions, any_settings
@@ -159,6 +159,14 @@ def test_nearest_names() -> None:
     assert nearest("DQM", ["dqn", "rainbow"]) == "dqn"
     assert nearest("zzz", ["c", "a", "b", "d"]) == "a, b, c"
     assert str(unknown("agent", "dqm", ["dqn"])) == "unknown agent 'dqm'; did you mean dqn?"
+    assert str(unknown("agent", "zzz", "abcdefgh")) == "unknown agent 'zzz'; known: a, b, c, d, e, f, ..."
+
+
+def test_names_that_are_far_are_not_suggested_beside_a_near_one() -> None:
+    options = ["--runs-dir", "--env-id", "--no-dueling", "--seed", "--seeds"]
+    assert suggestion("--run-dir", options) == "did you mean --runs-dir?"
+    assert suggestion("--sead", options) == "did you mean --seed, --seeds?"
+    assert suggestion("rldemo", ["breakout", "pong"]) == "known: breakout, pong"
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

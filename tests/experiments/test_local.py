@@ -281,6 +281,16 @@ def test_a_table_in_a_terminal(stub: Stub, tmp_path: Path) -> None:
     assert "all of it takes about" in printed
 
 
+def test_a_run_that_was_finished_before_has_its_return(stub: Stub, tmp_path: Path) -> None:
+    stub.behave()
+    one = plan_of(tmp_path / "out", seeds=(1,))
+    run(one, stub)
+    (job,) = sweeping.jobs_of(one)
+    assert (job.state, job.last_return) == ("finished", None)
+    name, state, done, pace, last_return = live_view.cells(job)[:5]
+    assert (name, state, done, pace, last_return) == (job.name, "finished", "100%", "-", "7.5")
+
+
 def test_a_thousand_runs_are_folded(tmp_path: Path) -> None:
     jobs = [Job(row) for row in plan_of(tmp_path, seeds=range(1, 1001)).rows]
     for job in jobs[:300]:

@@ -125,7 +125,7 @@ def test_show_prints_one_run_in_full(folder: Path, capsys: pytest.CaptureFixture
     ("words", "message"),
     [
         (["show"], "needs a run"),
-        (["show", "nonsense"], "no run 'nonsense'; did you mean"),
+        (["show", "nonsense"], "no run 'nonsense'; known: "),
         (["prune"], "needs runs"),
         (["--whole"], "--whole belongs to python runs.py prune"),
         (["--runs-dir", "nowhere"], "no such folder"),
@@ -136,6 +136,14 @@ def test_show_prints_one_run_in_full(folder: Path, capsys: pytest.CaptureFixture
 def test_what_makes_no_sense_is_said(folder: Path, words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         runs.main(words)
+
+
+def test_the_newest_run_has_a_name(folder: Path) -> None:
+    known = find_all([Path("runs")])
+    (newest,) = find("newest", known)
+    assert newest.name.rpartition("__")[2] == max(path.name.rpartition("__")[2] for path in known)
+    with pytest.raises(UserError, match="no run 'newest'"):
+        find("newest", [])
 
 
 def test_prune_keeps_the_agent_and_with_whole_what_the_run_did_not_make(

@@ -227,6 +227,76 @@ def test_weights_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+# ---------------------------------------------------------------------- evaluations in progress
+
+
+def test_an_evaluation_is_told_to_a_window_and_to_nobody_else(tmp_path: Path) -> None:
+    publisher, clock, _ = make_publisher(tmp_path / "live", 0.0)
+    clock.now += 1.0
+    publisher.evaluating(0, 20)
+    assert list(publisher.live.iterdir()) == []  # nobody watches
+    live.write_heartbeat(publisher.live)
+    clock.now += 1.0
+    publisher.evaluating(3, 20)
+    assert live.evaluation(publisher.live) == (3, 20)
+    clock.now += 0.4
+    publisher.evaluating(4, 20)
+    assert live.evaluation(publisher.live) == (3, 20)  # twice a second at most
+    clock.now += 0.2
+    publisher.evaluating(5, 20)
+    assert live.evaluation(publisher.live) == (5, 20)
+    publisher.evaluated()
+    assert live.evaluation(publisher.live) is None
+    clock.now += 60.0
+    publisher.evaluating(6, 20)  # the window is gone
+    assert live.evaluation(publisher.live) is None
+
+
+def test_an_evaluation_of_a_killed_run_is_forgotten(tmp_path: Path) -> None:
+    (tmp_path / live.EVALUATION).write_text('{"finished": 3, "episodes": 20}')
+    assert live.evaluation(tmp_path) == (3, 20)
+    WeightPublisher(tmp_path, lambda where: None)
+    assert live.evaluation(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", '{"finished": 3}', '{"finished": 3, "episodes": "20"}'),
+        *('{"finished": 1.5, "episodes": 2}', '{"finished": 21, "episodes": 20}'),
+        *('{"finished": -1, "episodes": 20}', "[" * 60_000),
+    ],
+)
+def test_an_unreadable_evaluation_is_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / live.EVALUATION).write_text(text)
+    assert live.evaluation(tmp_path) is None
+
+
+@pytest.mark.usefixtures("_publish_every_step")
+def test_a_run_tells_how_far_its_evaluation_is(tmp_path: Path) -> None:
+    run = short(tmp_path)
+    told: list[tuple[int, tuple[int, int] | None]] = []
+
+    class Looking(AttachedWindow):
+        def evaluating(self, finished: int, episodes: int, left: float) -> None:
+            super().evaluating(finished, episodes, left)
+            told.append((finished, live.evaluation(run.run_folder.live)))
+
+        def evaluated(self, agent_steps: int, results: list[Any]) -> None:
+            super().evaluated(agent_steps, results)
+            told.append((-1, live.evaluation(run.run_folder.live)))
+
+    assert run.run(Looking(run))
+    ends = [place for place, (finished, _) in enumerate(told) if finished < 0]
+    assert len(ends) == 2  # evaluations
+    assert [told[end][1] for end in ends] == [None, None]
+    # the file follows the progress: a step of the evaluation later, as the window's own note comes first
+    second = told[ends[0] + 1 : ends[1]]
+    assert second[0][1] is None
+    assert [seen for _, seen in second[1:]] == [(finished, 5) for finished, _ in second[:-1]]
+    assert {finished for finished, _ in second} >= {0, 1, 4}
+
+
 def test_only_one_process_at_a_time_trains_a_run(tmp_path: Path) -> None:
     import psutil
 

@@ -9,8 +9,10 @@ from typing import Any
 import pygame
 import pytest
 
+import envs
 from common.errors import UserError
-from common.files import PRETRAINED
+from common.files import PRETRAINED, write_json
+from tests.learning.helpers import trainer
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, NoQValues, session_in, view_of
 from viewer import commands, opening, screen, settings
 from viewer.drawing.canvas import LARGEST, SMALLEST, Area, Canvas, Fonts, Written
@@ -18,10 +20,15 @@ from viewer.drawing.theme import DARK, LIGHT, Theme
 from viewer.layout import RANKS, natural_size, scale_of
 from viewer.learning.online_learner import OnlineLearner
 from viewer.options import Options, check
-from viewer.panels import PANELS, View, truth
+from viewer.panels import PANELS, View, overlays, truth
 from viewer.panels.control import ControlPanel
+from viewer.panels.world import NAME_HEIGHT
 from viewer.playing import players
+from viewer.playing.attach import LiveAgent
+from viewer.playing.human_control import HumanControl
+from viewer.playing.keys import keys_for
 from viewer.playing.tour import EACH, FIRST, HINTS, PAUSE, Tour
+from viewer.playing.versus import Versus
 from viewer.window import within
 
 SIZES = [
@@ -49,8 +56,31 @@ def learner() -> View:
     return view
 
 
+def versus() -> View:
+    against = Versus(lambda: envs.make(V1, render_mode="rgb_array"), Known(Q4), seed=3)
+    view = view_of(against.agent)
+    view.versus, view.human_control = against, HumanControl(against.human, keys_for(against.human.action_names))
+    return view
+
+
+def watching(folder: Path) -> View:
+    """Return a view that is attached to a run which is evaluated."""
+    run = trainer(folder, V1)
+    write_json(run.run_folder.path / "config.json", run.run_folder.config | {"config": {"hidden": [16]}})
+    for steps in range(0, 900_000, 90_000):
+        run.run_folder.log({"agent_steps": steps, "frames": steps, "episodic_return": steps / 30_000})
+    run.run_folder.log({"agent_steps": 900_000, "frames": 900_000, "eval_return": 28.5})
+    view = view_of(session_in(V1, Known(Q4)))
+    view.live = LiveAgent(run.run_folder.path, follow=False)
+    view.live._evaluation = (3, 100)
+    view.live._update_status()
+    run.run_folder.close()
+    run.episodes.close()
+    return view
+
+
 @pytest.fixture(scope="module")
-def views() -> dict[str, View]:
+def views(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
     return {
         "waterworld": pretrained("waterworld"),
         "rainbow": pretrained("waterworld_rainbow"),
@@ -58,6 +88,8 @@ def views() -> dict[str, View]:
         "a random player": view_of(session_in(CARTPOLE, NoQValues((0.0, 1.0))), CARTPOLE),
         "a human": view_of(session_in(V1), V1, locked=True),
         "a learner": learner(),
+        "versus": versus(),
+        "attached": watching(tmp_path_factory.mktemp("runs")),
     }
 
 
@@ -88,11 +120,17 @@ def test_cards_never_overlap_and_text_fits_them(
         written.clear()
         view.forget()
         screen.draw(pygame.Surface(size, depth=24), Fonts(), view, places)
+        names = Area(places.world.x, places.world.y - NAME_HEIGHT, places.world.w, NAME_HEIGHT)
+        areas += [names] if view.versus is not None else []
         for line in written:
             assert SMALLEST <= line.pixels <= LARGEST or line.display, (name, line)
             assert not line.cut, (name, line)
             assert any(inside(line.place, area, 1.5) for area in areas), (name, line)
         assert {panel.name for panel, _ in places.panels} >= {"control"}, name
+        lines = sorted(written, key=lambda line: line.place.x)
+        for one, other in combinations(lines, 2):
+            beside = other.place.x >= one.place.right - 1.5
+            assert beside or abs(one.place.y - other.place.y) > 6 or one.text == other.text, (name, one, other)
 
 
 def test_what_is_left_out_is_at_the_end_of_the_ranks(views: dict[str, View]) -> None:
@@ -188,6 +226,15 @@ def test_a_hint_on_expectations_waits_for_a_player_that_has_some() -> None:
     assert tour.text == next(hint.text for hint in HINTS if hint.name == "steer")
 
 
+def test_hints_that_make_no_sense_are_left_out(views: dict[str, View]) -> None:
+    assert commands.without_hints(views["waterworld"]) == set()
+    assert commands.without_hints(views["versus"]) == {"learn"}  # L does nothing
+    assert commands.without_hints(views["attached"]) == {"learn"}  # L pauses the run's learning
+    view = view_of(session_in(policy=Known(Q4)))
+    view.hidden = {"truth", "actions", "score"}
+    assert {"bars", "truth"} <= commands.without_hints(view)
+
+
 def test_a_view_has_no_tour_by_itself(views: dict[str, View]) -> None:
     assert all(view.tour is None for view in views.values())
 
@@ -218,3 +265,20 @@ def test_the_truth_meter_says_what_it_means_when_clicked(views: dict[str, View])
     assert "what the network expected" in view.notice
     assert view.session.timeline.cursor == cursor  # the title is no moment
     view.show_notice("")
+
+
+@pytest.mark.parametrize("size", [size for size in SIZES if min(size) >= 480], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_the_help_names_every_key_that_is_not_a_panels(
+    views: dict[str, View], written: list[Written], size: tuple[int, int]
+) -> None:
+    for name, view in views.items():
+        view.help = True
+        written.clear()
+        screen.draw(pygame.Surface(size, depth=24), Fonts(), view)
+        view.help = False
+        texts = {line.text for line in written}
+        rows = {title: group for title, group in overlays.help_groups(view).items() if title != "Panels"}
+        for title, group in rows.items():
+            assert {title, *(word for row in group for word in row)} <= texts, name
+        assert "Panels" in texts
+        assert not any(line.cut for line in written), name

@@ -85,12 +85,16 @@ def test_small_expectations_have_digits_that_say_something_and_all_have_the_same
 
 def test_negative_bars_grow_to_the_left_of_zero() -> None:
     view = view_of(session_in(policy=Known((-3.0, -1.0, 1.0, 0.0))))
-    lengths = [length for length, _ in bars(view)]
-    assert lengths[0] == pytest.approx(3 * lengths[2], abs=6)  # the zero line covers a pixel of each
     panel, area = next((panel, area) for panel, area in screen.layout(view).panels if isinstance(panel, QBarsPanel))
-    left = panel.bar(panel.bar_zone(panel.row_area(area, 0, view), view), -3.0, (-3.0, 1.0))
-    right = panel.bar(panel.bar_zone(panel.row_area(area, 2, view), view), 1.0, (-3.0, 1.0))
-    assert left.right == pytest.approx(right.x)
+    found = []
+    for action, value in enumerate((-3.0, -1.0, 1.0)):
+        zone = panel.bar_zone(panel.row_area(area, action, view), view)
+        found.append(panel.bar(zone, value, (-3.0, 1.0)))
+        assert found[-1].w == pytest.approx(abs(value) * zone.w / 4)
+    assert found[0].right == found[1].right == pytest.approx(found[2].x)
+    pixels = [round(bar.right) - round(bar.x) for bar in found]
+    pixels[2] -= 1  # the first one on the right of zero is the zero line
+    assert [length for length, _ in bars(view)] == [*pixels, 0]
 
 
 def test_a_q_value_of_nan_has_no_bar() -> None:
@@ -129,7 +133,7 @@ def test_the_world_is_in_its_place_at_every_size(scale: float) -> None:
     x, y = (value * places.world.w / 700 for value in session.env.unwrapped.get_state()["pos"])  # type: ignore[attr-defined]
     place = places.world
     color = color_at(surface, (place.x + x) * places.scale, (place.y + y) * places.scale)
-    assert color == pytest.approx((0, 150, 150), abs=12)
+    assert color == pytest.approx((0, 150, 150), abs=1 if scale < 1 else 0)  # a smaller one is smoothed
 
 
 def test_other_environments_show_their_own_picture() -> None:
@@ -158,7 +162,8 @@ def test_nothing_overlaps_and_everything_is_within_the_window(hidden: set[str]) 
         assert all(apart(a, b) for a, b in combinations(areas, 2))
         assert all(area.x >= 0 and area.right <= places.size[0] for area in areas)
         assert all(area.y >= 0 and area.bottom <= places.size[1] for area in areas)
-        assert {*(panel.name for panel, _ in places.panels), *places.left_out} == {
+        assert places.left_out == ()
+        assert {panel.name for panel, _ in places.panels} == {
             panel.name for panel in PANELS if panel.height(view) > 0 and panel.name not in hidden
         }
 
@@ -170,8 +175,8 @@ def test_eighteen_actions_fit() -> None:
     session.restart()
     view = view_of(session)
     lengths = [length for length, _ in bars(view)]
-    assert all(b > a - 3 for a, b in pairwise(lengths))
-    assert lengths[17] > 30  # no number covers its end
+    assert all(b > a for a, b in pairwise(lengths))
+    assert lengths[17] > 36  # no number covers its end
     panel, _ = next((panel, area) for panel, area in screen.layout(view).panels if isinstance(panel, QBarsPanel))
     assert panel.row(view) > 15  # readable
     rows = [panel.row_area(Area(0, 0, 428, 400), action, view) for action in range(18)]

@@ -31,12 +31,13 @@ class ControlPanel(Panel):
         """Draw who plays, how to return control, and the speed."""
         human = view.session.control == HUMAN
         color = Theme.human if human else Theme.agent
-        title = "You play" if human else "The agent plays"
+        titles = ["You play"] if human else ["The agent plays"]
         if view.versus is not None:
-            color, title = Theme.chip, "You against the agent"
+            color, titles = Theme.chip, ["You against the agent", "Against the agent"]
         canvas.rounded(area, color, 8)
         x, right, white, pale = area.x + MARGIN, area.right - MARGIN, Theme.on_color, Theme.on_pale
         used = canvas.text(right, area.y + 26, speed_text(view.game.speed), 18, white, bold=True, align=1)
+        title = canvas.choose(titles, right - used - 10 - x, 18, bold=True)
         canvas.text(x, area.y + 26, title, 18, white, bold=True, width=right - used - 10 - x)
         word = "paused" if view.game.paused else "speed"
         used = canvas.text(right, area.y + 52, word, 13, pale, align=1, bold=view.game.paused)

@@ -190,10 +190,13 @@ def draw_bars(
 
 
 def _draw_bearings(canvas: Canvas, area: Area, eyes: int, style: Style) -> None:
+    free = area.x  # from here on
     for place, word in style.bearings:
         align = 0.0 if place < 1 else 1.0 if place > eyes - 2 else 0.5
-        x = area.x + (place + align) / eyes * area.w
-        canvas.text(x, area.y + area.h / 2, word, 12, Theme.soft, align=align)
+        x, wide = area.x + (place + align) / eyes * area.w, canvas.wide(word, 12)
+        if x - align * wide >= free:
+            canvas.text(x, area.y + area.h / 2, word, 12, Theme.soft, align=align)
+            free = x + (1 - align) * wide + 4
 
 
 def _column(box: pygame.Rect, place: int, count: int) -> tuple[int, int]:

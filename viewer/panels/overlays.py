@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import NamedTuple
 
 from viewer import commands
 from viewer.drawing.canvas import Area, Canvas, font, type_size
@@ -17,6 +18,8 @@ from viewer.playing.stall_detector import STALL_SECONDS
 from viewer.view import View
 
 HELP_ROW, CAP_ROW, LEAST_ROW = 27.0, 22.0, 17.0  # height of a row of the help; with key caps; without
+HELP_GAP, HEAD_ROWS = 24.0, 1.5  # between columns of the help; rows that a title takes
+PANELS_FOLDED = {"Panels": [("F1 \u2026 F12", "hide or show a panel")]}
 CHIP, CHIP_PAD = 14.0, 18.0  # size of a notice's type, and the room on each side of it
 
 
@@ -112,44 +115,70 @@ def help_rows(view: View) -> list[Row]:
 
 def draw_help(canvas: Canvas, whole: Area, view: View) -> None:
     """Draw the card with all keys over the whole window, in as many columns as there is room for."""
-    groups = help_groups(view)
     canvas.darken(whole)
-    keys = max(canvas.wide(key, 12) + 12 for group in groups.values() for key, _ in group) + 10
-    each = keys + max(canvas.wide(meaning, 13) for group in groups.values() for _, meaning in group) + 24
-    rows = sum(len(group) for group in groups.values()) + 1.5 * len(groups)
-    columns = max(1, min(4, int((whole.w - 56) // each), math.ceil(rows / 9)))
-    each = min(each, (whole.w - 56) / columns)
     hint = _hint(view)
-    text = paragraph_height(hint, columns * each - 24) if whole.h > 460 else 0.0
-    room = whole.h - 40 - 24 - text
-    parts = _in_columns(groups, columns)
-    most = max(sum(len(groups[title]) + 1.5 for title in part) for part in parts)
-    if most * LEAST_ROW > room:  # a small window: the panels' keys in one line
-        groups["Panels"] = [("F1 \u2026 F12", "hide or show a panel")]
-        parts = _in_columns(groups, columns)
-        most = max(sum(len(groups[title]) + 1.5 for title in part) for part in parts)
-    if most * LEAST_ROW > room:
-        hint, text = "", 0.0
-        room = whole.h - 64
-    step = min(HELP_ROW, max(room / most, LEAST_ROW))
-    wide, high = columns * each + 32.0, min(most * step + text + 40.0, whole.h - 8)
+    for size, folded in ((13.0, False), (13.0, True), (12.0, True)):  # in a small window in fewer, smaller lines
+        page = _help_page(canvas, help_groups(view) | (PANELS_FOLDED if folded else {}), whole.w - 56, size)
+        text = paragraph_height(hint, page.width) if whole.h > 460 else 0.0
+        room = whole.h - 40 - 24 - text
+        if page.rows * LEAST_ROW <= room:
+            break
+    else:
+        text, room = 0.0, whole.h - 64
+    step = min(HELP_ROW, max(room / page.rows, LEAST_ROW))
+    wide, high = page.width + 2 * 24, min(page.rows * step + text + 40.0, whole.h - 8)
     box = Area(whole.x + (whole.w - wide) / 2, whole.y + (whole.h - high) / 2, wide, high)
     canvas.card(box)
-    whole_text = most * step <= room + 1
+    whole_text = page.rows * step <= room + 1
     end = box.bottom - text - (12 if whole_text else 28)
-    for number, part in enumerate(parts):
-        x, y = box.x + 24 + number * each, box.y + 16
-        for title in part:
-            y = _draw_group(canvas, Area(x, y, each - 24, end - y), title, groups[title], keys, step)
+    x = box.x + 24
+    for column in page.columns:
+        y = box.y + 16
+        for title, rows in column.groups.items():
+            y = _draw_group(canvas, Area(x, y, column.width, end - y), title, rows, column.keys, step, size)
+        x += column.width + HELP_GAP
     if text:
-        paragraph(canvas, box.x + 24, box.bottom - text - 12, hint, columns * each - 24)
+        paragraph(canvas, box.x + 24, box.bottom - text - 12, hint, page.width)
     elif not whole_text:
         canvas.text(box.x + 24, box.bottom - 16, "a larger window shows the rest", 12, Theme.soft)
 
 
+class _HelpColumn(NamedTuple):
+    """Groups of keys below each other."""
+
+    groups: dict[str, list[Row]]
+    keys: float  # width of the keys
+    width: float
+
+
+class _HelpPage(NamedTuple):
+    """Columns of groups."""
+
+    columns: list[_HelpColumn]
+    rows: float  # of the highest column, titles included
+    width: float
+
+
+def _help_page(canvas: Canvas, groups: dict[str, list[Row]], room: float, size: float) -> _HelpPage:
+    """Return the groups in as many columns as fit into a width, and are needed; one column always is."""
+    rows = sum(len(group) for group in groups.values()) + HEAD_ROWS * len(groups)
+    for count in range(min(4, math.ceil(rows / 9)), 0, -1):
+        columns = []
+        for part in _in_columns(groups, count):
+            shown = [row for title in part for row in groups[title]]
+            keys = max(canvas.wide(key, 12, bold=True) for key, _ in shown) + (22 if size > 12 else 10)
+            wide = keys + max(canvas.wide(meaning, size) for _, meaning in shown)
+            columns.append(_HelpColumn({title: groups[title] for title in part}, keys, wide))
+        width = sum(column.width for column in columns) + HELP_GAP * (len(columns) - 1)
+        if width <= room:
+            break
+    highest = max(sum(len(group) + HEAD_ROWS for group in column.groups.values()) for column in columns)
+    return _HelpPage(columns, highest, min(width, room))
+
+
 def _in_columns(groups: dict[str, list[Row]], columns: int) -> list[list[str]]:
     """Return the groups' titles in columns of nearly equal height, in their order."""
-    titles, sizes = list(groups), [len(group) + 1.5 for group in groups.values()]
+    titles, sizes = list(groups), [len(group) + HEAD_ROWS for group in groups.values()]
     cuts = itertools.combinations_with_replacement(range(1, len(titles) + 1), columns - 1)
 
     def highest(cut: tuple[int, ...]) -> float:
@@ -159,7 +188,9 @@ def _in_columns(groups: dict[str, list[Row]], columns: int) -> list[list[str]]:
     return [titles[a:b] for a, b in itertools.pairwise((0, *best, len(titles))) if b > a]
 
 
-def _draw_group(canvas: Canvas, area: Area, title: str, rows: list[Row], keys: float, step: float) -> float:
+def _draw_group(
+    canvas: Canvas, area: Area, title: str, rows: list[Row], keys: float, step: float, size: float
+) -> float:
     """Draw a group of keys; return the y below it."""
     y = area.y + step * 0.6
     if y + 1.5 * step > area.bottom:
@@ -170,7 +201,7 @@ def _draw_group(canvas: Canvas, area: Area, title: str, rows: list[Row], keys: f
         if y + step / 2 > area.bottom + 4:
             break
         canvas.key(area.x, y, key, 12) if step >= CAP_ROW else canvas.text(area.x, y, key, 12, bold=True)
-        canvas.text(area.x + keys, y, meaning, 13, width=area.w - keys + 6)
+        canvas.text(area.x + keys, y, meaning, size, width=area.w - keys + 6)
     return y + step * 0.9
 
 

@@ -46,9 +46,10 @@ def _draw_name(canvas: Canvas, area: Area, session: Session) -> None:
     human = session.policy is None
     chip = Area(area.x - FRAME, area.y - NAME_HEIGHT - FRAME, area.w + 2 * FRAME, NAME_HEIGHT - 2)
     canvas.rounded(chip, Theme.human if human else Theme.agent, 8)
-    canvas.text(chip.x + 12, chip.y + 17, "you" if human else "the agent", 13, Theme.on_color, bold=True)
     number = number_text(session.score.episode_return)
-    canvas.text(chip.right - 12, chip.y + 17, number, 15, Theme.on_color, bold=True, align=1)
+    used = canvas.text(chip.right - 12, chip.y + 17, number, 15, Theme.on_color, bold=True, align=1)
+    name = canvas.choose(["you"] if human else ["the agent", "agent", "AI"], chip.w - 32 - used, bold=True)
+    canvas.text(chip.x + 12, chip.y + 17, name, 13, Theme.on_color, bold=True)
     if session.finished:
         canvas.text(area.x + area.w / 2, area.y + area.h / 2, "episode over", 18, Theme.soft, align=0.5)
 

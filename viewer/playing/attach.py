@@ -24,7 +24,7 @@ from torch import Tensor
 
 import envs
 from agents.registry import recipe
-from common.errors import UserError, nearest
+from common.errors import UserError, suggestion
 from common.reading import checked
 from common.tail import Tail
 from learning import live, states
@@ -333,7 +333,7 @@ def find_run(given: str, runs_dir: Path) -> Path:
             return path
         if os.path.exists(path) and given:
             raise UserError(f"{path}: not a run, it has no config.json")
-    hint = f"did you mean {nearest(Path(given).name, [path.name for path in runs])}?" if runs else "train one first"
+    hint = suggestion(Path(given).name, [path.name for path in runs]) if runs else "train one first"
     raise UserError(f"{given}: no such run; {hint}")
 
 

@@ -30,10 +30,12 @@ class LearningCurve:
         if steps is None:
             return
         for points, column in ((self.training, "episodic_return"), (self.evaluations, "eval_return")):
+            while points and points[-1].agent_steps > steps:
+                points.pop()  # the run was resumed from an earlier state
             value = _number(row.get(column, ""))
             if value is not None:
-                while points and points[-1].agent_steps > steps:
-                    points.pop()  # the run was resumed from an earlier state
+                if points and points[-1].agent_steps == steps:
+                    points.pop()  # read again
                 points.append(Point(steps, value))
                 if len(points) > MOST:
                     del points[1:-1:2]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import envs
 from common import hub
-from common.errors import UserError, nearest
+from common.errors import UserError, suggestion
 from common.files import PRETRAINED, read_json
 
 if TYPE_CHECKING:  # a human plays without torch
@@ -58,6 +58,8 @@ def _rules_for(env_id: str, agent: Policy | None) -> Rules:
 def find_agent(given: Path | None, runs_dir: Path) -> Path:
     """Return the folder or file of the agent given; if none is, that of the newest run, else the pretrained agent.
 
+    "newest" is the newest run, and no other.
+
     Raises:
         UserError: there is none; the message names the nearest ones.
     """
@@ -67,13 +69,14 @@ def find_agent(given: Path | None, runs_dir: Path) -> Path:
         for path in (given, runs_dir / given, PRETRAINED / given):
             if os.path.exists(path):  # `Path.exists` raises where a folder may not be looked into
                 return path
+    if given is not None and given.name != "newest":
         known = [*_names(runs_dir), *_names(PRETRAINED)]
-        hint = f"did you mean {nearest(given.name, known)}?" if known else "train one: python train.py"
+        hint = suggestion(given.name, known) if known else "train one: python train.py"
         raise UserError(f"{given}: no such run or agent; {hint}")
     runs = _with_agents(runs_dir)
     if runs:
         return max(runs, key=_started)
-    if (DEFAULT_AGENT / "agent").exists():
+    if given is None and (DEFAULT_AGENT / "agent").exists():
         return DEFAULT_AGENT
     raise UserError(f"no run in {runs_dir} has an agent yet; train one: python train.py")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from envs import drawing
 from viewer.drawing.theme import Theme
 
 PALETTE = 255  # colours of a gif
+EXACT, EXACT_SHARE = 24, 0.02  # colours of a picture that are kept as they are: how many at most, of which share of it
 MAX_DIFFERENCE, MAX_PIXELS = 20, 120  # levels of a channel; pixels that may differ by more before a new palette is made
 MAX_MEAN_DIFFERENCE = 1.0  # levels, over all pixels: a large area that is slightly off is seen too
 
@@ -70,12 +71,16 @@ class Gif:
 
 
 def palette(image: Image.Image) -> Image.Image:
-    """Return an image with the palette of a gif: the window's own colours exactly, then those of ``image``.
+    """Return an image with the palette of a gif: the window's own colours and large areas exactly, then the rest.
 
     Pillow looks colours up by their upper six bits: similar colours would replace an own one, so they are left out.
     """
     own = [color for color in vars(Theme).values() if isinstance(color, tuple) and len(color) == 3]
     own += [drawing.WHITE, drawing.BLACK, drawing.RED, drawing.GREEN, drawing.GREY]
+    pixels = image.width * image.height
+    counted: list[tuple[int, Any]] = image.getcolors(pixels) or []
+    most = sorted(counted, key=lambda found: -found[0])[:EXACT]
+    own += [color for count, color in most if count > EXACT_SHARE * pixels and color not in own]
     flat = image.quantize(PALETTE - len(own), Image.Quantize.MEDIANCUT).getpalette() or []
     found = zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
     others = [color for color in found if all(_distance(color, ours) > 12 for ours in own)]

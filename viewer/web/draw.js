@@ -246,7 +246,7 @@ function drawReturns(canvas, returns, levels) {
 /** What the truth meter says, in a sentence. */
 function verdict(summary) {
   if (!summary) return "Nothing to compare yet.";
-  const { bias, error, pairs } = summary, over = `over ${pairs.toLocaleString("en")} steps`;
+  const { bias, error, pairs } = summary, over = `over ${pairs.toLocaleString("en")} ${pairs === 1 ? "step" : "steps"}`;
   if (Math.abs(bias) < 0.005) return `Well calibrated ${over}; the mean distance is ${error.toFixed(2)}.`;
   const much = bias > 0 ? "much" : "little";
   return `It expects ${Math.abs(bias).toFixed(2)} too ${much} on average ${over}; the mean distance is ${error.toFixed(2)}.`;

@@ -158,7 +158,7 @@ function drawLearning() {
   if (document.activeElement !== slider) slider.value = Math.round(100 * session.epsilon);
   write(share, `${Math.round(100 * session.epsilon)} %`);
   write($("learned"), learner ? `${learner.updates.toLocaleString("en")} updates` : "");
-  let text = `It learns on from its own steps, and from yours: plain DQN with a replay of ${learner?.capacity.toLocaleString("en") ?? "20,000"} steps.`;
+  let text = `It learns on from its own steps, and from yours: DQN with a replay of ${learner?.capacity.toLocaleString("en") ?? "20,000"} steps.`;
   if (!able) text = "This network learnt distributions, which the page can play but not teach; a new one can learn here.";
   else if (learner) {
     const error = learner.error === null ? "first it gathers experience" : `mean TD error ${learner.error.toFixed(3)}`;
@@ -179,7 +179,8 @@ function drawSum() {
     ["= target", signed(target), "total"]];
   if (last.expected !== null) {
     lines.push(["− expected before", signed(last.expected)]);
-    lines.push([`= TD error: ${meaning(target - last.expected)}`, signed(target - last.expected), "error"]);
+    const words = meaning(target - last.expected);
+    lines.push([`= TD error: ${words}`, signed(target - last.expected), `error ${kindOf(words)}`]);
   }
   $("sum").replaceChildren(...lines.flatMap(([text, number, look = ""]) =>
     [element("dt", { text, class: look }), element("dd", { text: number, class: look })]));

@@ -25,7 +25,7 @@ FRESH = {
         "hidden": [100],
         "gamma": 0.95,
         "epsilonSteps": 12_000,
-        "learner": {"learningRate": 5e-4, "every": 2, "starts": 200, "targetPeriod": 500},
+        "learner": {"learningRate": 5e-4, "every": 2, "starts": 200, "targetPeriod": 500, "nStep": 3},
         "about": "From nothing this takes tens of thousands of steps: set the speed to max.",
     },
     "RLDemo": {

@@ -141,7 +141,7 @@ function drawInputs() {
 function drawExplained() {
   const lines = DATA.explained[at];
   const shownLines = lines.map((text, k) => {
-    const look = text.startsWith("TD error") ? "error" : text.startsWith("= target") ? "total" : k === 0 ? "first" : /^[+=]|^reward/.test(text) ? "" : "soft";
+    const look = text.startsWith("TD error") ? `error ${kindOf(text)}` : text.startsWith("= target") ? "total" : k === 0 ? "first" : /^[+=]|^reward/.test(text) ? "" : "soft";
     return element("p", { text: text.replaceAll(/-(?=\d)/g, "−").replaceAll(" x ", " × "), class: look });
   });
   $("explained").replaceChildren(...(shownLines.length ? shownLines : [element("p", { class: "soft", text: "The episode is over: no step was taken here." })]));

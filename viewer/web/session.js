@@ -29,6 +29,7 @@ class Session {
   }
 
   begin(episode) {
+    this.learner?.cut();
     this.episode = episode;
     this.world.reset(this.seed + episode);
     Object.assign(this, { steps: 0, score: 0, apples: 0, poison: 0, humanSteps: 0, finished: false, last: null });
@@ -75,6 +76,7 @@ class Session {
     this.apples += world.eaten[0];
     this.poison += world.eaten[1];
     if (this.learning && action >= 0) this.learn(obs, action, reward);
+    else this.learner?.cut();
     this.output = this.network.act(world.obs);
     this.last = { action, human, greedy, reward: this.learnt(reward), expected: action < 0 ? null : q[action],
       value: Math.max(...this.output.q), next: argmax(this.output.q) };

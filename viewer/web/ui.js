@@ -18,6 +18,9 @@ function element(tag, attributes = {}, ...children) {
 /** Write a text only when it has changed, which is cheaper than drawing it. */
 function write(target, text) { if (target.textContent !== text) target.textContent = text; }
 
+/** The class of a line on the TD error. */
+function kindOf(text) { return text.includes("better") ? "better" : text.includes("worse") ? "worse" : ""; }
+
 /** A row for each action: its name, a bar or a distribution, a number. Rows are buttons if actions can be held. */
 class ActionRows {
   constructor(place, names, hold = null) {

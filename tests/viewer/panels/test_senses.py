@@ -209,10 +209,15 @@ def test_other_inputs_are_scaled_by_the_largest_so_far() -> None:
     for number, (share, side) in enumerate([(0.5, 1), (1.0, -1), (0.0, 1), (0.5, -1)]):
         zone = row_zone(place, number, 4, names_width(view.inspector.inputs(), place))  # type: ignore[arg-type]
         middle = zone.x + zone.w / 2
-        half = [Area(zone.x, zone.y, zone.w / 2 - 1, zone.h), Area(middle + 1, zone.y, zone.w / 2 - 1, zone.h)]
-        lengths = [count(surface, part, Theme.agent) / zone.h for part in half]
-        assert lengths[side > 0] == pytest.approx(share * zone.w / 2, abs=3)
-        assert lengths[side < 0] == 0
+        row = Area(place.x, round(zone.y + zone.h / 2), place.w, 1)
+        lengths = [
+            count(surface, row._replace(w=round(middle) - row.x), Theme.agent),
+            count(surface, row._replace(x=round(middle), w=row.right - round(middle)), Theme.agent),
+        ]
+        ends = middle, middle + side * share * zone.w / 2
+        full = round(max(ends)) - round(min(ends))
+        # the line at zero covers the first pixel on its right
+        assert lengths == ([full, 0] if side < 0 else [0, max(full - 1, 0)])
     assert inputs_height(view.inspector.inputs()) == 4 * 19  # type: ignore[arg-type]
 
 

@@ -251,7 +251,7 @@ def test_a_request_is_written_or_rejected(run: Trainer) -> None:
             ("epsilon", 2, "epsilon 2 is out of range; allowed: 0 to 1"),
             ("learning_rate", 0, "out of range"),
             ("learning", 1.0, "true or false"),
-            ("gamma", 0.5, "unknown request 'gamma'; did you mean"),
+            ("gamma", 0.5, "unknown request 'gamma'; known: epsilon, learning, learning_rate"),
         ):
             with pytest.raises(UserError, match=message):
                 agent.request(name, value)
@@ -280,6 +280,44 @@ def test_the_status_follows_what_is_written(run: Trainer) -> None:
         assert agent.status().rejected == refused
     assert dict(agent.status().in_force) == {"epsilon": "0.1"}
     folder.close()
+
+
+def test_the_status_says_that_the_run_evaluates(run: Trainer) -> None:
+    file = run.run_folder.live / live.EVALUATION
+    with training(run):
+        publish(run, 900)
+        agent = attached(run)
+        assert plays_as(agent, run)
+        assert (agent.status().evaluation, agent.status().text) == (None, "live, step 900")
+        file.write_text('{"finished": 3, "episodes": 20}')
+        agent.poll()
+        assert (agent.status().evaluation, agent.status().text) == ((3, 20), "evaluating, step 900")
+        file.write_text('{"finished": 3, "epi')  # being written
+        agent.poll()
+        assert agent.status().evaluation is None
+        file.write_text('{"finished": 4, "episodes": 20}')
+        agent.poll()
+        assert agent.status().evaluation == (4, 20)
+    agent.poll()  # killed: what it left behind is no evaluation in progress
+    assert agent.status().evaluation is None
+    assert agent.status().text.startswith("the run has ended")
+
+
+def test_the_tail_of_a_file_that_is_cut_back_begins_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    tail = Tail(path)
+    path.write_text("a,b\n1,2\n30,40\n50,60\n")
+    assert [row["a"] for row in tail.rows()] == ["1", "30", "50"]
+    os.truncate(path, len("a,b\n1,2\n"))
+    with path.open("a") as file:
+        file.write("7,8\n9,10\n11,12\n13,")  # longer than it was, and what was read last is another row now
+    assert tail.rows() == [{"a": a, "b": b} for a, b in (("1", "2"), ("7", "8"), ("9", "10"), ("11", "12"))]
+    os.truncate(path, len("a,b\n1,2\n"))  # shorter
+    assert tail.rows() == [{"a": "1", "b": "2"}]
+    path.unlink()
+    assert tail.rows() == []
+    path.write_text("c\n5\n6\n")  # another file
+    assert tail.rows() == [{"c": "5"}, {"c": "6"}]
 
 
 def test_the_tail_of_a_file_that_grows(tmp_path: Path) -> None:

@@ -51,7 +51,10 @@ def test_gif_frames_have_the_right_rate(tmp_path: Path) -> None:
         last = np.asarray(film.convert("RGB")).astype(int)
     with water.flat(True):  # as in every GIF
         shown_last = picture(drawn_at(shown, SMALL)).astype(int)
-    assert np.abs(last - shown_last).mean() < 1.5  # 256 colours, else the same picture
+    assert np.abs(last - shown_last).mean() < 0.3  # 256 colours, else the same picture
+    large = (shown_last == water.WATER[False][0]).all(-1)
+    assert large.mean() > 0.2
+    assert (last[large] == water.WATER[False][0]).all()  # large areas have their own colour
     assert tuple(last[2, 2]) == Theme.background
 
 

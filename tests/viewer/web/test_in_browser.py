@@ -311,6 +311,52 @@ def test_learning_in_the_page_raises_the_score(browser: Browser, wheels: Path) -
     assert after > before + 0.15
 
 
+def test_returns_of_n_steps_end_where_an_episode_does(browser: Browser, wheels: Path) -> None:
+    browser.open(wheels, before="requestAnimationFrame = () => {}")
+    script = """
+    const { Learner, Network } = tidepool, network = Network.random(1, [2], 2, Math.random);
+    const learner = new Learner(network, { gamma: 0.5, learningRate: 0.1, nStep: 3, starts: 100, capacity: 4 });
+    [1, 2, 4, 8].forEach((reward, k) => learner.add([k], k % 2, reward, [k + 1]));
+    learner.cut();
+    const first = learner.replay.map((one) => [one.obs[0], one.action, one.reward, one.discount, one.nextObs[0]]);
+    learner.add([9], 0, 16, [10]);
+    learner.cut();
+    return [first, learner.replay.map((one) => one.reward), learner.open.length];
+    """
+    first, rewards, still_open = browser.run(script)
+    assert first == [
+        [0, 0, 1 + 0.5 * 2 + 0.25 * 4, 0.125, 3],
+        [1, 1, 2 + 0.5 * 4 + 0.25 * 8, 0.125, 4],
+        [2, 0, 4 + 0.5 * 8, 0.25, 4],
+        [3, 1, 8, 0.5, 4],
+    ]
+    assert rewards == [16, 6, 8, 8], "the oldest makes room"
+    assert still_open == 0
+
+
+def test_a_step_that_is_not_learnt_from_ends_the_returns_before_it(browser: Browser, wheels: Path) -> None:
+    browser.open(wheels, before="requestAnimationFrame = () => {}")
+    script = """
+    const { session } = tidepool;
+    session.data.learner.nStep = 3;
+    session.learning = true;
+    session.step();
+    const open = [session.learner.open.length];
+    session.learning = false;
+    session.step();
+    open.push(session.learner.open.length);
+    session.learning = true;
+    session.step();
+    session.restart();
+    open.push(session.learner.open.length);
+    return [open, session.learner.replay.map((one) => one.discount)];
+    """
+    still_open, discounts = browser.run(script)
+    gamma = browser.run("return tidepool.session.gamma")
+    assert still_open == [1, 0, 0]
+    assert discounts == [gamma, gamma]
+
+
 def test_a_trained_agent_that_learns_on_does_not_forget(browser: Browser, wheels: Path) -> None:
     browser.open(wheels, before="requestAnimationFrame = () => {}")
     script = """
