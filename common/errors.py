@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from common.text import shown
 
 MOST = 300  # characters of a message
-CLOSE, MARGIN = 0.5, 0.2  # likeness of a name that is suggested, at least; how much less than the best one's it may be
+CLOSE, MARGIN = 0.5, 0.14  # likeness of a name that is suggested, at least; how much less than the best one's it may be
 FEW = 6  # names that are listed where none is close
 
 
