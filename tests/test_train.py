@@ -257,7 +257,8 @@ def test_a_stopped_or_killed_run_resumes(number: signal.Signals, tmp_path: Path)
         text=True,
     )
     deadline = time.monotonic() + 120
-    awaited = "*/state/*/manifest.json" if number == signal.SIGKILL else "*/metrics.csv"
+    # a state that is complete: until then its folder has another name
+    awaited = "*/state/[0-9]/manifest.json" if number == signal.SIGKILL else "*/metrics.csv"
     while not list(tmp_path.glob(awaited)) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
