@@ -18,7 +18,8 @@ from envs.factory import (
     resolve_typed,
     returns,
 )
-from envs.foreign import EnvironmentFault, colours, telling
+from envs.flattening import telling
+from envs.foreign import EnvironmentFault, colours
 from envs.hanging import WATCHDOG
 from envs.masks import MaskedBox, allowed, idle
 from envs.processes import PROCESSES, in_processes

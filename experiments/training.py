@@ -84,11 +84,54 @@ def start(
     """
     began = time.monotonic() if began is None else began
     torch.set_flush_denormal(True)  # vanishing moments of Adam cost time and mean nothing
-    agent = recipe(options.agent)
     ray = apex.connected(options.actors, options.cluster)
+    plan = asked_for(options, config)
+    source = None if options.start_from is None else starting.find(options.start_from, options.runs_dir)
+    plan = starting.planned_from(source, plan)
+    envs.WATCHDOG.limit(options.env_timeout)
+    # a run that keeps to one core keeps to one process
+    envs.PROCESSES.wanted = "no" if (options.threads, options.env_processes) == (1, "auto") else options.env_processes
+    weights = None if source is None else starting.weights_for(source, plan)
+    budget = None if options.budget is None else seconds_of(options.budget)
+    if budget is not None and "total_timesteps" in asked:
+        raise UserError("--budget and --total-timesteps both say how long the run is; give one of them")
+    print_plan(console, plan, options.preset)
+    if source is not None:
+        print_line(console, f"starts from the network in {source.folder} ({source})")
+    longest = REHEARSAL_SECONDS if budget is None else min(max(budget / 20, REHEARSAL_SECONDS), LONGEST_REHEARSAL)
+    measured = preflight(plan, options.device, options.threads, longest, lambda line: print_line(console, line))
+    print_line(console, str(measured))
+    config = measured_range(plan, console)
+    by_measuring = [name for name, value in as_json(plan.config).items() if as_json(config)[name] != value]
+    spent = time.monotonic() - began
+    if budget is not None and (note := start_note(budget, spent, Cache.misses > 0)):
+        print_line(console, f"note: {note}")
+    plan = fitted(plan, config, measured, None if budget is None else budget - spent - FINISH_SECONDS, asked)
+    forecast = plan.forecast(measured.steps_per_second, measured.episode_seconds)
+    print_length(console, plan, forecast, budget is not None)
+    if note := nothing_learnt(plan.config, budget is not None):
+        print_line(console, f"note: {note}")
+    about = described(options, plan, measured)
+    about |= {"measured": by_measuring} if by_measuring else {}
+    about |= {} if source is None else {"from": source.described()}
+    folder = RunFolder.create(options.runs_dir, plan.env_id, plan.recipe.name, options.seed, about)
+    print_line(console, f"run folder {folder.path}")
+    if ray is None or options.actors is None:
+        trainer = Trainer(plan, folder, measured.emulators)
+    else:
+        trainer = apex.trainer(plan, folder, options.actors, ray, lambda line: print_line(console, line))
+    trainer.forecast = forecast
+    if weights is not None:
+        trainer.start_from(weights)
+        trainer.save_state()  # so that it need not be looked for again
+    return trainer
+
+
+def asked_for(options: RunOptions, config: LearnerConfig) -> Plan:
+    """Return the plan that the options ask for, before anything is measured."""
     plan = Plan(
         options.env_id,
-        agent,
+        recipe(options.agent),
         config,
         options.seed,
         evaluations=options.evaluations,
@@ -100,30 +143,13 @@ def start(
     )
     if options.actors is not None:
         apex.actor_plan(plan, options.actors).check()
-    source = None if options.start_from is None else starting.find(options.start_from, options.runs_dir)
-    plan = starting.planned_from(source, plan)
-    envs.WATCHDOG.limit(options.env_timeout)
-    # a run that keeps to one core keeps to one process
-    envs.PROCESSES.wanted = "no" if (options.threads, options.env_processes) == (1, "auto") else options.env_processes
-    config, weights = plan.config, None if source is None else starting.weights_for(source, plan)
-    budget = None if options.budget is None else seconds_of(options.budget)
-    if budget is not None and "total_timesteps" in asked:
-        raise UserError("--budget and --total-timesteps both say how long the run is; give one of them")
-    print_plan(console, plan, options.preset)
-    if source is not None:
-        print_line(console, f"starts from the network in {source.folder} ({source})")
-    longest = REHEARSAL_SECONDS if budget is None else min(max(budget / 20, REHEARSAL_SECONDS), LONGEST_REHEARSAL)
-    measured = preflight(plan, options.device, options.threads, longest, lambda line: print_line(console, line))
-    print_line(console, str(measured))
-    config = measured_range(plan, console)
-    found = as_json(config)
-    by_measuring = [name for name, value in as_json(plan.config).items() if found[name] != value]
-    left = None if budget is None else budget - (time.monotonic() - began) - FINISH_SECONDS
-    if budget is not None and (note := start_note(budget, time.monotonic() - began, Cache.misses > 0)):
-        print_line(console, f"note: {note}")
-    schedule = plan.schedule
-    config, schedule = scaled(config, schedule, measured, left, asked)
-    plan = replace(
+    return plan
+
+
+def fitted(plan: Plan, config: LearnerConfig, measured: Preflight, left: float | None, asked: Collection[str]) -> Plan:
+    """Return the plan with what was measured; arguments as `scaled` has them."""
+    config, schedule = scaled(config, plan.schedule, measured, left, asked)
+    return replace(
         plan,
         config=config,
         device=measured.device,
@@ -133,17 +159,19 @@ def start(
         eval_episodes=schedule.episodes,
         interim_episodes=schedule.interim_episodes,
     )
-    forecast = plan.forecast(measured.steps_per_second, measured.episode_seconds)
-    print_length(console, plan, forecast, left is not None)
-    described = {
+
+
+def described(options: RunOptions, plan: Plan, measured: Preflight) -> dict[str, Any]:
+    """Return what the run's config.json has of its options, its plan and this machine."""
+    schedule = plan.schedule
+    return {
         "preset": options.preset,
-        "config": as_json(config),
+        "config": as_json(plan.config),
         "evaluations": schedule.count,
         "eval_episodes": schedule.episodes,
         "interim_episodes": schedule.interim_episodes,
         "protocol": plan.eval_protocol,
         "imports": imports.IMPORTED,
-        **({"measured": by_measuring} if by_measuring else {}),
         **({} if options.name is None else {"name": options.name}),
         "storage": measured.storage,
         "engine": measured.engine,
@@ -152,28 +180,20 @@ def start(
         "env_timeout": options.env_timeout,
         "env_processes": envs.PROCESSES.wanted,
         **({} if options.actors is None else {"actors": options.actors, "repeatable": False}),
-        **({} if source is None else {"from": source.described()}),
         "estimate": {
             "steps_per_second": round(measured.steps_per_second, 1),
             "episode_seconds": round(measured.episode_seconds, 4),
         },
         **provenance(measured.device, measured.threads),
     }
-    if isinstance(config, ReplayConfig) and config.learning_starts >= config.total_timesteps:
-        late = f"--learning-starts {config.learning_starts:,} is not before the run's end"
-        late += " in this --budget" * (budget is not None)
-        print_line(console, f"note: nothing will be learnt: {late}")
-    folder = RunFolder.create(options.runs_dir, plan.env_id, agent.name, options.seed, described)
-    print_line(console, f"run folder {folder.path}")
-    if ray is None or options.actors is None:
-        trainer = Trainer(plan, folder, measured.emulators)
-    else:
-        trainer = apex.trainer(plan, folder, options.actors, ray, lambda line: print_line(console, line))
-    trainer.forecast = forecast
-    if weights is not None:
-        trainer.start_from(weights)
-        trainer.save_state()  # so that it need not be looked for again
-    return trainer
+
+
+def nothing_learnt(config: LearnerConfig, budget: bool) -> str:
+    """Return what there is to say of a run that ends before it learns; empty: it does not."""
+    if not isinstance(config, ReplayConfig) or config.learning_starts < config.total_timesteps:
+        return ""
+    late = f"--learning-starts {config.learning_starts:,} is not before the run's end"
+    return f"nothing will be learnt: {late}" + " in this --budget" * budget
 
 
 def start_note(budget: float, spent: float, compiled: bool) -> str:

@@ -70,6 +70,14 @@ class Continuous(Odd):
     action_space = spaces.Box(-1, 1, (1,), np.float32)
 
 
+class Either(Odd):
+    """As CarRacing: an argument says which actions there are."""
+
+    def __init__(self, continuous: bool = True) -> None:
+        if continuous:
+            self.action_space = Continuous.action_space
+
+
 class Picture(Odd):
     """A bright column stands where the right action is: 0 left, 1 middle, 2 right."""
 
@@ -223,8 +231,19 @@ class Warns(Odd):
 
 
 ODD = [
-    *(StartsBelowZero, StartsAtOne, Text, Nested, OnlySequence, Continuous, Picture, Grey, WrongShape, WrongDtype),
-    *(NanObservation, InfiniteFloat64, OutsideDiscrete, NanReward, ArrayReward, NoReward, FourValues, Raises, NoSeed),
+    *(StartsBelowZero, StartsAtOne, Text, Nested, OnlySequence, Continuous, Either, Picture, Grey, WrongShape),
+    *(
+        WrongDtype,
+        NanObservation,
+        InfiniteFloat64,
+        OutsideDiscrete,
+        NanReward,
+        ArrayReward,
+        NoReward,
+        FourValues,
+        Raises,
+        NoSeed,
+    ),
     *(OldReset, Kwargs, Drawing, Slow, Hangs, Warns, Odd),
 ]
 for odd in ODD:

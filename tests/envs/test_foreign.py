@@ -17,7 +17,7 @@ import envs
 import tests.envs.odd  # noqa: F401, registers environments
 from agents import choose
 from common.errors import UserError
-from envs.foreign import ForeignBox, flattened, telling
+from envs.flattening import ForeignBox, flattened, telling
 from learning.config import FamilyConfig
 from learning.episodes import Episodes
 from learning.policy import env_options, protocol
@@ -63,6 +63,11 @@ def test_actions_need_not_start_at_0(name: str) -> None:
 def test_only_discrete_actions_are_taken() -> None:
     with pytest.raises(UserError, match=r"odd/Continuous-v0 has actions Box.*; only discrete actions"):
         envs.make("odd/Continuous-v0")
+    with pytest.raises(UserError, match=r"only discrete actions can have one Q value each$"):
+        envs.make("odd/Continuous-v0")
+    with pytest.raises(UserError, match=r"each; with --env-kwargs continuous=False it has such$"):
+        envs.make("odd/Either-v0")
+    envs.make("odd/Either-v0", continuous=False)
 
 
 # ------------------------------------------------------------------ observations
