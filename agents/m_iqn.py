@@ -28,4 +28,5 @@ RECIPE = member(
     },
     published=PUBLISHED,
     vectors=VECTORS,
+    worlds={"munchausen_alpha": 0.5},  # as in munchausen_dqn
 )

@@ -34,13 +34,14 @@ RESULTS = Path(__file__).resolve().parent.parent / "results" / "gymnasium.csv"
 EPISODES = 1000
 EVALUATED = 100  # episodes of an agent's evaluation
 IDS = ("CartPole-v1", "LunarLander-v3", "Acrobot-v1", "MountainCar-v0", "FrozenLake-v1", "Taxi-v4", "CliffWalking-v1")
+PICTURES = {"CarRacing-v3": LearnerConfig(env_kwargs=("continuous=False",))}
 MINIGRID = ("MiniGrid-Empty-8x8-v0", "MiniGrid-DoorKey-5x5-v0")
-FEW = {"CliffWalking-v1": EVALUATED, **dict.fromkeys(MINIGRID, 200)}  # long or slow episodes
+FEW = {"CliffWalking-v1": EVALUATED, "CarRacing-v3": EVALUATED, **dict.fromkeys(MINIGRID, 200)}  # long or slow episodes
 
 
 def random_play(env_id: str) -> dict[str, Any]:
     """Return the cells of random play."""
-    config = LearnerConfig()
+    config = PICTURES.get(env_id, LearnerConfig())
     options, episodes = env_options(env_id, config, evaluation=True), FEW.get(env_id, EPISODES)
     evaluator = Evaluator(env_id, options)
     try:
@@ -90,12 +91,13 @@ def best_play(env_id: str) -> dict[str, Any] | None:
 def main() -> None:
     """Measure what is missing; each row is written when it is done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ids", nargs="*", default=IDS)
+    known = (*IDS, *PICTURES)
+    parser.add_argument("ids", nargs="*", default=known)
     args = parser.parse_args()
     ids = list(args.ids)
     if importlib.util.find_spec("minigrid"):
         importlib.import_module("minigrid")
-        ids += [one for one in MINIGRID if args.ids == IDS]
+        ids += [one for one in MINIGRID if args.ids == known]
     done = set()
     if RESULTS.exists():
         with RESULTS.open(newline="") as file:
