@@ -22,6 +22,7 @@ from envs.flattening import telling
 from envs.foreign import EnvironmentFault, colours
 from envs.hanging import WATCHDOG
 from envs.masks import MaskedBox, allowed, idle
+from envs.mirrors import Mirrors, mirrors_of, with_mirrors
 from envs.processes import PROCESSES, in_processes
 from envs.protocols import Protocol
 from envs.tabular import is_tabular
@@ -34,6 +35,7 @@ __all__ = [
     "WATCHDOG",
     "EnvironmentFault",
     "MaskedBox",
+    "Mirrors",
     "Protocol",
     "action_names",
     "allowed",
@@ -49,10 +51,12 @@ __all__ = [
     "keywords",
     "make",
     "make_vec",
+    "mirrors_of",
     "options",
     "protocol",
     "resolve",
     "resolve_typed",
     "returns",
     "telling",
+    "with_mirrors",
 ]

@@ -26,6 +26,7 @@ from envs.geometry import (
     look,
     tick_items,
 )
+from envs.mirrors import MIRRORS, MirroredBox, Mirrors, together
 from envs.worlds import MOVING, WORLDS, Worlds
 
 EYE_RANGE = 120.0
@@ -109,7 +110,8 @@ class Waterworld(Worlds):
         eye_low, eye_high = [0.0, 0.0, 0.0, -item, -item], [farthest] * 3 + [item, item]
         low = np.array(eye_low * self.num_eyes + [-agent, -agent], np.float32)
         high = np.array(eye_high * self.num_eyes + [agent, agent], np.float32)
-        return spaces.Box(low, high, dtype=np.float32)
+        space = spaces.Box(low, high, dtype=np.float32)
+        return MirroredBox(space, mirrors()) if self.exact else space
 
     def sense(self, mask: NDArray[np.bool_] | None = None) -> None:
         """Look through all eyes of all worlds."""
@@ -141,5 +143,22 @@ class Waterworld(Worlds):
         return {"vel": self.vel[i].copy()}
 
 
+def mirrors() -> Mirrors:
+    """Return the images of v1's observations, left and right or up and down swapped; canonically it swims right, down.
+
+    Mirrored, an eye looks where another one does, to within 1.5 degrees: the angle between two eyes is 0.21, not a
+    thirtieth of a turn.
+    """
+    eyes = np.arange(len(EYE_ANGLES))
+    size, found = 5 * len(eyes) + 2, []
+    for axis, (middle, action) in enumerate(((len(eyes), [1, 0, 2, 3]), (len(eyes) // 2, [0, 1, 3, 2]))):
+        order, sign = np.arange(size), np.ones(size, np.float32)
+        order[:-2] = (5 * ((middle - eyes) % len(eyes))[:, None] + np.arange(5)).ravel()
+        sign[3 + axis : -2 : 5] = sign[-2 + axis] = -1.0
+        found.append((size - 2 + axis, order, sign, np.array(action)))
+    return together(found)
+
+
 WORLDS["Waterworld-v0"] = lambda n, **options: Waterworld(n, exact=False, **options)
 WORLDS["Waterworld-v1"] = lambda n, **options: Waterworld(n, exact=True, **options)
+MIRRORS["tidepool/Waterworld-v1"] = mirrors

@@ -134,7 +134,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("rollout_steps", "minibatches", "epochs"),
     ),
     "network": (
-        *("encoder", "hidden", "head_hidden", "dueling", "layer_norm", "norm_epsilon", "last_layer"),
+        *("encoder", "canonical", "hidden", "head_hidden", "dueling", "layer_norm", "norm_epsilon", "last_layer"),
         *("spectral_norm", "impala_width", "impala_pool"),
         *("bf16", "compile"),
         *("noisy", "noisy_sigma", "noisy_epsilon"),

@@ -26,7 +26,7 @@ from learning.plan import Plan
 
 # settings that decide a network's layers
 LAYERS = ("encoder", "hidden", "head_hidden", "dueling", "layer_norm", "spectral_norm", "impala_width", "impala_pool")
-FAMILY = ("noisy", "head")
+FAMILY = ("noisy", "head", "canonical")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from common.files import write_bytes
 from common.reading import HEADER_BYTES, checked, read_file, read_json, tensors
 from common.settings import Between, validate
 from common.text import shown
-from envs import MaskedBox
+from envs import MaskedBox, with_mirrors
 from learning.learner import Learner
 from learning.policy import NetworkPolicy, player
 from learning.recipe import Recipe
@@ -165,7 +165,7 @@ def space_of(manifest: Mapping[str, Any]) -> spaces.Box:
     low, high = (0, 255) if dtype == np.uint8 else (-np.inf, np.inf)
     # arrays, of which `Box` makes no float64
     space = spaces.Box(np.full(shape, low, dtype), np.full(shape, high, dtype), dtype=dtype.type)
-    return MaskedBox(space, masks) if masks else space
+    return MaskedBox(space, masks) if masks else with_mirrors(manifest["env_id"], space)
 
 
 def shapes(recipe: Recipe, space: spaces.Box, num_actions: int, config: Any) -> dict[str, tuple[int, ...]]:

@@ -216,6 +216,8 @@ class FamilyConfig(ReplayConfig):
     gamma: Annotated[float, Between(0.0, 1.0)] = 0.98
     learning_rate: Annotated[float, Between(1e-8, 1.0)] = 1e-3
     final_learning_rate: Annotated[float, Between(0.0, 1.0)] = 5e-5
+    canonical: bool = False
+    """See one of an observation's mirror images in place of all, where the environment has such: Waterworld-v1."""
     double: bool = False
     """The online network chooses the next action, the target network evaluates it. arXiv:1509.06461."""
     noisy: bool = False

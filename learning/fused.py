@@ -48,7 +48,7 @@ from learning.graphs import GraphLearner, use_tensor_cores
 from learning.heads import Expected
 from learning.learner import Learner, Update
 from learning.losses import td_loss
-from learning.networks import DuelingHead, QNetwork, Scale, automatic_encoder
+from learning.networks import Canonical, DuelingHead, QNetwork, Scale, automatic_encoder
 from learning.recipe import Experience, Recipe
 from learning.replay import Batch, Draws, ReplayExperience
 
@@ -103,7 +103,7 @@ class FusedLearner(Learner):
             square,
             aligned((PARTS, len(mean))),
             layers,
-            self.online.scale.factor.numpy().ravel(),
+            *images(self.online, num_actions),
             trunk,
             dueling,
             num_actions,
@@ -321,9 +321,20 @@ def objection(recipe: Recipe, config: LearnerConfig, space: spaces.Box, device: 
     if option := next((option for option, there in lacking.items() if there), None):
         return f"it lacks {option}"
     network = recipe.network(space, 2, config, torch.Generator())
-    known = {QNetwork, Scale, nn.ModuleList, nn.Linear, Expected, DuelingHead}
+    known = {QNetwork, Canonical, Scale, nn.ModuleList, nn.Linear, Expected, DuelingHead}
     strange = next((type(module).__name__ for module in network.modules() if type(module) not in known), None)
     return strange and f"it lacks layers of type {strange}"
+
+
+def images(network: QNetwork, num_actions: int) -> tuple[F32, I64, I64, I64]:
+    """Return what the kernels know of mirror images: factors, what decides, order, actions; or of the one image."""
+    assert network.scale is not None
+    factor, mirrors = network.scale.factor.numpy().ravel(), network.canonical
+    if mirrors is None:
+        one, actions = np.arange(len(factor))[None], np.arange(num_actions)[None]
+        return factor[None], np.zeros(0, np.int64), one, actions
+    tables = (mirrors.by.numpy(), mirrors.order.numpy(), mirrors.action.numpy())
+    return factor * mirrors.sign.numpy(), *tables
 
 
 def layout(network: QNetwork) -> tuple[I64, int]:

@@ -207,12 +207,12 @@ def backward_inputs(parameters, layer, d, into):  # type: ignore[no-untyped-def]
 
 @kernel
 def td_slopes(  # type: ignore[no-untyped-def]
-    q, next_q, selecting, action, reward, discount, weight, squared, whole, d_q, priority
+    q, next_q, selecting, image, swapped, action, reward, discount, weight, squared, whole, d_q, priority
 ):
     """Fill the loss's gradient d_q (B, A) and the priorities (B,); return the sums of losses and of expectations.
 
     The next action is the best of ``selecting``, valued by ``next_q``, (B, A) each. The loss is the mean over
-    ``whole`` transitions, of which these are a part.
+    ``whole`` transitions, of which these are a part. The actions of an observation's ``image`` are ``swapped``.
     """
     batch, actions = q.shape
     one, half = np.float32(1.0), np.float32(0.5)
@@ -224,17 +224,18 @@ def td_slopes(  # type: ignore[no-untyped-def]
         for a in range(1, actions):  # what is no number counts as the best, as in PyTorch: it must not be passed over
             if selecting[b, a] > selecting[b, best] or np.isnan(selecting[b, a]):
                 best = a
-        q_taken = q[b, action[b]]
+        taken = swapped[int(image[b, 0]), action[b]]
+        q_taken = q[b, taken]
         td_error = reward[b] + discount[b] * next_q[b, best] - q_taken
         size = abs(td_error)
         priority[b] = size
         total += q_taken
         if squared or size < one:
             loss += weight[b] * (half * td_error * td_error)
-            d_q[b, action[b]] = -weight[b] * td_error * share
+            d_q[b, taken] = -weight[b] * td_error * share
         else:
             loss += weight[b] * (size - half)
-            d_q[b, action[b]] = -weight[b] * (td_error / size) * share
+            d_q[b, taken] = -weight[b] * (td_error / size) * share
     return loss, total
 
 
@@ -325,7 +326,10 @@ class Network(NamedTuple):
     square: F32  # (N,) of their squares
     gradients: F32  # (PARTS, N)
     layers: I64  # (L, 5)
-    factor: F32  # (D,) of the observations
+    factor: F32  # (2^M, D) of the observations' images
+    by: I64  # (M,) numbers that decide which image is the canonical one, see `envs.Mirrors`; M is 0: there are none
+    order: I64  # (2^M, D) of an image's numbers
+    swapped: I64  # (2^M, A) its actions
     trunk: int
     dueling: int
     actions: int
@@ -450,7 +454,7 @@ def serve(network, job):  # type: ignore[no-untyped-def]
 @kernel
 def learn_part(network, draws, obs, room, u, low, high, gradient, priority):  # type: ignore[no-untyped-def]
     """Fill gradient and priorities of a batch's transitions ``low`` to ``high``; return the summed losses."""
-    batch, inputs, actions = high - low, network.factor.size, network.actions
+    batch, inputs, actions = high - low, network.factor.shape[1], network.actions
     units_, features = network.layers[:, OUTPUTS].sum(), network.layers[network.trunk, INPUTS]
     at = 0
     x, at = take(room, at, batch, inputs)
@@ -459,21 +463,24 @@ def learn_part(network, draws, obs, room, u, low, high, gradient, priority):  # 
     next_q, at = take(room, at, batch, actions)
     selecting, at = take(room, at, batch, actions)
     d_q, at = take(room, at, batch, actions)
+    image, at = take(room, at, batch, 1)
     buffer, slopes = room[at : at + batch * units_], room[at + batch * units_ : at + 2 * batch * units_]
     spare = room[at + 2 * batch * units_ : at + batch * (2 * units_ + features)]
     layers, trunk, dueling = network.layers, network.trunk, network.dueling
-    scaled(obs, draws.end[u, low:high], network.factor, next_x)
+    scaled(network, obs, draws.end[u, low:high], next_x, image)
     forward(network.target, layers, trunk, dueling, next_x, buffer, next_q)
     if network.double:
         forward(network.online, layers, trunk, dueling, next_x, buffer, selecting)
     else:
         selecting[:] = next_q
-    scaled(obs, draws.start[u, low:high], network.factor, x)
+    scaled(network, obs, draws.start[u, low:high], x, image)
     forward(network.online, layers, trunk, dueling, x, buffer, q)
     found = td_slopes(
         q,
         next_q,
         selecting,
+        image,
+        network.swapped,
         draws.action[u, low:high],
         draws.reward[u, low:high],
         draws.discount[u, low:high],
@@ -509,34 +516,54 @@ def move(network, schedule, u):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def scaled(obs, index, factor, out):  # type: ignore[no-untyped-def]
-    """Fill out (B, D) with the observations of some records (B,), times a factor each (D,)."""
+def scaled(network, obs, index, out, image):  # type: ignore[no-untyped-def]
+    """Fill out (B, D) with the observations of some records (B,), scaled, and ``image`` (B, 1): which these are."""
     for b in range(out.shape[0]):
-        row = index[b]
-        for j in range(out.shape[1]):
-            out[b, j] = obs[row, j] * factor[j]
+        image[b, 0] = look(network, obs[index[b]], out[b])
+
+
+@kernel
+def look(network, obs, out):  # type: ignore[no-untyped-def]
+    """Fill out (D,) with an observation's canonical image (D,), scaled; return which that is."""
+    image = 0
+    for m in range(network.by.size):
+        image += (obs[network.by[m]] < 0) << m
+    factor, order = network.factor[image], network.order[image]
+    if image == 0:
+        for j in range(out.size):
+            out[j] = obs[j] * factor[j]
+    else:
+        for j in range(out.size):
+            out[j] = obs[order[j]] * factor[j]
+    return image
 
 
 @kernel
 def q_values(network, parameters, obs, room, q):  # type: ignore[no-untyped-def]
     """Fill q (B, A) with the expectations of observations (B, D) by these parameters (N,); see `acting_room_size`."""
-    batch = obs.shape[0]
-    x, at = take(room, 0, batch, network.factor.size)
+    batch, actions = q.shape
+    x, at = take(room, 0, batch, network.factor.shape[1])
+    image, at = take(room, at, batch, 1)
+    own, at = take(room, at, batch, actions)
     for b in range(batch):
-        for j in range(x.shape[1]):
-            x[b, j] = obs[b, j] * network.factor[j]
+        image[b, 0] = look(network, obs[b], x[b])
     before = set_threads(1)
-    forward(parameters, network.layers, network.trunk, network.dueling, x, room[at:], q)
+    forward(parameters, network.layers, network.trunk, network.dueling, x, room[at:], own)
     set_threads(before)
+    for b in range(batch):
+        for a in range(actions):
+            q[b, a] = own[b, network.swapped[int(image[b, 0]), a]]
 
 
 def acting_room_size(network: Network, batch: int) -> int:
     """Return the numbers that `q_values` has to work in for so many observations."""
-    return batch * (len(network.factor) + int(network.layers[:, OUTPUTS].sum()))
+    units_ = int(network.layers[:, OUTPUTS].sum())
+    return batch * (int(network.factor.shape[1]) + 1 + network.actions + units_)
 
 
 def room_size(network: Network, batch: int) -> int:
     """Return the numbers that `learn_part` has to work in for so many transitions."""
     units_ = int(network.layers[:, OUTPUTS].sum())
     features = int(network.layers[network.trunk, INPUTS])
-    return batch * (2 * len(network.factor) + 4 * network.actions + 2 * units_ + features)
+    inputs = int(network.factor.shape[1])
+    return batch * (2 * inputs + 4 * network.actions + 1 + 2 * units_ + features)

@@ -49,6 +49,32 @@ class Scale(nn.Module):
         return obs.float() * self.factor
 
 
+class Canonical(nn.Module):
+    """From observations to their canonical mirror images, and from outputs for these back; see `Mirrors`."""
+
+    by: Tensor
+    order: Tensor
+    sign: Tensor
+    action: Tensor
+    bits: Tensor
+
+    def __init__(self, mirrors: envs.Mirrors) -> None:
+        super().__init__()
+        for name, table in mirrors._asdict().items():
+            self.register_buffer(name, torch.as_tensor(table), persistent=False)
+        self.register_buffer("bits", 2 ** torch.arange(len(self.by)), persistent=False)
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the canonical images (B, D) of observations (B, D), and which images they are, (B,)."""
+        image = ((obs[:, self.by] < 0) * self.bits).sum(1)
+        return obs.gather(1, self.order[image]) * self.sign[image], image
+
+    def back(self, out: Tensor, image: Tensor) -> Tensor:
+        """Return outputs for the observations' own actions, (B, ..., A, K), from those for the images'."""
+        index = self.action[image].view(len(out), *[1] * (out.dim() - 3), -1, 1)
+        return out.gather(-2, index.expand_as(out))
+
+
 class StochasticLayer(nn.Module):
     """A layer that samples noise in each forward inside `sampling_noise`, and is deterministic outside."""
 
@@ -245,6 +271,7 @@ class QNetwork(nn.Module):
         generator: of the first weights.
         head: what the outputs of the last layer mean; one expectation an action by default.
         linear: makes the fully connected layers.
+        canonical: see one of an observation's mirror images in place of all, if it has any.
     """
 
     def __init__(
@@ -255,8 +282,11 @@ class QNetwork(nn.Module):
         generator: torch.Generator,
         head: Head | None = None,
         linear: Linear = nn.Linear,
+        canonical: bool = False,
     ) -> None:
         super().__init__()
+        mirrors = envs.mirrors_of(space) if canonical else None
+        self.canonical = None if mirrors is None else Canonical(mirrors)
         self.choices = space.num_actions if isinstance(space, MaskedBox) else 0  # numbers at an observation's end
         space = space.plain if isinstance(space, MaskedBox) else space
         name = automatic_encoder(space) if config.encoder == "auto" else config.encoder
@@ -315,12 +345,18 @@ class QNetwork(nn.Module):
         return self._expect(obs, drawn)
 
     def _expect(self, obs: Tensor, drawn: int | None) -> QOutput:
+        image = None
+        if self.canonical is not None:
+            obs, image = self.canonical(obs)
         features, fractions = self.features(obs), None
         if self.embedding is not None:
             drawn = self.head.num_fractions if drawn is None else drawn
             fractions = self.embedding.fractions(len(obs), drawn, self.head.acting_fractions)
             features = features.unsqueeze(1) * self.embedding(fractions)  # (B, N, D)
-        return self.head(self.output(features), fractions)  # type: ignore[no-any-return]
+        out = self.output(features)
+        if self.canonical is not None and image is not None:
+            out = self.canonical.back(out, image)
+        return self.head(out, fractions)  # type: ignore[no-any-return]
 
     def inspectable_layers(self) -> list[InspectableLayer]:
         """Return the layers whose activations can be shown, from the input on; the expectations themselves are none."""

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from agents import recipe
 from common.errors import UserError
+from envs.mirrors import MirroredBox, together
 from learning import checkpoint, fused
 from learning.config import FamilyConfig
 from learning.fused import FusedLearner, make_learner
@@ -27,7 +28,14 @@ from learning.replay import Batch
 from learning.trainer import Trainer
 from tests.learning.helpers import kept
 
-SPACE = spaces.Box(-2, 3, (5,), np.float32)  # its bounds scale the observations by 1/3
+MIRRORS = together(
+    [
+        (2, np.array([1, 0, 2, 3, 4]), np.array([1, 1, -1, 1, 1], np.float32), np.array([1, 0, 2])),
+        (4, np.arange(5), np.array([1, 1, 1, 1, -1], np.float32), np.arange(3)),
+    ]
+)
+# its bounds scale the observations by 1/3; its images are looked at where --canonical asks for it
+SPACE = MirroredBox(spaces.Box(-2, 3, (5,), np.float32), MIRRORS)
 ACTIONS = 3
 
 
@@ -67,6 +75,7 @@ def weights(learner: Learner) -> torch.Tensor:
 
 COMBINATIONS = st.fixed_dictionaries(
     {
+        "canonical": st.booleans(),
         "double": st.booleans(),
         "dueling": st.booleans(),
         "loss": st.sampled_from(["huber", "mse"]),
@@ -106,7 +115,7 @@ def test_one_update_is_that_of_pytorch(changes: dict[str, Any], size: int, seed:
     "changes",
     [
         {},
-        {"double": True},
+        {"double": True, "canonical": True},
         {"dueling": True, "loss": "mse"},
         {"double": True, "dueling": True, "head_hidden": (8,)},
         {"hidden": (), "dueling": True, "head_hidden": (9, 7), "max_grad_norm": 0.1},
