@@ -136,11 +136,12 @@ def arrange(view: View, width: float, height: float, panels: Sequence[Panel]) ->
     """Return the best arrangement of these panels in a window of so many pixels."""
     scale = scale_of(width, height)
     page = _Page(view, width / scale, height / scale, scale)
-    found = [_alone(page)]
-    for whole in (False, True) if page.roomy else (False,):
-        page.whole = whole
-        found += [*_beside(page, panels), *_stacked(page, panels)]
+    found = [_alone(page), *_beside(page, panels), *_stacked(page, panels)]
     best = max(found, key=lambda one: one.worth)
+    if page.roomy:  # so that the score has its curve, but at the cost of no panel
+        page.whole, needed = True, len(best.panels)
+        found = [one for one in (*_beside(page, panels), *_stacked(page, panels)) if len(one.panels) >= needed]
+        best = max([best, *found], key=lambda one: one.worth)
     names = {panel.name for panel, _ in best.panels}
     left_out = tuple(panel.name for panel in panels if panel.name not in names)
     place, m = best.world, page.margin
@@ -205,7 +206,7 @@ class _Page:
         share = place.w * place.h / area
         filled = (place.w * (place.h + BAR + GAP + self.head + self.names) + sum(a.w * a.h for _, a in placed)) / area
         shown = sum(self.rank(panel) for panel, _ in placed)
-        for panel, place_of in placed if self.roomy else ():
+        for panel, place_of in placed if self.whole else ():
             least, whole = self.both_heights(panel, place_of.w)
             shown += WHOLE if least < whole <= place_of.h + 0.5 else 0.0
         return shown + WORLD_WORTH * math.sqrt(max(share, 0.0)) + EMPTY_COST * min(filled, 1.0)
