@@ -35,6 +35,7 @@ def view_of(agent: str, steps: int, panels: str, **options: object) -> View:
     policy = players.load(source)
     rules = players.rules_for(chosen.env_id or policy.env_id or "", policy)
     view = open_view(chosen, open_session(chosen, policy, rules), rules, source)
+    view.asked = []  # small windows leave out what they would by themselves
     return played(view, steps)
 
 
@@ -85,7 +86,7 @@ SHOTS: dict[str, Callable[[], View]] = {
     "distribution": lambda: view_of("waterworld_rainbow", 620, "control,actions,returns,score,truth,rewards"),
     "explained": lambda: looking_back(view_of("waterworld", 400, "control,actions,step,senses,truth,rewards")),
     "rldemo": lambda: view_of("convnetjs_rldemo_net.json", 900, "control,actions,score,step,senses,truth,rewards"),
-    "pong": lambda: view_of("pong", 500, "all"),
+    "pong": lambda: view_of("pong", 500, "control,actions,seen,score,step,senses,truth,rewards"),
     "dark": lambda: looking_back(view_of("waterworld", 400, USUAL, theme="dark")),
     "tall": lambda: view_of("waterworld", 620, USUAL),
     "small": lambda: view_of("waterworld", 620, USUAL),

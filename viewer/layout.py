@@ -50,6 +50,9 @@ RANKS = {
 """How much each panel is worth: those at the end are left out first."""
 LEARNER = 1.9  # what the panel on learning is worth where an agent learns
 ASKED = 3.0  # what a panel is worth in addition that was just asked for
+WHOLE = (
+    0.7  # what a panel is worth in addition that is high enough for its curve; in small windows the world matters more
+)
 WORLD_WORTH, EMPTY_COST = 7.0, 5.0  # of the square root of the world's share of the window; of an empty window
 
 
@@ -133,8 +136,12 @@ def arrange(view: View, width: float, height: float, panels: Sequence[Panel]) ->
     """Return the best arrangement of these panels in a window of so many pixels."""
     scale = scale_of(width, height)
     page = _Page(view, width / scale, height / scale, scale)
-    found = [*_beside(page, panels), *_stacked(page, panels), _alone(page)]
+    found = [_alone(page), *_beside(page, panels), *_stacked(page, panels)]
     best = max(found, key=lambda one: one.worth)
+    if page.roomy:  # so that the score has its curve, but at the cost of no panel
+        page.whole, needed = True, len(best.panels)
+        found = [one for one in (*_beside(page, panels), *_stacked(page, panels)) if len(one.panels) >= needed]
+        best = max([best, *found], key=lambda one: one.worth)
     names = {panel.name for panel, _ in best.panels}
     left_out = tuple(panel.name for panel in panels if panel.name not in names)
     place, m = best.world, page.margin
@@ -166,12 +173,17 @@ class _Page:
         self.aspect = world.aspect(view)
         self.names = world.NAME_HEIGHT if view.versus is not None else 0.0
         self.least_header = 0.0
-        self._heights: dict[tuple[str, float], float] = {}
+        self.whole = False  # panels get at least the height that nothing of them is missing at
+        self._heights: dict[tuple[str, float], tuple[float, float]] = {}
 
     def height(self, panel: Panel, width: float) -> float:
+        return self.both_heights(panel, width)[self.whole]
+
+    def both_heights(self, panel: Panel, width: float) -> tuple[float, float]:
+        """Return the least height of a panel, and that at which nothing of it is missing."""
         key = (panel.name, round(width))
         if key not in self._heights:
-            self._heights[key] = panel.height(self.view, width)
+            self._heights[key] = panel.height(self.view, width), panel.whole(self.view, width)
         return self._heights[key]
 
     def rank(self, panel: Panel) -> float:
@@ -194,6 +206,9 @@ class _Page:
         share = place.w * place.h / area
         filled = (place.w * (place.h + BAR + GAP + self.head + self.names) + sum(a.w * a.h for _, a in placed)) / area
         shown = sum(self.rank(panel) for panel, _ in placed)
+        for panel, place_of in placed if self.whole else ():
+            least, whole = self.both_heights(panel, place_of.w)
+            shown += WHOLE if least < whole <= place_of.h + 0.5 else 0.0
         return shown + WORLD_WORTH * math.sqrt(max(share, 0.0)) + EMPTY_COST * min(filled, 1.0)
 
 

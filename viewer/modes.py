@@ -192,7 +192,8 @@ def show(options: Options, view: View) -> int:
 
     speaker, found, kind = _speaker(view), settings.load(), kind_of(view)
     if view.scored_play is None and not os.environ.get("SDL_VIDEODRIVER"):
-        view.tour = Tour(view.session, found.hints, commands.without_hints(view))
+        pause = "Space" if commands.space_is_free(view) else "P"
+        view.tour = Tour(view.session, found.hints, commands.without_hints(view), pause)
     window = Window(
         view, max_steps=options.steps, max_episodes=options.episodes, size=found.sizes.get(kind), speaker=speaker
     )

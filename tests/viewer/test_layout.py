@@ -133,6 +133,14 @@ def test_cards_never_overlap_and_text_fits_them(
             assert beside or abs(one.place.y - other.place.y) > 6 or one.text == other.text, (name, one, other)
 
 
+def test_large_windows_show_the_curve_of_the_score() -> None:
+    view = pretrained("waterworld", 20)
+    view.asked, view.hidden = [], {"neurons"}
+    for size in ((1900, 1040), (1464, 836)):
+        panel, area = next((panel, area) for panel, area in screen.layout(view, size).panels if panel.name == "score")
+        assert area.h >= panel.whole(view, area.w) > panel.height(view, area.w)
+
+
 def test_what_is_left_out_is_at_the_end_of_the_ranks(views: dict[str, View]) -> None:
     assert set(RANKS) == {panel.name for panel in PANELS}
     view = views["waterworld"]
@@ -213,11 +221,19 @@ def test_every_hint_has_its_turn_once() -> None:
         tour.tick(0.5)
         if tour.text and tour.text not in shown:
             shown.append(tour.text)
-    assert shown == [hint.text for hint in HINTS]
+    assert shown == [hint.text.replace("{pause}", "Space") for hint in HINTS]
     assert tour.seen == [hint.name for hint in HINTS]
     again = Tour(session, tour.seen)
     again.tick(FIRST + 1)
     assert again.text == ""
+
+
+def test_the_hint_on_pauses_names_the_key_that_pauses() -> None:
+    """Space is the fire button of a game's joystick."""
+    without = [hint.name for hint in HINTS if hint.name != "time"]
+    tour = Tour(session_in(policy=Known(Q4)), without=without, pause="P")
+    tour.tick(FIRST + 0.1)
+    assert tour.text.startswith("P pauses.")
 
 
 def test_a_hint_on_expectations_waits_for_a_player_that_has_some() -> None:

@@ -31,6 +31,10 @@ class Panel:
         """Return the least logical height of the panel at a width; 0: there is nothing to show."""
         raise NotImplementedError
 
+    def whole(self, view: View, width: float = WIDTH) -> float:
+        """Return the height from which on nothing is missing; by default the least. Below it, a curve may be."""
+        return self.height(view, width)
+
     def most(self, view: View, width: float = WIDTH) -> float:
         """Return the largest height that the panel has use for; by default it has none for more than the least."""
         return self.height(view, width)

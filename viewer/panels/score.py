@@ -20,7 +20,7 @@ from viewer.playing.session import Session
 from viewer.view import View
 
 TOP, LINE, PROGRESS = 38.0, 18.0, 12.0  # heights: of the title, a line of text, the episode's progress
-PLOT, TALLEST = 76.0, 330.0  # least and largest height of the curve
+PLOT, TALLEST = 58.0, 330.0  # least and largest height of the curve
 FOOT, BOTTOM = 30.0, 8.0  # below the curve: the axis of steps; below the numbers without one
 
 
@@ -34,14 +34,17 @@ class ScorePanel(Panel):
         """Return its least height: the numbers, without a curve."""
         return self._numbers_height(view, width) + BOTTOM
 
+    def whole(self, view: View, width: float = WIDTH) -> float:
+        """Return the least height with a curve."""
+        return self._numbers_height(view, width) + PLOT + FOOT
+
     def most(self, view: View, width: float = WIDTH) -> float:
         """Return the height with the highest curve."""
         return self._numbers_height(view, width) + TALLEST + FOOT
 
     def useful(self, view: View, width: float, height: float) -> float:
         """Return the height, or that without a curve if it is too little for one."""
-        least = self.height(view, width)
-        return height if height >= least - BOTTOM + PLOT + FOOT else least
+        return height if height >= self.whole(view, width) - 0.5 else self.height(view, width)
 
     def _numbers_height(self, view: View, width: float) -> float:
         lines = len(self._lines(view, width))

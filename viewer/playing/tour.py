@@ -25,7 +25,9 @@ def _expects(session: Session) -> bool:
 HINTS = (
     Hint("bars", "The bars: how much reward the agent expects after each action. The dark one is best.", _expects),
     Hint("steer", "Press an arrow key to steer. Let go for two seconds, and the agent plays on.", lambda session: True),
-    Hint("time", "Space pauses. B and N go a step back and on; a click on the timeline goes anywhere.", lambda _: True),
+    Hint(
+        "time", "{pause} pauses. B and N go a step back and on; a click on the timeline goes anywhere.", lambda _: True
+    ),
     Hint("truth", "Truth meter: the line was expected, the dots really came. Click its title to read more.", _expects),
     Hint("learn", "L lets the agent learn on, here and now. H shows all keys.", lambda session: True),
 )
@@ -34,17 +36,23 @@ HINTS = (
 class Tour:
     """Tells which hint is shown now; every hint has its turn once."""
 
-    def __init__(self, session: Session, seen: Iterable[str] = (), without: Iterable[str] = ()) -> None:
-        """Show the hints that were not ``seen`` yet, ``without`` those of panels or keys that are not there."""
+    def __init__(
+        self, session: Session, seen: Iterable[str] = (), without: Iterable[str] = (), pause: str = "Space"
+    ) -> None:
+        """Show the hints that were not ``seen`` yet, ``without`` those of panels or keys that are not there.
+
+        ``pause``: the key that pauses; where space is a game's fire it is another one.
+        """
         skipped = {*seen, *without}
         self._session, self._left = session, [hint for hint in HINTS if hint.name not in skipped]
         self.seen = list(seen)
         self._wait, self._stay = FIRST, 0.0
+        self._pause = pause
 
     @property
     def text(self) -> str:
         """Return the hint of this moment; empty: none."""
-        return self._left[0].text if self._left and self._stay > 0 else ""
+        return self._left[0].text.replace("{pause}", self._pause) if self._left and self._stay > 0 else ""
 
     def tick(self, seconds: float) -> None:
         """Let real time pass."""

@@ -243,9 +243,15 @@ function drawReturns(canvas, returns, levels) {
   }
 }
 
+/** When a return is known: the rest weighs less than NEGLIGIBLE, or the episode is over. */
+function whenKnown(gamma) {
+  const steps = Math.ceil(Math.log(0.01) / Math.log(gamma));
+  return `a return is known ${gamma < 1 ? `after ${steps.toLocaleString("en")} steps or ` : ""}at the episode's end`;
+}
+
 /** What the truth meter says, in a sentence. */
-function verdict(summary) {
-  if (!summary) return "Nothing to compare yet.";
+function verdict(summary, gamma) {
+  if (!summary) return `Nothing to compare yet: ${whenKnown(gamma)}.`;
   const { bias, error, pairs } = summary, over = `over ${pairs.toLocaleString("en")} ${pairs === 1 ? "step" : "steps"}`;
   if (Math.abs(bias) < 0.005) return `Well calibrated ${over}; the mean distance is ${error.toFixed(2)}.`;
   const much = bias > 0 ? "much" : "little";

@@ -37,13 +37,13 @@ def export(options: Options, policy: Policy | None, rules: Rules, source: Path |
         stack.callback(session.env.close)
         steps = options.steps or recording.DEFAULT_STEPS
         about = live.about(session.policy, rules, source)  # type: ignore[arg-type]
+        then: list[str] = []
 
         def doing() -> str:
-            done = session.total_steps >= steps or len(session.results) >= (options.episodes or 1)
-            return "making the page" if done else f"playing, step {session.total_steps:,} of at most {steps:,}"
+            return then[-1] if then else f"playing, step {session.total_steps:,} of at most {steps:,}"
 
         with waiting(doing):
-            text = recording.make(session, rules, about, episodes=options.episodes or 1, steps=steps)
+            text = recording.make(session, rules, about, episodes=options.episodes or 1, steps=steps, tell=then.append)
         kind = f"{session.total_steps:,} recorded steps"
         if not session.results:
             kind += ", cut before the episode ended (--steps sets how many)"

@@ -136,7 +136,7 @@ function drawScore() {
 }
 
 function drawMeter() {
-  write($("verdict"), verdict(session.truth.summary));
+  write($("verdict"), verdict(session.truth.summary, session.gamma));
   write($("gamma"), `discount ${session.gamma} a step`);
   const first = Math.max(0, session.total - 300), span = 300;
   const [expected, realised, soFar] = [0, 1, 2].map(() => new Array(span).fill(NaN)), human = new Array(span).fill(false);
@@ -158,7 +158,8 @@ function drawLearning() {
   if (document.activeElement !== slider) slider.value = Math.round(100 * session.epsilon);
   write(share, `${Math.round(100 * session.epsilon)} %`);
   write($("learned"), learner ? `${learner.updates.toLocaleString("en")} updates` : "");
-  let text = `It learns on from its own steps, and from yours: DQN with a replay of ${learner?.capacity.toLocaleString("en") ?? "20,000"} steps.`;
+  const { nStep = 1 } = learner ?? DATA.learner, returns = nStep > 1 ? `returns of ${nStep} steps and ` : "";
+  let text = `It learns on from its own steps, and from yours: DQN with ${returns}a replay of ${learner?.capacity.toLocaleString("en") ?? "20,000"} steps.`;
   if (!able) text = "This network learnt distributions, which the page can play but not teach; a new one can learn here.";
   else if (learner) {
     const error = learner.error === null ? "first it gathers experience" : `mean TD error ${learner.error.toFixed(3)}`;

@@ -78,7 +78,7 @@ def make(policy: Policy, rules: Rules, *, seed: int, epsilon: float, source: Pat
         "clipped": training.clip_rewards,
         "rewardScale": training.reward_scale,
         "levels": _levels(rules.env_id, horizon or 1000, source),
-        "learner": TRAINED,
+        "learner": {**TRAINED, "nStep": training.n_step},
         "fresh": FRESH[name.split("-")[0]],
         "network": network.as_json(),
     }
@@ -122,5 +122,5 @@ def _levels(env_id: str, horizon: int, source: Path | None) -> list[dict[str, An
     run = read_run(source)[0] if source is not None and source.is_dir() else None
     if run is not None and run.env_id == env_id:
         mean = statistics.fmean(one.episode_return for one in run.episodes)
-        found.append({"name": "its evaluation", "value": mean})
+        found.append({"name": "the trained agent's evaluation", "value": mean})
     return found

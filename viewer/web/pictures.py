@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,14 +61,19 @@ class Sheets:
             self._pictures.append(zlib.compress(np.ascontiguousarray(picture).data, 1))
         return self._known[key]
 
-    def as_json(self, lossless: bool = True) -> dict[str, Any] | None:
-        """Return what `Sheets` in recorded.js takes; None without any picture."""
+    def as_json(
+        self, lossless: bool = True, tell: Callable[[float], None] = lambda done: None
+    ) -> dict[str, Any] | None:
+        """Return what `Sheets` in recorded.js takes; None without a picture. ``tell`` hears the share that is done."""
         if not self._pictures:
             return None
         width, height = self.size
         per_sheet = max(1, min(SHEET_SIDE // height, SHEET_AREA // (width * height)))
         starts = range(0, len(self._pictures), per_sheet)
-        sheets = [self._sheet(self._pictures[start : start + per_sheet], lossless) for start in starts]
+        sheets = []
+        for start in starts:
+            tell(start / len(self._pictures))
+            sheets.append(self._sheet(self._pictures[start : start + per_sheet], lossless))
         each = max(map(len, self.index))
         index = [[*row, *row[-1:] * (each - len(row))] if row else [0] * each for row in self.index]
         return {

@@ -19,6 +19,7 @@ class Sheets {
       const image = new Image();
       image.src = `data:image/webp;base64,${this.sheets[number]}`;
       image.onload = () => { image.ready = true; shown = -1; };
+      image.onerror = () => { throw new Error("one of its pictures, WebP, can't be shown"); };
       this.images.set(number, image);
       if (this.images.size > 12) this.images.delete(this.images.keys().next().value);
     }
@@ -137,7 +138,7 @@ function drawInputs() {
     element("td", { text: `${share} %` }))));
 }
 
-/** The lines of an explanation; those that are terms of the sum have their number at the right. */
+/** The lines of an explanation, as viewer/inspecting/explain.py words them. */
 function drawExplained() {
   const lines = DATA.explained[at];
   const shownLines = lines.map((text, k) => {
@@ -184,7 +185,7 @@ for (const [card, has] of [["truth-card", DATA.truth], ["seen-card", seen], ["in
 }
 if (seen) write($("seen-about"), `${seen.width} × ${seen.height} grey, a stack of ${seen.each}`);
 if (DATA.truth) {
-  write($("verdict"), verdict(DATA.truth.summary));
+  write($("verdict"), verdict(DATA.truth.summary, DATA.truth.gamma));
   write($("gamma"), `discount ${DATA.truth.gamma} a step`);
 }
 new ResizeObserver(() => { drawMarks(); shown = -1; }).observe($("marks"));

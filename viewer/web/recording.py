@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,16 @@ FEW_INPUTS = 6  # of a vector that are listed
 Array = NDArray[np.float64]
 
 
-def make(session: Session, rules: Rules, about: str, *, episodes: int = 1, steps: int = DEFAULT_STEPS) -> str:
-    """Play some episodes, or fewer steps, and return the page that shows them.
+def make(
+    session: Session,
+    rules: Rules,
+    about: str,
+    *,
+    episodes: int = 1,
+    steps: int = DEFAULT_STEPS,
+    tell: Callable[[str], None] = lambda doing: None,
+) -> str:
+    """Play some episodes, or fewer steps, and return the page that shows them; ``tell`` hears what is being done.
 
     Raises:
         UserError: the environment can't draw itself, or the page would be too large.
@@ -43,6 +51,7 @@ def make(session: Session, rules: Rules, about: str, *, episodes: int = 1, steps
     if session.picture() is None:
         raise UserError(f"{rules.env_id} can't draw itself (no render_mode rgb_array), so a page has nothing to show")
     play(session, episodes, steps)
+    tell("explaining each step")
     assert session.policy is not None
     title = f"{session.policy.name} in {rules.env_id.split('/')[-1]}"
     moments, expects_nothing = list(session.timeline), session.q_values() is None
@@ -63,7 +72,8 @@ def make(session: Session, rules: Rules, about: str, *, episodes: int = 1, steps
         **network_facts(session, moments),
     }
     for lossless in (True, False):
-        text = page.assemble("recorded", title, {**data, "picture": pictures.as_json(lossless)})
+        packed = pictures.as_json(lossless, lambda done: tell(f"packing the pictures, {done:.0%}"))
+        text = page.assemble("recorded", title, {**data, "picture": packed})
         if len(text.encode()) <= MOST_BYTES:
             return text
     mega = len(text.encode()) / 1e6

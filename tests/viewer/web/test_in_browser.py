@@ -440,6 +440,32 @@ def test_an_old_browser_shows_a_sentence(browser: Browser, water: Path) -> None:
     assert browser.shows("#app")
 
 
+def test_a_page_that_fails_says_why_first_and_what_it_needs(browser: Browser, water: Path) -> None:
+    browser.open(water, before="delete Element.prototype.append")
+    assert not browser.shows("#app")
+    said = browser.text("#old")
+    assert said.startswith(
+        "This page has failed: Uncaught TypeError: made.append is not a function. This page needs"
+    ), said
+    assert said.endswith("Safari 15.4).")
+
+
+def test_a_page_that_was_cut_off_says_so(browser: Browser, water: Path, tmp_path: Path) -> None:
+    whole = water.read_text(encoding="utf-8")
+    (tmp_path / "cut.html").write_text(whole[: whole.index('<script type="module">') - 100], encoding="utf-8")
+    browser.open(tmp_path / "cut.html")
+    browser.until("document.getElementById('old').textContent.includes('cut off')")
+    assert browser.shows("#old")
+    assert not browser.shows("#app")
+
+
+def test_pictures_that_a_browser_cannot_show_are_said(browser: Browser, recorded: tuple[Path, Session]) -> None:
+    failing = "{ set() { setTimeout(() => this.onerror?.(new Event('error'))); } }"
+    browser.open(recorded[0], before=f"Object.defineProperty(HTMLImageElement.prototype, 'src', {failing})")
+    browser.until("document.getElementById('old').textContent.includes('WebP')")
+    assert not browser.shows("#app")
+
+
 def test_names_are_text(browser: Browser, tmp_path: Path) -> None:
     policy: Any = untrained("dqn", V1)
     policy.name = "</script><img src=x onerror='document.title = 1'>"

@@ -70,7 +70,7 @@ def test_a_live_page_is_small_and_asks_no_network(agent: str) -> None:
     assert not ADDRESS.search(without_data(text))
     assert "default-src 'none'" in text
     data = data_of(text)
-    assert data["levels"][-1]["name"] == "its evaluation"
+    assert data["levels"][-1]["name"] == "the trained agent's evaluation"
     assert data["horizon"] == 1000
     assert [keys for keys, _ in data["keys"]] == [["left"], ["right"], ["up"], ["down"]]
 
