@@ -518,24 +518,21 @@ def move(network, schedule, u):  # type: ignore[no-untyped-def]
 @kernel
 def scaled(network, obs, index, out, image):  # type: ignore[no-untyped-def]
     """Fill out (B, D) with the observations of some records (B,), scaled, and ``image`` (B, 1): which these are."""
+    factor, order = network.factor, network.order
+    if network.by.size == 0:
+        image[:] = np.float32(0.0)
+        for b in range(out.shape[0]):
+            row = index[b]
+            for j in range(out.shape[1]):
+                out[b, j] = obs[row, j] * factor[0, j]
+        return
     for b in range(out.shape[0]):
-        image[b, 0] = look(network, obs[index[b]], out[b])
-
-
-@kernel
-def look(network, obs, out):  # type: ignore[no-untyped-def]
-    """Fill out (D,) with an observation's canonical image (D,), scaled; return which that is."""
-    image = 0
-    for m in range(network.by.size):
-        image += (obs[network.by[m]] < 0) << m
-    factor, order = network.factor[image], network.order[image]
-    if image == 0:
-        for j in range(out.size):
-            out[j] = obs[j] * factor[j]
-    else:
-        for j in range(out.size):
-            out[j] = obs[order[j]] * factor[j]
-    return image
+        row, g = index[b], 0
+        for m in range(network.by.size):
+            g += (obs[row, network.by[m]] < 0) << m
+        image[b, 0] = g
+        for j in range(out.shape[1]):
+            out[b, j] = obs[row, order[g, j]] * factor[g, j]
 
 
 @kernel
@@ -545,8 +542,7 @@ def q_values(network, parameters, obs, room, q):  # type: ignore[no-untyped-def]
     x, at = take(room, 0, batch, network.factor.shape[1])
     image, at = take(room, at, batch, 1)
     own, at = take(room, at, batch, actions)
-    for b in range(batch):
-        image[b, 0] = look(network, obs[b], x[b])
+    scaled(network, obs, np.arange(batch), x, image)
     before = set_threads(1)
     forward(parameters, network.layers, network.trunk, network.dueling, x, room[at:], own)
     set_threads(before)
