@@ -96,6 +96,8 @@ def preflight(
     candidates = devices_for(device, plan, space)
     needed = plan.recipe.experience.bytes_needed(plan.config, space, stack)
     network = plan.recipe.network(space, int(actions.n), plan.config, torch.Generator())
+    if getattr(plan.config, "canonical", False) and getattr(network, "canonical", None) is None:
+        (say or print)(f"note: {plan.env_id} has no mirror images that are known here: --canonical changes nothing")
     parameters = count_parameters(network)
     if threads == 1:
         keep_to_one_core()

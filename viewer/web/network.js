@@ -107,8 +107,8 @@ const runBack = (layers, slope) => layers.reduceRight((values, layer) => layer.b
  */
 class Network {
   constructor({ scale = null, trunk, advantage, value = null, actions, outputs = 1, head = "expected", atoms = null,
-    embedding = null }) {
-    Object.assign(this, { scale, trunk, advantage, value, actions, outputs, head, atoms, embedding });
+    embedding = null, mirrors = null }) {
+    Object.assign(this, { scale, trunk, advantage, value, actions, outputs, head, atoms, embedding, mirrors });
     this.layers = [...trunk, ...advantage, ...(value ?? [])];
   }
 
@@ -125,8 +125,15 @@ class Network {
 
   get learns() { return this.head === "expected"; }
 
+  /** Which of an observation's mirror images is the canonical one, if it has any; see envs/mirrors.py. */
+  image(obs) { return this.mirrors ? this.mirrors.by.reduce((image, k, bit) => image + ((obs[k] < 0) << bit), 0) : 0; }
+
+  /** A list of actions' values, of the image's actions: that of the observation's own. */
+  back(values, image) { return values && this.mirrors ? this.mirrors.action[image].map((a) => values[a]) : values; }
+
   features(obs) {
-    const x = new Float64Array(obs);
+    const image = this.image(obs), { order, sign } = this.mirrors ?? {};
+    const x = this.mirrors ? Float64Array.from(order[image], (from, k) => sign[image][k] * obs[from]) : new Float64Array(obs);
     if (this.scale) for (let k = 0; k < x.length; k++) x[k] *= this.scale[k];
     return runLayers(this.trunk, x);
   }
@@ -147,6 +154,12 @@ class Network {
   qValues(obs) { return this.act(obs).q; }
 
   act(obs) {
+    this.seen = this.image(obs);
+    const { q, returns, probabilities } = this.actCanonically(obs);
+    return { q: this.back(q, this.seen), returns: this.back(returns, this.seen), probabilities: this.back(probabilities, this.seen) };
+  }
+
+  actCanonically(obs) {
     const features = this.features(obs), rows = Array.from({ length: this.actions }, (_, a) => a);
     if (this.head === "implicit") {
       const each = this.embedding.map((row) => this.outputsOf(features.map((x, k) => x * row[k])));
@@ -165,11 +178,14 @@ class Network {
   /** Add to the slopes those of Q(action), times `slope`, for the observation of the last `act`; return the inputs'. */
   backward(action, slope) {
     const dueling = this.value !== null, by = new Float64Array(this.actions).fill(dueling ? -slope / this.actions : 0);
-    by[action] += slope;
+    by[this.mirrors ? this.mirrors.action[this.seen][action] : action] += slope;
     const before = runBack(this.advantage, by);
     if (dueling) runBack(this.value, Float64Array.of(slope)).forEach((x, k) => { before[k] += x; });
-    const inputs = runBack(this.trunk, before);
-    return this.scale ? inputs.map((x, k) => x * this.scale[k]) : inputs;
+    const inputs = runBack(this.trunk, before), own = this.scale ? inputs.map((x, k) => x * this.scale[k]) : inputs;
+    if (!this.mirrors) return own;
+    const { order, sign } = this.mirrors, slopes = new Float64Array(own.length);
+    order[this.seen].forEach((from, k) => { slopes[from] = sign[this.seen][k] * own[k]; });
+    return slopes;
   }
 }
 

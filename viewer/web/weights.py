@@ -14,6 +14,7 @@ from torch import nn
 
 from agents.karpathy import KarpathyPolicy
 from common.errors import UserError
+from envs import Mirrors
 from learning.heads import Categorical, Expected, Head, Quantile
 from learning.networks import QNetwork
 
@@ -91,6 +92,9 @@ def _of_qnetwork(network: QNetwork) -> WebNetwork:
     assert isinstance(weight, torch.Tensor)
     assert isinstance(bias, torch.Tensor)
     spec: dict[str, Any] = {"scale": store.put(network.scale.factor), "outputs": outputs, "value": None}
+    if network.canonical is not None:
+        tables = {name: getattr(network.canonical, name).tolist() for name in Mirrors._fields}
+        spec["mirrors"] = {**tables, "sign": [[round(one) for one in row] for row in tables["sign"]]}
     spec["trunk"] = list(store.hidden(list(network.layers), list(network.norms)))
     own = list(store.hidden(list(output.layers), list(output.norms)))
     actions = len(weight) // outputs

@@ -15,6 +15,7 @@ import envs
 from agents import recipe
 from agents.loading import load_policy
 from common.files import PRETRAINED
+from learning.insight import reader_of
 from learning.policy import Policy, player
 from tests.viewer.web.conftest import Browser
 from viewer.opening import open_session
@@ -184,11 +185,24 @@ def test_networks_agree_with_pytorch(browser: Browser, water: Path) -> None:
     browser.open(water)
     obs = observations(V1)
     policies = [untrained(agent, V1, **settings) for agent, settings in FAMILY.items()]
+    policies += [untrained(agent, V1, **FAMILY[agent], canonical=True) for agent in ("d3qn", "qr_dqn", "iqn")]
     policies += [load_policy(PRETRAINED / "waterworld"), load_policy(PRETRAINED / "waterworld_rainbow")]
     for policy in policies:
         expected: Any = policy.q_values(obs)
         assert np.ptp(expected) > 0.01, policy.name
         np.testing.assert_allclose(q_in_page(browser, policy, obs), expected, rtol=1e-6, atol=1e-5, err_msg=policy.name)
+
+
+@pytest.mark.parametrize("canonical", [False, True])
+def test_gradients_agree_with_pytorch(browser: Browser, water: Path, canonical: bool) -> None:
+    browser.open(water)
+    policy, obs = untrained("d3qn", V1, canonical=canonical), observations(V1)[10]
+    script = """const net = tidepool.readNetwork(arguments[0]); net.act(arguments[1]);
+    return Array.from(net.backward(2, 1)).map(Math.abs);"""
+    found = browser.run(script, network_of(policy).as_json(), obs.tolist())
+    reader = reader_of(policy)
+    assert reader is not None
+    np.testing.assert_allclose(found, reader.saliency(obs, 2), rtol=1e-4, atol=1e-6)
 
 
 def test_karpathys_networks_agree_too(browser: Browser, water: Path) -> None:
