@@ -106,6 +106,7 @@ def presets() -> str:
     known = (
         "default",
         "long",
+        "best",
         "control",
         "general",
         "tabular",

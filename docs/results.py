@@ -113,7 +113,10 @@ REFERENCES = {
     "sb3_dqn_100k_steps": ("stable-baselines3 DQN", "Waterworld-v0, one seed", "100,000 agent steps"),
     "random": ("random", "", "none"),
 }
-PRESET_COMMANDS = {"default": "`python train.py`", "long": "`python train.py --preset long`"}
+PRESET_COMMANDS = {
+    "default": "`python train.py`",
+    **{name: f"`python train.py --preset {name}`" for name in ("long", "best")},
+}
 
 
 def bars() -> list[Bar]:
