@@ -48,15 +48,14 @@ def main(argv: Sequence[str]) -> int:
     if options.verify is not None:
         from experiments.verifying import verify  # seldom needed
 
-        return 0 if verify(options.verify, console, options.verify_steps) else 1
+        wanted = resuming.named(options.verify, "--verify", options.runs_dir)
+        return 0 if verify(wanted, console, options.verify_steps) else 1
     extends = "total_timesteps" in given(argv)
     if options.rescale and not (options.resume and extends):
         raise UserError("--rescale belongs to --resume RUN --total-timesteps N")
     if options.resume:
         total = config.total_timesteps if extends else None
-        wanted = options.resume
-        if str(wanted) == "newest" and not wanted.exists():
-            wanted = resuming.newest(options.runs_dir)
+        wanted = resuming.named(options.resume, "--resume", options.runs_dir)
         trainer = resuming.resume(wanted, console, total, options.rescale, options.cluster)
     else:
         trainer = training.start(options, config, console, asked(argv, options), began)

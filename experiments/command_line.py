@@ -91,16 +91,18 @@ class RunOptions:
     interim_episodes: Annotated[int, Between(1, 100_000)] | None = None
     """Episodes of an evaluation on the way; by default a fifth of the final one's, or as few as 5."""
     resume: Path | None = None
-    """Continue this run exactly where its state was saved, stopped or killed; "newest": of --runs-dir, the newest one.
-    --total-timesteps N extends it."""
+    """Continue this run exactly where its state was saved, stopped or killed: a folder, or of --runs-dir "newest", a
+    name, or its start or end. --total-timesteps N extends it."""
     verify: Path | None = None
-    """Repeat the first steps of this run in a temporary folder, and say whether they are the same, bit for bit."""
+    """Repeat the first steps of this run (named as for --resume) in a temporary folder, and say whether they are the
+    same, bit for bit."""
     verify_steps: Annotated[int, Between(1, 10**11)] | None = None
     """Agent steps that --verify repeats; by default 10,000, or as many as it takes to compare what was learnt."""
     rescale: bool = False
     """With --resume and --total-timesteps: stretch the schedules over the new length, instead of keeping them."""
     start_from: Annotated[Path | None, tyro.conf.arg(aliases=("--from",))] = None
-    """Start from the network of this run or agent instead of random weights; the network must be of the same shape."""
+    """Start from the network of this run (named as for --resume) or agent instead of random weights; the network must
+    be of the same shape."""
     keep_state: Literal["auto", "yes", "no"] = "auto"
     """Keep the state of the finished run, to extend it exactly; "auto": without a replay of more than 256 MB."""
     checkpoint_every: str = "5m"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +20,7 @@ from common.errors import UserError
 from common.reading import checked
 from common.waiting import waiting
 from experiments import apex
+from experiments.run_status import find_all, find_one
 from experiments.training import print_line
 from learning import checkpoint, live
 from learning.config import LearnerConfig
@@ -104,12 +106,11 @@ def _resumed(folder: RunFolder, console: Console, total: int | None, rescale: bo
     return trainer
 
 
-def newest(runs_dir: Path) -> Path:
-    """Return the newest run in a folder; `UserError` where there is none."""
-    runs = [path.parent for path in runs_dir.glob("*/config.json")]
-    if not runs:
-        raise UserError(f"--resume newest: there is no run in {runs_dir}")
-    return max(runs, key=lambda path: (path / "config.json").stat().st_mtime_ns)
+def named(run: Path, option: str, runs_dir: Path) -> Path:
+    """Return the folder of the run that --resume or --verify names; `UserError` where that is none, or several."""
+    if not os.path.exists(run) and os.path.exists(runs_dir / run):
+        return runs_dir / run
+    return find_one(str(run), option, find_all([runs_dir]))
 
 
 def plan_of(folder: RunFolder) -> Plan:

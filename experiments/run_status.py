@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import os
+import re
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -117,7 +118,7 @@ def find(word: str, known: Sequence[Path]) -> list[Path]:
         if found := find_all([path]):
             return found
     if word == NEWEST and known:
-        return [max(known, key=lambda path: path.name.rpartition("__")[2])]
+        return [max(known, key=_time)]
     if found := [path for path in known if word in (path.name, planned_name(path))]:
         return found
     matches = [path for path in known if fnmatch.fnmatchcase(path.name, word)]
@@ -125,6 +126,41 @@ def find(word: str, known: Sequence[Path]) -> list[Path]:
         return found
     hint = suggestion(word, [path.name for path in known]) if known else "there are none here"
     raise UserError(f"no run '{shown(word, 80)}'; {hint}")
+
+
+def find_one(word: str, option: str, known: Sequence[Path], also: Sequence[str] = ()) -> Path:
+    """Return the run that an option of another program names, by the words that `find` takes.
+
+    Args:
+        word: what was given.
+        option: for messages.
+        known: the runs that may be meant; a folder may be another one.
+        also: names that would be accepted too.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    if os.path.exists(word):  # whoever reads it says what is wrong with it
+        return Path(word)
+    try:
+        found = find(word, known)
+    except UserError:
+        names = [*(path.name for path in known), *also, *([NEWEST] if known else [])]
+        hint = suggestion(word, names) if word != NEWEST and names else "there is none here yet"
+        raise UserError(f"{option} {shown(word, 80)}: no such run; {hint}") from None
+    if len(found) > 1:
+        few = ", ".join(path.name for path in found[:3])
+        raise UserError(f"{option} {shown(word, 80)}: one run is needed, and this means {len(found)}: {few}")
+    return found[0]
+
+
+def _time(path: Path) -> str:
+    """Return when a run was made: the time in its name; of a folder that was renamed, that of its settings."""
+    if match := re.search(r"__(\d{8}-\d{6}.*)$", path.name):
+        return match[1]
+    with suppress(OSError, ValueError, OverflowError):
+        return f"{datetime.fromtimestamp((path / CONFIG_FILE).stat().st_mtime):%Y%m%d-%H%M%S}"
+    return ""
 
 
 def planned_name(path: Path) -> str:

@@ -20,6 +20,7 @@ from common.errors import UserError
 from common.files import PRETRAINED
 from common.reading import check_inside
 from experiments.plan import words
+from experiments.run_status import find_all, find_one
 from learning.checkpoint import MANIFEST, config_from, read_manifest, read_weights
 from learning.config import FamilyConfig, LearnerConfig
 from learning.plan import Plan
@@ -55,11 +56,16 @@ class Source:
 def find(path: Path, runs_dir: Path) -> Source:
     """Return the agent in a run folder or an agent folder, by path, or by name among the runs or pretrained agents.
 
+    "newest" is the newest run that has an agent.
+
     Raises:
         UserError: there is none, or its manifest is damaged.
     """
     if hub.is_on_hub(path):
         path = hub.local(path)
+    elif not any(os.path.exists(place) for place in (path, runs_dir / path, PRETRAINED / path)):
+        known = [run for run in find_all([runs_dir]) if os.path.isfile(run / "agent" / MANIFEST)]
+        path = find_one(str(path), "--from", known, [one.name for one in PRETRAINED.iterdir() if one.is_dir()])
     for place in (path, runs_dir / path, PRETRAINED / path):
         for folder in (place, place / "agent"):
             if os.path.isfile(folder / MANIFEST):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +20,7 @@ from rich.console import Console
 from agents import load_policy
 from common.errors import MOST, UserError
 from common.text import shown
+from experiments import resuming, starting
 from experiments.resuming import extended, resume
 from learning.runfolder import RunFolder, as_json
 from learning.trainer import Trainer
@@ -253,6 +256,25 @@ def test_a_new_run_starts_from_a_network_and_says_so(tmp_path: Path, capsys: pyt
     assert about(folder)["from"]["sha256"] == manifest["sha256"]
 
 
+def test_a_run_is_named_as_in_the_other_programs(tmp_path: Path, source: Path) -> None:
+    """By from, resume and verify alike: the newest one, its name, the start or the end of that."""
+    for name in ("CartPole-v1__dqn__1__20260101-000000", "a-name-of-mine", "CartPole-v1__dqn__2__20260101-000001"):
+        shutil.copytree(source, tmp_path / name)
+    os.utime(tmp_path / "a-name-of-mine" / "config.json", (0, 0))  # made before the others, whatever its name
+    shutil.copytree(source, tmp_path / "CartPole-v1__dqn__3__20260101-000002")
+    shutil.rmtree(tmp_path / "CartPole-v1__dqn__3__20260101-000002" / "agent")  # killed before it had an agent
+    for word, number, without in (("newest", 2, 3), ("20260101-000000", 1, 1), ("CartPole-v1__dqn__2", 2, 2)):
+        assert starting.find(Path(word), tmp_path).folder.parent.name.startswith(f"CartPole-v1__dqn__{number}__")
+        for option in ("--resume", "--verify"):
+            found = resuming.named(Path(word), option, tmp_path)
+            assert found.name.startswith(f"CartPole-v1__dqn__{without}__")
+    for option in ("--resume", "--verify"):
+        with pytest.raises(UserError, match=f"{option} nowest: no such run; did you mean newest?"):
+            main([option, "nowest", "--runs-dir", str(tmp_path)])
+        with pytest.raises(UserError, match=f"{option} CartPole: one run is needed, and this means 3"):
+            main([option, "CartPole", "--runs-dir", str(tmp_path)])
+
+
 def test_both_networks_start_from_it_and_learning_goes_on(tmp_path: Path) -> None:
     for agent in COVERING_AGENTS:
         source = trainer(tmp_path, CARTPOLE, agent)
@@ -276,7 +298,9 @@ def test_both_networks_start_from_it_and_learning_goes_on(tmp_path: Path) -> Non
         ([CARTPOLE, "--hidden", "16", "--dueling"], "differs from this run's; add --no-dueling"),
         ([CARTPOLE, "--hidden", "16", "--agent", "c51"], "differs from this run's; add --head expected"),
         ([CARTPOLE, "--agent", "pqn"], "differs from this run's; add --agent dqn"),
-        ([CARTPOLE, "--from", "nowhere"], "--from nowhere: no agent here; name a run folder, or an agent folder"),
+        ([CARTPOLE, "--from", "watrworld"], "--from watrworld: no such run; did you mean waterworld?"),
+        ([CARTPOLE, "--from", "newest"], "--from newest: no such run; there is none here yet"),
+        ([CARTPOLE, "--from", str(Path(__file__).parent)], "no agent here; name a run folder, or an agent folder"),
     ],
 )
 def test_what_does_not_fit_is_one_line(words: list[str], message: str, source: Path, tmp_path: Path) -> None:
