@@ -197,7 +197,7 @@ def make(
     with (
         record.stop_flag() as stop,
         water.flat(kind == ".gif"),
-        record.film(path, kind, renderer.size, fps, sound, notes, asked is not None) as add,
+        record.film(path, kind, renderer.size, fps, sound, notes, asked is not None, tell) as add,
     ):
         while True:
             tell(max(one.score.steps for one in sessions))
@@ -216,6 +216,8 @@ def make(
             for _ in range(round(FINISH_SECONDS * fps)):
                 add(last)
                 frames += 1
-    if stop.is_set():
+        stopped = stop.is_set()
+        stop.set()  # what follows, making it smaller, the first signal ends
+    if stopped:
         raise KeyboardInterrupt
     return frames

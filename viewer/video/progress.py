@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-Tell = Callable[[int], None]
-"""Receives the steps so far."""
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
-def nobody(steps: int) -> None:
-    """Tell nobody."""
+class Tell:
+    """Receives how far a film is; this one tells nobody."""
+
+    def __call__(self, done: int) -> None:
+        """Take what is done of the stage: steps filmed, or frames rewritten."""
+
+    def stage(self, title: str, total: int) -> None:
+        """Begin the next stage, of so much work."""
+
+
+nobody = Tell()
+
+
+class _Bar(Tell):
+    def __init__(self, progress: Progress, task: TaskID, total: int) -> None:
+        self._progress, self._task, self._total = progress, task, total
+
+    def __call__(self, done: int) -> None:
+        self._progress.update(self._task, completed=min(done, self._total))
+
+    def stage(self, title: str, total: int) -> None:
+        self._total = total
+        self._progress.reset(self._task, total=total, description=title)
 
 
 @contextmanager
@@ -25,5 +43,4 @@ def bar(title: str, total: int) -> Iterator[Tell]:
         return
     columns = TextColumn("{task.description}"), BarColumn(None), TaskProgressColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda steps: progress.update(task, completed=min(steps, total))
+        yield _Bar(progress, progress.add_task(title, total=total), total)

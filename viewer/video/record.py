@@ -150,6 +150,7 @@ def film(
     sound: FilmSound | None = None,
     notes: list[str] | None = None,
     keep_fps: bool = False,
+    tell: Tell = nobody,
 ) -> Iterator[Callable[[Frame], None]]:
     """Open a film, yield the function that adds a frame, and complete the film whatever happens inside.
 
@@ -163,6 +164,7 @@ def film(
         sound: that is put into it.
         notes: takes what a person should know of the film; None: it is left as large as it gets.
         keep_fps: a gif that is too large gets fewer pixels, and not fewer frames.
+        tell: receives how far that is.
     """
     temporary, frames = _temporary(path), 0
     try:
@@ -178,11 +180,14 @@ def film(
         finally:
             writer.close()
             if frames:
-                if sound is not None and (why := sound.put_into(temporary)):
-                    (notes if notes is not None else []).append(f"without sound: {why}")
-                if kind == ".gif" and notes is not None and (fitted := to_fit(temporary, fps, keep_fps)):
-                    notes.append(f"made smaller, {fitted}; mp4 keeps everything")
-                os.replace(temporary, path)
+                try:
+                    said, smaller = notes if notes is not None else [], kind == ".gif" and notes is not None
+                    if sound is not None and (why := sound.put_into(temporary)):
+                        said.append(f"without sound: {why}")
+                    if smaller and (fitted := to_fit(temporary, fps, keep_fps, frames=frames, tell=tell)):
+                        said.append(f"made smaller, {fitted}; mp4 keeps everything")
+                finally:  # the film is complete: whoever stops this has it without sound, or large
+                    os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"--record {path}: can't be written ({error.strerror})") from None
     finally:
@@ -228,7 +233,7 @@ def record(
     with (
         stop_flag() as stop,
         water.flat(kind == ".gif"),
-        film(path, kind, size, fps, sound, notes, asked is not None) as add,
+        film(path, kind, size, fps, sound, notes, asked is not None, tell) as add,
     ):
         while True:
             tell(session.total_steps)
@@ -244,7 +249,9 @@ def record(
             session.advance(1.0 / fps, limit=steps - session.total_steps)
             if sound is not None:
                 sound.until(frames / fps)
-    if stop.is_set():
+        stopped = stop.is_set()
+        stop.set()  # what follows, making it smaller, the first signal ends
+    if stopped:
         raise KeyboardInterrupt
     return frames
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from viewer.video.gif import Gif
+from viewer.video.progress import Tell, nobody
 
 MOST_BYTES = 4_000_000  # GitHub shows no more than 10 MB, and on a telephone every megabyte is waited for
 SCALES = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3)
@@ -31,7 +32,9 @@ class Fitted(NamedTuple):
         return f"{self.fps:.3g} frames a second and {width} x {height} pixels, to {small} {MOST_BYTES / 1e6:.0f} MB"
 
 
-def to_fit(path: Path, fps: float, keep_fps: bool = False, most: int = MOST_BYTES) -> Fitted | None:
+def to_fit(
+    path: Path, fps: float, keep_fps: bool = False, most: int = MOST_BYTES, frames: int = 0, tell: Tell = nobody
+) -> Fitted | None:
     """Make a gif smaller in place until it has at most so many bytes; None: it has no more than that.
 
     Args:
@@ -39,16 +42,19 @@ def to_fit(path: Path, fps: float, keep_fps: bool = False, most: int = MOST_BYTE
         fps: that it has.
         keep_fps: only its pixels are made fewer.
         most: bytes.
+        frames: how many it has.
+        tell: receives how far it is.
     """
     size = path.stat().st_size
     if size <= most:
         return None
     beside, fitted, share = path.with_name(f".small-{path.name}"), None, 0.95 * most / size
     try:
-        for _ in range(TRIES):
+        for attempt in range(TRIES):
+            tell.stage("making it smaller still" if attempt else "making it smaller", frames)
             ways = _ways(fps, keep_fps)
             skip, scale = next((way for way in ways if skip_cost(*way) <= share), ways[-1])
-            shape = _rewrite(path, beside, skip, scale, fps)
+            shape = _rewrite(path, beside, skip, scale, fps, tell)
             fitted = Fitted(fps / skip, shape, beside.stat().st_size)
             if fitted.bytes <= most or (skip, scale) == ways[-1]:
                 break
@@ -72,12 +78,13 @@ def _ways(fps: float, keep_fps: bool) -> list[tuple[int, float]]:
     return sorted(ways, key=lambda way: -skip_cost(*way))
 
 
-def _rewrite(source: Path, target: Path, skip: int, scale: float, fps: float) -> tuple[int, int]:
+def _rewrite(source: Path, target: Path, skip: int, scale: float, fps: float, tell: Tell) -> tuple[int, int]:
     """Write every ``skip``-th frame of a gif, scaled; return the new width and height."""
     writer: Gif | None = None
     shape = (0, 0)
     try:
         for number, frame in enumerate(_frames(source)):
+            tell(number)
             if number % skip:
                 continue
             if writer is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 from envs.emulator import SAMPLE_RATE, SILENCE
 from viewer.video import record, shrink
 from viewer.video.gif import Gif
+from viewer.video.progress import Tell, nobody
 from viewer.video.sound import LATE, FilmSound
 
 STEP = 2048  # samples of an agent step
@@ -70,13 +72,47 @@ def test_what_can_t_be_that_small_is_said(tmp_path: Path) -> None:
     assert "as small as it gets" in str(fitted._replace(bytes=shrink.MOST_BYTES + 1))
 
 
-def test_a_film_says_that_it_was_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shrink.to_fit, "__defaults__", (False, 20_000))
-    notes: list[str] = []
-    with record.film(tmp_path / "a.gif", ".gif", (120, 80), 16.0, notes=notes) as add:
+class Told(Tell):
+    """Keeps what it is told; stops the film as Ctrl-C does, if it is to."""
+
+    def __init__(self, stops: bool = False) -> None:
+        self.stages: list[tuple[str, int]] = []
+        self.done: list[int] = []
+        self.stops = stops
+
+    def __call__(self, done: int) -> None:
+        self.done.append(done)
+        if self.stops and done == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    def stage(self, title: str, total: int) -> None:
+        self.stages.append((title, total))
+
+
+def film_of_noise(path: Path, tell: Tell, notes: list[str]) -> None:
+    with record.stop_flag() as stop, record.film(path, ".gif", (120, 80), 16.0, notes=notes, tell=tell) as add:
         rng = np.random.default_rng(1)
         for _ in range(12):
             add(rng.integers(0, 256, (80, 120, 3), np.uint8))
+        stop.set()  # as where it is recorded: from here on a signal raises
+
+
+def test_ctrl_c_while_it_is_made_smaller_keeps_the_whole_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shrink.to_fit, "__defaults__", (False, 20_000, 0, nobody))
+    told, notes = Told(stops=True), list[str]()
+    with pytest.raises(KeyboardInterrupt):
+        film_of_noise(tmp_path / "a.gif", told, notes)
+    assert about(tmp_path / "a.gif") == ((120, 80), 12, 60)
+    assert (told.stages, notes) == ([("making it smaller", 12)], [])
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.gif"]
+
+
+def test_a_film_says_that_it_was_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shrink.to_fit, "__defaults__", (False, 20_000, 0, nobody))
+    told, notes = Told(), list[str]()
+    film_of_noise(tmp_path / "a.gif", told, notes)
+    assert told.stages[0] == ("making it smaller", 12)
+    assert told.done[:12] == list(range(12))
     assert notes[0].startswith("made smaller, ")
     assert (tmp_path / "a.gif").stat().st_size <= 20_000
 
