@@ -6,6 +6,8 @@ there is executed or imported, and no link is followed.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import tempfile
@@ -91,8 +93,10 @@ def local(name: str | Path) -> Path:
         _check_sizes(str(name), sizes)
         folder = place / commit[:12]
         with _in_words(str(name)):
-            if not (folder / "agent" / MANIFEST).is_file():
+            if not _is_whole(folder):
                 _fetch(hub, f"{owner}/{repository}", commit, [file for file in FILES if file in sizes], folder)
+                if not _is_whole(folder):
+                    raise UserError(f"{name}: what the hub has is damaged, {NEEDED[1]} is not what {NEEDED[0]} says")
             if revision is None:
                 write_bytes(place / LATEST, folder.name.encode())
     return folder
@@ -101,6 +105,16 @@ def local(name: str | Path) -> Path:
 def _cache() -> Path:
     override = os.environ.get(CACHE_VARIABLE)
     return (Path(override) if override else user_cache_path("tidepool")) / "hub"
+
+
+def _is_whole(folder: Path) -> bool:
+    """Return whether an agent is there, with the weights that its manifest names."""
+    try:
+        manifest = json.loads(read_file(folder / "agent" / MANIFEST, JSON_BYTES))
+        weights = read_file(folder / "agent" / WEIGHTS, FILES[NEEDED[1]])
+    except (UserError, ValueError, RecursionError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("sha256") == hashlib.sha256(weights).hexdigest()
 
 
 def _check_sizes(name: str, sizes: Mapping[str, int | None]) -> None:
@@ -149,7 +163,7 @@ def _fetched_before(place: Path) -> Path | None:
     except UserError:
         return None
     folder = place / newest
-    return folder if re.fullmatch(r"[0-9a-f]{7,12}", newest) and (folder / "agent" / MANIFEST).is_file() else None
+    return folder if re.fullmatch(r"[0-9a-f]{7,12}", newest) and _is_whole(folder) else None
 
 
 def in_words(name: str, error: Exception) -> str:
@@ -160,13 +174,13 @@ def in_words(name: str, error: Exception) -> str:
         return f"{name}: {error.filename} can't be written ({error.strerror}); {CACHE_VARIABLE} names another folder"
     if "HFValidationError" in kinds:
         return f"{name}: the hub does not take this name"
-    if "GatedRepoError" in kinds or "LocalTokenNotFoundError" in kinds or status == 403:
+    if "GatedRepoError" in kinds or status == 403:
         return f"{name}: not allowed with this login; log in as somebody who is: hf auth login"
     if "RevisionNotFoundError" in kinds:
         return f"{name}: the hub has no such revision"
     if "RepositoryNotFoundError" in kinds:
         return f"{name}: there is none on the hub, or it is private; if it is yours: hf auth login"
-    if status == 401:
+    if "LocalTokenNotFoundError" in kinds or status == 401:
         return f"{name}: not logged in, or the token is not valid: hf auth login"
     if kinds & {"OfflineModeIsEnabled", "ConnectError", "TimeoutException", "TransportError", "ConnectionError"}:
         return f"{name}: the hub can't be reached ({_first_line(error)})"

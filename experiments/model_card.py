@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from common.errors import UserError
 from common.files import ROOT, write_bytes, write_json
 from common.reading import read_file, read_json
 from common.text import shown, time_text
+from common.waiting import waiting
 from experiments.planned import wall_seconds
 from experiments.run_files import agent_files
 from scores.runs import Run, read_run
@@ -59,7 +61,9 @@ def write(run: Path, repo_id: str, folder: Path, say: Say, film: bool = True) ->
                 write_bytes(folder / name, read_file(run / name, TABLE_BYTES))
         about = _about(run)
         write_json(folder / "config.json", about)
-        pictures = [*_curve(found, folder), *(_films(run, found.env_id, folder, say) if film else [])]
+        with waiting("drawing the learning curve"):
+            curve = _curve(found, folder)
+        pictures = [*curve, *(_films(run, found.env_id, folder, say) if film else [])]
         write_bytes(folder / "README.md", card(found, about, repo_id, pictures, wall_seconds(run)).encode())
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror})") from None
@@ -92,16 +96,7 @@ def _films(run: Path, env_id: str, folder: Path, say: Say) -> list[str]:
     for name in names:
         words = [str(run), "--record", str(folder / name), "--steps", steps, "--seed", "1", "--overwrite"]
         try:
-            done = subprocess.run(
-                [sys.executable, str(ROOT / "play.py"), *words],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=FILM_SECONDS,
-            )
-            lines = done.stderr.strip().splitlines()
-            why = "" if done.returncode == 0 else lines[-1].removeprefix("error: ") if lines else str(done.returncode)
+            why = _play(words, f"filming {name}")
         except (OSError, subprocess.TimeoutExpired) as error:
             why = str(error)
         if why or not (folder / name).exists():
@@ -109,6 +104,25 @@ def _films(run: Path, env_id: str, folder: Path, say: Say) -> list[str]:
             continue
         made.append(name)
     return made
+
+
+def _play(words: list[str], doing: str) -> str:
+    """Run play.py, with its bar where there is a terminal; return why it failed; empty: it did not."""
+    bar = sys.stderr is not None and sys.stderr.isatty()
+    with nullcontext() if bar else waiting(doing):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "play.py"), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=None if bar else subprocess.PIPE,
+            text=True,
+            errors="replace",
+            timeout=FILM_SECONDS,
+        )
+    if done.returncode == 0:
+        return ""
+    lines = (done.stderr or "").strip().splitlines()
+    return lines[-1].removeprefix("error: ") if lines else f"play.py ended with {done.returncode}"
 
 
 # ------------------------------------------------------------------ the card
@@ -130,7 +144,8 @@ def card(run: Run, about: dict[str, Any], repo_id: str, pictures: list[str], sec
     lines = [f"# {title} in {environment}", ""]
     lines += [f"![the agent plays {environment}](replay.gif)", ""] if "replay.gif" in pictures else []
     lines += [
-        "Trained and evaluated with Tidepool, a deep reinforcement learning playground. To watch it there:",
+        "Trained and evaluated with Tidepool, a deep reinforcement learning playground. Where that is installed,"
+        " this plays it:",
         *("", "```", f"python play.py hf:{repo_id}", "```", ""),
         *("## Score", "", *_table(run, score, protocol), ""),
         "The mean return of the last evaluation, with the 95 % interval of Student's t distribution over its episodes:"
@@ -157,7 +172,7 @@ def _table(run: Run, score: Interval, protocol: str) -> list[str]:
         "95 % interval": interval,
         "random actions": "?" if epsilon is None else f"{epsilon:.3g}",
         "agent steps": f"{run.agent_steps:,}",
-        "emulator frames": f"{run.frames:,}",
+        **({"emulator frames": f"{run.frames:,}"} if run.env_id.startswith("ALE/") else {}),
         "seed": str(run.seed),
     }
     escaped = [shown(value, 100).replace("|", "\\|") for value in cells.values()]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +30,7 @@ class Options:
     private: bool = False
     """Only you can see it."""
     film: bool = True
-    """Make a film for the card; it takes a few seconds."""
+    """Make a film for the card; it takes a minute or two."""
     out: Path | None = None
     """Write what would be put there into this new folder, and send nothing."""
     runs_dir: Path | None = None
@@ -43,23 +45,40 @@ def share(options: Options) -> None:
     owner, repository, revision = split(name)
     if revision is not None:
         raise UserError(f"{name}: a revision can't be pushed; leave out @{revision}")
+    library()
     repo_id, run = f"{owner}/{repository}", _run(options)
     if options.out is not None and os.path.lexists(options.out):
         raise UserError(f"--out {options.out}: it is there already; name a new folder")
-    library()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = options.out or Path(temporary)
-        with waiting(f"writing the card of {run.name}, with its film" if options.film else "writing the card"):
-            model_card.write(run, repo_id, folder, print, options.film)
+    if options.out is None:
+        check_login(repo_id)  # before a minute goes into the film
+    with _new_folder(options.out) as folder:
+        model_card.write(run, repo_id, folder, print, options.film)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         size = size_text(sum(path.stat().st_size for path in files))
-        if options.out is not None:
-            print(f"{folder}: {len(files)} files, {size}; nothing was sent")
-            return
-        with waiting(f"sending {size} to the hub"):
-            url = push(folder, repo_id, options.private)
+        if options.out is None:
+            with waiting(f"sending {size} to the hub"):
+                url = push(folder, repo_id, options.private)
+    if options.out is not None:
+        print(f"{options.out}: {len(files)} files, {size}; nothing was sent")
+        return
     print(f"{url}: {len(files)} files, {size}")
     print(f"anybody plays it:  python play.py hf:{repo_id}")
+
+
+@contextmanager
+def _new_folder(out: Path | None) -> Iterator[Path]:
+    """Yield an empty folder, which becomes ``out`` when all is in it; without that it is removed."""
+    try:
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".card-", dir=None if out is None else out.parent) as temporary:
+            folder = Path(temporary, "card")
+            folder.mkdir()
+            yield folder
+            if out is not None:
+                os.rename(folder, out)
+    except OSError as error:
+        raise UserError(f"{out or error.filename}: can't be written ({error.strerror})") from None
 
 
 def _run(options: Options) -> Path:
@@ -69,6 +88,16 @@ def _run(options: Options) -> Path:
         few = ", ".join(path.name for path in found[:3])
         raise UserError(f"share.py pushes one run, and '{options.words[1]}' means {len(found)}: {few}")
     return found[0]
+
+
+def check_login(repo_id: str) -> None:
+    """Raise `UserError` where nobody is logged in, or the hub can't be reached."""
+    api = library().HfApi(endpoint=endpoint())
+    try:
+        with waiting("asking the hub who is logged in"):
+            api.whoami()
+    except Exception as error:
+        raise UserError(in_words(repo_id, error)) from None
 
 
 def push(folder: Path, repo_id: str, private: bool = False) -> str:

@@ -61,7 +61,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
         self.server.asked.append(path)
-        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+        if path == "/api/whoami-v2":
+            known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
+            self._answer(200, b'{"name": "ann", "type": "user"}') if known else self._answer(401)
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             files = self.server.repositories.get(match[1])
             if files is None:
                 self._answer(404, X_Error_Code="RepoNotFound")
@@ -190,8 +193,20 @@ def test_only_files_of_an_agent_are_fetched_and_they_are_checked(server: Hub) ->
     assert there == {MANIFEST, WEIGHTS, "config.json", "eval.csv"}
     files = published(server, "ann/damaged")
     files[WEIGHTS] = files[WEIGHTS][:-4] + b"\0\0\0\0"
-    with pytest.raises(UserError, match="its checksum is not the manifest's"):
-        load_policy(hub.local("hf:ann/damaged"))
+    with pytest.raises(UserError, match=r"hf:ann/damaged: what the hub has is damaged, agent/network\.safetensors"):
+        hub.local("hf:ann/damaged")
+
+
+def test_a_copy_that_was_damaged_here_is_fetched_again(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = published(server)
+    weights = hub.local("hf:ann/eater") / WEIGHTS
+    weights.write_bytes(files[WEIGHTS][:100])
+    with monkeypatch.context() as offline:
+        offline.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        with pytest.raises(UserError, match="hf:ann/eater: the hub can't be reached"):
+            hub.local("hf:ann/eater")
+    load_policy(hub.local("hf:ann/eater"))
+    assert weights.read_bytes() == files[WEIGHTS]
 
 
 @pytest.mark.parametrize(
@@ -217,9 +232,13 @@ def test_what_can_t_be_played_is_one_line(server: Hub, name: str, message: str) 
 def test_pushing_needs_a_login_and_a_scored_agent(
     server: Hub, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    with pytest.raises(UserError, match="hf auth login"):
-        share.main(["push", str(run), "ann/eater", "--no-film"])
+    monkeypatch.setattr(model_card, "_films", None)  # which takes a minute: the login is asked for before
+    for token in ("hf_wrong", ""):
+        monkeypatch.setenv("HF_TOKEN", token)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "nobody"))
+        with pytest.raises(UserError, match="ann/eater: not logged in, or the token is not valid: hf auth login"):
+            share.main(["push", str(run), "ann/eater"])
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
     (run / "eval.csv").unlink()
     with pytest.raises(UserError, match="no evaluation yet"):
         share.main(["push", str(run), "ann/eater", "--no-film"])
@@ -253,6 +272,21 @@ def test_the_card_says_score_protocol_and_how_it_was_trained(
     assert "ann/eater" not in server.repositories
     with pytest.raises(UserError, match="it is there already"):
         share.main(["push", run.name, "ann/eater", "--out", "card"])
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, UserError("no")])
+def test_what_is_stopped_leaves_nothing(
+    run: Path, tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("huggingface_hub", reason="pip install -e '.[hub]'")
+
+    def fail(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(model_card, "_films", fail)
+    with pytest.raises(BaseException, match="no" if isinstance(error, UserError) else None):
+        share.main(["push", str(run), "ann/eater", "--out", str(tmp_path / "x" / "card")])
+    assert list((tmp_path / "x").iterdir()) == []
 
 
 def test_a_path_of_this_machine_and_markup_stay_out_of_the_card(tmp_path: Path) -> None:
