@@ -101,7 +101,7 @@ def parse(
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UserError(_one_line(complaint.getvalue())) from None
+        raise UserError(_with_choices(_one_line(complaint.getvalue()))) from None
     if rest:
         raise _unexpected(rest[0], _options(parsed))
     validate(parsed)
@@ -203,3 +203,14 @@ def _one_line(box: str) -> str:
             break
         sentence.append(text)
     return " ".join(sentence) or "the command line could not be parsed; see --help"
+
+
+def _with_choices(sentence: str) -> str:
+    """Return tyro's sentence on a choice that there is not, with the nearest one, or with all, in order."""
+    match = re.fullmatch(r"(invalid choice '(.*)' for argument '\S+')\. Expected one of \((.*)\)\.", sentence)
+    if match is None:
+        return sentence
+    choices = [one for one in re.findall(r"'([^']*)'", match[3]) if one != "None"]
+    if (hint := suggestion(match[2], choices)).startswith("did you"):
+        return f"{match[1]}; {hint}"
+    return f"{match[1]}; allowed: {', '.join(sorted(choices))}"

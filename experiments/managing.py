@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from common.errors import UserError
+from common.waiting import waiting
 from experiments import run_files
 from experiments.run_options import Options
 from experiments.run_status import Status, processes
@@ -119,8 +123,16 @@ def track(options: Options) -> int:
             raise UserError(f"{run.path} was not tracked before; say where: --track {' or '.join(NAMES)}")
         record.write(run.path, record.Record(options.track))
     said: list[str] = []
-    sent = follow.catch_up(run.path, said.append)
+    with waiting("sending it", partial(print, file=sys.stdout, flush=True)), _libraries_silent():
+        sent = follow.catch_up(run.path, said.append)
     if not sent:
         raise UserError(said[-1].removeprefix("note: ").removesuffix("; training goes on"))
-    print("\n".join(said))
+    print("\n".join([*said, "all of it is there now"]))
     return 0
+
+
+@contextmanager
+def _libraries_silent() -> Iterator[None]:
+    """Let what trackers' libraries print go nowhere."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        yield

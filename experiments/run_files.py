@@ -132,7 +132,8 @@ def export(folder: Path, path: Path, with_state: bool = False, overwrite: bool =
 def _pack(folder: Path, archive: zipfile.ZipFile, with_state: bool) -> int:
     packed: dict[str, bytes | Path] = {}
     for path, inside in files_of(folder, (*PACKED, *STATE) if with_state else PACKED):
-        packed[inside] = path
+        if not path.name.startswith("."):  # a film that is being made, or that was killed
+            packed[inside] = path
     packed |= agent_files(folder / "agent", "agent/")
     for inside, content in packed.items():
         name = f"{folder.resolve().name}/{inside}"

@@ -71,7 +71,7 @@ class _Process:
     """The process, and the thread that reads its lines."""
 
     def __init__(self, run: Path, name: str, say: Say) -> None:
-        self.name = name
+        self.run, self.name = run, name
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "experiments.tracking.follow", str(run.resolve())],  # -P: nothing from here
             stdin=subprocess.PIPE,
@@ -128,6 +128,6 @@ def _end(process: _Process, status: Status, say: Say, patience: float) -> None:
         say(f"waiting up to {patience:.0f} s for {process.name} (Ctrl-C leaves it to itself)")
         if not process.ends_within(max(patience - (time.monotonic() - began), 0.0)):
             process.kill()
-            say(f"note: {process.name} did not end in time, and was ended; later: python runs.py track RUN")
+            say(f"note: {process.name} did not end in time, and was ended; later: python runs.py track {process.run}")
     except KeyboardInterrupt:
         say(f"{process.name} goes on by itself")

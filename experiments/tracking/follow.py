@@ -191,7 +191,7 @@ def tables(run: Path) -> Iterator[tuple[str, Sequence[str], list[list[str]]]]:
 def films(run: Path) -> list[Path]:
     """Return the films that were made of a run."""
     with suppress(OSError):
-        found = sorted(path for path in (run / "videos").iterdir() if path.suffix in FILMS)
+        found = sorted(path for path in (run / "videos").iterdir() if path.suffix in FILMS and path.name[0] != ".")
         return [path for path in found if path.is_file() and not path.is_symlink()][:MOST_FILMS]
     return []
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+# a server that does not answer is said after seconds, and not after its own minutes; it is asked again all the same
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+# isort: split
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 

@@ -80,6 +80,7 @@ def run(tmp_path: Path) -> Path:
 def test_a_tracker_gets_rows_config_tables_and_films(run: Path) -> None:
     (run / "videos").mkdir()
     (run / "videos" / "a.mp4").write_bytes(b"film")
+    (run / "videos" / ".a.12.mp4").write_bytes(b"half")  # one that is being made
     (run / "videos" / "notes.txt").write_text("no film")
     memory, said = Memory(), list[str]()
     assert catch_up(run, said.append, memory)
@@ -209,7 +210,7 @@ def with_fake(folder: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("gives up", "note: wandb gave up (1): wandb login"),
         ("raises", "note: wandb fails (broken pipe); training goes on"),
         ("exits", ""),
-        ("hangs", "note: wandb did not end in time, and was ended; later: python runs.py track RUN"),
+        ("hangs", "note: wandb did not end in time, and was ended; later: python runs.py track "),
     ],
 )
 def test_whatever_a_library_does_the_trainer_goes_on(
