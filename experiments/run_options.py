@@ -74,9 +74,14 @@ class Options:
         places = [Path(place) for place in PLACES] if self.runs_dir is None else [self.runs_dir]
         paths = find_all(places)
         if self.names:
-            paths = list(dict.fromkeys(path for word in self.names for path in find(word, paths)))
+            paths = list(dict.fromkeys(path for word in self.names for path in find(word, paths, self._commands)))
         runs = [run for run in map(status_of, paths) if self._fits(run)]
         return sorted(runs, key=lambda run: (run.started, run.path.name))
+
+    @property
+    def _commands(self) -> tuple[str, ...]:
+        """What a word that is no run may have been meant for."""
+        return COMMANDS if self.command == "list" else ()
 
     def _fits(self, run: Status) -> bool:
         return (

@@ -105,7 +105,7 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
             yield from _below(path, depth - 1)
 
 
-def find(word: str, known: Sequence[Path]) -> list[Path]:
+def find(word: str, known: Sequence[Path], also: Sequence[str] = ()) -> list[Path]:
     """Return the runs that a word means: a path, "newest", a pattern of names, or the beginning or end of one's name.
 
     Raises:
@@ -124,7 +124,7 @@ def find(word: str, known: Sequence[Path]) -> list[Path]:
     matches = [path for path in known if fnmatch.fnmatchcase(path.name, word)]
     if found := matches or [path for path in known if path.name.endswith(word) or path.name.startswith(word)]:
         return found
-    hint = suggestion(word, [path.name for path in known]) if known else "there are none here"
+    hint = suggestion(word, [*also, *(path.name for path in known)]) if known else "there are none here"
     raise UserError(f"no run '{shown(word, 80)}'; {hint}")
 
 

@@ -126,6 +126,7 @@ def test_show_prints_one_run_in_full(folder: Path, capsys: pytest.CaptureFixture
     [
         (["show"], "needs a run"),
         (["show", "nonsense"], "no run 'nonsense'; known: "),
+        (["shwo", "best"], "no run 'shwo'; did you mean show?"),
         (["prune"], "needs runs"),
         (["--whole"], "--whole belongs to python runs.py prune"),
         (["--runs-dir", "nowhere"], "no such folder"),
