@@ -159,7 +159,7 @@ def test_what_is_pushed_is_played(server: Hub, run: Path, capsys: pytest.Capture
     assert set(files) == {MANIFEST, WEIGHTS, "README.md", "config.json", "eval.csv", "metrics.csv", "curve.png"}
     assert files[WEIGHTS] == (run / WEIGHTS).read_bytes()
     assert play.main(["hf:ann/eater", "--record", "a.png", "--steps", "2"]) == 0
-    assert "dqn in tidepool/Waterworld-v1" in capsys.readouterr().out
+    assert "d3qn in tidepool/Waterworld-v1" in capsys.readouterr().out
     folder = hub.local("hf:ann/eater")
     assert not [path for path in folder.rglob("*") if path.is_symlink()]
     found, _ = read_run(folder)
