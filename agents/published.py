@@ -32,6 +32,7 @@ NOT_PUBLISHED = {
     *("on_nan", "bf16", "compile", "schedule_timesteps", "eval_max_steps"),
     *(
         "action_mask",
+        "canonical",
         "reward_scale",
         "mode",
         "difficulty",

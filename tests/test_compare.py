@@ -105,7 +105,7 @@ def test_without_runs_it_shows_the_references_and_how_to_train(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        (["--format", "tabel"], "('table', 'markdown', 'json', 'csv')"),
+        (["--format", "tabel"], "did you mean table?"),
         (["--agents", "dqm"], "unknown published agent 'dqm'; did you mean dqn"),
         (["--formt", "json"], "did you mean --format"),
         (["--env-id", "Waterwrld-v1"], "Waterworld-v1"),

@@ -72,7 +72,12 @@ def test_what_is_tabular() -> None:
 @pytest.mark.parametrize(
     ("agent", "preset", "env_id", "message"),
     [
-        ("auto", "nature", WATERWORLD, r"--preset nature is made for Atari's frames; for .*: default, long, control"),
+        (
+            "auto",
+            "nature",
+            WATERWORLD,
+            r"--preset nature is made for Atari's frames; for .*: default, long, best, c",
+        ),
         ("dqn", "long", PONG, r"--preset long is made for vectors; for ALE/Pong-v5: nature, modern, cpu"),
         ("auto", "natur", PONG, r"unknown preset 'natur'; did you mean nature"),
         ("pqn", "nature", PONG, r"unknown preset 'nature'; "),

@@ -288,7 +288,7 @@ def test_a_folder_of_something_else_or_of_other_settings_is_left_alone(tmp_path:
         ([*DQN, "--runs-dir", "x"], "--runs-dir is not allowed in a sweep; use --out"),
         ([*DQN, "--gama", "1"], "unknown option '--gama'; did you mean --gamma"),
         ([*DQN, "--jobs", "0"], "--jobs 0 is out of range"),
-        ([*DQN, "--games", "atari6"], "atari57"),
+        ([*DQN, "--games", "atari6"], "did you mean atari26, atari5?"),
         ([*DQN, "--cluster", "auto", "--jobs", "3"], "--jobs is for this machine"),
         ([*DQN, "--cluster", "auto", "--slurm", "x"], "do not belong together"),
         ([*DQN, "--study", "sqlite:///x"], "--study belongs to --search"),

@@ -137,7 +137,7 @@ def test_a_saved_agent_plays_again(view: View) -> None:
     obs = view.session.obs[None]
     now: Any = view.session.policy
     assert np.allclose(again.q_values(obs), now.q_values(obs))
-    assert json.loads((newest / "config.json").read_text())["agent"] == "dqn"
+    assert json.loads((newest / "config.json").read_text())["agent"] == "d3qn"
 
 
 def test_a_random_policy_is_replaced_by_a_new_agent_that_learns() -> None:
