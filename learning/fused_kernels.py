@@ -519,7 +519,7 @@ def move(network, schedule, u):  # type: ignore[no-untyped-def]
 def scaled(network, obs, index, out, image):  # type: ignore[no-untyped-def]
     """Fill out (B, D) with the observations of some records (B,), scaled, and ``image`` (B, 1): which these are."""
     factor, order = network.factor, network.order
-    if network.by.size == 0:
+    if network.by.size == 0:  # looked up in no order, these become vector instructions
         image[:] = np.float32(0.0)
         for b in range(out.shape[0]):
             row = index[b]

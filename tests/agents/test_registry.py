@@ -76,7 +76,7 @@ def test_what_is_tabular() -> None:
             "auto",
             "nature",
             WATERWORLD,
-            r"--preset nature is made for Atari's frames; for .*: default, long, best, c",
+            r"--preset nature is made for Atari's frames; for .*: default, long, best, control",
         ),
         ("dqn", "long", PONG, r"--preset long is made for vectors; for ALE/Pong-v5: nature, modern, cpu"),
         ("auto", "natur", PONG, r"unknown preset 'natur'; did you mean nature"),

@@ -16,6 +16,8 @@ from envs.geometry import HEIGHT, VX, VY, WIDTH, X, Y
 from envs.waterworld import Waterworld, mirrors
 from learning.checkpoint import save_agent
 from learning.learner import Learner
+from learning.plan import Plan
+from learning.preflight import preflight
 
 IMAGES = range(4)
 
@@ -91,3 +93,13 @@ def test_other_worlds_have_none() -> None:
         vec = envs.make_vec(env_id, 1)
         assert envs.mirrors_of(vec.single_observation_space) is None
         vec.close()
+
+
+def test_a_run_where_there_are_none_says_so() -> None:
+    found = recipe("d3qn")
+    config = found.config(**{**found.switches, "canonical": True, "hidden": (8,), "num_envs": 2})
+    said: list[str] = []
+    for env_id in ("tidepool/RLDemo-v0", "tidepool/Waterworld-v1"):
+        preflight(Plan(env_id, found, config, 1), "cpu", 1, 0.05, said.append)
+    notes = [line for line in said if "mirror" in line]
+    assert notes == ["note: tidepool/RLDemo-v0 has no mirror images that are known here: --canonical changes nothing"]
