@@ -24,7 +24,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -204,14 +204,24 @@ def killed(case: str, wanted: int, options: Options, folder: Path, rng: random.R
     unbroken = newest(folder / "unbroken")
     assert unbroken is not None
     console.print(f"{case}: unbroken in {whole.seconds:.1f} s", highlight=False)
+    turns = moments(options, rng)
     while result.kills < wanted and len(result.failed) < 3:
-        broken = until_it_ends(words, wanted, whole.seconds, options, folder, rng, result)
+        broken = until_it_ends(words, wanted, whole.seconds, options, folder, rng, turns, result)
         result.runs += 1
         if broken is not None:
             compare(unbroken, broken, result)
         shutil.rmtree(folder / "broken", ignore_errors=True)
         console.print(f"{case}: {result.kills} kills, {'all equal' if result.passed else 'FAILED'}", highlight=False)
     return result
+
+
+def moments(options: Options, rng: random.Random) -> Iterator[str]:
+    """Yield the moment of each attempt: "mixed" is all three in turn, each time in another order."""
+    kinds: list[str] = [options.moment]
+    if options.moment == "mixed":
+        kinds = ["any", "checkpoint", "resume"] if options.with_signal == "KILL" else ["any"]
+    while True:
+        yield from rng.sample(kinds, len(kinds))
 
 
 def until_it_ends(
@@ -221,6 +231,7 @@ def until_it_ends(
     options: Options,
     folder: Path,
     rng: random.Random,
+    turns: Iterator[str],
     result: Result,
 ) -> Path | None:
     """Return the folder of a training that was killed a few times and resumed until its end; None: it failed."""
@@ -231,10 +242,7 @@ def until_it_ends(
         resumed = run_folder is not None
         again = ["--resume", str(run_folder)] if resumed else [*words, "--runs-dir", "broken"]
         again += ["--import", "own_world"] if resumed and any(OWN in word for word in words) else []
-        moment = options.moment
-        if moment == "mixed":
-            moments: tuple[Any, ...] = ("any", "checkpoint", "resume") if options.with_signal == "KILL" else ("any",)
-            moment = moments[rng.randrange(len(moments))]
+        moment = next(turns)
         due = Due(moment if resumed or moment != "resume" else "any", seconds, run_folder, rng)
         done = attempt(folder, again, (number, due) if kills > 0 else None)
         if done.code is None or (options.with_signal == "TERM" and done.code in STOPPED):

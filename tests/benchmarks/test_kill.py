@@ -33,12 +33,13 @@ def test_runs_that_are_stopped_by_a_signal_are_the_unbroken_ones(tmp_path: Path)
     assert found["kills"] == 2
 
 
-def test_runs_that_are_killed_fifty_times_are_the_unbroken_ones(tmp_path: Path) -> None:
-    words = "--kills", "50", "--per-run", "25", "--moment", "mixed", "--steps", "2000", "--every", "0.3s"
+def test_runs_that_are_killed_thirty_times_are_the_unbroken_ones(tmp_path: Path) -> None:
+    words = "--kills", "30", "--per-run", "15", "--moment", "mixed", "--steps", "2000", "--every", "0.3s"
     code, found = soak(tmp_path, "--cases", "dqn/CartPole-v1", f"pqn/{kill.OWN}", *words)
     assert (code, [one["failed"] for one in found["results"]]) == (0, [[], []])
-    assert found["kills"] == 50
-    assert all(one["at_checkpoints"] and one["in_resumes"] for one in found["results"])
+    assert found["kills"] == 30
+    for moment in "at_checkpoints", "in_resumes":
+        assert sum(one[moment] for one in found["results"]) >= 2, moment
 
 
 def written(folder: Path, weights: bytes, steps: list[int]) -> Path:
