@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.dispatcher import Dispatcher
+from numba.core.extending import _Intrinsic
+
+
+@functools.cache  # a module imports before its first kernel what its kernels call
+def sources(module: str) -> tuple[tuple[str, float, int], ...]:
+    """Return a module's file and those of the kernels that its own may call, each with time and size."""
+    found: dict[str, tuple[str, float, int]] = {}
+    waiting = [module]
+    while waiting:
+        here = sys.modules.get(waiting.pop())
+        file = getattr(here, "__file__", None)
+        if here is None or file is None or file in found:
+            continue
+        state = Path(file).stat()
+        found[file] = file, state.st_mtime, state.st_size
+        waiting += {one.__module__ for one in vars(here).values() if compiled_in(one)}
+    return tuple(sorted(found.values()))
+
+
+def compiled_in(value: Any) -> bool:
+    """Whether it is something of which a kernel's code is made: another one, an intrinsic, a named tuple."""
+    named = isinstance(value, type) and issubclass(value, tuple)
+    return named or isinstance(value, Dispatcher | _Intrinsic)
 
 
 class Cache(FunctionCache):
-    """Numba's cache, for which a truncated file is a missing one.
+    """Numba's cache, for which a truncated file is a missing one, and a change of what is called a change.
 
     A kill or a crash while it is written can leave half a file, which numba would report with a traceback at
-    every later start.
+    every later start. And numba asks only whether the function's own file has changed, though the kernels of other
+    files that it calls are compiled into it: it would go on with what they were before an update.
     """
 
     misses = 0  # functions that this process had to compile, over all caches
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        self._cache_file = IndexDataCacheFile(  # type: ignore[no-untyped-call]
+            self._cache_path, self._impl.filename_base, sources(function.__module__)
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled code for a signature; None: it has to be compiled."""
@@ -49,7 +82,7 @@ def cached_njit(**options: Any) -> Any:  # untyped, as numba's is: kernels are t
 
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = njit(**options)(function)
-        dispatcher._cache = Cache(function)  # type: ignore[no-untyped-call]  # as numba's own ``enable_caching`` does
+        dispatcher._cache = Cache(function)  # as numba's own ``enable_caching`` does
         return dispatcher
 
     return compiled

@@ -32,13 +32,10 @@ from learning.fused_kernels import (
     NONE,
     PARTS,
     SEPARATE,
-    SIGNALS,
     Job,
     Network,
     Schedule,
     acting_room_size,
-    claim,
-    post,
     q_values,
     room_size,
     serve,
@@ -51,6 +48,7 @@ from learning.losses import td_loss
 from learning.networks import Canonical, DuelingHead, QNetwork, Scale, automatic_encoder
 from learning.recipe import Experience, Recipe
 from learning.replay import Batch, Draws, ReplayExperience
+from learning.signals import SIGNALS, claim, post
 
 # beside the first thread's
 SPARE_CORES = len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) - 1

@@ -8,18 +8,15 @@ A network is one flat array of parameters and a table with a row a layer. Produc
 # mypy: allow-untyped-decorators
 from __future__ import annotations
 
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from common.kernels import cached_njit
 from learning.blas import multiply, set_threads
 from learning.replay import Draws
+from learning.signals import AWAKE, CLAIMED, ENTERED, LEFT, POSTED, fetch_add, let_others_run, load, swap
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -268,55 +265,6 @@ def adam(parameters, gradient, share, mean, square, step, rate, epsilon):  # typ
 # ------------------------------------------------------------------ two threads
 
 
-@intrinsic
-def fetch_add(typing, array, index):  # type: ignore[no-untyped-def]
-    """Add 1 to an entry of an int64 array as one indivisible step; return what it was."""
-
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.atomic_rmw("add", builder.gep(data, [args[1]]), ir.Constant(ir.IntType(64), 1), "seq_cst")
-
-    return types.int64(array, types.intp), generate
-
-
-@intrinsic
-def swap(typing, array, index, value):  # type: ignore[no-untyped-def]
-    """Put a value into an entry of an int64 array, for all threads from now on; return what it was."""
-
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        value = context.cast(builder, args[2], signature.args[2], types.int64)
-        return builder.atomic_rmw("xchg", builder.gep(data, [args[1]]), value, "seq_cst")
-
-    return types.int64(array, types.intp, types.int64), generate
-
-
-@intrinsic
-def load(typing, array, index):  # type: ignore[no-untyped-def]
-    """Return an entry of an int64 array as other threads have left it."""
-
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.load_atomic(builder.gep(data, [args[1]]), "seq_cst", 8)
-
-    return types.int64(array, types.intp), generate
-
-
-if sys.platform == "win32":
-
-    @kernel
-    def let_others_run() -> None:
-        """Do nothing: a wait here is a few millionths of a second, unless the other thread has lost its core."""
-
-else:
-    sched_yield = types.ExternalFunction("sched_yield", types.int32())
-
-    @kernel
-    def let_others_run() -> None:
-        """Offer the core to whoever waits for one: it may be the thread that is waited for."""
-        sched_yield()
-
-
 class Network(NamedTuple):
     """What the kernels know of a network and its optimiser."""
 
@@ -366,10 +314,6 @@ class Job(NamedTuple):
     signals: I64  # between the two threads, each on a cache line of its own
 
 
-# numbers of jobs in `signals`: the last one that was written or is being written, that may be worked on, that the
-# second thread entered, that it left; and whether it watches
-CLAIMED, POSTED, ENTERED, LEFT, AWAKE = range(0, 40, 8)
-SIGNALS = 40
 PATIENCE = 5_000  # looks at `signals` before the second thread goes to sleep: one to two milliseconds
 
 
@@ -404,23 +348,6 @@ def work(network, job):  # type: ignore[no-untyped-def]
         while load(turns[2], u) == 0:
             let_others_run()
     set_threads(before)
-
-
-@kernel
-def claim(signals):  # type: ignore[no-untyped-def]
-    """Return the next job's number, when the second thread has left the one before: its arrays may be written."""
-    number = load(signals, CLAIMED) + 1  # type: ignore[call-arg]
-    swap(signals, CLAIMED, number)
-    while load(signals, ENTERED) != load(signals, LEFT):
-        let_others_run()
-    return number
-
-
-@kernel
-def post(signals, number):  # type: ignore[no-untyped-def]
-    """Let the second thread see that a job is written; return whether it watches."""
-    swap(signals, POSTED, number)  # type: ignore[call-arg]
-    return load(signals, AWAKE) != 0
 
 
 @kernel

@@ -48,6 +48,37 @@ def test_a_truncated_cache_file_is_compiled_again_and_replaced(ending: str, star
         assert output(start, cache) == "42 0"
 
 
+CALLED = {
+    "a kernel": "@cached_njit()\ndef called(x):\n    return x + SUMMAND\n",
+    "a kernel of a kernel": "from third import called\n\n@cached_njit()\ndef unused(x):\n    return x\n",
+    "an intrinsic": """@intrinsic
+def called(typing, x):
+    def generate(context, builder, signature, args):
+        return builder.add(args[0], args[0].type(SUMMAND))
+    return types.int64(types.int64), generate
+""",
+}
+
+
+@pytest.mark.parametrize("kind", CALLED)
+def test_a_change_of_what_is_called_is_seen_though_it_lies_in_another_file(
+    kind: str, start: list[str], tmp_path: Path
+) -> None:
+    """Numba's own cache would go on with the old code: a wrong number and no word."""
+    heading = "from numba import types\nfrom numba.extending import intrinsic\nfrom common.kernels import cached_njit\n"
+    program = PROGRAM.replace("2 * x", "called(x)").replace("\n@", "\nfrom other import called\n\n@")
+    (tmp_path / "program.py").write_text(program)
+    (tmp_path / "other.py").write_text(heading + CALLED[kind].replace("SUMMAND", "1"))
+    changed = tmp_path / ("third.py" if "third" in CALLED[kind] else "other.py")
+    source = heading + (CALLED["a kernel"] if "third" in CALLED[kind] else CALLED[kind])
+    cache = tmp_path / "cache"
+    for summand, known in ((1, False), (1, True), (20, False), (20, True)):
+        if not known:
+            changed.write_text(source.replace("SUMMAND", str(summand)))
+        result, misses = output(start, cache).split()
+        assert (int(result), int(misses) == 0) == (21 + summand, known)
+
+
 @pytest.mark.skipif(sys.platform == "win32" or os.getuid() == 0, reason="root may write everywhere")
 def test_a_cache_that_cannot_be_written_is_no_error(start: list[str], tmp_path: Path) -> None:
     cache = tmp_path / "cache"

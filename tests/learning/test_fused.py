@@ -20,11 +20,11 @@ from envs.mirrors import MirroredBox, together
 from learning import checkpoint, fused
 from learning.config import FamilyConfig
 from learning.fused import FusedLearner, make_learner
-from learning.fused_kernels import AWAKE, CLAIMED, ENTERED, LEFT, POSTED
 from learning.learner import Learner
 from learning.plan import Plan
 from learning.preflight import preflight
 from learning.replay import Batch
+from learning.signals import AWAKE, CLAIMED, ENTERED, LEFT, POSTED
 from learning.trainer import Trainer
 from tests.learning.helpers import kept
 
