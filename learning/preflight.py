@@ -106,16 +106,7 @@ def preflight(
     torch.set_num_threads(threads)
     capacity = getattr(plan.config, "capacity", None)
     storages = places(needed, capacity, candidates)
-    measured: dict[str, Rehearsal] = {}
-    emulators: VectorEnv[Any, Any, Any] | None = None
-    for name in storages:
-        text = f"timing {plan.recipe.name} on {name}"
-        if envs.is_atari(plan.env_id):
-            text = f"starting {plan.config.num_envs} emulators, {text}"
-        with waiting(unless_compiling(text), say):
-            if envs.is_atari(plan.env_id) and emulators is None:
-                emulators = envs.make_vec(plan.env_id, plan.config.num_envs, **plan.env_options())
-            measured[name] = rehearse(replace(plan, device=name, storage=storages[name]), longest, emulators)
+    measured, emulators = rehearsals(plan, storages, longest, say)
     fastest = max(measured, key=lambda name: measured[name].steps_per_second)
     engine, steps_per_second, seconds = measured[fastest]
     return Preflight(
@@ -130,6 +121,23 @@ def preflight(
         seconds,
         emulators,
     )
+
+
+def rehearsals(
+    plan: Plan, storages: dict[str, str], longest: float, say: Callable[[str], None] | None
+) -> tuple[dict[str, Rehearsal], VectorEnv[Any, Any, Any] | None]:
+    """Return what each device does, with the experience where it is stored, and the emulators that were started."""
+    measured: dict[str, Rehearsal] = {}
+    emulators: VectorEnv[Any, Any, Any] | None = None
+    for name, storage in storages.items():
+        text = f"timing {plan.recipe.name} on {name}"
+        if envs.is_atari(plan.env_id):
+            text = f"starting {plan.config.num_envs} emulators, {text}"
+        with waiting(unless_compiling(text), say):
+            if envs.is_atari(plan.env_id) and emulators is None:
+                emulators = envs.make_vec(plan.env_id, plan.config.num_envs, **plan.env_options())
+            measured[name] = rehearse(replace(plan, device=name, storage=storage), longest, emulators)
+    return measured, emulators
 
 
 def available_devices() -> list[str]:

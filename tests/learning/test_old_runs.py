@@ -34,6 +34,7 @@ def run(tmp_path: Path) -> Path:
 
 def test_a_run_stopped_under_old_names_resumes_and_ends_the_same(run: Path) -> None:
     watcher: Watcher = RecordingWatcher()
+    begun = load_file(run / "agent" / "network.safetensors")
     trainer = resume(run, Console(quiet=True))
     assert trainer.agent_steps == 1_000
     assert trainer.agent.overrides == {"epsilon": 0.25}
@@ -43,9 +44,10 @@ def test_a_run_stopped_under_old_names_resumes_and_ends_the_same(run: Path) -> N
         load_file(run / "agent" / "network.safetensors"),
     )
     assert set(old) - set(new) == {name for name in old if name.startswith("head.")} != set()
-    for name, value in old.items():
-        now = new[name.replace("head.", "output.", 1) if name.startswith("head.") else name]
-        torch.testing.assert_close(now, value, rtol=1e-4, atol=1e-5)  # bit for bit on the same kind of processor
+    off = sum(float((new[name.replace("head.", "output.", 1)] - value).square().sum()) for name, value in old.items())
+    learnt = sum(float((begun[name] - value).square().sum()) for name, value in old.items())
+    # 0 on the same kind of processor, 0.06 on one with other vector units, 0.27 if one random number is drawn too many
+    assert (off / learnt) ** 0.5 < 0.12
     assert not (run / "live" / "requests.jsonl").exists()
 
 
