@@ -29,7 +29,8 @@ SAFE_SHARE = 0.9  # of the free memory; the rest is for everything that is not t
 REHEARSAL_STEPS = 1_000  # agent steps that are timed at least
 REHEARSAL_SECONDS = 2.0  # and at most so long, after kernels are compiled
 LONGEST_REHEARSAL = 15.0  # where a budget depends on it
-EVALUATION_SECONDS = 0.3  # that an evaluation is timed
+EVALUATION_SECONDS = 0.3  # that an evaluation is timed, and at most this share of the training:
+EVALUATION_SHARE = 0.1
 EVALUATION_LANES, EMULATORS = 20, 4  # episodes side by side in that; an emulator takes 0.17 s to start
 
 
@@ -214,28 +215,30 @@ def rehearse(plan: Plan, longest: float, vec: VectorEnv[Any, Any, Any] | None = 
         began = time.perf_counter()
         while trainer.learner.updates < trainer.learner.warm_up and time.perf_counter() - began < longest:
             trainer.step()  # kernels are compiled, the first updates made, before the clock starts
-        # updates may come seldom: as many steps as lie between two of them, several times
-        least, misses = max(REHEARSAL_STEPS, 2 * trainer.agent_steps), -1
+        # updates may come seldom: as many steps as lie between two of them, several times; of a short run, half of it
+        most = plan.config.total_timesteps // 2
+        least, misses = min(max(REHEARSAL_STEPS, 2 * trainer.agent_steps), most), -1
         while misses != Cache.misses:  # again where kernels were compiled meanwhile
             misses = Cache.misses
-            began, passed, before = time.perf_counter(), 0.0, trainer.agent_steps
-            while passed < longest and (trainer.agent_steps - before < least or passed < longest / 4):
+            began, passed, before, made = time.perf_counter(), 0.0, trainer.agent_steps, 0
+            while not made or (passed < longest and (made < least or (passed < longest / 4 and made < most))):
                 trainer.step()
-                passed = time.perf_counter() - began
+                passed, made = time.perf_counter() - began, trainer.agent_steps - before
         if plan.device != "cpu":
             torch.accelerator.synchronize()  # the clock stops when the work is done, not when it is queued
         steps_per_second = (trainer.agent_steps - before) / (time.perf_counter() - began)
-        return Rehearsal(trainer.learner.engine, steps_per_second, episode_seconds(plan, trainer))
+        seconds = min(EVALUATION_SECONDS, EVALUATION_SHARE * plan.config.total_timesteps / steps_per_second)
+        return Rehearsal(trainer.learner.engine, steps_per_second, episode_seconds(plan, trainer, seconds))
     finally:
         if vec is None:
             trainer.episodes.close()
 
 
-def episode_seconds(plan: Plan, trainer: Trainer) -> float:
-    """Return the seconds that an episode of evaluation takes beside others."""
+def episode_seconds(plan: Plan, trainer: Trainer, seconds: float = EVALUATION_SECONDS) -> float:
+    """Return the seconds that an episode of evaluation takes beside others, timed for so many seconds."""
     evaluator, lanes = trainer.evaluator, EMULATORS if envs.is_atari(plan.env_id) else EVALUATION_LANES
     try:
-        pace = evaluator.pace(trainer.policy, trainer.policy.default_epsilon, lanes, EVALUATION_SECONDS)
+        pace = evaluator.pace(trainer.policy, trainer.policy.default_epsilon, lanes, seconds)
     finally:
         evaluator.close()
     return pace.start + pace.step * typical_length(evaluator.longest)
