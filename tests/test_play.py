@@ -152,6 +152,8 @@ def test_without_a_name_the_newest_run_with_an_agent_plays(tmp_path: Path) -> No
     newest = run_folder(tmp_path / "runs", "b__dqn__1__20261123-101530")
     run_folder(tmp_path / "runs", "c__dqn__2__20261122-235959")
     (tmp_path / "runs" / "d__dqn__3__20261124-000000").mkdir()  # still without an agent
+    damaged = run_folder(tmp_path / "runs", "e__dqn__4__20261125-000000")
+    (damaged / "config.json").write_text("{")
     assert players.find_agent(None, tmp_path / "runs") == newest
     assert players.find_agent(Path("newest"), tmp_path / "runs") == newest
 
@@ -404,7 +406,7 @@ def test_a_human_atari_score_has_the_protocol_that_was_played(
     with (tmp_path / "runs" / "humans.csv").open(newline="") as file:
         row = next(csv.DictReader(file))
     assert (row["env_id"], row["protocol"], row["apples"]) == ("ALE/Pong-v5", protocol, "")
-    assert re.search(r"in 1 steps \(\d+ frames\)", capsys.readouterr().out)
+    assert re.search(r"in 1 step \(\d+ frames\)", capsys.readouterr().out)
 
 
 # two worlds, learning, panels

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from common.text import number_of
 from viewer.drawing.canvas import Area, Canvas, text_width
 from viewer.drawing.theme import Theme
 from viewer.panel_titles import PANEL_TITLES
@@ -118,7 +119,7 @@ def _draw_plot(
             canvas.rounded(Area(x - DOT, y - DOT, 2 * DOT, 2 * DOT), Theme.agent, DOT)
     if not points:
         canvas.text(zone.x + zone.w / 2, zone.y + zone.h / 2, "no episode has ended yet", SMALL, Theme.soft, align=0.5)
-    low, text = zone.bottom + 14, f"{end:,.0f} steps"
+    low, text = zone.bottom + 14, number_of(round(end), "step")
     canvas.text(room.right, low, text, SMALL, Theme.soft, align=1)
     if zone.w + tags > text_width(text, SMALL) + 40:
         canvas.text(zone.x, low, "0", SMALL, Theme.soft, align=0.5)

@@ -13,6 +13,7 @@ import pygame
 
 from agents.registry import recipe
 from common.errors import UserError
+from common.text import number_of
 from envs import drawing
 from learning.checkpoint import MANIFEST, config_from, read_manifest
 from learning.display import steps_text
@@ -158,7 +159,7 @@ class Renderer:
             middle, number_y = place.x + place.w / 2, place.y + place.h / 2 - 8
             canvas.text(middle, number_y, number_text(score.episode_return), 56, Theme.card, bold=True, align=0.5)
             ended = "final return" if score.finished else "return so far"
-            text = f"{ended}, {score.steps:,} steps"
+            text = f"{ended}, {number_of(score.steps, 'step')}"
             canvas.text(middle, place.y + place.h / 2 + 38, text, 13, Theme.card, align=0.5, width=place.w - 16)
 
 
