@@ -74,8 +74,8 @@ def return_text(row: dict[str, Any]) -> str:
     """Return the mean return of the last episodes; before the first has ended, how far the running ones are."""
     if row["episodic_return"] is not None or "running_length" not in row:
         return number(row["episodic_return"])
-    length, so_far = row["running_length"], number(row["running_return"])
-    return f"- (no episode ended yet; those running: {length:,.0f} steps, {so_far})"
+    length, so_far = number_of(round(row["running_length"]), "step"), number(row["running_return"])
+    return f"- (no episode ended yet; those running: {length}, {so_far})"
 
 
 class PlainLines:
@@ -148,7 +148,7 @@ class PlainLines:
         if quiet >= EVALUATING and now - self._evaluation_printed >= SECONDS_BETWEEN_LINES:
             self._evaluation_printed = now
             self._print(
-                f"evaluating, episode {min(finished + 1, episodes)} of {episodes} | {time_text(left)} left of it"
+                f"evaluating, episode {min(finished + 1, episodes):,} of {episodes:,} | {time_text(left)} left of it"
             )
 
     def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
@@ -194,7 +194,7 @@ class LivePanel:
         )
         self.task = self.bar.add_task("training", total=total_timesteps, completed=start, end=None)
         self.evaluation = Progress(
-            TextColumn("evaluating, episode [bold]{task.fields[episode]}[/] of {task.fields[episodes]}"),
+            TextColumn("evaluating, episode [bold]{task.fields[episode]:,}[/] of {task.fields[episodes]:,}"),
             BarColumn(None),
             TextColumn("left"),
             TimeLeft(),

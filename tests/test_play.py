@@ -24,6 +24,7 @@ from learning.checkpoint import save_agent
 from learning.learner import Learner
 from scores.runs import read_humans
 from viewer import settings
+from viewer.drawing.theme import DARK, LIGHT, Theme
 from viewer.opening import open_session
 from viewer.options import Options
 from viewer.playing import players
@@ -242,7 +243,11 @@ def test_a_film_of_a_training_run_is_written_into_its_folder(
 ) -> None:
     folder = run_folder(tmp_path / "runs", "CartPole-v1__dqn__1__20261123-101530")
     shutil.copytree(folder / "agent", folder / "milestones" / "0")
+    assert play.main(["--film", "newest", "--record", "a.png", "--theme", "dark", "--steps", "1"]) == 0
+    assert Theme.name == DARK
+    assert capsys.readouterr().out
     assert play.main(["--film", "newest", "--record", "a.gif", "--seed", "3"]) == 0
+    assert Theme.name == LIGHT
     out = capsys.readouterr().out
     assert out.startswith(f"0 % of runs/{folder.name}, seed 3, epsilon 0\nwithout 1 %, 10 %, 100 %: the run has not ")
     assert re.search(r"a\.gif: \d+ frames, .* MB; returns: 0 % \d+", out)

@@ -279,10 +279,12 @@ def export_page(
 
 def film_training(options: Options, stack: ExitStack) -> int:
     """Film a run's agents side by side, from the start, on the way and at the end of its training."""
+    from viewer.drawing.theme import LIGHT, Theme
     from viewer.playing.attach import find_run
     from viewer.video import film, progress, record
 
     assert options.film is not None
+    Theme.use(options.theme or LIGHT)
     run = find_run(options.film, options.runs_dir)
     found, missing = film.find_milestones(run)
     path = options.record or film.default_path(run)

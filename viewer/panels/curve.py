@@ -73,7 +73,7 @@ class CurvePanel(Panel):
 
     def _draw_evaluation(self, canvas: Canvas, area: Area, finished: int, episodes: int) -> None:
         """Write how far the evaluation is, with a bar."""
-        text = f"evaluating: episode {min(finished + 1, episodes)} of {episodes}"
+        text = f"evaluating: episode {min(finished + 1, episodes):,} of {episodes:,}"
         used = canvas.text(area.x + MARGIN, area.y + 43, text, SMALL, Theme.agent, bold=True)
         track = Area(area.x + MARGIN + used + 12, area.y + 40, area.w - 2 * MARGIN - used - 12, 5)
         if track.w > 20:
