@@ -274,9 +274,7 @@ def print_length(console: Console, plan: Plan, forecast: Forecast, budget: bool)
         why = "asked for" if config.eval_max_steps is not None else "the environment has no limit"
         print_line(console, f"evaluations cut episodes at {number_of(cap, 'agent step')} ({why}; --eval-max-steps)")
     on_the_way = (
-        f"{schedule.count - 1} x {number_of(schedule.interim_episodes, 'episode')} on the way, "
-        if schedule.count > 1
-        else ""
+        f"{schedule.count - 1} x {schedule.interim_episodes} episodes on the way, " if schedule.count > 1 else ""
     )
     seconds = forecast.left(0) or 0.0
     evaluations = sum(schedule.ahead(0)) * (forecast.episode_seconds or 0.0)
