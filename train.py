@@ -13,6 +13,7 @@ from functools import partial
 
 from common.errors import UserError
 from common.signals import end_with_parent
+from common.text import number_of
 from common.waiting import waiting
 
 
@@ -63,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
         training.open_window(trainer)
     if not training.train(trainer, console, options.track):
         training.print_line(
-            console, f"stopped at {trainer.agent_steps:,} agent steps; everything is saved. Resume with"
+            console, f"stopped at {number_of(trainer.agent_steps, 'agent step')}; everything is saved. Resume with"
         )
         training.print_line(console, f"  python train.py --resume {trainer.run_folder.path}")
         return 128 + (trainer.stop_signal or signal.SIGINT)

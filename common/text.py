@@ -13,6 +13,11 @@ def time_text(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def number_of(count: int, noun: str) -> str:
+    """Return a number and what is counted: ``1 frame``, ``2,000 frames``."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def shown(text: str, most: int | None = None) -> str:
     """Return a text in one line that does nothing to a terminal: control characters are escaped, as in ``\\x1b``.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -69,6 +70,7 @@ class ForeignProcesses(AsyncVectorEnv):
         multiprocessing.get_context(METHOD).set_forkserver_preload(["envs"])  # imported once for all of them
         started = [partial(_begin, os.getpid(), lane, spec, maker) for lane, maker in enumerate(makers)]
         super().__init__(started, context=METHOD, worker=_serve, autoreset_mode=AutoresetMode.DISABLED)
+        _without_names(self.error_queue)
         self.frame_stack = frame_stack if self.single_observation_space.dtype == np.uint8 else 1
 
     def step(self, actions: NDArray[np.int64]) -> tuple[Any, ...]:
@@ -143,6 +145,19 @@ class ForeignProcesses(AsyncVectorEnv):
 def in_processes(vec: VectorEnv[Any, Any, Any]) -> bool:
     """Whether environments have processes of their own."""
     return isinstance(vec, ForeignProcesses)
+
+
+def _without_names(queue: Any) -> None:
+    """Remove the names of a queue's semaphores, which all processes have opened by now: they keep them without.
+
+    Else those of a program that is killed are left behind, and Python warns of it afterwards, in its terminal.
+    """
+    locks = (queue._rlock, queue._wlock, queue._sem)
+    registry: dict[Any, Any] = getattr(multiprocessing.util, "_finalizer_registry", {})
+    for finalizer in list(registry.values()):
+        made_for = getattr(finalizer, "_weakref", None)
+        if made_for is not None and any(made_for() is lock for lock in locks if lock is not None):
+            finalizer()  # once: not again at the program's end
 
 
 def _serve(*arguments: Any) -> None:

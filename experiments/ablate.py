@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from common.files import write_bytes
+from common.text import number_of
 from experiments import ablation, ablation_chart, ablation_settings, ablation_table, plan, sweeping
 from experiments.ablation import VariantRuns
 from experiments.ablation_plan import Plan
@@ -25,9 +26,9 @@ def print_plan(console: Console, one: Plan, jobs: Sequence[Job]) -> None:
     """Print what is about to happen."""
     names = ", ".join(variant.name for variant in one.variants[1:])
     print_line(console, f"{one.agent} on {one.env_id}, preset {one.preset}: in full, and {names}")
-    seeds = f"{one.seeds} seeds" if one.seeds > 1 else "one seed"
-    steps = f"{one.config.total_timesteps:,} agent steps"
-    print_line(console, f"{seeds} each: {len(jobs)} runs of {steps}, in {one.out}")
+    seeds = number_of(one.seeds, "seed")
+    steps = number_of(one.config.total_timesteps, "agent step")
+    print_line(console, f"{seeds} each: {number_of(len(jobs), 'run')} of {steps}, in {one.out}")
     sweeping.print_finished(console, jobs)
 
 

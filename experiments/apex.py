@@ -9,6 +9,7 @@ from typing import Any
 
 from common import imports
 from common.errors import UserError
+from common.text import number_of
 from experiments import on_ray
 from learning.apex import AHEAD, Actor, ActorPlan, ApexTrainer, Chunk, Weights
 from learning.plan import Plan
@@ -68,7 +69,10 @@ def actor_plan(plan: Plan, actors: int) -> ActorPlan:
 def trainer(plan: Plan, folder: RunFolder, actors: int, ray: Any, say: Callable[[str], None]) -> ApexTrainer:
     """Return a run whose environments are stepped by actors on a cluster; they start with its first step."""
     sent = actor_plan(plan, actors)
-    say(f"{actors} actors with {sent.envs_each} environments each; the estimate is that of one process without them")
+    say(
+        f"{number_of(actors, 'actor')} with {number_of(sent.envs_each, 'environment')} each;"
+        " the estimate is that of one process without them"
+    )
     return ApexTrainer(plan, folder, RayFleet(ray, sent, say), sent)
 
 

@@ -13,7 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from common.text import shown, time_text
+from common.redrawn import above_typing
+from common.text import number_of, shown, time_text
 from experiments.execution import REFRESH_SECONDS, Job, State, seconds_left
 
 LINES_SECONDS = 30.0  # between two lines on what runs
@@ -103,7 +104,7 @@ class Lines:
     def stopping(self, count: int) -> None:
         """Print that the runs are being waited for."""
         if count:
-            runs = "1 run" if count == 1 else f"{count} runs"
+            runs = number_of(count, "run")
             self.print_line(f"stopping: waiting for {runs} to save; Ctrl-C again stops at once")
 
     def tick(self) -> None:
@@ -160,7 +161,7 @@ class Screen(Lines):
             ProgressBar(total=1.0, completed=done, width=20),
             Text(f"{done:.0%} | {time_text(self.left())} left"),
         )
-        return Group(table(self.jobs, room), totals)
+        return above_typing(table(self.jobs, room), totals)
 
 
 @contextmanager

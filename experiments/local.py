@@ -17,6 +17,7 @@ import psutil
 from common import imports
 from common.errors import UserError
 from common.files import ROOT
+from common.text import number_of
 from experiments import planned
 from experiments.execution import Ended, Job
 from experiments.planned import BROKEN
@@ -139,9 +140,12 @@ def fitting_jobs(runs: int, run_bytes: float, gpu: bool = False) -> tuple[int, s
         raise UserError(
             f"a run takes about {run_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB can be used; try a smaller --capacity"
         )
-    counts = {f"{cores()} cores": cores(), f"{free / 1e9:.1f} GB free, {run_bytes / 1e9:.1f} GB a run": by_memory}
+    counts = {
+        number_of(cores(), "core"): cores(),
+        f"{free / 1e9:.1f} GB free, {run_bytes / 1e9:.1f} GB a run": by_memory,
+    }
     if gpu:
         counts["one GPU"] = 1
     most = min(*counts.values(), runs)
-    why = next((reason for reason, count in counts.items() if count == most), f"{runs} runs")
+    why = next((reason for reason, count in counts.items() if count == most), number_of(runs, "run"))
     return most, why

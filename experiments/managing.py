@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from common.errors import UserError
+from common.text import number_of
 from common.waiting import waiting
 from experiments import run_files
 from experiments.run_options import Options
@@ -67,7 +68,7 @@ def prune(options: Options, console: Console, ask: Callable[[str], str] = input)
         print("nothing to remove")
         return 0
     for run, files, size in found:
-        print(f"  {run.path}  {run.state}, {files} files, {size_text(size)}")
+        print(f"  {run.path}  {run.state}, {number_of(files, 'file')}, {size_text(size)}")
     print(_what(options, [run for run, _, _ in found], sum(size for _, _, size in found)))
     if not options.yes and not _agreed(ask):
         print("nothing was removed")
@@ -84,7 +85,7 @@ def prune(options: Options, console: Console, ask: Callable[[str], str] = input)
 
 def _what(options: Options, runs: list[Status], size: int) -> str:
     """Return in a line what will be lost."""
-    many = f"{len(runs)} run{'s' if len(runs) != 1 else ''}"
+    many = f"{number_of(len(runs), 'run')}"
     if options.whole:
         return f"this removes {many} altogether, agents and scores too: {size_text(size)}"
     resumable = sum(run.can_resume for run in runs)
@@ -106,7 +107,7 @@ def export(options: Options) -> int:
     run = options.one()
     path = options.out or Path(f"{run.path.resolve().name}.zip")
     count = run_files.export(run.path, path, options.with_state, options.overwrite)
-    print(f"{path}: {count} files, {size_text(path.stat().st_size)}")
+    print(f"{path}: {number_of(count, 'file')}, {size_text(path.stat().st_size)}")
     if (run.path / "agent").is_dir():
         print(f"unpack and play it:  python -m zipfile -e {path} . && python play.py {run.path.resolve().name}")
     return 0

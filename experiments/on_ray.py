@@ -16,6 +16,7 @@ from typing import Any
 
 from common import imports
 from common.errors import UserError
+from common.text import number_of
 from experiments import ray_worker
 from experiments.execution import REFRESH_SECONDS, Ended, Job
 from experiments.local import PROCESS_BYTES
@@ -72,7 +73,7 @@ class OnRay:
         self._looked = 0.0
         gpu = f", {self.gpus:g} GPU" if self.gpus else ""
         say(
-            f"Ray cluster of {len(nodes)} node{'s' * (len(nodes) > 1)}: {self.places()} at a time, each with"
+            f"Ray cluster of {number_of(len(nodes), 'node')}: {self.places()} at a time, each with"
             f" {self.cpus} CPU{gpu}, {self.bytes / 1e9:.1f} GB"
         )
         say(

@@ -19,6 +19,7 @@ from common import imports
 from common.checked import Unfit, fit
 from common.errors import UserError, unknown
 from common.settings import check_given, option_name, validate
+from common.text import number_of
 from envs.atari import games
 from experiments import command_line, config_file, plan, search_space
 from experiments.command_line import RunOptions, any_settings, given
@@ -54,7 +55,7 @@ def planned(argv: Sequence[str]) -> Planned:
     if options.plan is not None:
         made = checked_plan(plan.read(options.plan))
         only, dimensions = chosen(made, options), []
-        about = f"{len(only or made.entries):,} runs of {options.plan}"
+        about = f"{number_of(len(only or made.entries), 'run')} of {options.plan}"
     else:
         common = {
             name: getattr(run_options if name in PASSED_ON else values, name) for name in names if name != "config"
@@ -154,13 +155,13 @@ def _about(
     environments, agents = ({getattr(one, name) for one in bases} for name in ("env_id", "agent"))
     first = bases[0]
     factors = [
-        first.env_id if len(environments) == 1 else f"{len(environments)} environments",
-        f"{first.agent} (preset {first.preset})" if len(bases) == 1 else f"{len(agents)} agents",
+        first.env_id if len(environments) == 1 else number_of(len(environments), "environment"),
+        f"{first.agent} (preset {first.preset})" if len(bases) == 1 else number_of(len(agents), "agent"),
     ]
-    factors += [f"{len(values)} values of {option_name(name)[2:]}" for name, values in grid.items()]
-    factors += [f"{options.trials} trials over {', '.join(option_name(one.name)[2:] for one in dimensions)}"] * bool(
-        dimensions
-    )
+    factors += [f"{number_of(len(values), 'value')} of {option_name(name)[2:]}" for name, values in grid.items()]
+    factors += [
+        f"{number_of(options.trials, 'trial')} over {', '.join(option_name(one.name)[2:] for one in dimensions)}"
+    ] * bool(dimensions)
     factors.append(f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed")
     return " x ".join(factors)
 

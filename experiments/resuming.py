@@ -18,9 +18,10 @@ from agents import recipe
 from common import imports
 from common.errors import UserError
 from common.reading import checked
+from common.text import number_of
 from common.waiting import waiting
 from experiments import apex
-from experiments.run_status import find_all, find_one
+from experiments.run_status import find_one
 from experiments.training import print_line
 from learning import checkpoint, live
 from learning.config import LearnerConfig
@@ -29,6 +30,7 @@ from learning.preflight import seconds_of
 from learning.runfolder import Described, RunFolder, as_json, provenance
 from learning.states import LEAST_PERIOD, Saved, States
 from learning.trainer import Trainer
+from scores.finding import find_all
 
 NEEDED = ("config", "device", "threads", "evaluations", "eval_episodes")
 
@@ -92,7 +94,7 @@ def _resumed(folder: RunFolder, console: Console, total: int | None, rescale: bo
         return trainer
     with waiting(lambda: f"loading the run, playing its episodes up to where they were: {episodes.restored:.0%}"):
         trainer.load_state(saved)
-    print_line(console, f"resumed {path} at {trainer.agent_steps:,} agent steps")
+    print_line(console, f"resumed {path} at {number_of(trainer.agent_steps, 'agent step')}")
     if not kept:
         starts = getattr(config, "learning_starts", 0)
         print_line(
@@ -161,7 +163,9 @@ def _check(
         if total is None and steps >= done and evaluated:
             raise UserError(f"{path}: it is finished; extend it with --resume {path} --total-timesteps N")
         if total is not None and total <= steps:
-            raise UserError(f"--total-timesteps {total}: {path} has {steps:,} agent steps already; take more")
+            raise UserError(
+                f"--total-timesteps {total}: {path} has {number_of(steps, 'agent step')} already; take more"
+            )
     return saved
 
 

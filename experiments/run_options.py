@@ -10,8 +10,9 @@ import tyro
 
 from common.errors import UserError
 from common.text import shown
-from experiments.run_status import PLACES, State, Status, find, find_all, status_of
+from experiments.run_status import PLACES, State, Status, find, status_of
 from experiments.tracking.tracker import Name
+from scores.finding import find_all
 
 COMMANDS = ("list", "show", "prune", "export", "track")
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import os
-import re
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -24,13 +23,13 @@ from common.settings import Between
 from common.text import shown
 from experiments import planned
 from learning import states
+from scores.finding import NEWEST, find_all, newest
 from scores.runs import CONFIG_FILE, Run, is_run, read_run
 
 State = Literal["running", "stopped", "killed", "finished", "damaged"]
 STATES = get_args(State)
 PLACES = ("runs", "sweeps", "ablations")
 """Where the programs make runs, in the current folder."""
-DEEPEST = 4  # folders: sweeps/PLAN/CONFIGURATION/RUN, and what could not be resumed
 MOST_FILES = 100_000  # of a run that is measured
 FORMAT = 1
 MANIFEST, WEIGHTS = "manifest.json", "network.safetensors"  # of an agent; `learning.checkpoint` loads PyTorch
@@ -84,27 +83,6 @@ class Status:
         return {**dataclasses.asdict(self), "path": str(self.path), "started": started}
 
 
-NEWEST = "newest"
-
-
-def find_all(places: Iterable[Path]) -> list[Path]:
-    """Return all runs below some folders, also those of sweeps and ablations; links are not followed downwards."""
-    return [run for place in places for run in _below(place, DEEPEST)]
-
-
-def _below(folder: Path, depth: int) -> Iterator[Path]:
-    try:
-        entries = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
-    except OSError:
-        return
-    for name in entries:
-        path = folder / name
-        if is_run(path):
-            yield path
-        elif depth > 1 and not name.startswith("."):
-            yield from _below(path, depth - 1)
-
-
 def find(word: str, known: Sequence[Path], also: Sequence[str] = ()) -> list[Path]:
     """Return the runs that a word means: a path, "newest", a pattern of names, or the beginning or end of one's name.
 
@@ -117,8 +95,10 @@ def find(word: str, known: Sequence[Path], also: Sequence[str] = ()) -> list[Pat
             return [path]
         if found := find_all([path]):
             return found
-    if word == NEWEST and known:
-        return [max(known, key=_time)]
+    if word == NEWEST:
+        if (run := newest(known)) is None:
+            raise UserError(f"no run '{NEWEST}'; there is none here yet")
+        return [run]
     if found := [path for path in known if word in (path.name, planned_name(path))]:
         return found
     matches = [path for path in known if fnmatch.fnmatchcase(path.name, word)]
@@ -152,15 +132,6 @@ def find_one(word: str, option: str, known: Sequence[Path], also: Sequence[str] 
         few = ", ".join(path.name for path in found[:3])
         raise UserError(f"{option} {shown(word, 80)}: one run is needed, and this means {len(found)}: {few}")
     return found[0]
-
-
-def _time(path: Path) -> str:
-    """Return when a run was made: the time in its name; of a folder that was renamed, that of its settings."""
-    if match := re.search(r"__(\d{8}-\d{6}.*)$", path.name):
-        return match[1]
-    with suppress(OSError, ValueError, OverflowError):
-        return f"{datetime.fromtimestamp((path / CONFIG_FILE).stat().st_mtime):%Y%m%d-%H%M%S}"
-    return ""
 
 
 def planned_name(path: Path) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from common.errors import UserError
 from common.reading import read_json
-from common.text import shown, time_text
+from common.text import number_of, shown, time_text
 from experiments.planned import wall_seconds
 from experiments.run_status import STATES, Status
 from scores.runs import CONFIG_FILE, read_run
@@ -105,7 +105,7 @@ def summary(runs: Sequence[Status]) -> str:
     """Return in a line how many runs there are, in which states, and how large."""
     counts = Counter(run.state for run in runs)
     states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    many = f"{len(runs)} run{'s' if len(runs) != 1 else ''}"
+    many = f"{number_of(len(runs), 'run')}"
     return f"{many}: {states}; {size_text(sum(run.bytes for run in runs))}"
 
 
@@ -162,7 +162,7 @@ def _facts(run: Status, about: dict[str, Any]) -> Iterable[tuple[str, str]]:
     if found is not None:
         interval = student_interval([one.episode_return for one in found.episodes])
         bounds = f", 95 % interval {interval.ci95[0]:.4g} to {interval.ci95[1]:.4g}" if interval.ci95 else ""
-        yield "score", f"{interval.mean:.4g} over {len(found.episodes)} episodes{bounds}"
+        yield "score", f"{interval.mean:.4g} over {number_of(len(found.episodes), 'episode')}{bounds}"
         yield "protocol", found.episodes[0].protocol
         for note in found.notes:
             yield "note", note

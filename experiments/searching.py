@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import write_json
+from common.text import number_of
 from experiments import config_file, plan
 from experiments.execution import REFRESH_SECONDS, Job
 from experiments.plan import Entry, Plan, Row, changes
@@ -191,7 +192,7 @@ class Search:
         states = [one.state.name for one in self.study.get_trials(deepcopy=False)]
         counts = {"complete": "COMPLETE", "given up early": "PRUNED", "failed": "FAIL", "not finished": "RUNNING"}
         told = ", ".join(f"{states.count(state)} {word}" for word, state in counts.items() if state in states)
-        lines = [f"{len(states)} trials: {told}"]
+        lines = [f"{number_of(len(states), 'trial')}: {told}"]
         best = self.best()
         if best is None:
             return [*lines, "no trial is complete yet"]

@@ -14,11 +14,12 @@ import tyro
 
 from common.errors import UserError
 from common.hub import endpoint, in_words, library, split
-from common.text import shown
+from common.text import number_of, shown
 from common.waiting import waiting
 from experiments import model_card
-from experiments.run_status import PLACES, find, find_all
+from experiments.run_status import PLACES, find
 from experiments.run_table import size_text
+from scores.finding import find_all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +60,9 @@ def share(options: Options) -> None:
             with waiting(f"sending {size} to the hub"):
                 url = push(folder, repo_id, options.private)
     if options.out is not None:
-        print(f"{options.out}: {len(files)} files, {size}; nothing was sent")
+        print(f"{options.out}: {number_of(len(files), 'file')}, {size}; nothing was sent")
         return
-    print(f"{url}: {len(files)} files, {size}")
+    print(f"{url}: {number_of(len(files), 'file')}, {size}")
     print(f"anybody plays it:  python play.py hf:{repo_id}")
 
 

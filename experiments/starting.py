@@ -19,11 +19,13 @@ from common import hub
 from common.errors import UserError
 from common.files import PRETRAINED
 from common.reading import check_inside
+from common.text import number_of
 from experiments.plan import words
-from experiments.run_status import find_all, find_one
+from experiments.run_status import find_one
 from learning.checkpoint import MANIFEST, config_from, read_manifest, read_weights
 from learning.config import FamilyConfig, LearnerConfig
 from learning.plan import Plan
+from scores.finding import find_all
 
 # settings that decide a network's layers
 LAYERS = ("encoder", "hidden", "head_hidden", "dueling", "layer_norm", "spectral_norm", "impala_width", "impala_pool")
@@ -44,7 +46,8 @@ class Source:
         return {"path": str(self.folder), **{name: self.manifest[name] for name in names}}
 
     def __str__(self) -> str:
-        return f"{self.manifest['agent']}, {self.manifest['agent_steps']:,} agent steps of {self.manifest['env_id']}"
+        steps = number_of(self.manifest["agent_steps"], "agent step")
+        return f"{self.manifest['agent']}, {steps} of {self.manifest['env_id']}"
 
     def with_range(self, config: LearnerConfig) -> LearnerConfig:
         """Return the settings with the range of returns that its network has, unless one was given."""
@@ -95,7 +98,9 @@ def weights_for(source: Source, plan: Plan) -> dict[str, Tensor]:
         raise UserError(f"--from {source.folder}: it sees {there}, and {plan.env_id} gives {here}")
     if source.manifest["num_actions"] != int(actions.n):
         known = source.manifest["num_actions"]
-        raise UserError(f"--from {source.folder}: it has {known} actions, and {plan.env_id} has {int(actions.n)}")
+        raise UserError(
+            f"--from {source.folder}: it has {number_of(known, 'action')}, and {plan.env_id} has {int(actions.n)}"
+        )
     network = plan.recipe.network(space, int(actions.n), plan.config, torch.Generator())
     if differing := _differing(source, plan):
         more = " ".join(words(differing))

@@ -20,7 +20,7 @@ from common.errors import UserError
 from common.files import write_bytes
 from common.lock import FILE as LOCK
 from common.lock import alive_processes, locked
-from common.text import time_text
+from common.text import number_of, time_text
 from common.waiting import waiting
 from experiments import live_view, plan, slurm, sweep_options, sweep_report, sweep_results
 from experiments.execution import Engine, Execution, Job, Queue, Source
@@ -58,11 +58,11 @@ def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER, apart: bool = Tr
     plan.prepare(found.plan)
     if options.row is not None:
         if options.row > len(found.plan.rows):
-            raise UserError(f"--row {options.row}: the plan has {len(found.plan.rows)} runs")
+            raise UserError(f"--row {options.row}: the plan has {number_of(len(found.plan.rows), 'run')}")
         return slurm.run_row(found.plan.rows[options.row - 1], found.plan.out, trainer, found.threads)
     if options.slurm is not None:
         slurm.write(found, options.slurm)
-        print_line(console, f"{len(found.plan.rows):,} runs: {found.about}, in {found.plan.out}")
+        print_line(console, f"{number_of(len(found.plan.rows), 'run')}: {found.about}, in {found.plan.out}")
         print_line(console, f"submit them with: sbatch {options.slurm}")
         print_line(console, f"their result:     python sweep.py --status {found.plan.out}")
         return 0
@@ -95,7 +95,7 @@ def run_all(
             return search(found, options, console, argv, trainer, set_children)
         jobs = jobs_of(found.plan, options.retry_failed)
         jobs = [job for job in jobs if found.only is None or job.row.number in found.only]
-        print_line(console, f"{len(jobs):,} runs: {found.about}, in {out}")
+        print_line(console, f"{number_of(len(jobs), 'run')}: {found.about}, in {out}")
         print_finished(console, jobs)
         left = [job for job in jobs if job.state == "waiting"]
         if left:
@@ -257,7 +257,7 @@ def status(folder: Path, console: Console) -> int:
         job.refresh()
     at_work = alive_processes(one.out / LOCK)
     by = f"process {at_work[0]} works on it" if at_work else "no process works on it on this machine"
-    print_line(console, f"{len(jobs):,} runs in {one.out}: {live_view.counted(jobs)}; {by}")
+    print_line(console, f"{number_of(len(jobs), 'run')} in {one.out}: {live_view.counted(jobs)}; {by}")
     room = max(console.height - live_view.OTHER_LINES, 10) if console.is_terminal else MOST_STATUS_ROWS
     wide = console if console.is_terminal else Console(width=1_000)
     wide.print(live_view.table(jobs, room), highlight=False)

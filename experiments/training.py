@@ -24,7 +24,7 @@ from common.files import PRETRAINED, ROOT
 from common.kernels import Cache
 from common.signals import ALL, on_signal
 from common.tail import Tail
-from common.text import time_text
+from common.text import number_of, time_text
 from common.waiting import waiting
 from experiments import apex, starting
 from experiments.command_line import RunOptions
@@ -266,11 +266,13 @@ def print_length(console: Console, plan: Plan, forecast: Forecast, budget: bool)
     """Print how long the run is: steps and protocol, then evaluations and time, as far as that can be known."""
     config, rules, schedule = plan.config, plan.protocol, plan.schedule
     frames = config.total_timesteps * rules.frames_per_step
-    steps = f"{config.total_timesteps:,} agent steps" + (f" = {frames:,} frames" if rules.frames_per_step > 1 else "")
+    steps = f"{number_of(config.total_timesteps, 'agent step')}" + (
+        f" = {frames:,} frames" if rules.frames_per_step > 1 else ""
+    )
     print_line(console, f"{steps} | protocol {rules.name} ({rules.source})")
     if (cap := plan.eval_cap) is not None:
         why = "asked for" if config.eval_max_steps is not None else "the environment has no limit"
-        print_line(console, f"evaluations cut episodes at {cap:,} agent steps ({why}; --eval-max-steps)")
+        print_line(console, f"evaluations cut episodes at {number_of(cap, 'agent step')} ({why}; --eval-max-steps)")
     on_the_way = (
         f"{schedule.count - 1} x {schedule.interim_episodes} episodes on the way, " if schedule.count > 1 else ""
     )

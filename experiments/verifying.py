@@ -12,6 +12,7 @@ from rich.console import Console
 
 from common.errors import UserError
 from common.tail import Tail
+from common.text import number_of
 from common.waiting import waiting
 from experiments import starting
 from experiments.resuming import plan_of
@@ -55,8 +56,8 @@ class Comparison:
     def counted(self) -> str:
         """What was compared, in words."""
         return (
-            f"{self.fingerprints} checksums of the weights, {self.rows} rows of metrics,"
-            f" {self.evaluations} episodes of evaluation"
+            f"{number_of(self.fingerprints, 'checksum')} of the weights, {number_of(self.rows, 'row')} of metrics,"
+            f" {number_of(self.evaluations, 'episode')} of evaluation"
         )
 
 

@@ -19,7 +19,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
-from common.text import time_text
+from common.redrawn import above_typing
+from common.text import number_of, time_text
 from learning.evaluate import EpisodeResult, cut_text
 
 WIDE = 100  # columns, above which a panel's figures have longer names
@@ -41,15 +42,15 @@ def shares(row: dict[str, Any]) -> str:
 
 def steps_text(agent_steps: int, frames_per_step: int) -> str:
     """Return a number of agent steps, and of emulator frames where these are others."""
-    frames = f" ({agent_steps * frames_per_step:,} frames)" if frames_per_step > 1 else ""
-    return f"{agent_steps:,} agent steps{frames}"
+    frames = f" ({number_of(agent_steps * frames_per_step, 'frame')})" if frames_per_step > 1 else ""
+    return f"{number_of(agent_steps, 'agent step')}{frames}"
 
 
 def evaluation_text(steps: str, results: list[EpisodeResult]) -> str:
     """Return an evaluation in one line."""
     returns = [result.episode_return for result in results]
     spread = statistics.stdev(returns) if len(returns) > 1 else 0.0
-    count = cut_text(results) or ("1 episode" if len(returns) == 1 else f"{len(returns)} episodes")
+    count = cut_text(results) or number_of(len(returns), "episode")
     return (
         f"evaluation at {steps}: mean return {statistics.fmean(returns):.2f}, median {statistics.median(returns):g},"
         f" {min(returns):g} to {max(returns):g} (sd {spread:.2f}, {count})"
@@ -73,8 +74,8 @@ def return_text(row: dict[str, Any]) -> str:
     """Return the mean return of the last episodes; before the first has ended, how far the running ones are."""
     if row["episodic_return"] is not None or "running_length" not in row:
         return number(row["episodic_return"])
-    length, so_far = row["running_length"], number(row["running_return"])
-    return f"- (no episode ended yet; those running: {length:,.0f} steps, {so_far})"
+    length, so_far = number_of(round(row["running_length"]), "step"), number(row["running_return"])
+    return f"- (no episode ended yet; those running: {length}, {so_far})"
 
 
 class PlainLines:
@@ -147,7 +148,7 @@ class PlainLines:
         if quiet >= EVALUATING and now - self._evaluation_printed >= SECONDS_BETWEEN_LINES:
             self._evaluation_printed = now
             self._print(
-                f"evaluating, episode {min(finished + 1, episodes)} of {episodes} | {time_text(left)} left of it"
+                f"evaluating, episode {min(finished + 1, episodes):,} of {episodes:,} | {time_text(left)} left of it"
             )
 
     def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
@@ -193,7 +194,7 @@ class LivePanel:
         )
         self.task = self.bar.add_task("training", total=total_timesteps, completed=start, end=None)
         self.evaluation = Progress(
-            TextColumn("evaluating, episode [bold]{task.fields[episode]}[/] of {task.fields[episodes]}"),
+            TextColumn("evaluating, episode [bold]{task.fields[episode]:,}[/] of {task.fields[episodes]:,}"),
             BarColumn(None),
             TextColumn("left"),
             TimeLeft(),
@@ -204,7 +205,7 @@ class LivePanel:
         self._began = 0.0  # of the evaluation
         self.evaluation_task = self.evaluation.add_task("evaluation", total=1.0, end=None, episode=1, episodes=1)
         self.row: dict[str, Any] = {}
-        self.live = Live(self.picture(), console=console, refresh_per_second=4)
+        self.live = Live(above_typing(self.picture()), console=console, refresh_per_second=4)
 
     def __enter__(self) -> LivePanel:
         self.live.__enter__()
@@ -213,6 +214,7 @@ class LivePanel:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.live.update(self.picture())
         self.live.__exit__(kind, error, trace)
 
     def progress(self, row: dict[str, Any]) -> None:
@@ -221,7 +223,7 @@ class LivePanel:
         self.row |= {name: value for name, value in row.items() if value is not None or name not in self.row}
         end = None if row["left_s"] is None else time.monotonic() + row["left_s"]
         self.bar.update(self.task, completed=row["agent_steps"], end=end)
-        self.live.update(self.picture())
+        self.live.update(above_typing(self.picture()))
 
     def pulse(self, row: dict[str, Any]) -> None:
         """Show the row."""
@@ -232,7 +234,7 @@ class LivePanel:
         now = time.monotonic()
         if not self._evaluating:
             self._evaluating, self._began = True, now
-            self.live.update(self.picture())
+            self.live.update(above_typing(self.picture()))
         share = (now - self._began) / max(now - self._began + left, 1e-9)
         shown: dict[str, Any] = {"episode": min(finished + 1, episodes), "episodes": episodes, "end": now + left}
         self.evaluation.update(self.evaluation_task, completed=share, **shown)
@@ -240,7 +242,7 @@ class LivePanel:
     def evaluated(self, agent_steps: int, results: list[EpisodeResult]) -> None:
         """Print the evaluation above the panel, where it stays."""
         self._evaluating = False
-        self.live.update(self.picture())
+        self.live.update(above_typing(self.picture()))
         line = evaluation_text(steps_text(agent_steps, self.frames_per_step), results)
         self.live.console.print(line, highlight=False)
 

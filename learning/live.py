@@ -195,6 +195,7 @@ class WeightPublisher:
         self.live, self._publish, self._clock = live, publish, clock
         self._watched_until = self._next_publish = self._next_look = self._next = self._next_note = clock()
         self._beat = self._last_beat()  # one that was left behind does not count
+        self._evaluated_published = False
         self.close()
 
     def due(self) -> bool:
@@ -244,12 +245,16 @@ class WeightPublisher:
         self._next_note = now + PUBLISH_SECONDS
         self._look(now)
         if now < self._watched_until:
+            if not self._evaluated_published and now >= self._next_publish:
+                self._publish_now()  # the weights that are evaluated: those before may be seconds older
+                self._evaluated_published = True
             with suppress(OSError):
                 text = json.dumps({"finished": finished, "episodes": episodes}) + "\n"
                 (self.live / EVALUATION).write_text(text, encoding="utf-8")
 
     def evaluated(self) -> None:
         """Tell it that the evaluation has ended."""
+        self._evaluated_published = False
         with suppress(OSError):
             (self.live / EVALUATION).unlink(missing_ok=True)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 import envs
 from common import memory
 from common.errors import UserError
+from common.text import number_of
 from learning import checkpoint, fingerprints
 from learning.config import numpy_generator
 from learning.episodes import Episodes
@@ -152,9 +153,9 @@ class Trainer:
         option = "--capacity" if hasattr(plan.config, "capacity") else "--num-envs"
         network = sum(value.numel() * value.element_size() for value in self.learner.online.state_dict().values())
         return (
-            f"out of memory at {self.agent_steps:,} agent steps, {memory.where(error)}; the {experience.label} takes"
-            f" {needed / 1e6:,.0f} MB ({option} makes it smaller), a network {network / 1e6:,.0f} MB,"
-            f" {memory.in_use(plan.device)}; what was last saved is kept"
+            f"out of memory at {number_of(self.agent_steps, 'agent step')}, {memory.where(error)};"
+            f" the {experience.label} takes {needed / 1e6:,.0f} MB ({option} makes it smaller),"
+            f" a network {network / 1e6:,.0f} MB, {memory.in_use(plan.device)}; what was last saved is kept"
         )
 
     def _saved_after(self, fault: envs.EnvironmentFault) -> UserError:
@@ -165,7 +166,7 @@ class Trainer:
         self._save_all()
         anew = "; its episodes will begin anew" if self.episodes.abandoned else ""
         resume = f"python train.py --resume {self.run_folder.path}"
-        return UserError(f"{fault}; saved at {self.agent_steps:,} agent steps, resume with {resume}{anew}")
+        return UserError(f"{fault}; saved at {number_of(self.agent_steps, 'agent step')}, resume with {resume}{anew}")
 
     def _save_hung(self, what: str) -> None:
         """Raise the error for the user, after saving, while the main thread hangs in an environment for good."""
@@ -238,7 +239,7 @@ class Trainer:
         """Apply what attached windows request, and log it."""
         for event in self.requests.read(self.run_folder.live / REQUESTS):
             self.run_folder.log_event({**self._so_far, **event.row})
-            self.announce(f"{event} at {self.agent_steps:,} agent steps")
+            self.announce(f"{event} at {number_of(self.agent_steps, 'agent step')}")
         self.agent.overrides = self.requests.overrides
 
     def begin(self) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from common.errors import UserError
+from common.text import number_of
 from scores import chart, curves, figure, table
 from scores.atari import curves as atari_curves
 from scores.atari import table as atari_table
@@ -53,7 +54,7 @@ def make(selected: Selected, players: Mapping[str, Player], beside: Path) -> str
     ]
     links = [f'<a href="#part{number}">{html.escape(title)}</a>' for number, (title, _) in enumerate(sections)]
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=f"Comparison of {count} run{'s' * (count != 1)}",
+        title=f"Comparison of {number_of(count, 'run')}",
         about=f"{date.today():%Y-%m-%d}. Each row names its protocol: under another one a score means something else.",
         contents=" ".join(links) if len(links) > 1 else "",
         sections="\n".join(parts) or "<section><p>There are no scores yet.</p></section>",
@@ -135,7 +136,8 @@ def _protocols(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         first = run.episodes[0]
         chance = "" if first.epsilon is None else f", epsilon {first.epsilon:g}"
-        how = f"{len(run.episodes)} episodes after {run.agent_steps:,} agent steps, protocol {first.protocol}{chance}"
+        how = f"{number_of(len(run.episodes), 'episode')} after {number_of(run.agent_steps, 'agent step')}"
+        how += f", protocol {first.protocol}{chance}"
         lines.append(html.escape(f"{run.path.name}: {run.title}, seed {run.seed}; {how}"))
     return lines
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.errors import UserError
+from common.text import number_of
 from scores.atari.aggregates import Improvement, probability_of_improvement
 from scores.collect import FEW_SEEDS, mean_score
 from scores.grouping import Group, grouped
@@ -77,7 +78,7 @@ def versus(first: Sequence[Run], second: Sequence[Run]) -> Versus:
     elif any(one.seeds < FEW_SEEDS for one in duels):
         remarks.append(f"Fewer than {FEW_SEEDS} seeds: the true intervals are wider than those shown.")
     if unfinished := sum(not run.finished for run in (*first, *second)):
-        remarks.append(f"{unfinished} unfinished run{'s' * (unfinished > 1)} left out.")
+        remarks.append(f"{number_of(unfinished, 'unfinished run')} left out.")
     return Versus(duels, overall, remarks)
 
 
@@ -101,7 +102,7 @@ def _duel(env_id: str, first: Group, second: Group) -> Duel:
         drawn = [values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(1) for values in (a, b)]
         low, high = np.percentile(drawn[0] - drawn[1], [2.5, 97.5])
         interval = float(low), float(high)
-    names = [f"{one.label} ({len(one.runs)} seed{'s' * (len(one.runs) > 1)})" for one in (first, second)]
+    names = [f"{one.label} ({number_of(len(one.runs), 'seed')})" for one in (first, second)]
     improvement = probability_of_improvement({env_id: list(a)}, {env_id: list(b)})
     means = float(a.mean()), float(b.mean())
     seeds = min(len(a), len(b))
@@ -149,7 +150,7 @@ def _closing(found: Versus) -> list[str]:
         return found.remarks
     low, high = found.overall.ci95 or (0.0, 1.0)
     better = f"{found.overall.probability:.2f} ({low:.2f} to {high:.2f})"
-    return [f"Over {found.overall.games} environments: P(A > B) {better}.", *found.remarks]
+    return [f"Over {number_of(found.overall.games, 'environment')}: P(A > B) {better}.", *found.remarks]
 
 
 def _plain(one: Duel) -> dict[str, Any]:

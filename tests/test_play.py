@@ -24,6 +24,7 @@ from learning.checkpoint import save_agent
 from learning.learner import Learner
 from scores.runs import read_humans
 from viewer import settings
+from viewer.drawing.theme import DARK, LIGHT, Theme
 from viewer.opening import open_session
 from viewer.options import Options
 from viewer.playing import players
@@ -152,6 +153,8 @@ def test_without_a_name_the_newest_run_with_an_agent_plays(tmp_path: Path) -> No
     newest = run_folder(tmp_path / "runs", "b__dqn__1__20261123-101530")
     run_folder(tmp_path / "runs", "c__dqn__2__20261122-235959")
     (tmp_path / "runs" / "d__dqn__3__20261124-000000").mkdir()  # still without an agent
+    damaged = run_folder(tmp_path / "runs", "e__dqn__4__20261125-000000")
+    (damaged / "config.json").write_text("{")
     assert players.find_agent(None, tmp_path / "runs") == newest
     assert players.find_agent(Path("newest"), tmp_path / "runs") == newest
 
@@ -240,7 +243,11 @@ def test_a_film_of_a_training_run_is_written_into_its_folder(
 ) -> None:
     folder = run_folder(tmp_path / "runs", "CartPole-v1__dqn__1__20261123-101530")
     shutil.copytree(folder / "agent", folder / "milestones" / "0")
+    assert play.main(["--film", "newest", "--record", "a.png", "--theme", "dark", "--steps", "1"]) == 0
+    assert Theme.name == DARK
+    assert capsys.readouterr().out
     assert play.main(["--film", "newest", "--record", "a.gif", "--seed", "3"]) == 0
+    assert Theme.name == LIGHT
     out = capsys.readouterr().out
     assert out.startswith(f"0 % of runs/{folder.name}, seed 3, epsilon 0\nwithout 1 %, 10 %, 100 %: the run has not ")
     assert re.search(r"a\.gif: \d+ frames, .* MB; returns: 0 % \d+", out)
@@ -404,7 +411,7 @@ def test_a_human_atari_score_has_the_protocol_that_was_played(
     with (tmp_path / "runs" / "humans.csv").open(newline="") as file:
         row = next(csv.DictReader(file))
     assert (row["env_id"], row["protocol"], row["apples"]) == ("ALE/Pong-v5", protocol, "")
-    assert re.search(r"in 1 steps \(\d+ frames\)", capsys.readouterr().out)
+    assert re.search(r"in 1 step \(\d+ frames\)", capsys.readouterr().out)
 
 
 # two worlds, learning, panels

@@ -138,8 +138,12 @@ def arrange(view: View, width: float, height: float, panels: Sequence[Panel]) ->
     page = _Page(view, width / scale, height / scale, scale)
     found = [_alone(page), *_beside(page, panels), *_stacked(page, panels)]
     best = max(found, key=lambda one: one.worth)
-    if page.roomy:  # so that the score has its curve, but at the cost of no panel
-        page.whole, needed = True, len(best.panels)
+    needed = len(best.panels)
+    for dealt in (False, True) if page.roomy else ():
+        # so that the score has its curve, but at the cost of no panel, and only where need be of their order
+        if dealt and not page.lacking(best):
+            break
+        page.whole, page.dealt = True, dealt
         found = [one for one in (*_beside(page, panels), *_stacked(page, panels)) if len(one.panels) >= needed]
         best = max([best, *found], key=lambda one: one.worth)
     names = {panel.name for panel, _ in best.panels}
@@ -174,6 +178,7 @@ class _Page:
         self.names = world.NAME_HEIGHT if view.versus is not None else 0.0
         self.least_header = 0.0
         self.whole = False  # panels get at least the height that nothing of them is missing at
+        self.dealt = False  # panels may change their order for that
         self._heights: dict[tuple[str, float], tuple[float, float]] = {}
 
     def height(self, panel: Panel, width: float) -> float:
@@ -185,6 +190,10 @@ class _Page:
         if key not in self._heights:
             self._heights[key] = panel.height(self.view, width), panel.whole(self.view, width)
         return self._heights[key]
+
+    def lacking(self, found: _Found) -> bool:
+        """Return whether something is missing of a panel."""
+        return any(area.h + 0.5 < self.both_heights(panel, area.w)[1] for panel, area in found.panels)
 
     def rank(self, panel: Panel) -> float:
         asked, view = self.view.asked, self.view
@@ -288,12 +297,15 @@ def _columns(page: _Page, panels: Sequence[Panel], first: Area, columns: int) ->
     """Return panels in so many columns, in their order; those of the lowest rank are left out until the rest fits."""
     kept = list(panels)
     while kept and columns:
-        cut = _cuts([page.height(panel, first.w) for panel in kept], columns, first.h)
+        heights = [page.height(panel, first.w) for panel in kept]
+        cut, parts = _cuts(heights, columns, first.h), None
         if cut is not None:
             parts = [kept[a:b] for a, b in itertools.pairwise((0, *cut, len(kept)))]
-            parts = [part for part in parts if part]
+        elif page.dealt and columns == 2 and len(kept) == len(panels):
+            parts = _dealt(kept, heights, first.h)
+        if parts is not None:
             placed: list[tuple[Panel, Area]] = []
-            for number, part in enumerate(parts):
+            for number, part in enumerate(part for part in parts if part):
                 x = first.x + number * (first.w + GAP)
                 placed += _stack(page, part, Area(x, first.y, first.w, first.h))
             return placed
@@ -312,6 +324,25 @@ def _cuts(heights: Sequence[float], columns: int, room: float) -> tuple[int, ...
 
     found = min(itertools.combinations_with_replacement(range(1, len(heights) + 1), columns - 1), key=highest)
     return found if highest(found) <= room + 0.5 else None
+
+
+def _dealt(panels: Sequence[Panel], heights: Sequence[float], room: float) -> list[list[Panel]] | None:
+    """Return panels in two columns, each in their order, where no cut of it fits; None: they can't fit.
+
+    Of all ways the one with the fewest panels in the first column that come after others of the second.
+    """
+    if sum(heights) + GAP * (len(heights) - 2) > 2 * room + 0.5:
+        return None
+    best, fewest = None, math.inf
+    for second in itertools.product((False, True), repeat=len(panels) - 1):
+        columns: list[list[int]] = [[0], []]  # the first panel stays the first
+        for number, other in enumerate(second, start=1):
+            columns[other].append(number)
+        if all(sum(heights[k] for k in one) + GAP * (len(one) - 1) <= room + 0.5 for one in columns):
+            swapped = sum(a > b for a in columns[0] for b in columns[1])
+            if swapped < fewest:
+                best, fewest = columns, swapped
+    return None if best is None else [[panels[k] for k in one] for one in best]
 
 
 def _stack(page: _Page, panels: Sequence[Panel], whole: Area) -> list[tuple[Panel, Area]]:

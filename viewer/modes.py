@@ -21,6 +21,7 @@ from common.errors import UserError
 from common.kernels import unless_compiling
 from common.program import interrupts_raise
 from common.signals import ALL, on_signal
+from common.text import number_of
 from common.waiting import waiting
 from viewer.opening import epsilon_of, make_env, open_player, open_session, open_view, seed_of
 from viewer.options import Options, check_film
@@ -93,7 +94,7 @@ def watch(options: Options, view: View, rules: players.Rules) -> int:
     code = show(options, view)
     if session.results:
         returns = [score.episode_return for score in session.results]
-        count = "1 full episode, return" if len(returns) == 1 else f"{len(returns)} full episodes, mean return"
+        count = number_of(len(returns), "full episode") + (", return" if len(returns) == 1 else ", mean return")
         print(f"{count} {np.mean(returns):.1f}; {NEXT}")
     return code
 
@@ -134,9 +135,9 @@ def play_scored(options: Options, view: View, rules: players.Rules) -> int:
     view.scored_play = ScoredPlay(view.session, options.episodes or 1, _recorder(options, rules, view))
     code = show(replace(options, episodes=None), view)
     for number, score in enumerate(view.scored_play.finished, start=1):
-        eaten = f" ({score.apples} apples, {score.poison} poison)" if score.apples is not None else ""
-        frames = f" ({score.frames:,} frames)" if score.frames is not None else ""
-        print(f"episode {number}: return {score.episode_return:g}{eaten} in {score.steps:,} steps{frames}")
+        eaten = f" ({number_of(score.apples, 'apple')}, {score.poison} poison)" if score.apples is not None else ""
+        frames = f" ({number_of(score.frames, 'frame')})" if score.frames is not None else ""
+        print(f"episode {number}: return {score.episode_return:g}{eaten} in {number_of(score.steps, 'step')}{frames}")
     if view.scored_play.finished:
         print(f"recorded in {options.runs_dir / human_scores.FILE_NAME}; {NEXT}")
     else:
@@ -254,11 +255,14 @@ def film_window(options: Options, view: View, rules: players.Rules) -> int:
     finally:
         if line := controls.keep(view):
             print(line)
-    print(f"{options.record}: {session.total_steps:,} steps, {frames:,} frames, {_size(options.record)}")
+    print(
+        f"{options.record}: {number_of(session.total_steps, 'step')}, {number_of(frames, 'frame')},"
+        f" {_size(options.record)}"
+    )
     for note in notes:
         print(note)
     if options.steps is None and len(session.results) < (options.episodes or 0):
-        print(f"cut at {session.total_steps:,} steps, before the episode ended; --steps sets how many")
+        print(f"cut at {number_of(session.total_steps, 'step')}, before the episode ended; --steps sets how many")
     return 0
 
 
@@ -275,10 +279,12 @@ def export_page(
 
 def film_training(options: Options, stack: ExitStack) -> int:
     """Film a run's agents side by side, from the start, on the way and at the end of its training."""
+    from viewer.drawing.theme import LIGHT, Theme
     from viewer.playing.attach import find_run
     from viewer.video import film, progress, record
 
     assert options.film is not None
+    Theme.use(options.theme or LIGHT)
     run = find_run(options.film, options.runs_dir)
     found, missing = film.find_milestones(run)
     path = options.record or film.default_path(run)
@@ -304,7 +310,7 @@ def film_training(options: Options, stack: ExitStack) -> int:
     except KeyboardInterrupt:
         print(f"stopped; {path} is complete up to there")
         return 130
-    print(f"{path}: {frames:,} frames, {_size(path)}; {shown.returns_text()}")
+    print(f"{path}: {number_of(frames, 'frame')}, {_size(path)}; {shown.returns_text()}")
     for note in notes:
         print(note)
     return 0

@@ -11,6 +11,7 @@ import pygame
 
 from common.errors import UserError
 from common.quiet import silenced_stderr
+from common.text import number_of
 from viewer import commands, screen
 from viewer.drawing.canvas import Canvas, Fonts
 from viewer.layout import WORLDS, natural_size
@@ -282,7 +283,7 @@ class Window:
         except UserError as error:
             view.show_notice(str(error))
             return
-        view.show_notice(f"{path}: {self.recorder.frames} frames", seconds=5.0)
+        view.show_notice(f"{path}: {number_of(self.recorder.frames, 'frame')}", seconds=5.0)
 
     def _capture(self, surface: pygame.Surface, seconds: float) -> None:
         try:

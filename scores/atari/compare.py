@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from common.errors import UserError, unknown
+from common.text import number_of
 from scores.atari import aggregates, atari5, measured, normalization, protocol_notes
 from scores.atari import columns as atari_columns
 from scores.atari.aggregates import Aggregates
@@ -162,7 +163,7 @@ def _no_human(players: Sequence[Column], games: Sequence[str]) -> list[str]:
             if not normalization.has_human(game, base.name) and any(game in column.cells for column in used)
         ]
         if without:
-            count = "1 game" if len(without) == 1 else f"{len(without)} games"
+            count = number_of(len(without), "game")
             found.append(
                 f"No human score ({base.human}): {', '.join(sorted(without))}; {count}, not in the aggregates."
             )

@@ -14,6 +14,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import EngFormatter
 from numpy.typing import NDArray
 
+from common.text import number_of
 from scores.atari import normalization, protocol_notes
 from scores.atari.columns import Column
 from scores.atari.compare import CURVE_AGENTS, AtariComparison
@@ -172,7 +173,7 @@ def _panel(axes: Axes, panel: Panel, names: Sequence[str], agents: Sequence[str]
         axes.set_xscale("log")
     more = f" ({panel.left_out} more games not drawn)" if panel.left_out else ""
     axes.set_title(panel.game + more, loc="left", fontweight="bold", fontsize=10, pad=17)
-    counts = ", ".join(f"{line.name}: {line.seeds} seed{'s' * (line.seeds > 1)}" for line in panel.lines)
+    counts = ", ".join(f"{line.name}: {number_of(line.seeds, 'seed')}" for line in panel.lines)
     axes.annotate(counts, (0, 1), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points", fontsize=8)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.tick_params(labelsize=8)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from common.files import ROOT
+from common.text import number_of
 from scores.atari import normalization
 from scores.atari.published import load
 
@@ -72,8 +73,8 @@ def remarks(games: Sequence[str]) -> list[str]:
         (one,) = differing
         more = f": {one.percent}" if one.percent else ""
         return [
-            f"Random play of {one.game}, measured here (protocol {PROTOCOL}, {one.episodes} games): {_points(one)}; the"
-            f" reference says {one.reference:,.6g}, outside of that 95 % interval{more}."
+            f"Random play of {one.game}, measured here (protocol {PROTOCOL}, {number_of(one.episodes, 'game')}):"
+            f" {_points(one)}; the reference says {one.reference:,.6g}, outside of that 95 % interval{more}."
         ]
     differing.sort(key=lambda one: -abs(one.normalised or 0.0))
     named = "; ".join(

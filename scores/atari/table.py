@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from common.text import number_of
 from scores.atari.aggregates import Aggregates
 from scores.atari.columns import Cell, Column
 from scores.atari.compare import AtariComparison
@@ -91,7 +92,7 @@ def print_text(one: AtariComparison, console: Console) -> None:
 
 def title(one: AtariComparison) -> str:
     """Return the title: what the table shows, and in which order."""
-    count = "1 game" if len(one.games) == 1 else f"{len(one.games)} games"
+    count = number_of(len(one.games), "game")
     return f"Atari: score and percentage of human, {count}, sorted by the percentage of {one.sorted_by}"
 
 

@@ -125,7 +125,7 @@ def test_a_killed_process_is_named_and_the_others_end() -> None:
 def test_processes_end_without_a_word_when_the_program_is_killed() -> None:
     text = (
         "import os, signal, envs, tests.envs.odd; envs.PROCESSES.wanted = 'yes';"
-        " envs.make_vec('odd/Odd-v0', 2, seed=1); os.kill(os.getpid(), signal.SIGKILL)"
+        " vec = envs.make_vec('odd/Odd-v0', 2, seed=1); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=100, cwd=ROOT)
     assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")  # and all have ended: their ends of it are closed

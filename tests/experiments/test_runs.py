@@ -19,7 +19,8 @@ from agents import load_policy
 from common.errors import UserError
 from common.files import ROOT
 from experiments import run_files, run_table
-from experiments.run_status import Status, find, find_all, status_of
+from experiments.run_status import Status, find, status_of
+from scores.finding import find_all
 from tests.scores.helpers import make_run
 
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -143,7 +144,7 @@ def test_the_newest_run_has_a_name(folder: Path) -> None:
     known = find_all([Path("runs")])
     (newest,) = find("newest", known)
     assert newest.name.rpartition("__")[2] == max(path.name.rpartition("__")[2] for path in known)
-    with pytest.raises(UserError, match="no run 'newest'"):
+    with pytest.raises(UserError, match="no run 'newest'; there is none here yet"):
         find("newest", [])
 
 

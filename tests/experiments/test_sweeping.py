@@ -69,7 +69,7 @@ def test_a_part_of_a_plan_is_trained_and_the_rest_later(
     assert sweep(stub, "--plan", str(one.out), "--agents", "pqn", "--seeds", "1") == 0
     assert [call[2] for call in stub.calls] == ["pqn"]
     printed = capsys.readouterr().out
-    assert f"1 runs: 1 runs of {one.out}" in printed
+    assert f"1 run: 1 run of {one.out}" in printed
     assert "MISSING, not trained to the end: CartPole-v1 dqn, seed 1" in printed
     assert len(plan.read(one.out).entries) == 4
     stub.behave()

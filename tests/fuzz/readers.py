@@ -20,7 +20,7 @@ from common.files import PRETRAINED
 from common.lock import FILE, alive_processes
 from experiments import run_table, starting
 from experiments.resuming import resume
-from experiments.run_status import find_all, status_of
+from experiments.run_status import status_of
 from experiments.tracking import record
 from experiments.tracking.follow import about
 from learning.checkpoint import MANIFEST, WEIGHTS
@@ -29,6 +29,7 @@ from learning.live import REQUESTS, ControlRequests
 from learning.states import RECORDS
 from scores import table
 from scores.collect import environment_comparisons, read
+from scores.finding import find_all
 from tests.fuzz.mutate import damaged_bytes, damaged_header, damaged_json, damaged_lines, damaged_table
 from viewer import settings
 from viewer.playing.attach import LiveAgent

@@ -252,6 +252,18 @@ def test_an_evaluation_is_told_to_a_window_and_to_nobody_else(tmp_path: Path) ->
     assert live.evaluation(publisher.live) is None
 
 
+def test_a_window_gets_the_weights_that_are_evaluated(tmp_path: Path) -> None:
+    """Else it would show those of the last publication, and call their step the one that is evaluated."""
+    publisher, clock, times = make_publisher(tmp_path / "live", 0.0)
+    for evaluation in (1, 2):
+        for step in range(10):
+            clock.now += 1.0
+            live.write_heartbeat(publisher.live)
+            publisher.evaluating(step, 20)
+        publisher.evaluated()
+        assert len(times) == evaluation
+
+
 def test_an_evaluation_of_a_killed_run_is_forgotten(tmp_path: Path) -> None:
     (tmp_path / live.EVALUATION).write_text('{"finished": 3, "episodes": 20}')
     assert live.evaluation(tmp_path) == (3, 20)

@@ -141,6 +141,29 @@ def test_large_windows_show_the_curve_of_the_score() -> None:
         assert area.h >= panel.whole(view, area.w) > panel.height(view, area.w)
 
 
+def test_the_score_of_a_game_has_its_curve_on_a_small_laptop() -> None:
+    """There the panels do not fit in their order, but in another one they do."""
+    pytest.importorskip("ale_py")
+    view = pretrained("pong", 20)
+    view.asked, view.hidden = [], {"neurons"}
+    places = screen.layout(view, (1366, 768))
+    names = [panel.name for panel, _ in places.panels]
+    assert not places.left_out
+    assert names[0] == "control"
+    assert names.index("senses") < names.index("score")  # across the columns; within each they keep their order
+    panel, area = next((panel, area) for panel, area in places.panels if panel.name == "score")
+    assert area.h >= panel.whole(view, area.w)
+
+
+def test_the_name_of_a_games_neuron_is_not_cut(written: list[Written]) -> None:
+    pytest.importorskip("ale_py")
+    view = pretrained("pong", 20)
+    view.asked, view.hidden = ["neurons"], set()
+    screen.draw(pygame.Surface((1728, 955), depth=24), Fonts(), view)
+    assert any("neuron" in line.text for line in written)
+    assert not any(line.cut for line in written)
+
+
 def test_what_is_left_out_is_at_the_end_of_the_ranks(views: dict[str, View]) -> None:
     assert set(RANKS) == {panel.name for panel in PANELS}
     view = views["waterworld"]

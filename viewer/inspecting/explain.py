@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.text import number_of
 from viewer.playing.calibration import ends_return, return_since
 from viewer.playing.timeline import Moment, Timeline
 
@@ -142,7 +143,7 @@ class Explanation:
         if target is None:
             return [f"training sums {training.n_step} rewards; the next ones are not known yet"]
         count, error = len(target.rewards), self.error(target)
-        text = f"training sums {count} reward{'s' * (count > 1)}: target {target.total:+.{self.digits}f}"
+        text = f"training sums {number_of(count, 'reward')}: target {target.total:+.{self.digits}f}"
         return [text + ("" if error is None else f", TD error {error:+.{self.digits}f}")]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import envs
+from common.text import number_of
 from envs import classics
 from envs.rldemo import RLDemo
 from envs.waterworld import Waterworld
@@ -73,7 +74,7 @@ def inputs_of(env: gymnasium.Env[Any, Any]) -> Inputs | None:
 def _past(world: RLDemo) -> tuple[str, ...]:
     names: list[str] = []
     for steps in range(1, world.window + 1):
-        ago = f"{steps} step{'s' * (steps > 1)} ago"
+        ago = f"{number_of(steps, 'step')} ago"
         names += [f"eye {eye} {kind}, {ago}" for eye in range(1, world.num_eyes + 1) for kind in EYE_DISTANCES]
         names += [f"{action}, {ago}" for action in world.action_names]
     return tuple(names)

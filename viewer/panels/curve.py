@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from common.text import number_of
 from viewer.drawing.canvas import Area, Canvas, text_width
 from viewer.drawing.theme import Theme
 from viewer.panel_titles import PANEL_TITLES
@@ -72,7 +73,7 @@ class CurvePanel(Panel):
 
     def _draw_evaluation(self, canvas: Canvas, area: Area, finished: int, episodes: int) -> None:
         """Write how far the evaluation is, with a bar."""
-        text = f"evaluating: episode {min(finished + 1, episodes)} of {episodes}"
+        text = f"evaluating: episode {min(finished + 1, episodes):,} of {episodes:,}"
         used = canvas.text(area.x + MARGIN, area.y + 43, text, SMALL, Theme.agent, bold=True)
         track = Area(area.x + MARGIN + used + 12, area.y + 40, area.w - 2 * MARGIN - used - 12, 5)
         if track.w > 20:
@@ -118,7 +119,7 @@ def _draw_plot(
             canvas.rounded(Area(x - DOT, y - DOT, 2 * DOT, 2 * DOT), Theme.agent, DOT)
     if not points:
         canvas.text(zone.x + zone.w / 2, zone.y + zone.h / 2, "no episode has ended yet", SMALL, Theme.soft, align=0.5)
-    low, text = zone.bottom + 14, f"{end:,.0f} steps"
+    low, text = zone.bottom + 14, number_of(round(end), "step")
     canvas.text(room.right, low, text, SMALL, Theme.soft, align=1)
     if zone.w + tags > text_width(text, SMALL) + 40:
         canvas.text(zone.x, low, "0", SMALL, Theme.soft, align=0.5)

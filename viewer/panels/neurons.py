@@ -156,8 +156,9 @@ class NeuronsPanel(Panel):
         assert searches.neuron is not None
         again = self.again_area(area, view)
         y = again.y + again.h / 2
-        name = f"{searches.neuron.layer}, neuron {searches.neuron.unit + 1}"
-        used = canvas.text(left, y, name, 12, bold=True, width=0.6 * width)
+        number = f"neuron {searches.neuron.unit + 1}"
+        names = [f"{searches.neuron.layer}, {number}", number]
+        used = canvas.text(left, y, canvas.choose(names, 0.6 * width, 12, bold=True), 12, bold=True)
         if searches.layer is not None and searches.neuron.layer == searches.first:
             wide, high = tile_size(searches.layer)
             high = min(high, 18.0)

@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import NamedTuple
 
+from common.text import number_of
 from viewer import commands
 from viewer.drawing.canvas import Area, Canvas, font, type_size
 from viewer.drawing.theme import Theme
@@ -85,9 +86,11 @@ def _draw_summary(canvas: Canvas, area: Area, view: View, score: Score) -> None:
     x = box.x + box.w / 2
     canvas.text(x, box.y + 34, f"Episode {scored_play.number} of {scored_play.episodes}", 14, Theme.soft, align=0.5)
     canvas.text(x, box.y + 82, number_text(score.episode_return), 48, bold=True, align=0.5, display=True)
-    facts = f"{score.steps:,} steps" + (f" · {score.frames:,} frames" if score.frames is not None else "")
+    facts = number_of(score.steps, "step") + (
+        f" · {number_of(score.frames, 'frame')}" if score.frames is not None else ""
+    )
     if score.apples is not None:
-        facts = f"{score.apples} apples · {score.poison} poison · " + facts
+        facts = f"{number_of(score.apples, 'apple')} · {score.poison} poison · " + facts
     canvas.text(x, box.y + 126, facts, 13, align=0.5, width=box.w - 20)
     canvas.text(x, box.y + 150, view.note, 12, Theme.soft, align=0.5, width=box.w - 20)
     more = len(scored_play.finished) < scored_play.episodes

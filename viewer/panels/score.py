@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pygame
 
+from common.text import number_of
 from viewer.drawing.canvas import MINUS, Area, Canvas, text_width
 from viewer.drawing.theme import Color, Theme
 from viewer.panel_titles import PANEL_TITLES
@@ -88,12 +89,12 @@ class ScorePanel(Panel):
         score = session.score
         facts: list[tuple[str, Color]] = []
         if score.apples is not None and score.poison is not None:
-            facts = [(count_text(score.apples, "apple"), Theme.text), (f"{score.poison} poison", Theme.text)]
+            facts = [(number_of(score.apples, "apple"), Theme.text), (f"{score.poison} poison", Theme.text)]
         if score.lives is not None:
             facts.append((f"{score.lives} {'life' if score.lives == 1 else 'lives'}", Theme.text))
         second_player = getattr(session.env.unwrapped, "second_player", None)
         if second_player is not None:
-            eaten = f"you: {count_text(second_player.apples, 'apple')}, {second_player.poison} poison"
+            eaten = f"you: {number_of(second_player.apples, 'apple')}, {second_player.poison} poison"
             facts.append((eaten, Theme.human))
         elif score.human_steps:
             facts.append((f"{score.human_share:.0%} by you", Theme.human))
@@ -192,11 +193,6 @@ def draw_marks(canvas: Canvas, zone: Area, scale: Scale, marks: Sequence[Mark]) 
         for x in np.arange(zone.x, zone.right - 3, 7.0).tolist():
             canvas.line((x, y), (x + 3, y), Theme.soft)
         canvas.text(zone.right + 6, place, mark.name, SMALL, Theme.soft)
-
-
-def count_text(count: int, what: str) -> str:
-    """Return a number and what is counted."""
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def number_text(value: float) -> str:

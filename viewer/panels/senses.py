@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import pygame
 
+from common.text import number_of
 from viewer.drawing.canvas import Area, Canvas
 from viewer.drawing.pixels import to_surface
 from viewer.drawing.theme import Theme
@@ -213,4 +214,4 @@ def active_text(values: Array) -> str:
         return f"{int(above.any((1, 2)).sum())} of {len(values)} maps active"
     # tanh units are never inactive
     word = "active" if not (values < 0).any() else "above zero"
-    return f"{int(above.sum())} of {len(values)} units {word}"
+    return f"{int(above.sum())} of {number_of(len(values), 'unit')} {word}"

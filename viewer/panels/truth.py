@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from common.text import number_of
 from viewer import commands
 from viewer.drawing.canvas import Area, Canvas
 from viewer.drawing.theme import Color, Theme
@@ -18,7 +19,6 @@ from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import WIDTH, Drag, Panel
 from viewer.panels.pieces import MARGIN, TITLE_Y, heading, paragraph
 from viewer.panels.plots import BAND, Scale, draw_scale, pixels_of, render, runs, signed, steps_between, strong_curve
-from viewer.panels.score import count_text
 from viewer.playing.calibration import NEGLIGIBLE, Calibration, TruthMeter
 from viewer.playing.timeline import Moment, Timeline
 from viewer.view import View
@@ -208,8 +208,8 @@ def _draw_legend(canvas: Canvas, area: Area, found: Calibration) -> None:
     x += 17 + canvas.text(x + 17, y, "actual discounted return" if wide else "actual", 12, Theme.soft)
     if found.pairs and math.isfinite(found.error):
         variants = [
-            f"calibration error {found.error:.2f} over {count_text(found.pairs, 'step')}",
-            f"error {found.error:.2f}, {count_text(found.pairs, 'step')}",
+            f"calibration error {found.error:.2f} over {number_of(found.pairs, 'step')}",
+            f"error {found.error:.2f}, {number_of(found.pairs, 'step')}",
             f"error {found.error:.2f}",
             "",
         ]

@@ -42,9 +42,9 @@ from learning.insight import NetworkReader
 from learning.networks import random_actions
 from learning.policy import NetworkPolicy, env_options, player
 from learning.runfolder import MILESTONES, Described, RunFolder
+from scores.finding import NEWEST, find_all, newest
 from viewer.playing.learning_curve import LearningCurve
 
-NEWEST = "newest"
 POLL_SECONDS = 0.25
 HEARTBEAT_SECONDS = 1.0
 UNREADABLE_SECONDS = 3.0  # that a file may be unreadable before the window reports it; being written takes less
@@ -323,11 +323,12 @@ def find_run(given: str, runs_dir: Path) -> Path:
     Raises:
         UserError: there is none; the message names the nearest ones.
     """
-    runs = [path.parent for path in runs_dir.glob("*/config.json") if os.path.isfile(path)]
+    runs = find_all([runs_dir])
     if given == NEWEST:
-        if not runs:
+        found = newest(run for run in runs if live.is_training(run / "live")) or newest(runs)
+        if found is None:
             raise UserError(f"there is no run in {runs_dir} yet; train one: python train.py")
-        return max(runs, key=_recency)
+        return found
     for path in (Path(given), runs_dir / given):
         if os.path.isfile(path / "config.json"):
             return path
@@ -335,8 +336,3 @@ def find_run(given: str, runs_dir: Path) -> Path:
             raise UserError(f"{path}: not a run, it has no config.json")
     hint = suggestion(Path(given).name, [path.name for path in runs]) if runs else "train one first"
     raise UserError(f"{given}: no such run; {hint}")
-
-
-def _recency(run: Path) -> tuple[bool, str, float]:
-    """Return a sort key: runs being trained come last, then by the time in the name, then by that of the folder."""
-    return live.is_training(run / "live"), run.name.rpartition("__")[2], (run / "config.json").stat().st_mtime

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import envs
 from common import hub
 from common.errors import UserError, suggestion
 from common.files import PRETRAINED, read_json
+from scores.finding import NEWEST, by_age, find_all, newest
 
 if TYPE_CHECKING:  # a human plays without torch
     from learning.policy import Policy
@@ -69,21 +70,20 @@ def find_agent(given: Path | None, runs_dir: Path) -> Path:
         for path in (given, runs_dir / given, PRETRAINED / given):
             if os.path.exists(path):  # `Path.exists` raises where a folder may not be looked into
                 return path
-    if given is not None and given.name != "newest":
+    if given is not None and given.name != NEWEST:
         known = [*_names(runs_dir), *_names(PRETRAINED)]
         hint = suggestion(given.name, known) if known else "train one: python train.py"
         raise UserError(f"{given}: no such run or agent; {hint}")
-    runs = _with_agents(runs_dir)
-    if runs:
-        return max(runs, key=_started)
+    if (run := newest(_with_agents(find_all([runs_dir])))) is not None:
+        return run
     if given is None and (DEFAULT_AGENT / "agent").exists():
         return DEFAULT_AGENT
     raise UserError(f"no run in {runs_dir} has an agent yet; train one: python train.py")
 
 
-def _with_agents(folder: Path) -> list[Path]:
-    """Return the runs in a folder that have saved an agent."""
-    return [path.parent.parent for path in folder.glob("*/agent/manifest.json")]
+def _with_agents(runs: Iterable[Path]) -> list[Path]:
+    """Return those of some runs that have saved an agent."""
+    return [run for run in runs if os.path.isfile(run / "agent" / "manifest.json")]
 
 
 def _names(folder: Path) -> list[str]:
@@ -93,11 +93,6 @@ def _names(folder: Path) -> list[str]:
     except OSError:
         return []
     return [path.name for path in entries if path.suffix == ".json" or os.path.exists(path / "config.json")]
-
-
-def _started(run_folder: Path) -> tuple[str, float]:
-    """Return a sort key, the start of a run: the time in its name, then that of its folder."""
-    return run_folder.name.rpartition("__")[2], run_folder.stat().st_mtime
 
 
 def load(path: Path) -> Policy:
@@ -137,12 +132,9 @@ def trained_in(env_id: str, runs_dir: Path) -> Path | None:
 
 def all_trained_in(env_id: str, runs_dir: Path) -> list[Path]:
     """Return the runs with agents for that environment, the newest first, then the pretrained ones, the best first."""
-    return [
-        run
-        for folder in (runs_dir, PRETRAINED)
-        for run in sorted(_with_agents(folder), key=lambda run: (run == DEFAULT_AGENT, _started(run)), reverse=True)
-        if _env_of(run) == env_id
-    ]
+    shipped = sorted(find_all([PRETRAINED]), key=lambda run: (run == DEFAULT_AGENT, run.name), reverse=True)
+    runs = _with_agents([*by_age(find_all([runs_dir])), *shipped])
+    return [run for run in runs if _env_of(run) == env_id]
 
 
 def _env_of(run_folder: Path) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import envs
 from common.errors import UserError
+from common.text import number_of
 from viewer.playing.axis import Axis
 from viewer.playing.calibration import meter_for
 from viewer.playing.clock import PlaybackClock, longest_episode, next_speed, tick_seconds
@@ -161,7 +162,7 @@ class Session:
         here = self.env.spec.id if self.env.spec else getattr(self.env.unwrapped, "env_id", "this environment")
         mismatch = UserError(
             f"the agent '{policy.name}' (made for {policy.env_id or 'any environment'}) does not fit {here}:"
-            f" {shape} observations, {self.num_actions} actions"
+            f" {shape} observations, {number_of(self.num_actions, 'action')}"
         )
         try:
             action = int(policy.act(self.obs[None], 0.0, np.random.default_rng(0))[0])

@@ -13,12 +13,13 @@ import pygame
 
 from agents.registry import recipe
 from common.errors import UserError
+from common.text import number_of
 from envs import drawing
 from learning.checkpoint import MANIFEST, config_from, read_manifest
 from learning.display import steps_text
 from learning.runfolder import MILESTONES, RunFolder
 from viewer.drawing import water
-from viewer.drawing.canvas import Area, Canvas, Fonts
+from viewer.drawing.canvas import LARGEST, Area, Canvas, Fonts
 from viewer.drawing.theme import Theme
 from viewer.panels import View, world
 from viewer.panels.q_bars import HEAD as BARS_HEAD
@@ -36,6 +37,7 @@ MARGIN, GAP, PAD = 24, 16, 12
 HEAD, TOP, BOTTOM = 68, 62, 66  # of the film; of a card above and below its picture
 BARS_TOP = 10  # between picture and bars
 FINISH_SECONDS = 1.0  # of scores over the pictures at the end
+FINAL = 56  # pixels of type of these
 
 
 class Milestone(NamedTuple):
@@ -131,7 +133,7 @@ class Renderer:
         session, right = self.shown.sessions[0], self.size[0] - MARGIN
         protocol = f"{self.shown.protocol} · " if self.shown.protocol else ""
         about = f"{protocol}seed {session.score.seed} · {session.epsilon:.0%} random actions"
-        width = canvas.text(MARGIN, 36, self.shown.env_id.split("/")[-1], 24, bold=True)
+        width = canvas.text(MARGIN, 36, self.shown.env_id.split("/")[-1], LARGEST, bold=True)
         canvas.text(right, 38, about, 12.5, Theme.soft, align=1, width=max(right - MARGIN - width - 20, 50))
         for number in range(len(self.cards)):
             self._draw_card(canvas, number, final)
@@ -141,7 +143,7 @@ class Renderer:
         card, place = self.cards[number], self.places[number]
         milestone, score = self.shown.milestones[number], self.shown.sessions[number].score
         canvas.card(card)
-        canvas.text(card.x + PAD, card.y + 22, milestone.title, 20, bold=True)
+        canvas.text(card.x + PAD, card.y + 22, milestone.title, LARGEST, bold=True)
         canvas.text(card.right - PAD, card.y + 24, "of the training", 11.5, Theme.soft, align=1)
         trained = steps_text(milestone.agent_steps, self.shown.frames_per_step)
         canvas.text(card.x + PAD, card.y + 45, trained, 11.5, Theme.soft, width=card.w - 2 * PAD)
@@ -152,14 +154,15 @@ class Renderer:
         low = place.bottom + self.bars + BOTTOM / 2
         canvas.text(card.x + PAD, low - 10, "return", 13, bold=True)
         canvas.text(card.x + PAD, low + 10, episode_text(self.shown.sessions[number]), 11.5, Theme.soft)
-        canvas.text(card.right - PAD, low, number_text(score.episode_return), 26, Theme.agent, bold=True, align=1)
+        canvas.text(card.right - PAD, low, number_text(score.episode_return), LARGEST, Theme.agent, bold=True, align=1)
         if final:
             canvas.darken(place)
             middle, number_y = place.x + place.w / 2, place.y + place.h / 2 - 8
-            canvas.text(middle, number_y, number_text(score.episode_return), 56, Theme.card, bold=True, align=0.5)
+            figure = number_text(score.episode_return)
+            canvas.text(middle, number_y, figure, FINAL, Theme.on_color, bold=True, align=0.5, display=True)
             ended = "final return" if score.finished else "return so far"
-            text = f"{ended}, {score.steps:,} steps"
-            canvas.text(middle, place.y + place.h / 2 + 38, text, 13, Theme.card, align=0.5, width=place.w - 16)
+            text = f"{ended}, {number_of(score.steps, 'step')}"
+            canvas.text(middle, place.y + place.h / 2 + 38, text, 13, Theme.on_color, align=0.5, width=place.w - 16)
 
 
 def _shape(view: View) -> tuple[float, float]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from common.redrawn import above_typing
 
 
 class Tell:
@@ -34,6 +36,11 @@ class _Bar(Tell):
         self._progress.reset(self._task, total=total, description=title)
 
 
+class _Progress(Progress):
+    def get_renderable(self) -> RenderableType:
+        return above_typing(*self.get_renderables())
+
+
 @contextmanager
 def bar(title: str, total: int) -> Iterator[Tell]:
     """Show a bar of ``total`` steps in a terminal, and remove it at the end; elsewhere nothing is written."""
@@ -42,5 +49,5 @@ def bar(title: str, total: int) -> Iterator[Tell]:
         yield nobody
         return
     columns = TextColumn("{task.description}"), BarColumn(None), TaskProgressColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _Progress(*columns, console=console, transient=True) as progress:
         yield _Bar(progress, progress.add_task(title, total=total), total)

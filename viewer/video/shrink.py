@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from common.text import number_of
 from viewer.video.gif import Gif
 from viewer.video.progress import Tell, nobody
 
@@ -22,6 +23,7 @@ TRIES = 4
 class Fitted(NamedTuple):
     """What a gif became."""
 
+    frames: int
     fps: float
     size: tuple[int, int]
     bytes: int
@@ -29,7 +31,8 @@ class Fitted(NamedTuple):
     def __str__(self) -> str:
         width, height = self.size
         small = "stay under" if self.bytes <= MOST_BYTES else "be as small as it gets, which is more than"
-        return f"{self.fps:.3g} frames a second and {width} x {height} pixels, to {small} {MOST_BYTES / 1e6:.0f} MB"
+        frames = f"{number_of(self.frames, 'frame')}, {self.fps:.3g} a second"
+        return f"{frames}, of {width} x {height} pixels, to {small} {MOST_BYTES / 1e6:.0f} MB"
 
 
 def to_fit(
@@ -54,8 +57,8 @@ def to_fit(
             tell.stage("making it smaller still" if attempt else "making it smaller", frames)
             ways = _ways(fps, keep_fps)
             skip, scale = next((way for way in ways if skip_cost(*way) <= share), ways[-1])
-            shape = _rewrite(path, beside, skip, scale, fps, tell)
-            fitted = Fitted(fps / skip, shape, beside.stat().st_size)
+            kept, shape = _rewrite(path, beside, skip, scale, fps, tell)
+            fitted = Fitted(kept, fps / skip, shape, beside.stat().st_size)
             if fitted.bytes <= most or (skip, scale) == ways[-1]:
                 break
             share = skip_cost(skip, scale) * 0.95 * most / fitted.bytes  # it saved less than was expected
@@ -78,10 +81,12 @@ def _ways(fps: float, keep_fps: bool) -> list[tuple[int, float]]:
     return sorted(ways, key=lambda way: -skip_cost(*way))
 
 
-def _rewrite(source: Path, target: Path, skip: int, scale: float, fps: float, tell: Tell) -> tuple[int, int]:
-    """Write every ``skip``-th frame of a gif, scaled; return the new width and height."""
+def _rewrite(
+    source: Path, target: Path, skip: int, scale: float, fps: float, tell: Tell
+) -> tuple[int, tuple[int, int]]:
+    """Write every ``skip``-th frame of a gif, scaled; return how many these are, and the new width and height."""
     writer: Gif | None = None
-    shape = (0, 0)
+    kept, shape = 0, (0, 0)
     try:
         for number, frame in enumerate(_frames(source)):
             tell(number)
@@ -92,10 +97,11 @@ def _rewrite(source: Path, target: Path, skip: int, scale: float, fps: float, te
                 shape = (max(round(frame.width * scale), 2), max(round(frame.height * scale), 2))
             resized = frame if shape == frame.size else frame.resize(shape, Image.Resampling.LANCZOS)
             writer.add(np.asarray(resized))
+            kept += 1
     finally:
         if writer is not None:
             writer.close()
-    return shape
+    return kept, shape
 
 
 def _frames(path: Path) -> Iterator[Image.Image]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import envs
 from common.errors import UserError
+from common.text import number_of
 from learning.policy import Policy, Training
 from scores import references
 from scores.runs import read_run
@@ -98,8 +99,10 @@ def about(policy: Policy, rules: Rules, source: Path | None) -> str:
     run = read_run(source)[0] if source is not None and source.is_dir() else None
     if run is not None and run.env_id == rules.env_id:
         mean = statistics.fmean(one.episode_return for one in run.episodes)
-        words.append(f"trained for {run.agent_steps:,} steps")
-        words.append(f"evaluation {mean:.1f} over {len(run.episodes)} episodes ({run.episodes[0].protocol})")
+        words.append(f"trained for {number_of(run.agent_steps, 'step')}")
+        words.append(
+            f"evaluation {mean:.1f} over {number_of(len(run.episodes), 'episode')} ({run.episodes[0].protocol})"
+        )
     elif rules.label:
         words.append(rules.label)
     return " · ".join(words)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import envs
 from common.errors import UserError
+from common.text import number_of
 from learning.insight import Distribution, Reader
 from viewer.inspecting.explain import distribution_line, explain
 from viewer.inspecting.inputs import inputs_of, strongest
@@ -78,7 +79,7 @@ def make(
             return text
     mega = len(text.encode()) / 1e6
     raise UserError(
-        f"{len(moments):,} steps make a page of {mega:.2g} MB, {MOST_BYTES / 1e6:g} MB are allowed; --steps"
+        f"{number_of(len(moments), 'step')} make a page of {mega:.2g} MB, {MOST_BYTES / 1e6:g} MB are allowed; --steps"
         f" {max(1, int(0.9 * len(moments) * MOST_BYTES / len(text.encode())))} would fit"
     )
 

@@ -350,7 +350,8 @@ def test_a_run_is_found_by_path_name_or_newest(run: Trainer, tmp_path: Path, mon
     assert find_run(here.name, tmp_path) == here
     for name in ("CartPole-v1__dqn__1__19990101-000000", "CartPole-v1__dqn__1__29990101-000000"):
         (tmp_path / name).mkdir()
-        write_json(tmp_path / name / "config.json", {})
+        write_json(tmp_path / name / "config.json", {"env_id": "CartPole-v1", "agent": "dqn"})
+    (tmp_path / "CartPole-v1__dqn__1__29990101-000001").mkdir()  # killed while it was made
     assert find_run("newest", tmp_path).name.endswith("__29990101-000000")
     with training(run):
         assert find_run("newest", tmp_path) == here  # it is in training

@@ -21,6 +21,7 @@ from learning.trainer import Trainer
 from tests.learning.helpers import trainer
 from tests.viewer.helpers import CARTPOLE, RLDEMO, V1, Known, session_in
 from viewer.drawing import water
+from viewer.drawing.canvas import Canvas, Written
 from viewer.drawing.theme import Theme
 from viewer.video import film, record
 from viewer.video.film import Milestone, Renderer, SideBySide
@@ -131,11 +132,16 @@ def test_the_cards_lie_side_by_side_and_keep_the_aspect_ratio(count: int, env_id
     assert tuple(frame[2, 2]) == Theme.background
 
 
-def test_the_scores_stand_over_the_worlds_at_the_end() -> None:
+def test_the_scores_stand_over_the_worlds_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = Renderer(side_by_side())
-    plain, final = shown.draw().copy(), shown.draw(final=True)
+    plain = shown.draw().copy()
+    written: list[Written] = []
+    monkeypatch.setattr(Canvas, "written", written)
+    final = shown.draw(final=True)
     x, y, w, h = _box(shown.places[0])
     assert final[y : y + h, x : x + w].mean() < 0.7 * plain[y : y + h, x : x + w].mean()
+    texts = [one for one in written if one.text == "0"]
+    assert max(one.pixels for one in texts if one.display) == film.FINAL
     bottom = round(shown.places[0].bottom) + 5
     np.testing.assert_array_equal(plain[bottom:], final[bottom:])
 
