@@ -6,6 +6,7 @@ there is executed or imported, and no link is followed.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -40,6 +41,7 @@ NEEDED = tuple(FILES)[:2]
 CACHE_VARIABLE = "TIDEPOOL_CACHE_DIR"
 HUB_HINT = "the hub needs huggingface_hub: pip install -e '.[hub]'"
 LATEST = "latest"
+ANSWER_SECONDS = 20.0  # in which the hub has to say something; the library itself would wait for ever
 
 
 def is_on_hub(name: str | Path) -> bool:
@@ -59,11 +61,26 @@ def library() -> Any:
     """Return huggingface_hub; `UserError` where it is not installed."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "critical")  # what it tries again is nobody's concern
     try:
         import huggingface_hub
     except ImportError:
         raise UserError(HUB_HINT) from None
+    _wait_no_longer(huggingface_hub)
     return huggingface_hub
+
+
+@functools.cache
+def _wait_no_longer(hub: Any) -> None:
+    """Give the library's requests a time in which the hub has to answer."""
+    from huggingface_hub.utils import _http
+
+    def client() -> Any:
+        made: Any = _http.default_client_factory()
+        made.timeout = ANSWER_SECONDS
+        return made
+
+    hub.set_client_factory(client)
 
 
 def endpoint() -> str | None:
@@ -82,7 +99,7 @@ def local(name: str | Path) -> Path:
     with waiting(f"fetching {owner}/{repository} from the hub"):
         with _in_words(str(name), place if revision is None else None) as found:
             info = hub.HfApi(endpoint=endpoint()).model_info(
-                f"{owner}/{repository}", revision=revision, files_metadata=True
+                f"{owner}/{repository}", revision=revision, files_metadata=True, timeout=ANSWER_SECONDS
             )
             sizes = {one.rfilename: one.size for one in info.siblings or ()}
             commit = str(info.sha or "")
@@ -169,8 +186,8 @@ def _fetched_before(place: Path) -> Path | None:
 def in_words(name: str, error: Exception) -> str:
     """Return in one line what went wrong between us and the hub, and what helps."""
     kinds = {one.__name__ for one in type(error).__mro__}
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, OSError) and error.filename and error.strerror:
+    status = _status(error)
+    if isinstance(error, OSError) and error.filename and error.strerror and status is None:
         return f"{name}: {error.filename} can't be written ({error.strerror}); {CACHE_VARIABLE} names another folder"
     if "HFValidationError" in kinds:
         return f"{name}: the hub does not take this name"
@@ -184,7 +201,31 @@ def in_words(name: str, error: Exception) -> str:
         return f"{name}: not logged in, or the token is not valid: hf auth login"
     if kinds & {"OfflineModeIsEnabled", "ConnectError", "TimeoutException", "TransportError", "ConnectionError"}:
         return f"{name}: the hub can't be reached ({_first_line(error)})"
+    if cure := _cure(status):
+        return f"{name}: the hub answers with {status}; {cure}"
     return f"{name}: the hub answers with an error ({_first_line(error)})"
+
+
+def _status(error: BaseException | None) -> int | None:
+    """Return the status that the hub answered with, also where the library has wrapped that in an error of its own."""
+    while error is not None:
+        if isinstance(status := getattr(getattr(error, "response", None), "status_code", None), int):
+            return status
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _cure(status: int | None) -> str:
+    """Return what helps against a status; empty: nothing that is known."""
+    known = {
+        404: "there is none on the hub, or it is private; if it is yours: hf auth login",
+        409: "somebody else changes the same at this moment; try again",
+        413: "that is too large for it; share.py push --no-film sends less",
+        429: "it had too many requests; try again in some minutes",
+    }
+    if status is not None and status >= 500:
+        return "that is a fault of its own; try again later"
+    return known.get(status or 0, "")
 
 
 def _first_line(error: Exception) -> str:

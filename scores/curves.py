@@ -70,13 +70,13 @@ def _panel(axes: Axes, env_id: str, found: Sequence[Line]) -> None:
         for handle, label, count in zip(handles, labels, seeds, strict=True)
         if not label.startswith("95 %")
     ]
-    axes.legend(*zip(*kept, strict=True), fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
+    axes.legend(*zip(*kept, strict=True), fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     more = f" ({len(found) - MOST_LINES} more not drawn)" if len(found) > MOST_LINES else ""
     band = "; band: 95 % over seeds" if any(line.low is not None for line in found) else ""
-    axes.set_title(f"{env_id}{more}{band}", loc="left", fontsize=9, fontweight="bold")
-    axes.set_xlabel("emulator frames" if game_of(env_id) else "agent steps", fontsize=8)
+    axes.set_title(f"{env_id}{more}{band}", loc="left", fontsize=10, fontweight="bold")
+    axes.set_xlabel("emulator frames" if game_of(env_id) else "agent steps", fontsize=9)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.tick_params(labelsize=8)
+    axes.tick_params(labelsize=9)
     axes.grid(color="#e3e6ea", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,6 +39,7 @@ class Hub(ThreadingHTTPServer):
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.sizes: dict[str, int] = {}  # that it says, and which may be wrong
         self.asked: list[str] = []
+        self.refuses: tuple[str, int] = ("none", 0)  # what is in a path, and the status; 0: it hangs
 
     @property
     def address(self) -> str:
@@ -58,10 +60,23 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    def _refused(self) -> bool:
+        part, status = self.server.refuses
+        if part not in self.path:
+            return False
+        if status:
+            self._answer(status, b'{"error": "no"}')
+        else:
+            time.sleep(3.0)
+            self.close_connection = True
+        return True
+
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
         self.server.asked.append(path)
-        if path == "/api/whoami-v2":
+        if self._refused():
+            pass
+        elif path == "/api/whoami-v2":
             known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
             self._answer(200, b'{"name": "ann", "type": "user"}') if known else self._answer(401)
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
@@ -92,7 +107,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.asked.append(self.path)
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if self._refused():
+            pass
+        elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._answer(401, b'{"error": "Invalid credentials"}')
         elif self.path == "/api/repos/create":
             about = json.loads(body)
@@ -121,6 +138,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     pytest.importorskip("huggingface_hub", reason="pip install -e '.[hub]'")
     found = Hub()
+    hub._wait_no_longer.cache_clear()  # each test has a client of its own
     for name, value in (
         ("HF_ENDPOINT", found.address),
         ("HF_TOKEN", TOKEN),
@@ -245,6 +263,48 @@ def test_pushing_needs_a_login_and_a_scored_agent(
     with pytest.raises(UserError, match="no agent here yet"):
         share.main(["push", str(make_run(tmp_path / "runs", [1.0])), "ann/eater", "--no-film"])
     assert "ann/eater" not in server.repositories
+
+
+@pytest.mark.parametrize(
+    ("part", "status", "message"),
+    [
+        ("repos/create", 403, "not allowed with this login; log in as somebody who is: hf auth login"),
+        ("repos/create", 413, "the hub answers with 413; that is too large for it; share.py push --no-film"),
+        ("repos/create", 429, "the hub answers with 429; it had too many requests; try again in some minutes"),
+        ("repos/create", 500, "the hub answers with 500; that is a fault of its own; try again later"),
+        ("/commit/", 409, "the hub answers with 409; somebody else changes the same at this moment; try again"),
+        ("whoami", 0, "the hub can't be reached (timed out)"),
+        ("repos/create", 0, "the hub can't be reached (timed out)"),
+    ],
+)
+def test_a_hub_that_refuses_or_hangs_is_one_line_with_the_cure(
+    server: Hub, run: Path, monkeypatch: pytest.MonkeyPatch, part: str, status: int, message: str
+) -> None:
+    monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.5)
+    hub._wait_no_longer.cache_clear()  # no client has the usual time
+    server.refuses = (part, status)
+    with pytest.raises(UserError, match=re.escape(f"ann/eater: {message}")):
+        share.main(["push", str(run), "ann/eater", "--no-film"])
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (403, "not allowed with this login"),
+        (404, "the hub answers with 404; there is none on the hub, or it is private"),
+        (429, "the hub answers with 429; it had too many"),
+        (0, "the hub can't be reached (timed out)"),
+    ],
+)
+def test_an_agent_that_the_hub_does_not_give_is_one_line(
+    server: Hub, monkeypatch: pytest.MonkeyPatch, status: int, message: str
+) -> None:
+    published(server)
+    monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.5)
+    hub._wait_no_longer.cache_clear()
+    server.refuses = ("/api/models/", status)
+    with pytest.raises(UserError, match=re.escape(f"hf:ann/eater: {message}")):
+        play.main(["hf:ann/eater"])
 
 
 def test_the_card_says_score_protocol_and_how_it_was_trained(

@@ -14,7 +14,7 @@ from pathlib import Path
 from common.errors import UserError
 from common.files import ROOT
 from experiments.tracking import record
-from experiments.tracking.tracker import Name, Say, Status, Unavailable, check_installed
+from experiments.tracking.tracker import SAID, Name, Say, Status, Unavailable, check_installed
 
 PATIENCE = 60.0  # seconds that a tracker may take for what is left when a run has ended
 SILENT = 3.0  # of them without a line
@@ -88,7 +88,11 @@ class _Process:
             assert self._process.stdout is not None
             for line in self._process.stdout:
                 say(line.strip()[:300])
+            code = self._process.wait()
+            if code not in (0, SAID) and not self._killed:
+                say(f"note: {name} ended by itself ({code}) and tracks no further; later: python runs.py track {run}")
 
+        self._killed = False
         self._listener = threading.Thread(target=listen, name="tracking", daemon=True)
         self._listener.start()
 
@@ -110,6 +114,7 @@ class _Process:
 
     def kill(self) -> None:
         """End it."""
+        self._killed = True
         self._process.kill()
         self.ends_within(5.0)
 

@@ -25,10 +25,24 @@ from common.reading import read_json
 from common.tail import Tail
 from common.text import shown
 from experiments.tracking import record
-from experiments.tracking.tracker import CURES, About, Name, Say, Status, Tracker, Unavailable, check_installed, flat
+from experiments.tracking.tracker import (
+    CURES,
+    SAID,
+    About,
+    Lost,
+    Name,
+    Say,
+    Status,
+    Tracker,
+    Unavailable,
+    check_installed,
+    flat,
+)
 
 LOOK_SECONDS = 1.0
 RETRY_SECONDS = 30.0  # after a failure
+SLOW_SECONDS = 10.0  # after which a call that has not returned is one that hangs
+HOPELESS_SECONDS = 2.0  # that a tracker has at the end which failed, or hung, before
 FILMS = (".mp4", ".gif")
 MOST_FILMS = 10
 
@@ -52,11 +66,24 @@ class Follower:
         self._seen = 0  # rows that were read
         self._waiting: list[dict[str, float]] = []
         self._retry_at, self._failing = 0.0, False
+        self._sending_since: float | None = None
 
     @property
     def name(self) -> str:
         """The tracker's."""
         return self.known.tracker
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the tracker failed at the last attempt, or has not returned from this one for long."""
+        since = self._sending_since
+        return self._failing or (since is not None and time.monotonic() - since > SLOW_SECONDS)
+
+    @property
+    def incomplete(self) -> str:
+        """What is said where not all was sent."""
+        silent = "" if self._sending_since is None else f", which does not answer ({CURES[self.name]})"
+        return f"note: not all was sent to {self.name}{silent}; later: python runs.py track {self.run}"
 
     def begin(self) -> bool:
         """Begin to track the run, or go on; return False, and say why, where that is not possible."""
@@ -89,14 +116,18 @@ class Follower:
             return True
         if time.monotonic() < self._retry_at and not last:
             return False
+        self._sending_since = time.monotonic()
         try:
             self._tracker.log(self._waiting)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             if not self._failing:
-                self.say(f"note: {self.name} fails ({reason(error)}); training goes on, and it is tried again")
+                again = "" if isinstance(error, Lost) else ", and it is tried again"
+                self.say(f"note: {self._failure(error)}; training goes on{again}")
             self._failing = True
             return False
+        finally:
+            self._sending_since = None
         if self._failing:
             self.say(f"note: {self.name} takes rows again")
         self._waiting, self._failing = [], False
@@ -106,19 +137,27 @@ class Follower:
     def finish(self, status: Status) -> bool:
         """Send the rest: rows, tables of the final scores, films; return False, and say so, where some is missing."""
         assert self._tracker is not None
-        whole = self.send(last=True)
+        if not (whole := self.send(last=True)):
+            self.say(self.incomplete)  # the rest would fail as well, and each in its own time
+            return False
         try:
             for name, columns, rows in tables(self.run):
                 self._tracker.table(name, columns, rows)
             for path in films(self.run):
                 self._tracker.film(path)
             self._tracker.finish(status)
-        except Exception as error:
-            self.say(f"note: {self.name} fails ({reason(error)})")
+        except (Exception, SystemExit) as error:
+            self.say(f"note: {self._failure(error)}")
             whole = False
-        if not whole:
-            self.say(f"note: not all was sent to {self.name}; later: python runs.py track {self.run}")
+            self.say(self.incomplete)
         return whole
+
+    def _failure(self, error: BaseException) -> str:
+        """Return what failed, and the cure; where what was sent is lost, it is to be sent again."""
+        if isinstance(error, Lost):
+            self._keep(replace(self.known, rows=0))
+            return f"{self.name} has lost what it had ({reason(error)})"
+        return f"{self.name} fails ({reason(error)}): {CURES[self.name]}"
 
     def _keep(self, known: record.Record) -> None:
         self.known = known
@@ -207,22 +246,28 @@ def main(argv: Sequence[str]) -> int:
     run, ended = Path(argv[0]), list[str]()
     words = sys.stdin
 
+    say = _own_output()
+    follower = Follower(run, say)
+
     def wait() -> None:
         ended.append(words.read(100).strip())
+        if follower.hopeless:
+            time.sleep(HOPELESS_SECONDS)
+            if follower.hopeless:
+                say(follower.incomplete)
+                os._exit(SAID)
 
     waiting = threading.Thread(target=wait, daemon=True)
     waiting.start()
-    say = _own_output()
     with suppress(OSError, AttributeError):
         os.nice(10)  # the training comes first
-    follower = Follower(run, say)
     if not follower.begin():
-        return 1
+        return SAID
     while not ended:
         follower.send()
         waiting.join(LOOK_SECONDS)
     status: Any = ended[0] if ended[0] in get_args(Status) else "killed"
-    return 0 if follower.finish(status) else 1
+    return 0 if follower.finish(status) else SAID
 
 
 def _own_output() -> Say:
@@ -244,6 +289,7 @@ if __name__ == "__main__":
     try:
         code = main(sys.argv[1:])
     except UserError as found:
+        code = SAID
         with suppress(OSError):
             print(f"note: {found}", flush=True)
     sys.stdout.flush()

@@ -13,6 +13,7 @@ Name = Literal["wandb", "trackio", "mlflow"]
 NAMES: tuple[Name, ...] = get_args(Name)
 Status = Literal["finished", "stopped", "killed"]
 PROJECT = "tidepool"
+SAID = 9  # exit code of the process beside: the run is not tracked to its end, and a line has said so
 CURES = {
     "wandb": "wandb login, or WANDB_MODE=offline",
     "trackio": "hf auth login, or unset TRACKIO_SPACE_ID",
@@ -22,6 +23,10 @@ CURES = {
 
 class Unavailable(Exception):
     """A tracker can't be used, and why, in words for a person."""
+
+
+class Lost(Exception):
+    """What a tracker had taken is gone, so that all of it has to be sent again."""
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import trackio
 
-from experiments.tracking.tracker import PROJECT, About, Status, Tracked
+from experiments.tracking.tracker import PROJECT, About, Lost, Status, Tracked
+
+LOSSES = ("could not be persisted", "may be dropped", "could be lost")  # in warnings, which is how it says so
 
 
 class Trackio:
     """A run there."""
+
+    def __init__(self) -> None:
+        self._lost = ""
+        show = warnings.showwarning
+
+        def showwarning(message: Warning | str, *more: Any, **named: Any) -> None:
+            if any(words in str(message) for words in LOSSES):
+                self._lost = str(message).split(". ")[0]
+            show(message, *more, **named)
+
+        warnings.showwarning = showwarning  # threads of its own warn
+
+    def _check(self) -> None:
+        if self._lost:
+            raise Lost(self._lost)
 
     def begin(self, about: About, known: str | None) -> Tracked:
         """Begin, or go on with a run, which is found by its name."""
@@ -30,6 +49,7 @@ class Trackio:
 
     def log(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Take rows of metrics."""
+        self._check()
         for row in rows:
             self._run.log(dict(row), step=int(row["agent_steps"]))
 
@@ -44,3 +64,4 @@ class Trackio:
     def finish(self, status: Status) -> None:
         """Send what is left."""
         self._run.finish()
+        self._check()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import wandb
 
-from experiments.tracking.tracker import About, Status, Tracked, project
+from experiments.tracking.tracker import About, Lost, Status, Tracked, project
 
 SECONDS = 30.0  # that a connection may take
 
@@ -28,14 +29,24 @@ class Wandb:
             allow_val_change=True,
             settings=settings,
         )
+        self._written = False
         self._run.define_metric("agent_steps")
         self._run.define_metric("*", step_metric="agent_steps")
         return Tracked(self._run.id, self._run.url or f"wandb sync {self._run.settings.sync_dir}")
 
     def log(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Take rows of metrics."""
+        self._check()
         for row in rows:
             self._run.log(dict(row))
+
+    def _check(self) -> None:
+        """Raise `Lost` if the file of an offline run was there and is gone; wandb itself would go on."""
+        if getattr(self._run, "offline", False):
+            path = self._run.settings.sync_file
+            if self._written and not os.path.exists(path):
+                raise Lost(f"{path} is gone")
+            self._written = os.path.exists(path)
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Take a table."""
@@ -49,5 +60,6 @@ class Wandb:
 
     def finish(self, status: Status) -> None:
         """Send what is left."""
+        self._check()
         self._run.summary["status"] = status
         self._run.finish(exit_code=1 if status == "killed" else 0)

@@ -123,7 +123,8 @@ def test_rows_wait_while_a_tracker_fails(run: Path, monkeypatch: pytest.MonkeyPa
     follower = Follower(run, said.append, memory)
     follower.begin()
     assert [follower.send(), follower.send()] == [False, False]
-    assert said[1:] == ["note: wandb fails (the server is on fire); training goes on, and it is tried again"]
+    cure = "wandb login, or WANDB_MODE=offline"
+    assert said[1:] == [f"note: wandb fails (the server is on fire): {cure}; training goes on, and it is tried again"]
     memory.raising = ""
     assert not follower.send()  # not at once
     monkeypatch.setattr(time, "monotonic", lambda clock=time.monotonic: clock() + 2 * follow.RETRY_SECONDS)
@@ -140,6 +141,58 @@ def test_what_could_not_be_sent_in_the_end_is_said(run: Path, raising: str) -> N
     known = record.read(run)
     assert known is not None
     assert known.rows == (0 if raising == "log" else 2)
+
+
+def test_a_tracker_that_fails_has_no_time_in_the_end(run: Path) -> None:
+    memory, said = Memory("log"), list[str]()
+    follower = Follower(run, said.append, memory)
+    follower.begin()
+    assert not follower.hopeless
+    follower.send()
+    assert follower.hopeless
+    assert not follower.finish("finished")
+    assert (memory.tables, memory.status) == ({}, None)  # each would fail in its own time
+    memory.raising = ""
+    assert follower.finish("finished")
+    assert not follower.hopeless
+
+
+def test_one_that_hangs_is_left_soon_after_the_training(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_fake(tmp_path, "hangs", monkeypatch)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'fake'}:{ROOT}")
+    code = "import sys; from experiments.tracking import follow; follow.SLOW_SECONDS = follow.HOPELESS_SECONDS = 0.1; "
+    words = [sys.executable, "-c", f"{code}sys.exit(follow.main(sys.argv[1:]))", str(run)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("tracking begins")
+        time.sleep(0.5)
+        process.stdin.close()
+        assert process.wait(20) == tracker.SAID
+        said = process.stdout.read()
+    cure = "which does not answer (wandb login, or WANDB_MODE=offline)"
+    assert said == f"note: not all was sent to wandb, {cure}; later: python runs.py track {run}\n"
+
+
+def test_what_a_tracker_has_lost_is_sent_again(run: Path) -> None:
+    memory, said = Memory(), list[str]()
+    follower = Follower(run, said.append, memory)
+    follower.begin()
+    follower.send()
+    with (run / "metrics.csv").open("a") as file:
+        file.write("120,5,6.0,0.25\n")
+
+    def lose(rows: Sequence[Mapping[str, float]]) -> None:
+        raise tracker.Lost("a.wandb is gone")
+
+    memory.log = lose  # type: ignore[method-assign]
+    follower.send()
+    assert said[-1] == "note: wandb has lost what it had (a.wandb is gone); training goes on"
+    again = Memory()
+    assert catch_up(run, said.append, again)
+    assert [row["agent_steps"] for row in again.rows] == [10, 20, 30]
 
 
 def test_a_tracker_that_does_not_begin_is_one_line_with_the_cure(run: Path) -> None:
@@ -171,13 +224,15 @@ def write(line):
     with open(where, "a") as file:
         file.write(line + "\\n")
 class Settings:
-    def __init__(self, **all): self.sync_dir = "offline-run"
+    def __init__(self, **all): self.sync_dir, self.sync_file = "offline-run", where + ".wandb"
 class Run:
-    id, url, settings, summary = "r1", None, Settings(), {}
+    id, url, settings, summary, offline = "r1", None, Settings(), {}, MODE == "gone"
     def define_metric(self, *a, **k): pass
     def log(self, row):
         if MODE == "raises": raise OSError("broken pipe")
-        if MODE == "exits": os._exit(3)
+        if MODE == "exits": os._exit(1)
+        if MODE == "leaves": sys.exit(1)
+        if MODE == "gone" and row.get("agent_steps") == 20: os.remove(Settings().sync_file)
         if MODE == "hangs": time.sleep(1000)
         print("noise on the terminal")
         write("row %s" % row.get("agent_steps"))
@@ -185,6 +240,7 @@ class Run:
 def init(**all):
     if MODE == "logged out": raise RuntimeError("api_key not configured (no-tty)")
     if MODE == "gives up": sys.exit(1)
+    if MODE == "gone": open(Settings().sync_file, "w").close()
     return Run()
 class Table:
     def __init__(self, **all): pass
@@ -208,8 +264,10 @@ def with_fake(folder: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("well", "tracking begins: wandb, wandb sync offline-run"),
         ("logged out", "note: wandb can't be used (api_key not configured (no-tty)): wandb login, or"),
         ("gives up", "note: wandb gave up (1): wandb login"),
-        ("raises", "note: wandb fails (broken pipe); training goes on"),
-        ("exits", ""),
+        ("raises", "note: wandb fails (broken pipe): wandb login, or WANDB_MODE=offline; training goes on"),
+        ("leaves", "note: wandb fails (1): wandb login"),
+        ("exits", "note: wandb ended by itself (1) and tracks no further; later: python runs.py track "),
+        ("gone", "note: wandb has lost what it had ("),
         ("hangs", "note: wandb did not end in time, and was ended; later: python runs.py track "),
     ],
 )
@@ -222,7 +280,10 @@ def test_whatever_a_library_does_the_trainer_goes_on(
         began = time.monotonic()
         tracking.status = "finished"
     assert time.monotonic() - began < 25.0
-    assert any(one.startswith(line) for one in said) or not line, said
+    assert any(one.startswith(line) for one in said), said
+    assert sum("later: python runs.py track" in one for one in said) == (
+        mode in ("raises", "leaves", "exits", "gone", "hangs")
+    )
     assert not any("noise" in one for one in said)
     assert all(len(one) <= 300 for one in said)
     if mode == "well":
@@ -341,6 +402,20 @@ def test_trackio_keeps_everything_on_this_machine(run: Path, tmp_path: Path, mon
     assert names == [run.name]
     assert [(one["step"], one["episodic_return"]) for one in logs if "episodic_return" in one] == [(10, 3.0), (30, 6.0)]
     assert any("evaluation" in one for one in logs)
+
+
+def test_trackio_that_can_not_write_says_so(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It warns, and goes on as if all were well."""
+    pytest.importorskip("trackio", reason="pip install -e '.[trackio]'")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "file"))
+    said: list[str] = []
+    with beside.tracked(run, "trackio", said.append) as tracking:
+        tracking.status = "finished"
+    assert any(one.startswith("note: trackio has lost what it had (trackio failed to flush") for one in said), said
+    known = record.read(run)
+    assert known is not None
+    assert known.rows == 0
 
 
 def test_wandb_works_offline(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

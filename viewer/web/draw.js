@@ -182,26 +182,31 @@ function plotRange(values) {
   return high - low < 1e-9 ? [low - 1, high + 1] : [low - 0.05 * (high - low), high + 0.05 * (high - low)];
 }
 
-function drawGrid(ctx, width, height, [low, high], left) {
+/** Draw the lines of a plot with their numbers; return where the plot begins beside them. */
+function drawGrid(ctx, width, height, [low, high]) {
   ctx.font = `12px ${STYLE.fontFamily || "sans-serif"}`;
   ctx.textAlign = "right";
   ctx.textBaseline = "middle";
   const step = [1, 2, 5].map((k) => k * 10 ** Math.floor(Math.log10(high - low))).flatMap((s) => [s / 10, s])
     .sort((a, b) => a - b).find((s) => (high - low) / s <= 4.5);
-  for (let tick = Math.ceil(low / step) * step; tick <= high + 1e-9; tick += step) {
+  const ticks = [];
+  for (let k = Math.ceil(low / step); k * step <= high; k++) ticks.push(k * step);
+  const texts = ticks.map((tick) => (tick ? signed(tick, Math.max(0, -Math.floor(Math.log10(step)))).replace("+", "") : "0"));
+  const left = Math.max(40, ...texts.map((text) => ctx.measureText(text).width + 8));
+  ticks.forEach((tick, k) => {
     const y = height - ((tick - low) / (high - low)) * height;
-    line(ctx, left, y, width, y, Math.abs(tick) < step / 2 ? color("edge") : color("track"));
+    line(ctx, left, y, width, y, tick ? color("track") : color("edge"));
     ctx.fillStyle = color("soft");
-    const text = Math.abs(tick) < step / 2 ? "0" : signed(tick, Math.max(0, -Math.floor(Math.log10(step)))).replace("+", "");
-    ctx.fillText(text, left - 6, clamp(y, 7, height - 7));
-  }
+    ctx.fillText(texts[k], left - 6, clamp(y, 7, height - 7));
+  });
+  return left;
 }
 
 /** Expected returns as a line and realised ones as dots, pale while they are not complete; `at` marks a step. */
 function drawTruth(canvas, expected, realised, { at = null, human = null, soFar = [] } = {}) {
-  const { ctx, width, height } = fresh(canvas), left = 40, count = expected.length;
+  const { ctx, width, height } = fresh(canvas), count = expected.length;
   const range = plotRange([...expected, ...realised, ...soFar]), [low, high] = range;
-  drawGrid(ctx, width, height, range, left);
+  const left = drawGrid(ctx, width, height, range);
   const x = (k) => left + ((k + 0.5) / Math.max(count, 1)) * (width - left);
   const y = (value) => height - ((value - low) / (high - low)) * height;
   ctx.beginPath();
@@ -224,28 +229,39 @@ function drawTruth(canvas, expected, realised, { at = null, human = null, soFar 
 
 /** Returns of episodes as bars, the oldest left, with labelled levels. */
 function drawReturns(canvas, returns, levels) {
-  const { ctx, width, height } = fresh(canvas), left = 40, shown = returns.slice(-60);
+  const { ctx, width, height } = fresh(canvas), shown = returns.slice(-60);
   const range = plotRange([...shown.map((one) => one.value), ...levels.map((level) => level.value)]), [low, high] = range;
-  drawGrid(ctx, width, height, range, left);
+  const left = drawGrid(ctx, width, height, range);
   const y = (value) => height - ((value - low) / (high - low)) * height;
   const step = Math.min(18, (width - left) / Math.max(shown.length, 1));
   shown.forEach(({ value, human }, k) => {
     ctx.fillStyle = color(human ? "human" : "agent");
     ctx.fillRect(left + k * step + 1, Math.min(y(0), y(value)), step - 2, Math.max(1, Math.abs(y(value) - y(0))));
   });
-  ctx.textAlign = "right";
+  const labels = [];
   for (const { value, name } of levels) {
     ctx.setLineDash([4, 3]);
     line(ctx, left, y(value), width, y(value), color("soft"));
     ctx.setLineDash([]);
-    ctx.fillStyle = color("soft");
-    ctx.fillText(name, width - 2, y(value) < 16 ? y(value) + 9 : y(value) - 8);
+    const label = { name, y: y(value) < 16 ? y(value) + 9 : y(value) - 8, x: width - 2 };
+    for (const other of labels) if (Math.abs(other.y - label.y) < 15) label.x = other.x - ctx.measureText(other.name).width - 16;
+    labels.push(label);
+  }
+  drawLabels(ctx, labels);
+}
+
+/** Text that ends at (x, y), readable on bars, too. */
+function drawLabels(ctx, labels) {
+  [ctx.textAlign, ctx.lineWidth, ctx.lineJoin, ctx.strokeStyle, ctx.fillStyle] = ["right", 4, "round", color("card"), color("soft")];
+  for (const { name, x, y } of labels) {
+    ctx.strokeText(name, x, y);
+    ctx.fillText(name, x, y);
   }
 }
 
 /** When a return is known: the rest weighs less than NEGLIGIBLE, or the episode is over. */
 function whenKnown(gamma) {
-  const steps = Math.ceil(Math.log(0.01) / Math.log(gamma));
+  const steps = Math.max(1, Math.ceil(Math.log(0.01) / Math.log(gamma)));
   return `a return is known ${gamma < 1 ? `after ${steps.toLocaleString("en")} steps or ` : ""}at the episode's end`;
 }
 

@@ -23,8 +23,9 @@ const rows = new ActionRows($("actions"), DATA.actions, hold);
 
 // ---------------------------------------------------------------- who plays
 
-function hold(action) {
-  session.pressed = action;
+function hold(action, down) {
+  if (down) session.pressed = action;
+  else if (session.pressed === action) session.pressed = null;
   takeOver();
 }
 
@@ -84,7 +85,7 @@ const backButton = button(learning, "Trained agent", () => session.backToTrained
 const slider = element("input", { type: "range", min: 0, max: 100, oninput: () => {
   session.epsilon = slider.value / 100;
   session.fading = false;
-} });
+}, onpointerup: () => slider.blur() });
 const share = element("output");
 learning.append(element("label", { class: "slider", text: "random actions" }, slider, share));
 
@@ -169,10 +170,9 @@ function drawLearning() {
 }
 
 function drawSum() {
-  const { last } = session;
-  const key = last && [session.total, session.network].join();
-  if (!last || (drawSum.key === key && !clock.paused) || (!clock.paused && session.total % 3)) return;
-  drawSum.key = key;
+  const { last } = session; // of fast steps every third, so that numbers can be read
+  if (!last || drawSum.shown === last || (!clock.paused && session.total % 3)) return;
+  drawSum.shown = last;
   const target = last.reward + session.gamma * last.value, name = (a) => (a < 0 ? "no key" : DATA.actions[a]);
   write($("acted"), `${name(last.action)}, by ${last.human ? "you" : last.greedy ? "the agent" : "the agent, at random"}`);
   const lines = [["reward", signed(last.reward)],

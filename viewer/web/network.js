@@ -197,7 +197,8 @@ function softmax(logits) {
   return powers.map((x) => x / total);
 }
 
-function argmax(values) { return values.reduce((best, x, k) => (x > values[best] ? k : best), 0); }
+/** Where the largest number is; what is no number, as of a damaged network, counts as less. */
+function argmax(values) { return values.reduce((best, x, k) => (x > values[best] || Number.isNaN(values[best]) ? k : best), 0); }
 
 /** The arrays of a page: base64 of little-endian numbers. */
 function bytesOf(base64) { return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)); }

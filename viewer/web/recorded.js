@@ -82,6 +82,7 @@ button(controls, "Next reward", () => {
 const showSpeed = speedButtons(controls, clock);
 scrub.max = record.count - 1;
 scrub.oninput = () => { pause(true); go(Number(scrub.value)); };
+scrub.onpointerup = () => scrub.blur();
 
 // ---------------------------------------------------------------- drawing
 
@@ -116,9 +117,12 @@ function drawScore() {
   write($("moment"), `${which}step ${record.step[at].toLocaleString("en")} of ${lastStep(at).toLocaleString("en")}`);
   write($("score"), points(record.score[at]));
   const action = record.action[at], lives = record.lives ? ` · ${record.lives[at]} lives` : "";
-  const does = action < 0 ? "the episode is over" : `${DATA.actions[action]}${record.greedy[at] ? "" : record.q ? " (at random)" : ""}`;
+  const does = action < 0 ? over() : `${DATA.actions[action]}${record.greedy[at] ? "" : record.q ? " (at random)" : ""}`;
   write($("reward"), `${does}, reward ${points(record.reward[at])}${lives}`);
 }
+
+/** Why no step was taken at a moment. */
+function over() { return DATA.cut && at === record.count - 1 ? "the recording ends here" : "the episode is over"; }
 
 function lastStep(moment) {
   let last = moment;
@@ -145,7 +149,7 @@ function drawExplained() {
     const look = text.startsWith("TD error") ? `error ${kindOf(text)}` : text.startsWith("= target") ? "total" : k === 0 ? "first" : /^[+=]|^reward/.test(text) ? "" : "soft";
     return element("p", { text: text.replaceAll(/-(?=\d)/g, "−").replaceAll(" x ", " × "), class: look });
   });
-  $("explained").replaceChildren(...(shownLines.length ? shownLines : [element("p", { class: "soft", text: "The episode is over: no step was taken here." })]));
+  $("explained").replaceChildren(...(shownLines.length ? shownLines : [element("p", { class: "soft", text: `No step was taken here: ${over()}.` })]));
 }
 
 function draw() {

@@ -65,6 +65,7 @@ def make(
         "tick": session.tick_seconds,
         "actions": [words(name) for name in session.action_names],
         "count": len(moments),
+        "cut": not session.finished,
         "shape": shape_of(rules, pictures),
         **steps_of(moments),
         **truth_of(session, moments),

@@ -4,7 +4,8 @@
   var needed = [window.BigInt, window.ResizeObserver, Object.hasOwn, [].at, "noModule" in document.createElement("script")];
   for (var k = 0; k < needed.length; k++) if (!needed[k]) return;
   document.documentElement.className = "able";
-  window.onerror = function (message) {
+  window.onerror = function (message, source) {
+    if (/-extension:/.test(source) || /ResizeObserver loop/.test(message)) return; // not of this page, and no failure
     document.documentElement.className = "";
     if (!failed) old.textContent = "This page has failed: " + message + ". " + needs; // what follows is of the first one
     failed = true;

@@ -21,6 +21,37 @@ function write(target, text) { if (target.textContent !== text) target.textConte
 /** The class of a line on the TD error. */
 function kindOf(text) { return text.includes("better") ? "better" : text.includes("worse") ? "worse" : ""; }
 
+const TAP = 150; // milliseconds: a finger that rests so long holds a row, and so long acts a tap
+
+/** Tell `hold` when a row is pressed and let go: by a mouse at once, by a finger unless it swipes, which scrolls the page. */
+function holdable(row, hold) {
+  let timer = null, held = false;
+  const press = () => { held = true; hold(true); };
+  const release = () => {
+    clearTimeout(timer);
+    if (held) hold(false);
+    [timer, held] = [null, false];
+    row.blur(); // else Space would be its own
+  };
+  row.tabIndex = -1; // keys play without it
+  row.onpointerdown = (event) => {
+    if (event.button) return;
+    release();
+    row.setPointerCapture(event.pointerId);
+    if (event.pointerType === "touch") timer = setTimeout(press, TAP);
+    else press();
+  };
+  row.onpointerup = () => {
+    if (held || timer === null) return release();
+    clearTimeout(timer);
+    press();
+    timer = setTimeout(release, TAP);
+  };
+  row.onpointercancel = release; // the browser scrolls
+  row.addEventListener("touchmove", (event) => { if (held) event.preventDefault(); }, { passive: false });
+  row.oncontextmenu = (event) => event.preventDefault();
+}
+
 /** A row for each action: its name, a bar or a distribution, a number. Rows are buttons if actions can be held. */
 class ActionRows {
   constructor(place, names, hold = null) {
@@ -28,11 +59,7 @@ class ActionRows {
     this.rows = names.map((name, action) => {
       const parts = { name: element("span", { text: name, title: name }), canvas: element("canvas"), number: element("output") };
       const row = element(hold ? "button" : "div", { class: "action" }, parts.name, parts.canvas, parts.number);
-      if (hold) {
-        row.onpointerdown = (event) => { row.setPointerCapture(event.pointerId); hold(action); };
-        row.onpointerup = row.onpointercancel = () => hold(null);
-        row.oncontextmenu = (event) => event.preventDefault();
-      }
+      if (hold) holdable(row, (down) => hold(action, down));
       place.append(row);
       return { row, ...parts };
     });
@@ -40,7 +67,7 @@ class ActionRows {
 
   /** Show expectations (A), or of a network that has them distributions: heights (A, bins) of `densities`. */
   draw({ q, densities = null, axis = this.axis, by = null }) {
-    const best = q && argmax(q);
+    const best = q && q.some(Number.isFinite) ? argmax(q) : null;
     this.rows.forEach(({ row, canvas, number }, action) => {
       row.classList.toggle("best", action === best);
       row.classList.toggle("human", by === action);
@@ -60,7 +87,7 @@ class Clock {
   constructor(tick, advance, draw) {
     Object.assign(this, { tick, advance, draw, speed: 1, paused: false, due: 0, then: performance.now() });
     const frame = (now) => {
-      this.run(Math.min(now - this.then, 250) / 1000);
+      this.run(clamp(now - this.then, 0, 250) / 1000); // the first frame may have begun before the script
       this.then = now;
       this.draw();
       requestAnimationFrame(frame);
@@ -70,7 +97,8 @@ class Clock {
 
   run(seconds) {
     if (this.paused) return;
-    this.due = Math.min(this.due + (seconds * this.speed) / this.tick, 1e6);
+    const steps = this.speed === Infinity ? Infinity : (seconds * this.speed) / this.tick; // no seconds at all may have passed
+    this.due = Math.min(this.due + steps, 1e6);
     const started = performance.now();
     while (this.due >= 1 && !this.paused) {
       this.due -= 1;
@@ -81,12 +109,15 @@ class Clock {
 
   change(by) { this.speed = SPEEDS[clamp(SPEEDS.indexOf(this.speed) + by, 0, SPEEDS.length - 1)]; }
 
-  get speedText() { return this.speed === Infinity ? "max" : `${this.speed} ×`.replace("0.", "0."); }
+  get speedText() { return this.speed === Infinity ? "max" : `${this.speed} ×`; }
 }
 
-/** A button that is a switch, or not; keys do the same. */
+/** A button; after a mouse's click it gives the focus back, so that keys mean what they did before. */
 function button(place, text, run, attributes = {}) {
-  const made = element("button", { type: "button", text, ...attributes, onclick: () => { run(); made.blur(); } });
+  const made = element("button", { type: "button", text, ...attributes, onclick: (event) => {
+    run();
+    if (event.detail) made.blur();
+  } });
   place.append(made);
   return made;
 }
@@ -101,13 +132,16 @@ function speedButtons(place, clock) {
   return () => write(shown, clock.speedText);
 }
 
-/** Run a key's command; keys with Ctrl, Alt or Meta belong to the browser, and letters typed into fields to these. */
+const OWN = { BUTTON: ["space", "enter"], INPUT: ["left", "right", "up", "down", "home", "end", "pageup", "pagedown"] };
+
+/** Run a key's command; keys with Ctrl, Alt or Meta belong to the browser, and those that move what has the focus to that. */
 function onKeys(commands, down = () => false, up = () => {}) {
   const name = (event) => ({ " ": "space", ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down" })[event.key]
     ?? event.key.toLowerCase();
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const key = name(event);
+    if (OWN[event.target.tagName]?.includes(key)) return;
     if (down(key)) return event.preventDefault();
     if (Object.hasOwn(commands, key) && !event.repeat) {
       commands[key]();

@@ -11,6 +11,13 @@ from typing import Any
 
 import pytest
 
+from agents.loading import load_policy
+from common.files import PRETRAINED
+from learning.policy import Policy
+from viewer.playing import players
+from viewer.web import live
+
+V1, RLDEMO = "tidepool/Waterworld-v1", "tidepool/RLDemo-v0"
 CHROMIUM, DRIVER = ("chromium", "chromium-browser", "google-chrome"), "chromedriver"
 
 
@@ -26,6 +33,8 @@ class Browser:
         self.driver.get_log("browser")
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        touch = {"enabled": width < 600, "maxTouchPoints": 1}
+        self.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", touch)
         added = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": before})
         self.driver.get(path.resolve().as_uri())
         self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
@@ -54,6 +63,11 @@ class Browser:
         event = {"type": "keyDown" if down else "keyUp", "key": name, "code": name, "windowsVirtualKeyCode": code}
         self.driver.execute_cdp_cmd("Input.dispatchKeyEvent", event)
 
+    def touch(self, kind: str, x: float = 0, y: float = 0) -> None:
+        """Put a finger down ("Start"), move it ("Move") or lift it ("End")."""
+        points = [] if kind == "End" else [{"x": x, "y": y}]
+        self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
     def errors(self) -> list[str]:
         """Return what the console has got since the page was opened."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
@@ -78,3 +92,20 @@ def browser() -> Iterator[Browser]:
     opened.set_script_timeout(120)
     yield Browser(opened)
     opened.quit()
+
+
+def live_page(folder: Path, policy: Policy, seed: int = 1, epsilon: float = 0.0) -> Path:
+    rules = players.rules_for(policy.env_id or V1, policy)
+    path = folder / "agent.html"
+    path.write_text(live.make(policy, rules, seed=seed, epsilon=epsilon), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def water(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return live_page(tmp_path_factory.mktemp("water"), load_policy(PRETRAINED / "waterworld"))
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return live_page(tmp_path_factory.mktemp("wheels"), load_policy(PRETRAINED / "convnetjs_rldemo_net.json"))

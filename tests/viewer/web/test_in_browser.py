@@ -17,33 +17,15 @@ from agents.loading import load_policy
 from common.files import PRETRAINED
 from learning.insight import reader_of
 from learning.policy import Policy, player
-from tests.viewer.web.conftest import Browser
+from tests.viewer.web.conftest import RLDEMO, V1, Browser, live_page
 from viewer.opening import open_session
 from viewer.options import Options
 from viewer.playing import players
 from viewer.playing.session import Session
-from viewer.web import live, recording
+from viewer.web import recording
 from viewer.web.weights import network_of
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-V1, RLDEMO = "tidepool/Waterworld-v1", "tidepool/RLDemo-v0"
-
-
-def live_page(folder: Path, policy: Policy, seed: int = 1, epsilon: float = 0.0) -> Path:
-    rules = players.rules_for(policy.env_id or V1, policy)
-    path = folder / "agent.html"
-    path.write_text(live.make(policy, rules, seed=seed, epsilon=epsilon), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def water(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return live_page(tmp_path_factory.mktemp("water"), load_policy(PRETRAINED / "waterworld"))
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return live_page(tmp_path_factory.mktemp("wheels"), load_policy(PRETRAINED / "convnetjs_rldemo_net.json"))
 
 
 def packed(array: Any) -> dict[str, Any]:
