@@ -113,7 +113,7 @@ class LearnerConfig:
     """Clip the rewards that are learnt from to [-1, 1]; logged returns stay raw."""
     action_mask: Literal["auto", "off"] = "auto"
     """Choose among the allowed actions where the environment names them: info["action_mask"] or action_masks()."""
-    reward_scale: Annotated[float, Between(1e-6, 1e6)] | None = 1.0
+    reward_scale: Annotated[float, Between(1e-12, 1e12)] | None = 1.0
     """Factor of the rewards that are learnt from, and so of expectations; None: random play finds one."""
     protocol: str = "default"
     """Rules of the episodes: machado2018 (the default), mnih2015, dqn_zoo, gallici2024 or clark2024."""

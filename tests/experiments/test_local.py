@@ -306,8 +306,8 @@ def test_a_thousand_runs_are_folded(tmp_path: Path) -> None:
     assert "seed 301" in lines[1]
     assert "seed 302" in lines[2]
     assert "error: out of memory" in lines[3]
-    assert "and 986 more: 300 finished, 686 waiting" in lines[-2]
-    assert "300 finished, 697 waiting, 1 failed, 2 running" in lines[-1]
+    assert "and 986 more: 300 finished, 686 waiting" in lines[-3]
+    assert "300 finished, 697 waiting, 1 failed, 2 running" in lines[-2]
 
 
 # ------------------------------------------------------------------ the lock

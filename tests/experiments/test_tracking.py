@@ -170,7 +170,10 @@ def test_one_that_hangs_is_left_soon_after_the_training(
         assert process.stdout.readline().startswith("tracking begins")
         time.sleep(0.5)
         process.stdin.close()
-        assert process.wait(20) == tracker.SAID
+        try:
+            assert process.wait(20) == tracker.SAID
+        finally:
+            process.kill()  # else leaving the block would wait for what hangs
         said = process.stdout.read()
     cure = "which does not answer (wandb login, or WANDB_MODE=offline)"
     assert said == f"note: not all was sent to wandb, {cure}; later: python runs.py track {run}\n"

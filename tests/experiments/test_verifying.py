@@ -50,7 +50,7 @@ def test_a_run_reproduces_with_its_evaluations(run: Path) -> None:
 def test_fewer_steps_compare_less(run: Path) -> None:
     same, text = verified(run, 1_200)
     assert same
-    assert "1 checksums of the weights, 75 rows of metrics, 0 episodes" in text
+    assert "1 checksum of the weights, 75 rows of metrics, 0 episodes" in text
     assert main(["--verify", str(run), "--verify-steps", "1200"]) == 0
 
 

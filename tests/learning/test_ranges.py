@@ -15,6 +15,8 @@ from torch import Tensor
 
 import envs
 from agents import load_policy, recipe
+from common.settings import validate
+from learning import ranges
 from learning.config import FamilyConfig
 from learning.heads import Categorical, Histogram, QOutput, greedy
 from learning.losses import td_loss
@@ -150,6 +152,15 @@ def test_scales_of_known_environments(env_id: str, scale: float) -> None:
         note
         == f"rewards are multiplied by {scale:g}, as 4,000 steps of random play suggest; --reward-scale sets another"
     )
+
+
+@pytest.mark.parametrize("reward", [250_000.0, 1e9])
+def test_the_scale_of_very_large_rewards_is_one_that_loads(reward: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent whose scale was measured is not refused for it later."""
+    monkeypatch.setattr(ranges, "measure", lambda *_: rewards(*[reward] * 100))
+    config, _ = with_scale(FamilyConfig(reward_scale=None, gamma=0.99), "CartPole-v1", seed=1)
+    validate(config)
+    assert config.reward_scale == pytest.approx(0.1 / reward)
 
 
 # ------------------------------------------------------------------ what is cut off
