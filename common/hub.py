@@ -73,10 +73,13 @@ def library() -> Any:
 @functools.cache
 def _wait_no_longer(hub: Any) -> None:
     """Give the library's requests a time in which the hub has to answer."""
-    from huggingface_hub.utils import _http
+    try:
+        from huggingface_hub.utils._http import default_client_factory
+    except ImportError:  # a later version may have another name for it: then the library's own times count
+        return
 
     def client() -> Any:
-        made: Any = _http.default_client_factory()
+        made: Any = default_client_factory()
         made.timeout = ANSWER_SECONDS
         return made
 

@@ -85,7 +85,7 @@ def prune(options: Options, console: Console, ask: Callable[[str], str] = input)
 
 def _what(options: Options, runs: list[Status], size: int) -> str:
     """Return in a line what will be lost."""
-    many = f"{number_of(len(runs), 'run')}"
+    many = number_of(len(runs), "run")
     if options.whole:
         return f"this removes {many} altogether, agents and scores too: {size_text(size)}"
     resumable = sum(run.can_resume for run in runs)

@@ -110,7 +110,11 @@ def push(folder: Path, repo_id: str, private: bool = False) -> str:
     api = library().HfApi(endpoint=endpoint())
     try:
         url = api.create_repo(repo_id, private=private or None, exist_ok=True, repo_type="model")
-        api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="An agent trained with Tidepool")
     except Exception as error:
         raise UserError(in_words(repo_id, error)) from None
+    try:  # one commit: all or nothing
+        api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="An agent trained with Tidepool")
+    except Exception as error:
+        what = f"{in_words(repo_id, error)}; {shown(str(url), 200)} is there, nothing was put into it"
+        raise UserError(what) from None
     return shown(str(url), 200)

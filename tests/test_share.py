@@ -272,7 +272,7 @@ def test_pushing_needs_a_login_and_a_scored_agent(
         ("repos/create", 413, "the hub answers with 413; that is too large for it; share.py push --no-film"),
         ("repos/create", 429, "the hub answers with 429; it had too many requests; try again in some minutes"),
         ("repos/create", 500, "the hub answers with 500; that is a fault of its own; try again later"),
-        ("/commit/", 409, "the hub answers with 409; somebody else changes the same at this moment; try again"),
+        ("/commit/", 409, "the hub answers with 409; somebody else changes the same at this moment; try again; http"),
         ("whoami", 0, "the hub can't be reached (timed out)"),
         ("repos/create", 0, "the hub can't be reached (timed out)"),
     ],

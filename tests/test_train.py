@@ -324,7 +324,7 @@ def test_one_signal_ends_an_evaluation_that_would_not_end(number: signal.Signals
     assert time.monotonic() - began < 30  # on a busy machine
     assert err == ""
     assert "evaluations cut episodes at 10,000 agent steps (the environment has no limit; --eval-max-steps)\n" in out
-    assert re.search(r"evaluating, episode 1 of 1000 \| .* left of it", "".join(out))
+    assert re.search(r"evaluating, episode 1 of 1,000 \| .* left of it", "".join(out))
     (folder,) = tmp_path.iterdir()
     assert rest.splitlines() == [
         "the evaluation is left; it is done again when the run is resumed",
@@ -346,7 +346,7 @@ def test_a_film_of_an_endless_episode_ends(tmp_path: Path) -> None:
     words = [sys.executable, str(ROOT / "play.py"), str(folder), "--record", str(film), "--episodes", "2"]
     played = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert played.returncode == 0, played.stderr
-    assert f"{film}: 120 steps, 1 frames" in played.stdout
+    assert f"{film}: 120 steps, 1 frame," in played.stdout
     assert "cut at 120 steps, before the episode ended; --steps sets how many" in played.stdout
     assert film.exists()
     table = subprocess.run(
