@@ -34,7 +34,7 @@ def equal(one: Trainer, other: Trainer) -> bool:
 COVERING_AGENTS = ["dqn", "rainbow", "btr", "hl_gauss", "pqn", "stream_q"]
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", [name for name in AGENTS if name != "btr_short"])  # on vectors that is btr
 def test_the_optimal_q_values_of_the_corridor_are_learnt(agent: str, tmp_path: Path) -> None:
     """One step, gamma 0.9, half of the actions random: Q must converge to Q*, not only to the right order.
 
@@ -44,7 +44,7 @@ def test_the_optimal_q_values_of_the_corridor_are_learnt(agent: str, tmp_path: P
         tmp_path,
         tiny.CORRIDOR,
         agent,
-        total_timesteps=12_000,
+        total_timesteps=8_000,
         gamma=0.9,
         n_step=1,
         epsilon_final=0.5,
