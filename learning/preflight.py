@@ -234,7 +234,7 @@ def rehearse(plan: Plan, longest: float, vec: VectorEnv[Any, Any, Any] | None = 
             trainer.episodes.close()
 
 
-def episode_seconds(plan: Plan, trainer: Trainer, seconds: float = EVALUATION_SECONDS) -> float:
+def episode_seconds(plan: Plan, trainer: Trainer, seconds: float) -> float:
     """Return the seconds that an episode of evaluation takes beside others, timed for so many seconds."""
     evaluator, lanes = trainer.evaluator, EMULATORS if envs.is_atari(plan.env_id) else EVALUATION_LANES
     try:

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +219,7 @@ class Trainer:
         while milestones and self.agent_steps >= milestones[0][0]:
             self._check_losses()
             percent = int(milestones.pop(0)[1].name)
-            save = partial(self._keep_one, percent)
+            save = functools.partial(self._keep_one, percent)
             self.run_folder.attempt(f"the milestone of {percent} %", save, again=False)
 
     def _keep_one(self, percent: int, run_folder: Path) -> None:
