@@ -68,12 +68,12 @@ def test_of_two_that_resume_a_run_at_once_one_is_refused_before_it_cuts_the_logs
 
 @pytest.mark.parametrize("agent", COVERING_AGENTS)
 def test_an_extended_run_equals_one_that_was_planned_so_bit_for_bit(agent: str, tmp_path: Path) -> None:
-    planned = trainer(tmp_path, CARTPOLE, agent, total_timesteps=3_200, schedule_timesteps=2_000)
+    planned = trainer(tmp_path, CARTPOLE, agent, total_timesteps=2_000, schedule_timesteps=1_200)
     assert planned.run(RecordingWatcher())
-    short = trainer(tmp_path, CARTPOLE, agent, total_timesteps=2_000)
+    short = trainer(tmp_path, CARTPOLE, agent, total_timesteps=1_200)
     assert short.run(RecordingWatcher())
     assert not equal(short, planned)
-    more = resumed(short, 3_200)
+    more = resumed(short, 2_000)
     assert more.run(RecordingWatcher())
     assert equal(more, planned)
     assert more.episodes.state() == planned.episodes.state()
@@ -277,9 +277,9 @@ def test_a_run_is_named_as_in_the_other_programs(tmp_path: Path, source: Path) -
 
 def test_both_networks_start_from_it_and_learning_goes_on(tmp_path: Path) -> None:
     for agent in COVERING_AGENTS:
-        source = trainer(tmp_path, CARTPOLE, agent)
+        source = trainer(tmp_path, CARTPOLE, agent, total_timesteps=800)
         assert source.run(RecordingWatcher())
-        run = trainer(tmp_path, CARTPOLE, agent, seed=2)
+        run = trainer(tmp_path, CARTPOLE, agent, seed=2, total_timesteps=800)
         assert not equal(run, source)
         run.start_from(source.learner.online.state_dict())
         assert equal(run, source)
