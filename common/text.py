@@ -13,6 +13,11 @@ def time_text(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def significant(value: float, digits: int = 3) -> str:
+    """Return a number with so many significant digits, and all before its point: ``0.0312``, ``33.1``, ``13,455``."""
+    return f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
+
+
 def number_of(count: int, noun: str) -> str:
     """Return a number and what is counted: ``1 frame``, ``2,000 frames``."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")

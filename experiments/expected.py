@@ -13,7 +13,7 @@ from pathlib import Path
 from common.errors import UserError
 from common.files import ROOT
 from common.reading import rows
-from common.text import time_text
+from common.text import significant, time_text
 
 RESULTS = ROOT / "results"
 FILES = ("waterworld.csv", "family.csv", "cartpole.csv", "atari.csv")
@@ -36,8 +36,8 @@ class Measured:
     """Empty: unknown."""
 
     def __str__(self) -> str:
-        mean = f"{statistics.fmean(self.scores):.3g}"
-        seeds = f"{min(self.scores):.3g} to {max(self.scores):.3g} over {len(self.scores)} seeds"
+        mean = significant(statistics.fmean(self.scores))
+        seeds = f"{significant(min(self.scores))} to {significant(max(self.scores))} over {len(self.scores)} seeds"
         spread = seeds if len(self.scores) > 1 else "one seed"
         low, high = time_text(min(self.seconds)), time_text(max(self.seconds))
         time = low if low == high else f"{low} to {high}"

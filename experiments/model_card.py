@@ -15,7 +15,7 @@ from typing import Any
 from common.errors import UserError
 from common.files import ROOT, write_bytes, write_json
 from common.reading import read_file, read_json
-from common.text import shown, time_text
+from common.text import shown, significant, time_text
 from common.waiting import waiting
 from experiments.planned import wall_seconds
 from experiments.run_files import agent_files
@@ -162,13 +162,13 @@ def card(run: Run, about: dict[str, Any], repo_id: str, pictures: list[str], sec
 
 
 def _table(run: Run, score: Interval, protocol: str) -> list[str]:
-    interval = f"{score.ci95[0]:.4g} to {score.ci95[1]:.4g}" if score.ci95 else "-"
+    interval = " to ".join(significant(end, 4) for end in score.ci95) if score.ci95 else "-"
     epsilon = run.episodes[0].epsilon
     cells = {
         "environment": run.env_id,
         "protocol": protocol,
         "episodes": f"{len(run.episodes)}",
-        "mean return": f"{score.mean:.4g}",
+        "mean return": significant(score.mean, 4),
         "95 % interval": interval,
         "random actions": "?" if epsilon is None else f"{epsilon:.3g}",
         "agent steps": f"{run.agent_steps:,}",

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from common.errors import UserError
 from common.reading import read_json
-from common.text import number_of, shown, time_text
+from common.text import number_of, shown, significant, time_text
 from experiments.planned import wall_seconds
 from experiments.run_status import STATES, Status
 from scores.runs import CONFIG_FILE, read_run
@@ -47,7 +47,7 @@ def count_text(count: int | None) -> str:
         return "?"
     for unit, size in (("M", 10**6), ("k", 10**3)):
         if count >= size:
-            return f"{count / size:.3g}{unit}"
+            return f"{significant(count / size)}{unit}"
     return str(count)
 
 
@@ -93,7 +93,7 @@ def table(runs: Sequence[Status]) -> RenderableType:
             Text(shown(run.agent, 40) or "?"),
             "" if run.seed is None else str(run.seed),
             steps_text(run),
-            "-" if run.score is None else f"{run.score:.4g}",
+            "-" if run.score is None else significant(run.score, 4),
             Text(run.state, STYLES[run.state]),
             size_text(run.bytes),
             age_text(run.age),
@@ -161,8 +161,8 @@ def _facts(run: Status, about: dict[str, Any]) -> Iterable[tuple[str, str]]:
     found, warnings = read_run(run.path)
     if found is not None:
         interval = student_interval([one.episode_return for one in found.episodes])
-        bounds = f", 95 % interval {interval.ci95[0]:.4g} to {interval.ci95[1]:.4g}" if interval.ci95 else ""
-        yield "score", f"{interval.mean:.4g} over {number_of(len(found.episodes), 'episode')}{bounds}"
+        bounds = f", 95 % interval {' to '.join(significant(end, 4) for end in interval.ci95)}" if interval.ci95 else ""
+        yield "score", f"{significant(interval.mean, 4)} over {number_of(len(found.episodes), 'episode')}{bounds}"
         yield "protocol", found.episodes[0].protocol
         for note in found.notes:
             yield "note", note
@@ -187,7 +187,7 @@ def _evaluations(run: Status) -> RenderableType | None:
     low, high = min(value for _, value in found.curve), max(value for _, value in found.curve)
     for frames, value in found.curve:
         share = (value - low) / (high - low) if high > low else 1.0
-        numbers = (Text(text, justify="right") for text in (f"{frames:,}", f"{value:.4g}"))
+        numbers = (Text(text, justify="right") for text in (f"{frames:,}", significant(value, 4)))
         grid.add_row(*numbers, "█" * round(24 * share))
     return grid
 

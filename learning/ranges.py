@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import envs
+from common.text import significant
 from learning.config import FamilyConfig, LearnerConfig, numpy_generator
 from learning.episodes import Episodes
 from learning.evaluate import step_limit
@@ -61,8 +62,8 @@ def with_range(config: FamilyConfig, env_id: str, seed: int) -> tuple[FamilyConf
         (low, high), why = CLIPPED_ATARI, "as published for clipped rewards"
     else:
         rewards = measure(env_id, config, seed)
-        seen = rewards.reward.min(), rewards.reward.max()
-        why = f"{len(rewards.reward):,} steps of random play brought rewards from {seen[0]:.4g} to {seen[1]:.4g}"
+        seen = " to ".join(significant(end, 4) for end in (rewards.reward.min(), rewards.reward.max()))
+        why = f"{len(rewards.reward):,} steps of random play brought rewards from {seen}"
         if rewards.reward.any():
             low, high = suggest(rewards, config, _limit(env_id, config))
         else:

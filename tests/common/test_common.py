@@ -15,6 +15,7 @@ from common.cli import ALIASES, parse, whole
 from common.errors import UserError, nearest, suggestion, unknown
 from common.files import read_json, write_bytes, write_json
 from common.settings import Between, option_name, validate
+from common.text import significant
 from experiments.command_line import RunOptions, any_settings
 
 
@@ -153,6 +154,18 @@ def test_validate_checks_nested_settings() -> None:
     with pytest.raises(UserError, match="--rate 2"):
         validate(Outer(inner=Inner(rate=2)))
     validate(Outer())
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        *((13455.4, 3, "13,455"), (-3593.0, 4, "-3,593"), (999.96, 4, "1000"), (33.06, 3, "33.1"), (100.0, 3, "100")),
+        *((0.03124, 3, "0.0312"), (-0.5, 3, "-0.5"), (0.0, 3, "0"), (float("nan"), 3, "nan")),
+        (2.5e8, 4, "250,000,000"),
+    ],
+)
+def test_numbers_have_all_digits_before_the_point_and_no_exponent(value: float, digits: int, text: str) -> None:
+    assert significant(value, digits) == text
 
 
 def test_nearest_names() -> None:

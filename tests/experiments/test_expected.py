@@ -54,9 +54,11 @@ def test_of_several_lengths_the_longest_that_fits_counts(tmp_path: Path) -> None
         ("E", "dqn", 1, 9_000, 5.0, *about[:3], "b"),
         ("E", "dqn", 1, 9_000, 7.0, *about[:3], "b"),
         ("E", "dqn", 1, 99_000, 9.0, *about[:3], "c"),
+        ("Large", "dqn", 1, 9_000, 3593.4, *about[:3], "d"),
     )
     found = expected("E", "dqn", "default", 12_000, folder)
     assert str(found).startswith("mean return 6 (one seed) after 9,000 agent steps, in 60 s on 4 cores")
+    assert str(expected("Large", "dqn", "default", 9_000, folder)).startswith("mean return 3,593 (one seed)")
 
 
 def test_a_checkout_without_results_says_nothing(tmp_path: Path) -> None:

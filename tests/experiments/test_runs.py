@@ -221,3 +221,4 @@ def test_texts() -> None:
     assert [run_table.size_text(n) for n in (12, 4_200, 9.96e6, 3.1e9)] == ["12 B", "4.2 kB", "10 MB", "3.1 GB"]
     assert [run_table.age_text(n) for n in (30, 600, 7_300, 200_000)] == ["30 s", "10 min", "2 h", "2 days"]
     assert [run_table.count_text(n) for n in (None, 999, 800_000, 1_250_000)] == ["?", "999", "800k", "1.25M"]
+    assert run_table.count_text(999_600) == "1,000k"

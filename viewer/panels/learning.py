@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar, NamedTuple
 
+from common.text import significant
 from viewer.drawing.canvas import Area, Canvas
 from viewer.drawing.theme import Theme
 from viewer.drawing.widgets import Slider, button, contains, grabs
@@ -161,7 +162,7 @@ def _facts_of_run(view: View) -> list[tuple[str, str]]:
 
 
 def _number(value: float | None) -> str:
-    return "none yet" if value is None else f"{value:.3g}"
+    return "none yet" if value is None else significant(value)
 
 
 def _value(view: View, name: str) -> float:
