@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from viewer.drawing.canvas import MINUS
 from viewer.drawing.theme import DARK, LIGHT, Theme
 from viewer.learning import controls
-from viewer.panel_titles import PANEL_TITLES
+from viewer.panel_titles import PANEL_TITLES, WITHOUT_CONTENT
 from viewer.playing.clock import SPEEDS
 from viewer.playing.session import Session
 from viewer.view import View
@@ -190,8 +190,18 @@ def all_panels(view: View) -> None:
     view.asked = []
 
 
+def has_content(view: View, name: str) -> bool:
+    """Return whether a panel has something to show in this session."""
+    from viewer.panels import PANELS  # panels have commands
+
+    return any(panel.name == name and panel.height(view) > 0 for panel in PANELS)
+
+
 def toggle_panel(view: View, name: str) -> None:
-    """Hide a panel, or show it again, even if others have to be left out for it."""
+    """Hide a panel, or show it again, even if others have to be left out for it; say so if it has no content here."""
+    if not has_content(view, name):
+        view.show_notice(f"'{PANEL_TITLES[name]}' has nothing to show: {WITHOUT_CONTENT.get(name, 'not here')}")
+        return
     view.hidden ^= {name}
     view.asked = [one for one in view.asked if one != name]
     if name not in view.hidden:
@@ -248,7 +258,7 @@ PLAY = (
         "enter",
         ("return", "enter"),
         "Enter",
-        "hand back to the agent (or wait 2 s)",
+        "after steering: hand back (or wait 2 s)",
         enter,
         lambda view: not view.human_control.locked,
         "hand back",
@@ -266,7 +276,8 @@ PLAY = (
     Command("sound", ("m",), "M", "sound on, off", mute, lambda view: view.muted is not None),
 )
 LEARN = (
-    Command("learn", ("l",), "L", "start or stop learning", controls.toggle_learning, single_world, "learn"),
+    Command("learn", ("l",), "L", "start or stop learning", controls.toggle_learning, controls.can_learn, "learn"),
+    Command("no learning", ("l",), "L", "", controls.toggle_learning, lambda view: not controls.can_learn(view)),
     Command("less random", ("[", "("), "[  ]", "fewer, more random actions", less_random, single_world),
     Command("more random", ("]", ")"), "]", "", more_random, single_world),
     Command("agent", ("o",), "O", "load another trained agent", controls.next_agent, controls.can_change),

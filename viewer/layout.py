@@ -19,6 +19,7 @@ from typing import NamedTuple
 from viewer.drawing.canvas import LARGE_SCALE, Area
 from viewer.panels import PANELS, View, world
 from viewer.panels.base import Panel
+from viewer.settings import WindowSettings
 
 GAP, FOOTER, BAR = 12.0, 30.0, 18.0  # between cards; heights of the line of keys and of the timeline
 ROOMY, TIGHT = 24.0, 14.0  # the margin around everything, in large and in small windows
@@ -136,17 +137,10 @@ def arrange(view: View, width: float, height: float, panels: Sequence[Panel]) ->
     """Return the best arrangement of these panels in a window of so many pixels."""
     scale = scale_of(width, height)
     page = _Page(view, width / scale, height / scale, scale)
-    found = [_alone(page), *_beside(page, panels), *_stacked(page, panels)]
-    best = max(found, key=lambda one: one.worth)
-    needed = len(best.panels)
-    for dealt in (False, True) if page.roomy else ():
-        # so that the score has its curve, but at the cost of no panel, and only where need be of their order
-        if dealt and not page.lacking(best):
-            break
-        page.whole, page.dealt = True, dealt
-        found = [one for one in (*_beside(page, panels), *_stacked(page, panels)) if len(one.panels) >= needed]
-        best = max([best, *found], key=lambda one: one.worth)
-    names = {panel.name for panel, _ in best.panels}
+    best = _best(page, panels)
+    if missing := _unhidden(page, panels) - best.names:
+        best = _best(page, panels, best.names | missing)
+    names = best.names
     left_out = tuple(panel.name for panel in panels if panel.name not in names)
     place, m = best.world, page.margin
     top = place.y - (world.NAME_HEIGHT if view.versus is not None else 0.0)
@@ -162,6 +156,40 @@ class _Found(NamedTuple):
     worth: float
     world: Area
     panels: list[tuple[Panel, Area]]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names of its panels."""
+        return frozenset(panel.name for panel, _ in self.panels)
+
+
+def _best(page: _Page, panels: Sequence[Panel], kept: frozenset[str] = frozenset()) -> _Found:
+    """Return the best arrangement; of those that have the panels ``kept``, if any has."""
+    page.whole = page.dealt = False
+    found = [_alone(page), *_beside(page, panels), *_stacked(page, panels)]
+    best = max([one for one in found if kept <= one.names] or found, key=lambda one: one.worth)
+    needed = len(best.panels)
+    for dealt in (False, True) if page.roomy else ():
+        # so that the score has its curve, but at the cost of no panel, and only where need be of their order
+        if dealt and not page.lacking(best):
+            break
+        page.whole, page.dealt = True, dealt
+        found = [one for one in (*_beside(page, panels), *_stacked(page, panels)) if len(one.panels) >= needed]
+        best = max([best, *(one for one in found if kept <= one.names)], key=lambda one: one.worth)
+    return best
+
+
+def _unhidden(page: _Page, panels: Sequence[Panel]) -> frozenset[str]:
+    """Return which of these panels would be there if none were hidden: hiding one takes no other one away.
+
+    Those that are hidden at first do not count: the window is arranged without them.
+    """
+    view, shown = page.view, {panel.name for panel in panels}
+    hidden = {panel.name for panel in PANELS if panel.name in view.hidden - set(WindowSettings.hidden)}
+    if not hidden or not panels:
+        return frozenset()
+    everything = [panel for panel in PANELS if panel.name in shown or (panel.name in hidden and panel.height(view) > 0)]
+    return _best(page, everything).names & shown
 
 
 class _Page:
@@ -301,7 +329,7 @@ def _columns(page: _Page, panels: Sequence[Panel], first: Area, columns: int) ->
         cut, parts = _cuts(heights, columns, first.h), None
         if cut is not None:
             parts = [kept[a:b] for a, b in itertools.pairwise((0, *cut, len(kept)))]
-        elif page.dealt and columns == 2 and len(kept) == len(panels):
+        elif page.dealt and columns == 2:
             parts = _dealt(kept, heights, first.h)
         if parts is not None:
             placed: list[tuple[Panel, Area]] = []

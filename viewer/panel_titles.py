@@ -16,3 +16,16 @@ PANEL_TITLES = {
     "rewards": "Reward per step, smoothed",
     "curve": "Learning curve of the run",
 }
+
+WITHOUT_CONTENT = {
+    "actions": "this player expects nothing",
+    "seen": "it is for games, whose network sees frames",
+    "learning": "no agent is loaded",
+    "returns": "it is for agents that predict distributions, as rainbow does",
+    "step": "this player expects nothing",
+    "senses": "this player has no network that can be looked into",
+    "neurons": "this player has no network that can be looked into",
+    "truth": "this player expects nothing",
+    "curve": "it is for runs in training, with --attach or train.py --watch",
+}
+"""Why a panel may have nothing to show."""

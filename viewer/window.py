@@ -230,6 +230,7 @@ class Window:
         elif key in NAMES and NAMES[key] in view.human_control.keys.known:
             view.human_control.press(NAMES[key])
         elif (command := commands.find(view, pygame.key.name(key), text)) is not None:
+            view.show_notice("")  # of an earlier key or click
             command.run(view)
         elif key in NAMES:
             view.human_control.press(NAMES[key])
@@ -250,6 +251,7 @@ class Window:
             if self.view.help:
                 self.view.help = False
             elif self.view.scored_play is None:
+                self.view.show_notice("")
                 self._drag = screen.press(self.view, places, x, y)
 
     # ------------------------------------------------------------------ panels and film

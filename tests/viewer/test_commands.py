@@ -20,7 +20,7 @@ from viewer.drawing.canvas import Area
 from viewer.drawing.theme import Theme
 from viewer.drawing.widgets import Slider
 from viewer.options import Options
-from viewer.panel_titles import PANEL_TITLES
+from viewer.panel_titles import PANEL_TITLES, WITHOUT_CONTENT
 from viewer.panels import PANELS, View, overlays, timeline_bar
 from viewer.panels.control import ControlPanel
 from viewer.panels.world import halves
@@ -85,7 +85,10 @@ def test_no_key_has_two_commands_and_the_help_lists_every_command() -> None:
             assert sorted(keys) == sorted(set(keys))
             listed = " ".join(cap for cap, _ in overlays.help_rows(view))
             for command in (one for one in commands.commands(view) if one.about):
-                assert command.cap.split()[0] in listed, command.name
+                idle = command.name in {
+                    f"panel {name}" for name in PANEL_TITLES if not commands.has_content(view, name)
+                }
+                assert idle or command.cap.split()[0] in listed, command.name
 
 
 def test_every_panel_has_a_function_key() -> None:
@@ -97,9 +100,51 @@ def test_every_panel_has_a_function_key() -> None:
         command = commands.find(view, key_name, "")
         assert command is not None
         command.run(view)
+        if name in WITHOUT_CONTENT and not commands.has_content(view, name):
+            assert not view.hidden  # nobody would see that it is hidden, and miss it another day
+            assert PANEL_TITLES[name] in view.notice
+            assert WITHOUT_CONTENT[name] in view.notice
+            continue
         assert view.hidden == {name}
         command.run(view)
         assert not view.hidden
+
+
+def test_the_help_has_no_keys_that_show_nothing(tmp_path: Path) -> None:
+    view = view_of(session_in(policy=Known(Q4)))
+    view.runs_dir = tmp_path
+    panels = {cap for cap, _ in overlays.help_groups(view)["Panels"]}
+    assert {"F1", "F2", "F5", "F12"} <= panels
+    assert not panels & {"C", "F3", "F6"}  # no run, no frames, no distributions
+    assert ("O", "load another trained agent") in overlays.help_groups(view)["Learn"]
+    rainbow = Options(runs_dir=tmp_path)
+    policy: Any = players.load(PRETRAINED / "waterworld_rainbow")
+    other = opening.open_view(
+        rainbow, opening.open_session(rainbow, policy, players.rules_for(V1, policy)), players.rules_for(V1, policy)
+    )
+    assert "F6" in {cap for cap, _ in overlays.help_groups(other)["Panels"]}
+
+
+def test_the_help_offers_another_agent_only_where_there_is_one(tmp_path: Path) -> None:
+    view = view_of(session_in(CARTPOLE, Known((0.0, 1.0))), CARTPOLE)
+    view.runs_dir = tmp_path
+    assert "O" not in {cap for cap, _ in overlays.help_groups(view)["Learn"]}
+
+
+def test_a_sentence_does_not_outlive_the_next_key_or_click(window: Window) -> None:
+    play(window, 30)
+    window.frame(0.0)
+    area = next(area for panel, area in window.places.panels if panel.name == "truth")
+    click(window, area.x + 40, area.y + 20)
+    assert "what the network expected" in window.view.notice
+    press(window, "f10")  # hides the meter
+    assert "truth" in window.view.hidden
+    assert not window.view.notice
+    press(window, "f10")
+    click(window, area.x + 40, area.y + 20)
+    assert "what the network expected" in window.view.notice
+    click(window, window.places.world.x + 60, window.places.world.y + 60)
+    assert not window.view.notice
 
 
 def test_a_scored_episode_can_not_be_looked_back_in_or_sped_up() -> None:

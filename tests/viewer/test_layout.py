@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,16 @@ from common.errors import UserError
 from common.files import PRETRAINED, write_json
 from tests.learning.helpers import trainer
 from tests.viewer.helpers import CARTPOLE, Q4, RLDEMO, V1, Known, NoQValues, session_in, view_of
-from viewer import commands, opening, screen, settings
+from viewer import commands, layout, opening, screen, settings
 from viewer.drawing.canvas import LARGEST, SMALLEST, Area, Canvas, Fonts, Written
 from viewer.drawing.theme import DARK, LIGHT, Theme
 from viewer.layout import RANKS, natural_size, scale_of
+from viewer.learning import controls
 from viewer.learning.online_learner import OnlineLearner
 from viewer.options import Options, check
 from viewer.panels import PANELS, View, overlays, truth
 from viewer.panels.control import ControlPanel
+from viewer.panels.learning import LearningPanel
 from viewer.panels.world import NAME_HEIGHT
 from viewer.playing import players
 from viewer.playing.attach import LiveAgent
@@ -321,3 +325,125 @@ def test_the_help_names_every_key_that_is_not_a_panels(
             assert {title, *(word for row in group for word in row)} <= texts, name
         assert "Panels" in texts
         assert not any(line.cut for line in written), name
+
+
+# what the layout depends on
+
+
+def moved(view: View, sizes: list[tuple[int, int]], happens: Callable[[], object]) -> list[tuple[int, int]]:
+    """Return the sizes at which something moves a panel."""
+    before = [screen.layout(view, size).panels for size in sizes]
+    happens()
+    return [size for size, panels in zip(sizes, before, strict=True) if screen.layout(view, size).panels != panels]
+
+
+@pytest.mark.parametrize("name", ["waterworld", "a learner", "rldemo", "a random player"])
+def test_no_panel_moves_while_one_watches(views: dict[str, View], name: str) -> None:
+    view, sizes = views[name], [(800, 600), (1024, 768), (1366, 768), (1464, 836), (1920, 1080)]
+    session, known = view.session, list(view.session.results)
+
+    def an_episode_ends() -> None:
+        session.score.finished = True
+        session.results.append(session.score)
+        session.next_episode()
+        session.step()
+
+    def a_person_plays() -> None:
+        session.take_over()
+        session.step()
+        session.hand_back()
+
+    def it_is_looked_back() -> None:
+        commands.back(view)
+        commands.back(view)
+
+    try:
+        assert moved(view, sizes, a_person_plays) == []
+        assert moved(view, sizes, an_episode_ends) == []
+        assert moved(view, sizes, an_episode_ends) == []
+        assert moved(view, sizes, it_is_looked_back) == []
+        assert moved(view, sizes, lambda: commands.pause(view)) == []
+    finally:
+        session.results.clear()
+        session.results.extend(known)
+
+
+def test_stopping_to_learn_moves_no_panel(views: dict[str, View]) -> None:
+    view = views["a learner"]
+    learner: Any = view.session.policy
+    try:
+        assert moved(view, [(1024, 768), (1280, 720), (1366, 768)], lambda: setattr(learner, "learning", False)) == []
+    finally:
+        learner.learning = True
+
+
+@pytest.mark.parametrize("size", [(1024, 768), (1366, 768), (1464, 836), (1920, 1080)])
+@pytest.mark.parametrize("name", ["waterworld", "a learner"])
+def test_hiding_a_panel_takes_no_other_one_away(views: dict[str, View], name: str, size: tuple[int, int]) -> None:
+    view = views[name]
+    hidden = view.hidden
+    try:
+        view.hidden = {"neurons"}
+        shown = {panel.name for panel, _ in screen.layout(view, size).panels}
+        for one in sorted(shown):
+            view.hidden = {"neurons", one}
+            assert {panel.name for panel, _ in screen.layout(view, size).panels} >= shown - {one}, one
+    finally:
+        view.hidden = hidden
+
+
+def test_a_score_has_its_curve_beside_a_panel_that_has_no_room(views: dict[str, View]) -> None:
+    """Panels are also put in another order when one of them is left out for want of room."""
+    frames = view_of(session_in(V1, Known(Q4)))
+    page = layout._Page(frames, 1366, 768, 1.0)
+    page.whole = page.dealt = True
+    heights = {"control": 300.0, "actions": 200.0, "score": 250.0, "step": 350.0, "senses": 600.0}
+    panels = [panel for panel in PANELS if panel.name in heights]
+    page._heights = {(panel.name, 340): (heights[panel.name],) * 2 for panel in panels}
+    placed = layout._columns(page, panels, Area(0, 0, 340, 600), 2)
+    assert {panel.name for panel, _ in placed} == {"control", "actions", "score", "step"}
+
+
+def test_a_sentence_over_the_world_stays_within_it(views: dict[str, View], monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes: list[Area] = []
+    monkeypatch.setattr(Canvas, "rounded", lambda self, area, color, radius: boxes.append(area))
+    for name, view in views.items():
+        for size in SIZES:
+            places = screen.layout(view, size)
+            if "truth" in {panel.name for panel, _ in places.panels}:
+                boxes.clear()
+                overlays._chip(Canvas(pygame.Surface(size), Fonts(), places.size), places.world, truth.explained(view))
+                assert inside(boxes[0], places.world), (name, size)
+
+
+# a run that has ended
+
+
+def test_a_run_that_has_ended_offers_nothing_to_start(views: dict[str, View]) -> None:
+    view = views["attached"]
+    assert view.live is not None
+    before, panel = view.live._status, LearningPanel()
+    ended = "the run has ended, step 900,000"
+    try:
+        view.live._status = dataclasses.replace(before, text=ended, agent_steps=900_000, is_training=True)
+        assert panel.has_button(view)
+        assert "L" in {cap for cap, _ in overlays.help_groups(view)["Learn"]}
+
+        view.live._status = dataclasses.replace(view.live._status, is_training=False)
+        assert not panel.has_button(view)
+        assert panel.status_line(view).startswith(f"{ended}: nothing trains this run now")
+        assert "L" not in {cap for cap, _ in overlays.help_groups(view)["Learn"]}
+        assert "learn" not in {command.short for command in commands.commands(view)}
+        for key in ("l", "]"):
+            command = commands.find(view, key, key)
+            assert command is not None
+            command.run(view)
+            if key == "l":
+                assert "nothing trains this run now" in view.notice
+        assert view.session.epsilon == controls.EPSILONS[1]  # of the player here; no request to a trainer
+        assert view.pending.get("epsilon") is None
+        assert view.pending.get("learning") is None
+        assert controls.learning_rate(view) is None
+    finally:
+        view.live._status, view.session.epsilon = before, 0.0
+        view.show_notice("")

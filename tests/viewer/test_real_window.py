@@ -137,6 +137,13 @@ def test_all_of_the_window(played: PlayProcess, tmp_path: Path) -> None:
     played.click("epsilon")
     played.until(lambda now: abs(now["epsilon"] - 0.5) < 0.02, "the slider moved")
 
+    played.click("truth title")
+    played.until(lambda now: "what the network expected" in now["notice"], "the meter explained")
+    played.key("F10")
+    played.until(lambda now: "truth" in now["hidden"] and not now["notice"], "the meter hidden, and its sentence")
+    played.key("F10")
+    played.until(lambda now: now["hidden"] == hidden, "the meter again")
+
     wide = played.now["size"]
     played.key("F2")
     played.until(lambda now: now["hidden"] == sorted(["actions", *hidden]), "a panel hidden")

@@ -31,6 +31,8 @@ def state_of(window: Window) -> dict[str, Any]:
     points = {"timeline": (track.x + track.w / 2, track.y + track.h / 2)}
     for panel, area in places.panels:
         points[panel.name] = (area.x + area.w / 2, area.y + area.h / 2)
+        if panel.name == "truth":
+            points["truth title"] = (area.x + 40, area.y + 20)
         if panel.name == "learning":
             slider = panel.sliders(area, view)[0].track  # type: ignore[attr-defined]
             points["epsilon"] = (slider.x + slider.w / 2, slider.y + slider.h / 2)
@@ -42,6 +44,7 @@ def state_of(window: Window) -> dict[str, Any]:
         "hidden": sorted(view.hidden),
         "epsilon": controls.epsilon(view),
         "filming": view.filming,
+        "notice": view.notice,
         "size": size,
         "help": view.help,
         "learning": controls.learning(view),

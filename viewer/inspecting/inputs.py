@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ class Inputs:
     """The names of each eye's numbers, in order."""
     rest: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """Return the name of each input."""
         eyes = (f"eye {eye} {kind}" for eye in range(1, self.eyes + 1) for kind in self.kinds)

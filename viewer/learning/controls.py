@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 EPSILON, LEARNING_RATE = "epsilon", "learning_rate"
 EPSILONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)  # that the keys step through
+NOTHING_TRAINS = "nothing trains this run now"
+LEARN_ON = "play.py without --attach lets its agent learn on"
 CONFIRM_SECONDS = 4.0  # within which a key has to be pressed again to confirm
 
 
@@ -40,6 +42,16 @@ def can_change(view: View) -> bool:
     return alone and view.live is None and view.session.policy is not None
 
 
+def is_trained(view: View) -> bool:
+    """Return whether the window is attached to a run that a process trains now, and that so takes requests."""
+    return view.live is not None and view.live.status().is_training
+
+
+def can_learn(view: View) -> bool:
+    """Return whether learning can be started and stopped here."""
+    return can_change(view) or is_trained(view)
+
+
 # ------------------------------------------------------------------ learning
 
 
@@ -54,8 +66,11 @@ def learning(view: View) -> bool:
 
 def toggle_learning(view: View) -> None:
     """Start or stop learning; an agent that is not an online learner yet is turned into one."""
-    if view.live is not None:
+    if is_trained(view):
         view.pending.put("learning", not learning(view))
+        return
+    if view.live is not None:
+        view.show_notice(f"{NOTHING_TRAINS}; {LEARN_ON}")
         return
     if not can_change(view):
         return
@@ -118,6 +133,15 @@ def next_agent(view: View) -> None:
     load(view, known[place % len(known)])
 
 
+def has_another(view: View) -> bool:
+    """Return whether there is a trained agent for this environment beside the one that plays; looked up once a step."""
+
+    def found() -> bool:
+        return any(path != view.source for path in players.all_trained_in(view.env_id, view.runs_dir))
+
+    return view.cached("another agent", (view.source, view.session.total_steps), found)
+
+
 def load(view: View, path: Path) -> None:
     """Load the agent in a folder and continue with it."""
     try:
@@ -158,7 +182,7 @@ def keep(view: View) -> str:
 def epsilon(view: View) -> float:
     """Return the probability of a random action: the training's while an agent is learning, else the player's."""
     learner = online_learner(view)
-    if view.live is not None:
+    if is_trained(view):
         return _of_training(view, EPSILON, view.session.epsilon)
     return learner.epsilon if learner is not None and learner.learning else view.session.epsilon
 
@@ -166,7 +190,7 @@ def epsilon(view: View) -> float:
 def set_epsilon(view: View, value: float) -> None:
     """Set the probability of a random action, 0 to 1."""
     learner, value = online_learner(view), round(min(max(value, 0.0), 1.0), 3)
-    if view.live is not None:
+    if is_trained(view):
         view.pending.put(EPSILON, value)
     elif learner is not None and learner.learning:
         learner.override(EPSILON, value)
@@ -185,7 +209,7 @@ def nudge_epsilon(view: View, sign: int) -> None:
 
 def learning_rate(view: View) -> float | None:
     """Return the optimiser's learning rate; None where no agent learns."""
-    if view.live is not None:
+    if is_trained(view):
         found = _of_training(view, LEARNING_RATE, 0.0)
         return found or None
     learner = online_learner(view)
@@ -195,7 +219,7 @@ def learning_rate(view: View) -> float | None:
 def set_learning_rate(view: View, value: float) -> None:
     """Set the learning rate."""
     learner, value = online_learner(view), float(f"{value:.2g}")
-    if view.live is not None:
+    if is_trained(view):
         view.pending.put(LEARNING_RATE, value)
     elif learner is not None:
         learner.override(LEARNING_RATE, value)

@@ -19,6 +19,7 @@ EPSILON = Slider(0.0, 1.0)
 LEARNING_RATE = Slider(1e-6, 1e-2, logarithmic=True)
 TOP, FACT, SLIDER, FOOT = 44.0, 20.0, 26.0, 10.0  # heights: of the title, a row of facts, a slider, below all
 LABEL, NUMBER = 92.0, 58.0  # widths beside a slider
+LEARNS, STOPPED = "It learns from every step, also yours.", "It has stopped learning. S saves it."
 TWO_COLUMNS = 300.0  # from this width on facts stand in two columns
 
 
@@ -40,7 +41,7 @@ class LearningPanel(Panel):
         """Return its height: less where no agent can learn, 0 in scored episodes."""
         if view.scored_play is not None or view.session.policy is None:
             return 0.0
-        line = paragraph_height(self.status_line(view), width - 2 * MARGIN)
+        line = max(paragraph_height(text, width - 2 * MARGIN) for text in self._status_lines(view))
         return TOP + self._facts_height(view, width) + line + 8 + SLIDER * len(self._names(view)) + FOOT
 
     def _facts_height(self, view: View, width: float) -> float:
@@ -67,7 +68,7 @@ class LearningPanel(Panel):
 
     def has_button(self, view: View) -> bool:
         """Return whether learning can be started and stopped here."""
-        return controls.can_change(view) or view.live is not None
+        return controls.can_learn(view)
 
     def button(self, area: Area) -> Area:
         """Return where the button is."""
@@ -99,6 +100,8 @@ class LearningPanel(Panel):
         """Return one line on who learns from what."""
         if view.live is not None:
             status = view.live.status()
+            if not status.is_training and status.agent_steps is not None:
+                return f"{status.text}: {controls.NOTHING_TRAINS}; {controls.LEARN_ON}."
             return status.rejected or status.text
         learner = controls.online_learner(view)
         if learner is None:
@@ -109,7 +112,15 @@ class LearningPanel(Panel):
             return "It only plays. L lets it learn from here on."
         if learner.stop_reason:
             return learner.stop_reason
-        return "It learns from every step, also yours." if learner.learning else "It has stopped learning. S saves it."
+        return LEARNS if learner.learning else STOPPED
+
+    def _status_lines(self, view: View) -> list[str]:
+        """Return the lines that this player may have next: room is kept for them, so that no panel moves."""
+        lines = [self.status_line(view)]
+        if controls.is_trained(view):
+            assert view.live is not None
+            return [*lines, f"saved at step {view.live.total_steps:,}, waiting for live weights"]
+        return lines if controls.online_learner(view) is None else [*lines, LEARNS, STOPPED]
 
     def _facts(self, view: View) -> list[tuple[str, str]]:
         if view.live is not None:

@@ -10,7 +10,9 @@ from common.text import number_of
 from viewer import commands
 from viewer.drawing.canvas import Area, Canvas, font, type_size
 from viewer.drawing.theme import Theme
-from viewer.panels.pieces import paragraph, paragraph_height, wrapped
+from viewer.learning import controls
+from viewer.panel_titles import PANEL_TITLES
+from viewer.panels.pieces import balanced, paragraph, paragraph_height
 from viewer.panels.plots import render
 from viewer.panels.score import number_text
 from viewer.playing.scored_play import DONE, SUMMARY
@@ -56,16 +58,18 @@ def _draw_filming(canvas: Canvas, area: Area, view: View) -> None:
 
 
 def _chip(canvas: Canvas, area: Area, text: str) -> None:
-    """Write a notice over the world, in as many lines as it needs."""
-    room = area.w - 16 - 2 * CHIP_PAD
-    lines = wrapped(font(type_size(CHIP, canvas.scale)), text, room * canvas.scale)
-    wide = min(max(canvas.wide(line, CHIP) for line in lines), room) + 2 * CHIP_PAD
-    pitch = CHIP + 5
-    high = pitch * len(lines) + 14
-    x, top = area.x + area.w / 2, area.y + 14
+    """Write a notice over the world, in as many lines as it needs; over a small world in smaller ones."""
+    for size, pad, above in ((CHIP, CHIP_PAD, 14.0), (12.0, 10.0, 4.0)):
+        room, pitch = area.w - 16 - 2 * pad, size + 5
+        lines = balanced(font(type_size(size, canvas.scale)), text, room * canvas.scale)
+        high = pitch * len(lines) + 14
+        if above + high <= area.h:
+            break
+    wide = min(max(canvas.wide(line, size) for line in lines), room) + 2 * pad
+    x, top = area.x + area.w / 2, area.y + above
     canvas.rounded(Area(x - wide / 2, top, wide, high), Theme.chip, min(high / 2, 17))
     for number, line in enumerate(lines):
-        canvas.text(x, top + 7 + pitch * (number + 0.5), line, CHIP, Theme.on_color, align=0.5, width=room + 4)
+        canvas.text(x, top + 7 + pitch * (number + 0.5), line, size, Theme.on_color, align=0.5, width=room + 4)
 
 
 def _draw_countdown(canvas: Canvas, area: Area, view: View, number: int) -> None:
@@ -102,10 +106,11 @@ Row = tuple[str, str]
 
 def help_groups(view: View) -> dict[str, list[Row]]:
     """Return the keys that do something here, and what they do, by group."""
-    rows = {
-        title: [(command.cap, command.about) for command in group if command.about]
-        for title, group in commands.groups(view).items()
-    }
+    groups = commands.groups(view)
+    shown = {f"panel {name}" for name in PANEL_TITLES if commands.has_content(view, name)}
+    groups["Panels"] = [command for command in groups["Panels"] if command.name in shown]
+    groups["Learn"] = [one for one in groups["Learn"] if one.name != "agent" or controls.has_another(view)]
+    rows = {title: [(one.cap, one.about) for one in group if one.about] for title, group in groups.items()}
     rows["Play"] = [*view.human_control.keys.rows(view.session.action_names), *rows["Play"]]
     rows["Window"].append(("F11", "full screen on, off"))
     return {title: group for title, group in rows.items() if group}

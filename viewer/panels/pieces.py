@@ -142,6 +142,13 @@ def wrapped(font: pygame.font.Font, text: str, room: float) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def balanced(font: pygame.font.Font, text: str, room: float) -> tuple[str, ...]:
+    """Return a text in as few lines, but of about the same length: none has just the last word."""
+    lines = wrapped(font, text, room)
+    narrower = (wrapped(font, text, share * room) for share in (0.6, 0.7, 0.8, 0.9))
+    return next((found for found in narrower if len(found) == len(lines)), lines)
+
+
 def paragraph(
     canvas: Canvas,
     x: float,

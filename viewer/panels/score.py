@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pygame
@@ -14,7 +14,7 @@ from viewer.drawing.canvas import MINUS, Area, Canvas, text_width
 from viewer.drawing.theme import Color, Theme
 from viewer.panel_titles import PANEL_TITLES
 from viewer.panels.base import WIDTH, Panel
-from viewer.panels.pieces import MARGIN, SMALL, heading
+from viewer.panels.pieces import MARGIN, SMALL, TITLE_Y, heading
 from viewer.panels.plots import Scale, draw_scale, gutter, render
 from viewer.playing.marks import Mark, marks_of
 from viewer.playing.session import Session
@@ -22,6 +22,7 @@ from viewer.view import View
 
 TOP, LINE, PROGRESS = 38.0, 18.0, 12.0  # heights: of the title, a line of text, the episode's progress
 PLOT, TALLEST = 58.0, 330.0  # least and largest height of the curve
+APART = 10.0  # width between two facts
 FOOT, BOTTOM = 30.0, 8.0  # below the curve: the axis of steps; below the numbers without one
 
 
@@ -52,30 +53,31 @@ class ScorePanel(Panel):
         return TOP + LINE * lines + (PROGRESS if view.session.horizon else 0.0)
 
     def _lines(self, view: View, width: float) -> list[list[tuple[str, Color]]]:
-        """Return the facts in as many lines as the width needs."""
+        """Return the facts in as many lines as the width needs: as many at all times, so that no panel moves."""
         lines: list[list[tuple[str, Color]]] = []
         used = 0.0
-        for text, color in self._facts(view.session):
-            wide = text_width(text, 13) * 1.05 + 14
+        for text, longest, color in self._facts(view.session):
+            wide = max(text_width(longest, 13), text_width(text, 13)) * 1.05
             if not lines or used + wide > width - 2 * MARGIN:
                 lines.append([])
                 used = 0.0
             lines[-1].append((text, color))
-            used += wide
+            used += wide + APART
         return lines
 
     def draw(self, canvas: Canvas, area: Area, view: View) -> None:
         """Draw the numbers from the top, and the curve into the rest."""
         canvas.card(area)
         session = view.session
-        heading(canvas, area, "Score")
+        used = heading(canvas, area, "Score")
         number = number_text(session.score.episode_return)
-        canvas.text(area.right - MARGIN, area.y + 23, number, 18, bold=True, align=1)
+        right = area.right - MARGIN - canvas.text(area.right - MARGIN, area.y + 23, number, 18, bold=True, align=1)
+        self._draw_asides(canvas, area.x + MARGIN + used + 14, right - 14, area.y + TITLE_Y, session)
         y = area.y + TOP + LINE / 2
         for line in self._lines(view, area.w):
             left = area.x + MARGIN
             for text, color in line:
-                left += canvas.text(left, y, text, 13, color) + 14
+                left += canvas.text(left, y, text, 13, color) + APART
             y += LINE
         y -= LINE / 2
         if session.horizon:
@@ -85,30 +87,30 @@ class ScorePanel(Panel):
         if room.h >= 40:
             self._draw_curve(canvas, room, area, view)
 
-    def _facts(self, session: Session) -> list[tuple[str, Color]]:
+    def _facts(self, session: Session) -> list[tuple[str, str, Color]]:
+        """Return each fact, the longest text that it may become in this episode, and its colour."""
         score = session.score
-        facts: list[tuple[str, Color]] = []
+        facts: list[tuple[str, str, Color]] = []
         if score.apples is not None and score.poison is not None:
-            facts = [(number_of(score.apples, "apple"), Theme.text), (f"{score.poison} poison", Theme.text)]
+            facts = [
+                (number_of(score.apples, "apple"), "88 apples", Theme.text),
+                (f"{score.poison} poison", "88 poison", Theme.text),
+            ]
         if score.lives is not None:
-            facts.append((f"{score.lives} {'life' if score.lives == 1 else 'lives'}", Theme.text))
-        second_player = getattr(session.env.unwrapped, "second_player", None)
+            facts.append((f"{score.lives} {'life' if score.lives == 1 else 'lives'}", "8 lives", Theme.text))
+        second_player = _second_player(session)
         if second_player is not None:
             eaten = f"you: {number_of(second_player.apples, 'apple')}, {second_player.poison} poison"
-            facts.append((eaten, Theme.human))
-        elif score.human_steps:
-            facts.append((f"{score.human_share:.0%} by you", Theme.human))
-        facts.append((steps_text(session), Theme.soft))
-        past = self._past(session)
-        return [*facts, (past, Theme.soft)] if past else facts
+            facts.append((eaten, "you: 88 apples, 88 poison", Theme.human))
+        return [*facts, (steps_text(session), longest_steps_text(session), Theme.soft)]
 
-    def _past(self, session: Session) -> str:
-        """Return the mean of the episodes before this one."""
-        past = [result for result in session.results if result is not session.score]
-        if not past:
-            return ""
-        mean = sum(result.episode_return for result in past) / len(past)
-        return f"before: {number_text(mean)}" if len(past) == 1 else f"mean of {len(past)} before: {number_text(mean)}"
+    def _draw_asides(self, canvas: Canvas, x: float, right: float, y: float, session: Session) -> None:
+        """Write what comes and goes beside the title, as far as there is room: a line of its own would move panels."""
+        score = session.score
+        if score.human_steps and _second_player(session) is None:
+            share = canvas.choose([f"{score.human_share:.0%} by you", ""], right - x)
+            x += canvas.text(x, y, share, 13, Theme.human) + 14
+        canvas.text(x, y, canvas.choose(_past(session), right - x), 13, Theme.soft)
 
     def _draw_progress(self, canvas: Canvas, area: Area, session: Session) -> None:
         canvas.rounded(area, Theme.track, 2)
@@ -138,6 +140,20 @@ class ScorePanel(Panel):
         )
         past = [result.episode_return for result in view.session.results if result is not view.session.score]
         return (*known, Mark("best here", max(past))) if past else known
+
+
+def _second_player(session: Session) -> Any:
+    """Return the second player of a world; None where there is none."""
+    return getattr(session.env.unwrapped, "second_player", None)
+
+
+def _past(session: Session) -> list[str]:
+    """Return the mean of the episodes before this one, in several lengths."""
+    past = [result for result in session.results if result is not session.score]
+    if not past:
+        return [""]
+    mean = number_text(sum(result.episode_return for result in past) / len(past))
+    return [f"before: {mean}", ""] if len(past) == 1 else [f"mean of {len(past)} before: {mean}", f"mean {mean}", ""]
 
 
 def _curve(canvas: Canvas, room: Area, session: Session, width: int, marks: Sequence[Mark]) -> None:
@@ -205,3 +221,9 @@ def steps_text(session: Session) -> str:
     """Return the episode's progress: agent steps, and emulator frames where they differ."""
     steps = f"step {session.score.steps:,}" + (f" of {session.horizon:,}" if session.horizon else "")
     return steps if session.score.frames is None else f"{steps} · frame {session.score.frames:,}"
+
+
+def longest_steps_text(session: Session) -> str:
+    """Return the longest text that `steps_text` becomes; without a horizon, in a very long episode."""
+    steps = f"step {session.horizon:,} of {session.horizon:,}" if session.horizon else f"step {88_888:,}"
+    return steps if session.score.frames is None else f"{steps} · frame {888_888:,}"

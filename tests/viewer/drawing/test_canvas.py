@@ -120,3 +120,12 @@ def test_fonts_outlive_an_end_of_pygame() -> None:
     pygame.quit()
     pygame.init()
     assert font(13).size("tide") == before
+
+
+@pytest.mark.parametrize("bold", [False, True])
+def test_figures_have_one_width_but_a_hyphen_is_narrow(bold: bool) -> None:
+    """A hyphen as wide as a figure would make "Waterworld-v1" two words."""
+    wide = {figure: font(18, bold).size(figure)[0] for figure in "0123456789\N{MINUS SIGN}-"}
+    hyphen = wide.pop("-")
+    assert len(set(wide.values())) == 1
+    assert hyphen <= 0.8 * wide["0"]

@@ -80,7 +80,7 @@ def test_lives_are_shown_where_the_game_has_them() -> None:
         session.step()
     assert session.score.lives == 4
     facts = ScorePanel()._facts(session)
-    assert facts[0] == ("4 lives", Theme.text)
+    assert facts[0] == ("4 lives", "8 lives", Theme.text)
 
 
 def test_an_agent_for_other_frames_is_rejected() -> None:
