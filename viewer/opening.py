@@ -53,7 +53,7 @@ def _online_learner(options: Options) -> Player:
             " without --learn and press L"
         )
     env_id = named or envs.DEFAULT_ENV
-    learner = OnlineLearner.fresh(options.learn, env_id, seed=seed_of(options))
+    learner = OnlineLearner.fresh(options.learn, env_id, seed=seed_of(options), env_kwargs=options.env_kwargs)
     learner.learning = True
     return Player(learner, None, env_id)
 
@@ -160,9 +160,8 @@ def open_view(options: Options, session: Session, rules: players.Rules, source: 
 
     control = HumanControl(session, keys_for(session.action_names), locked=options.human)
     live: Any = session.policy if options.attach is not None else None
-    view = View(
-        session, control, rules.env_id, protocol=rules.label, live=live, source=source, runs_dir=options.runs_dir
-    )
+    view = View(session, control, rules.env_id, protocol=rules.label, live=live, source=source)
+    view.env_kwargs, view.runs_dir = options.env_kwargs, options.runs_dir
     found = settings.restore(view, [panel.name for panel in PANELS])
     Theme.use(options.theme or found.theme)
     hidden = hidden_panels(options)

@@ -29,6 +29,7 @@ class View:
     session: Session
     human_control: HumanControl
     env_id: str
+    env_kwargs: tuple[str, ...] = ()  # arguments of the environment that were typed
     protocol: str = ""  # the Atari protocol; empty in other environments
     scored_play: ScoredPlay | None = None  # scored episodes by a human player
     versus: Versus | None = None  # a human beside the agent; ``session`` is then the agent's

@@ -87,7 +87,7 @@ def _as_online_learner(view: View) -> OnlineLearner | None:
 
     try:
         if view.source is None:
-            learner = OnlineLearner.fresh("auto", view.env_id, seed=view.session.seed)
+            learner = OnlineLearner.fresh("auto", view.env_id, seed=view.session.seed, env_kwargs=view.env_kwargs)
         else:
             learner = OnlineLearner.of_agent(view.source, seed=view.session.seed)
         view.session.change_policy(learner)

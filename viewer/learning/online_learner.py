@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,15 +105,17 @@ class OnlineLearner:
             raise UserError(f"{folder}: {error}") from None
 
     @classmethod
-    def fresh(cls, agent: str, env_id: str, *, seed: int = 0) -> OnlineLearner:
+    def fresh(cls, agent: str, env_id: str, *, seed: int = 0, env_kwargs: Sequence[str] = ()) -> OnlineLearner:
         """Return an untrained learner, with the preset that ``train.py`` would use on a CPU; the agent may be "auto".
+
+        ``env_kwargs`` are arguments of the environment, KEY=VALUE.
 
         Raises:
             UserError: there is no such agent or environment.
         """
         env_id = envs.resolve(env_id)
-        chosen, preset = choose(agent, "auto", env_id, "cpu")
-        config = chosen.config(**chosen.presets[preset].settings)
+        chosen, preset = choose(agent, "auto", env_id, "cpu", env_kwargs)
+        config = chosen.config(**{**chosen.presets[preset].settings, "env_kwargs": tuple(env_kwargs)})
         config, _ = measured(config, env_id, seed)
         return cls(chosen, config, env_id, *spaces_of(env_id, config), seed=seed)
 

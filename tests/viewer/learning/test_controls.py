@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import envs
 from common.files import PRETRAINED
 from play import main
 from tests.viewer.helpers import CARTPOLE, Q4, V1, Known, drawn, session_in, view_of
@@ -23,6 +25,7 @@ from viewer.options import Options
 from viewer.panels import View
 from viewer.panels.learning import LearningPanel
 from viewer.playing import pending, players
+from viewer.playing.session import Session
 
 
 @pytest.fixture
@@ -148,6 +151,18 @@ def test_a_random_policy_is_replaced_by_a_new_agent_that_learns() -> None:
     assert (learner.name, learner.learning) == ("d3qn", True)
     play(view, 30)
     drawn(view)
+
+
+def test_a_new_agent_learns_in_the_environment_that_was_typed(tmp_path: Path) -> None:
+    words = ["FrozenLake-v1", "--env-kwargs", "map_name=8x8", "--learn", "auto", "--runs-dir", str(tmp_path)]
+    assert main([*words, "--record", str(tmp_path / "lake.png"), "--steps", "3"]) == 0
+    with closing(envs.make("FrozenLake-v1", render_mode="rgb_array", env_kwargs={"map_name": "8x8"})) as env:
+        session = Session(env, Known(Q4), action_names=envs.action_names(env), seed=3)
+        view = view_of(session, "FrozenLake-v1")
+        view.env_kwargs = ("map_name=8x8",)
+        controls.toggle_learning(view)
+        assert controls.learning(view), view.notice
+        play(view, 5)
 
 
 def test_an_agent_that_can_not_learn_is_rejected_with_the_reason(view: View) -> None:

@@ -622,6 +622,12 @@ def test_auto_is_the_trainings_choice_and_the_range_of_returns_is_known() -> Non
     assert (pong.name, pong.env_id, pong.space.shape) == ("pqn", "ALE/Pong-v5", (4, 84, 84))
 
 
+def test_a_new_agent_has_the_arguments_of_its_environment() -> None:
+    learner = OnlineLearner.fresh("auto", "FrozenLake-v1", env_kwargs=("map_name=8x8",))
+    assert (learner.config.env_kwargs, learner.space.shape) == (("map_name=8x8",), (64,))
+    assert learner.env_options["env_kwargs"] == {"map_name": "8x8"}
+
+
 def test_settings_are_adapted_to_a_single_environment() -> None:
     frames = spaces.Box(0, 255, (4, 84, 84), np.uint8)
     for agent in AGENTS.values():
