@@ -21,7 +21,7 @@ from experiments.run_options import Options
 
 
 def main(argv: Sequence[str]) -> int:
-    """Do what the command line says; return 0, or 1 where a person said no."""
+    """Do what the command line says; return 0, or 1 where a person said no or what was exported is damaged."""
     interrupts_raise()
     return managing.manage(cli.parse(Options, argv, prog="runs.py", description=__doc__))
 

@@ -44,6 +44,10 @@ LATEST = "latest"
 ANSWER_SECONDS = 20.0  # in which the hub has to say something; the library itself would wait for ever
 
 
+class NoAnswer(ConnectionError):
+    """The hub did not answer in time; the library knows no such error, and does not ask again."""
+
+
 def is_on_hub(name: str | Path) -> bool:
     """Return whether a name is one on the hub."""
     return str(name).startswith(PREFIX)
@@ -72,7 +76,7 @@ def library() -> Any:
 
 @functools.cache
 def _wait_no_longer(hub: Any) -> None:
-    """Give the library's requests a time in which the hub has to answer."""
+    """Give the library's requests a time in which the hub has to answer, once: it would ask six times."""
     try:
         from huggingface_hub.utils._http import default_client_factory
     except ImportError:  # a later version may have another name for it: then the library's own times count
@@ -80,7 +84,17 @@ def _wait_no_longer(hub: Any) -> None:
 
     def client() -> Any:
         made: Any = default_client_factory()
-        made.timeout = ANSWER_SECONDS
+        made.timeout, send = ANSWER_SECONDS, made.send
+
+        def send_once(*arguments: Any, **named: Any) -> Any:
+            try:
+                return send(*arguments, **named)
+            except Exception as error:
+                if "TimeoutException" in {one.__name__ for one in type(error).__mro__}:
+                    raise NoAnswer(*error.args) from None
+                raise
+
+        made.send = send_once
         return made
 
     hub.set_client_factory(client)

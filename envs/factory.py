@@ -252,7 +252,7 @@ def make(
     mask, repeat = options.pop("action_mask", True), options.pop("action_repeat", 1)
     options |= options.pop("env_kwargs", {})
     try:
-        with _originals_are_not_out_of_date():
+        with _less_advice():
             # what Gymnasium's checker would warn of, in every environment anew, `foreign` checks in each step
             env = gymnasium.make(name, disable_env_checker=True, **options)
     except FAULTS as error:  # of the environment's own constructor: anything
@@ -307,7 +307,7 @@ def make_vec(env_id: str, num_envs: int, seed: int | None = None, **options: Any
                 setattr(envs, method, WATCHDOG.guarded(getattr(envs, method)))
     elif gymnasium.spec(name).vector_entry_point == "envs.worlds:WorldVectorEnv":
         try:
-            with _originals_are_not_out_of_date():
+            with _less_advice():
                 envs = gymnasium.make_vec(name, num_envs, **options)
         except TypeError as error:
             raise UserError(f"{name} can't be made{_with(options)}: {error}") from error
@@ -353,8 +353,13 @@ def _rules(env_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _originals_are_not_out_of_date() -> Iterator[None]:
-    """Silence Gymnasium's advice to leave a v0 that has a v1: ours is the original, and stays."""
+def _less_advice() -> Iterator[None]:
+    """Silence two pieces of Gymnasium's advice.
+
+    To leave a v0 that has a v1: ours is the original, and stays. And of a render mode that an environment does not
+    list: some draw all the same, and of the others whoever asks for a picture says that there is none.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*out of date.*", DeprecationWarning)
+        warnings.filterwarnings("ignore", ".*not in the possible render_modes.*", UserWarning)
         yield

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -18,14 +15,14 @@ from experiments import run_files
 from experiments.run_options import Options
 from experiments.run_status import Status, processes
 from experiments.run_table import details, print_runs, size_text
-from experiments.tracking import follow, record
-from experiments.tracking.tracker import NAMES
+from experiments.tracking import beside, record
+from experiments.tracking.tracker import NAMES, Unavailable, check_installed
 
 WIDE = 160  # columns, where there is no terminal
 
 
 def manage(options: Options) -> int:
-    """Do what the options ask for; return 0, or 1 where a person said no."""
+    """Do what the options ask for; return 0, or 1 where a person said no or what was exported is damaged."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, WIDE)
@@ -103,37 +100,39 @@ def _agreed(ask: Callable[[str], str]) -> bool:
 
 
 def export(options: Options) -> int:
-    """Pack a run into a zip file, and print how it is played from there."""
+    """Pack a run into a zip file, and print how it is played from there; return 0, or 1 where the run is damaged."""
     run = options.one()
     path = options.out or Path(f"{run.path.resolve().name}.zip")
     count = run_files.export(run.path, path, options.with_state, options.overwrite)
     print(f"{path}: {number_of(count, 'file')}, {size_text(path.stat().st_size)}")
+    if run.state == "damaged":
+        print(f"note: {run.path} is damaged, and packed as it is: {run.why}")
+        return 1
     if (run.path / "agent").is_dir():
         print(f"unpack and play it:  python -m zipfile -e {path} . && python play.py {run.path.resolve().name}")
     return 0
 
 
 def track(options: Options) -> int:
-    """Send a run to a tracker, or what is missing there; return 0, or 1 where that failed."""
+    """Send a run to a tracker, or what is missing there; return 0."""
     run = options.one()
     if run.state == "running":
         raise UserError(f"{run.path} is being trained; add --track to its train.py, or wait for its end")
     known = record.read(run.path)
-    if known is None or options.track not in (None, known.tracker):
-        if options.track is None:
-            raise UserError(f"{run.path} was not tracked before; say where: --track {' or '.join(NAMES)}")
-        record.write(run.path, record.Record(options.track))
+    name = options.track or (known.tracker if known else None)
+    if name is None:
+        raise UserError(f"{run.path} was not tracked before; say where: --track {' or '.join(NAMES)}")
+    try:
+        check_installed(name)
+    except Unavailable as error:
+        raise UserError(str(error)) from None
+    if known is None or known.tracker != name:
+        record.write(run.path, record.Record(name))
     said: list[str] = []
-    with waiting("sending it", partial(print, file=sys.stdout, flush=True)), _libraries_silent():
-        sent = follow.catch_up(run.path, said.append)
+    with waiting("sending it"):
+        sent = beside.send(run.path, name, said.append)
     if not sent:
-        raise UserError(said[-1].removeprefix("note: ").removesuffix("; training goes on"))
+        notes = [line.removeprefix("note: ").split("; later: ")[0] for line in said if line.startswith("note: ")]
+        raise UserError("; ".join(notes))  # why, and what that means
     print("\n".join([*said, "all of it is there now"]))
     return 0
-
-
-@contextmanager
-def _libraries_silent() -> Iterator[None]:
-    """Let what trackers' libraries print go nowhere."""
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        yield

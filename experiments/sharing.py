@@ -13,7 +13,7 @@ from typing import Annotated
 import tyro
 
 from common.errors import UserError
-from common.hub import endpoint, in_words, library, split
+from common.hub import NoAnswer, endpoint, in_words, library, split
 from common.text import number_of, shown
 from common.waiting import waiting
 from experiments import model_card
@@ -115,6 +115,8 @@ def push(folder: Path, repo_id: str, private: bool = False) -> str:
     try:  # one commit: all or nothing
         api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="An agent trained with Tidepool")
     except Exception as error:
-        what = f"{in_words(repo_id, error)}; {shown(str(url), 200)} is there, nothing was put into it"
-        raise UserError(what) from None
+        there = "is there, nothing was put into it"
+        if isinstance(error, NoAnswer):  # it may have done it all the same
+            there = "may have the files all the same: look there, or push once more"
+        raise UserError(f"{in_words(repo_id, error)}; {shown(str(url), 200)} {there}") from None
     return shown(str(url), 200)

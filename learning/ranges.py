@@ -188,27 +188,43 @@ def _outward(value: float) -> float:
 
 
 class RangeWatch:
-    """Notices, while a run trains, that targets lie beyond the range and are cut off; says so once."""
+    """Notices, while a run trains, that targets lie beyond the range and go on doing so; again when it is twice as bad.
 
-    SHARE = 0.02  # of the targets between two rows of metrics, twice in a row: at first a network expects anything
+    At first a network expects anything, and each tail of a distribution counts: such a share falls by itself.
+    """
+
+    SHARE = 0.02  # of the targets between two rows of metrics
+    ROWS = 10  # of metrics, each with more than that: a twentieth of a run
+    FALLING = 0.9  # newer half of them by the older one
 
     def __init__(self) -> None:
-        self.times, self.told = 0, False
+        self.shares: list[float] = []
+        self.told = 0.0  # the share that was said
 
     def note(self, share: float, config: LearnerConfig, experience: Experience) -> str | None:
         """Return what to tell the user, if there is something; ``share`` is of the targets since the last call."""
-        self.times = self.times + 1 if share > self.SHARE else 0
-        if self.told or self.times < 2 or not isinstance(config, FamilyConfig):
+        self.shares = [*self.shares, share][-self.ROWS :] if share > self.SHARE else []
+        half = self.ROWS // 2
+        falls = sum(self.shares[half:]) < self.FALLING * sum(self.shares[:half])
+        if len(self.shares) < self.ROWS or falls or share < 2 * self.told or not isinstance(config, FamilyConfig):
             return None
         assert isinstance(experience, ReplayExperience)
-        self.told = True
-        replay, (low, high) = experience.replay, config.support
-        rewards = replay.reward[replay.acted].astype(np.float64), replay.discount[replay.acted] == 0
-        suggested = suggest(Rewards(*rewards), config) if rewards[0].any() else (low, high)
-        wider = min(low, suggested[0]), max(high, suggested[1])
-        if wider == (low, high):
-            wider = 2 * min(low, 0.0), 2 * max(high, 0.0)
+        self.told, (low, high) = share, config.support
+        wider = _wider(experience, config)
         return (
             f"{share:.0%} of the targets lie beyond the range of returns, {low:g} to {high:g}, and are cut off: what is"
             f" expected there is wrong; start again with --v-min {wider[0]:g} --v-max {wider[1]:g}"
         )
+
+
+def _wider(experience: ReplayExperience, config: FamilyConfig) -> tuple[float, float]:
+    """Return a wider range: what the rewards so far suggest, and twice as far at the end they tend to."""
+    replay, (low, high) = experience.replay, config.support
+    rewards = Rewards(replay.reward[replay.acted].astype(np.float64), replay.discount[replay.acted] == 0)
+    if not rewards.reward.any():
+        return 2 * min(low, 0.0), 2 * max(high, 0.0)
+    suggested = suggest(rewards, config)
+    low, high = min(low, suggested[0]), max(high, suggested[1])
+    if rewards.reward.mean() > 0:
+        return low, max(high, 2 * config.support[1])
+    return min(low, 2 * config.support[0]), high

@@ -445,7 +445,7 @@ class Trainer:
             "evaluation_due": self.evaluation_due,
             "experience": with_experience,
             "unread": self.update_log.state(),
-            "range_watch": [self.range_watch.times, self.range_watch.told],
+            "range_watch": [*self.range_watch.shares, self.range_watch.told],
             "left_out": self.learner.left_out,
             "logs": self.run_folder.positions(),
             "unwritten": self.run_folder.unwritten,
@@ -491,7 +491,7 @@ class Trainer:
                 self.agent.overrides = self.requests.overrides
             if "logs" in counters:  # nor these
                 self.update_log.load(counters["unread"])
-                self.range_watch.times, self.range_watch.told = counters["range_watch"]
+                *self.range_watch.shares, self.range_watch.told = counters["range_watch"]
                 self.run_folder.cut(counters["logs"])
             self.run_folder.take_unwritten(counters.get("unwritten", {}))
 

@@ -275,6 +275,7 @@ def test_pushing_needs_a_login_and_a_scored_agent(
         ("/commit/", 409, "the hub answers with 409; somebody else changes the same at this moment; try again; http"),
         ("whoami", 0, "the hub can't be reached (timed out)"),
         ("repos/create", 0, "the hub can't be reached (timed out)"),
+        ("/commit/", 0, "the hub can't be reached (timed out); http"),
     ],
 )
 def test_a_hub_that_refuses_or_hangs_is_one_line_with_the_cure(
@@ -283,8 +284,11 @@ def test_a_hub_that_refuses_or_hangs_is_one_line_with_the_cure(
     monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.5)
     hub._wait_no_longer.cache_clear()  # no client has the usual time
     server.refuses = (part, status)
-    with pytest.raises(UserError, match=re.escape(f"ann/eater: {message}")):
+    with pytest.raises(UserError, match=re.escape(f"ann/eater: {message}")) as raised:
         share.main(["push", str(run), "ann/eater", "--no-film"])
+    if part == "/commit/":
+        assert ("push once more" in str(raised.value)) == (status == 0)  # it may have been done, or surely not
+        assert len([path for path in server.asked if part in path]) == 1  # the library would ask six times
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -86,6 +86,16 @@ class Warner(Corridor):
         return super().step(action)
 
 
+class Undrawn(Corridor):
+    """The corridor, which takes any render mode and draws in none."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human"]}  # type: ignore[misc]
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__()
+        self.render_mode = render_mode
+
+
 class Picky(Corridor):
     """The corridor with masks: left is not allowed in state 0, and a third action, which breaks it, never is.
 
@@ -115,6 +125,7 @@ class Picky(Corridor):
 
 CORRIDOR, LOOP, PAYDAY = "tidepool-tests/Corridor-v0", "tidepool-tests/Loop-v0", "tidepool-tests/Payday-v0"
 WARNER, PICKY, TRAP = "tidepool-tests/Warner-v0", "tidepool-tests/Picky-v0", "tidepool-tests/Trap-v0"
+UNDRAWN = "tidepool-tests/Undrawn-v0"
 
 
 def register() -> None:
@@ -125,6 +136,7 @@ def register() -> None:
         (WARNER, "Warner", 50),
         (PICKY, "Picky", 50),
         (TRAP, "Trap", None),
+        (UNDRAWN, "Undrawn", 50),
     ):
         if name not in gymnasium.registry:
             gymnasium.register(name, entry_point=f"tests.tiny:{entry}", max_episode_steps=limit)

@@ -48,6 +48,16 @@ def tracked(
             _end(process, beside.status, say, patience)
 
 
+def send(run: Path, name: Name, say: Say) -> bool:
+    """Send a run that has ended, in such a process too; return whether all of it was. Ctrl-C ends the process."""
+    process = _Process(run, name, say, "ended")
+    try:
+        return process.wait() == 0
+    except BaseException:
+        process.kill()
+        raise
+
+
 def _started(run: Path, tracker: Name | None, say: Say) -> _Process | None:
     name = str(tracker)
     try:
@@ -70,10 +80,17 @@ def _started(run: Path, tracker: Name | None, say: Say) -> _Process | None:
 class _Process:
     """The process, and the thread that reads its lines."""
 
-    def __init__(self, run: Path, name: str, say: Say) -> None:
+    def __init__(self, run: Path, name: str, say: Say, *words: str) -> None:
         self.run, self.name = run, name
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "experiments.tracking.follow", str(run.resolve())],  # -P: nothing from here
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "experiments.tracking.follow",
+                str(run.resolve()),
+                *words,
+            ],  # -P: nothing from here
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -111,6 +128,12 @@ class _Process:
             return False
         self._listener.join(1.0)
         return True
+
+    def wait(self) -> int:
+        """Return its exit code, after its last line."""
+        code = self._process.wait()
+        self._listener.join(1.0)
+        return code
 
     def kill(self) -> None:
         """End it."""

@@ -11,6 +11,7 @@ import csv
 import io
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -64,6 +65,8 @@ class Follower:
         self._tracker = tracker
         self._tail = Tail(run / "metrics.csv")
         self._seen = 0  # rows that were read
+        self._reached: float | None = None  # agent steps that the tracker has, where it says so
+        self.over = False  # the training
         self._waiting: list[dict[str, float]] = []
         self._retry_at, self._failing = 0.0, False
         self._sending_since: float | None = None
@@ -83,26 +86,32 @@ class Follower:
     def incomplete(self) -> str:
         """What is said where not all was sent."""
         silent = "" if self._sending_since is None else f", which does not answer ({CURES[self.name]})"
-        return f"note: not all was sent to {self.name}{silent}; later: python runs.py track {self.run}"
+        return f"note: not all was sent to {self.name}{silent}; {self._later}"
+
+    @property
+    def _later(self) -> str:
+        return f"later: python runs.py track {self.run}"
 
     def begin(self) -> bool:
         """Begin to track the run, or go on; return False, and say why, where that is not possible."""
         try:
             self._tracker = self._tracker or make(self.known.tracker)
             tracked = self._tracker.begin(about(self.run), self.known.id)
-        except Unavailable as error:
-            self.say(f"note: {error}; training goes on")
-            return False
+        except (Unavailable, UserError) as error:  # not installed; a damaged config.json
+            return self._not_begun(str(error))
         except (KeyboardInterrupt, SystemExit) as error:
-            self.say(f"note: {self.name} gave up ({reason(error)}): {CURES[self.name]}; training goes on")
-            return False
+            return self._not_begun(f"{self.name} gave up ({reason(error)}): {CURES[self.name]}")
         except Exception as error:
-            self.say(f"note: {self.name} can't be used ({reason(error)}): {CURES[self.name]}; training goes on")
-            return False
-        again = "goes on" if self.known.id else "begins"
+            return self._not_begun(f"{self.name} can't be used ({reason(error)}): {CURES[self.name]}")
+        again = "goes on" if self.known.id == tracked.id else "begins"
+        self._reached = tracked.reached
         self._keep(replace(self.known, id=tracked.id[:300], where=shown(tracked.where, 300)))
         self.say(f"tracking {again}: {self.name}, {shown(tracked.where, 200)}")
         return True
+
+    def _not_begun(self, why: str) -> bool:
+        self.say(f"note: {why}; {self._later if self.over else 'training goes on'}")
+        return False
 
     def send(self, last: bool = False) -> bool:
         """Send the rows that came; return whether nothing waits. After a failure it is tried again later."""
@@ -110,7 +119,7 @@ class Follower:
         while found := self._tail.rows():
             for row in found:
                 self._seen += 1
-                if self._seen > self.known.rows and (values := numbers(row)):
+                if (values := numbers(row)) and self._is_missing(values):
                     self._waiting.append(values)
         if not self._waiting:
             return True
@@ -123,7 +132,7 @@ class Follower:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             if not self._failing:
                 again = "" if isinstance(error, Lost) else ", and it is tried again"
-                self.say(f"note: {self._failure(error)}; training goes on{again}")
+                self.say(f"note: {self._failure(error)}" + ("" if self.over else f"; training goes on{again}"))
             self._failing = True
             return False
         finally:
@@ -151,6 +160,12 @@ class Follower:
             whole = False
             self.say(self.incomplete)
         return whole
+
+    def _is_missing(self, values: Mapping[str, float]) -> bool:
+        """Return whether the tracker has not had the row that was read last."""
+        if self._reached is not None:
+            return values["agent_steps"] > self._reached
+        return self._seen > self.known.rows
 
     def _failure(self, error: BaseException) -> str:
         """Return what failed, and the cure; where what was sent is lost, it is to be sent again."""
@@ -182,8 +197,8 @@ def make(name: Name) -> Tracker:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of an error."""
-    text = str(error).strip().splitlines()
+    """Return the first line of an error; SQLAlchemy's remark on itself, in brackets, says nothing."""
+    text = [line for line in str(error).strip().splitlines() if not re.fullmatch(r"\(raised as .*\)", line)]
     return shown(text[0] if text else type(error).__name__, 120)
 
 
@@ -238,19 +253,23 @@ def films(run: Path) -> list[Path]:
 def catch_up(run: Path, say: Say, tracker: Tracker | None = None) -> bool:
     """Send a run that ended, or the rest of it."""
     follower = Follower(run, say, tracker)
+    follower.over = True
     return follower.begin() and follower.finish("finished")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Follow the run that the command line names until its training ends."""
+    """Follow the run that the command line names until its training ends; with "ended" after it, it has."""
     run, ended = Path(argv[0]), list[str]()
     words = sys.stdin
 
     say = _own_output()
+    if argv[1:] == ["ended"]:
+        return 0 if catch_up(run, say) else SAID
     follower = Follower(run, say)
 
     def wait() -> None:
         ended.append(words.read(100).strip())
+        follower.over = True
         if follower.hopeless:
             time.sleep(HOPELESS_SECONDS)
             if follower.hopeless:

@@ -13,6 +13,7 @@ Name = Literal["wandb", "trackio", "mlflow"]
 NAMES: tuple[Name, ...] = get_args(Name)
 Status = Literal["finished", "stopped", "killed"]
 PROJECT = "tidepool"
+NOTHING = -1.0  # agent steps, where a tracker has no row
 SAID = 9  # exit code of the process beside: the run is not tracked to its end, and a line has said so
 CURES = {
     "wandb": "wandb login, or WANDB_MODE=offline",
@@ -49,6 +50,8 @@ class Tracked:
     """By which it is found again."""
     where: str
     """A page or a file, for people."""
+    reached: float | None = None
+    """Agent steps up to which it has rows, where it knows better than who sent them: they wait on the way."""
 
 
 class Tracker(Protocol):

@@ -16,8 +16,9 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 # isort: split
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 
-from experiments.tracking.tracker import About, Status, Tracked, project
+from experiments.tracking.tracker import NOTHING, About, Status, Tracked, project
 
 STATUS = {"finished": "FINISHED", "stopped": "KILLED", "killed": "FAILED"}
 AT_ONCE = 100  # parameters; of metrics it takes 1,000
@@ -30,20 +31,33 @@ class Mlflow:
     def begin(self, about: About, known: str | None) -> Tracked:
         """Begin, or go on with a run."""
         self._client = MlflowClient()
-        if known is not None:
-            self._id = known
-            self._client.update_run(known, status="RUNNING")
-        else:
-            name = project("MLFLOW_EXPERIMENT_NAME")
-            experiment = self._client.get_experiment_by_name(name)
-            where = experiment.experiment_id if experiment else self._client.create_experiment(name)
-            tags: dict[str, Any] = {**about.tags, "mlflow.source.git.commit": str(about.config.get("commit"))}
-            self._id = self._client.create_run(where, run_name=about.title, tags=tags).info.run_id
-            params = [Param(key, _text(value)) for key, value in about.config.items()]
-            for at in range(0, len(params), AT_ONCE):
-                self._client.log_batch(self._id, params=params[at : at + AT_ONCE])
+        there = known is not None and self._goes_on(known)
+        if not there:
+            self._create(about)
         uri = self._client.tracking_uri
-        return Tracked(self._id, uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}")
+        where = uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+        return Tracked(self._id, where, None if there else NOTHING)
+
+    def _goes_on(self, known: str) -> bool:
+        """Go on with a run; return False where the server, or the file, has lost it."""
+        self._id = known
+        try:
+            self._client.update_run(known, status="RUNNING")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        return True
+
+    def _create(self, about: About) -> None:
+        name = project("MLFLOW_EXPERIMENT_NAME")
+        experiment = self._client.get_experiment_by_name(name)
+        where = experiment.experiment_id if experiment else self._client.create_experiment(name)
+        tags: dict[str, Any] = {**about.tags, "mlflow.source.git.commit": str(about.config.get("commit"))}
+        self._id = self._client.create_run(where, run_name=about.title, tags=tags).info.run_id
+        params = [Param(key, _text(value)) for key, value in about.config.items()]
+        for at in range(0, len(params), AT_ONCE):
+            self._client.log_batch(self._id, params=params[at : at + AT_ONCE])
 
     def log(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Take rows of metrics."""

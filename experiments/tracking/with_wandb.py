@@ -8,7 +8,7 @@ from pathlib import Path
 
 import wandb
 
-from experiments.tracking.tracker import About, Lost, Status, Tracked, project
+from experiments.tracking.tracker import NOTHING, About, Lost, Status, Tracked, project
 
 SECONDS = 30.0  # that a connection may take
 
@@ -32,7 +32,14 @@ class Wandb:
         self._written = False
         self._run.define_metric("agent_steps")
         self._run.define_metric("*", step_metric="agent_steps")
-        return Tracked(self._run.id, self._run.url or f"wandb sync {self._run.settings.sync_dir}")
+        where = self._run.url or f"wandb sync {self._run.settings.sync_dir}"
+        return Tracked(self._run.id, where, None if known is None else self._reached())
+
+    def _reached(self) -> float | None:
+        """Return up to where the server has rows: `log` only puts them into a queue, which a kill empties."""
+        if getattr(self._run, "offline", False):
+            return None
+        return float(self._run.summary.get("agent_steps", NOTHING))
 
     def log(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Take rows of metrics."""

@@ -208,6 +208,17 @@ def test_what_is_exported_can_be_played_and_resumed(folder: Path, tmp_path: Path
         assert not [name for name in archive.namelist() if "/state/" in name]
 
 
+def test_a_damaged_run_is_packed_and_said_to_be_damaged(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "runs" / STOPPED / "config.json").write_text("{")
+    (folder / "runs" / STOPPED / "tracking.json").write_text("{}")
+    assert runs.main(["export", STOPPED]) == 1
+    out = capsys.readouterr().out
+    assert f"note: runs/{STOPPED} is damaged, and packed as it is: config.json: not readable as JSON" in out
+    assert "unpack and play it" not in out
+    with zipfile.ZipFile(f"{STOPPED}.zip") as archive:  # without what names runs in its owner's accounts
+        assert not [name for name in archive.namelist() if name.endswith("tracking.json")]
+
+
 def test_links_out_of_a_run_are_not_packed(folder: Path) -> None:
     secret = folder / "secret"
     secret.write_text("x")

@@ -197,25 +197,34 @@ def test_losses_report_it_for_heads_with_a_range_only() -> None:
     assert td_loss(expected, expected, transitions(), FamilyConfig()).cut_off is None
 
 
-def test_it_is_said_once_with_the_cure(tmp_path: Path) -> None:
+def test_what_is_cut_off_for_long_is_said_with_the_cure(tmp_path: Path) -> None:
     run = trainer(tmp_path, tiny.PAYDAY, "c51", gamma=0.9, v_min=-12.0, v_max=12.0)
     run.begin()
     for _ in range(20):
         run.step()
     config = run.plan.config
     assert isinstance(config, FamilyConfig)
-    watch = RangeWatch()
-    shares = [0.5, 0.01, 0.3, 0.3, 0.9, 0.9]
-    notes = [watch.note(share, config, run.experience) for share in shares]
-    assert [note is not None for note in notes] == [False, False, False, True, False, False]
-    assert notes[3] == (
+    rows = RangeWatch.ROWS
+    falling = [0.5 * 0.8**row for row in range(rows + 3)]  # a network that unlearns what it expected at first
+    for shares, said in (
+        ([*[0.5] * (rows - 1), 0.01, *[0.5] * (rows - 1)], []),
+        (falling, []),
+        ([0.3] * 3 * rows, [rows - 1]),  # once
+        ([*[0.3] * rows, 0.5, 0.6, 0.9, 0.9], [rows - 1, rows + 1]),  # again when it is twice as bad
+    ):
+        watch = RangeWatch()
+        notes = [watch.note(share, config, run.experience) for share in shares]
+        assert [row for row, note in enumerate(notes) if note is not None] == said
+    assert notes[rows - 1] == (
         "30% of the targets lie beyond the range of returns, -12 to 12, and are cut off: what is expected there is"
         " wrong; start again with --v-min -12 --v-max 130"
     )
-    # where the rewards suggest nothing wider, twice the range
-    wide = replace(config, v_min=-20.0, v_max=500.0)
-    watch = RangeWatch()
-    assert str([watch.note(0.3, wide, run.experience) for _ in range(2)][1]).endswith("--v-min -40 --v-max 1000")
+    # where the rewards suggest nothing wider, twice as far at the end to which they tend
+    wide = replace(config, v_min=-500.0, v_max=500.0)
+    for sign, words in ((1, "--v-min -500 --v-max 1000"), (-1, "--v-min -1000 --v-max 500")):
+        run.experience.replay.reward[:] = sign * abs(run.experience.replay.reward)  # type: ignore[attr-defined]
+        watch = RangeWatch()
+        assert str([watch.note(0.3, wide, run.experience) for _ in range(rows)][-1]).endswith(words)
     run.episodes.close()
 
 

@@ -193,4 +193,5 @@ function meaning(error) {
 }
 
 head();
+clock.draw(); // now: the first frame may come late, and until then rows would have names alone
 globalThis.tidepool = { session, clock, commands, Learner, Network, Random, WORLDS, bytesOf, readNetwork };

@@ -426,6 +426,13 @@ def test_pages_fit_their_window(browser: Browser, water: Path, recorded: tuple[P
         assert browser.errors() == []
 
 
+def test_a_page_shows_its_numbers_before_its_first_frame(browser: Browser, water: Path) -> None:
+    browser.open(water, width=400, height=850, before="window.requestAnimationFrame = () => 0")
+    rows = browser.run("return [...document.querySelectorAll('.action')].map((row) => row.innerText)")
+    assert all(any(letter.isdigit() for letter in row) for row in rows), rows
+    assert browser.errors() == []
+
+
 def test_an_old_browser_shows_a_sentence(browser: Browser, water: Path) -> None:
     browser.open(water, before="delete window.BigInt")
     assert browser.shows("#old")

@@ -25,7 +25,7 @@ from common.errors import UserError
 from common.files import PRETRAINED
 from learning.checkpoint import save_agent
 from learning.learner import Learner
-from tests.tiny import CORRIDOR
+from tests.tiny import CORRIDOR, UNDRAWN
 from viewer.opening import open_session
 from viewer.options import Options, read_command_line
 from viewer.playing import players
@@ -119,9 +119,11 @@ def test_a_recording_too_large_for_a_page(monkeypatch: pytest.MonkeyPatch) -> No
         recorded_text("CartPole-v1", episodes=9)
 
 
-def test_an_environment_that_cannot_draw_itself() -> None:
-    with pytest.raises(UserError, match=r"Corridor-v0 can't draw itself \(no render_mode rgb_array\)"):
-        recorded_text(CORRIDOR)
+@pytest.mark.parametrize("env_id", [CORRIDOR, UNDRAWN])
+def test_an_environment_that_cannot_draw_itself(env_id: str, recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(UserError, match=rf"{env_id} can't draw itself \(no render_mode rgb_array\)"):
+        recorded_text(env_id)
+    assert not [one for one in recwarn if "render_modes" in str(one.message)]  # Gymnasium's, beside our line
 
 
 def test_options_that_contradict_a_page(tmp_path: Path) -> None:
