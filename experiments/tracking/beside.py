@@ -82,15 +82,9 @@ class _Process:
 
     def __init__(self, run: Path, name: str, say: Say, *words: str) -> None:
         self.run, self.name = run, name
+        program = [sys.executable, "-P", "-m", "experiments.tracking.follow"]  # -P: nothing from here
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "experiments.tracking.follow",
-                str(run.resolve()),
-                *words,
-            ],  # -P: nothing from here
+            [*program, str(run.resolve()), *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -43,6 +43,7 @@ from experiments.tracking.tracker import (
 LOOK_SECONDS = 1.0
 RETRY_SECONDS = 30.0  # after a failure
 SLOW_SECONDS = 10.0  # after which a call that has not returned is one that hangs
+ALONE_SECONDS = 1800.0  # that it goes on at most after the training, whose program may be gone
 HOPELESS_SECONDS = 2.0  # that a tracker has at the end which failed, or hung, before
 FILMS = (".mp4", ".gif")
 MOST_FILMS = 10
@@ -270,6 +271,9 @@ def main(argv: Sequence[str]) -> int:
     def wait() -> None:
         ended.append(words.read(100).strip())
         follower.over = True
+        alone = threading.Timer(ALONE_SECONDS, os._exit, [SAID])  # a killed trainer ends nobody who hangs
+        alone.daemon = True
+        alone.start()
         if follower.hopeless:
             time.sleep(HOPELESS_SECONDS)
             if follower.hopeless:

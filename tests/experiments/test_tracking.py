@@ -166,12 +166,19 @@ def test_a_tracker_that_fails_has_no_time_in_the_end(run: Path) -> None:
     assert not follower.hopeless
 
 
-def test_one_that_hangs_is_left_soon_after_the_training(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("times", "says"),
+    [
+        ("follow.SLOW_SECONDS = follow.HOPELESS_SECONDS = 0.1", True),
+        ("follow.SLOW_SECONDS, follow.ALONE_SECONDS = 1000, 0.1", False),  # it began to hang after the training
+    ],
+)
+def test_one_that_hangs_is_left_after_the_training(
+    times: str, says: bool, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_fake(tmp_path, "hangs", monkeypatch)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'fake'}:{ROOT}")
-    code = "import sys; from experiments.tracking import follow; follow.SLOW_SECONDS = follow.HOPELESS_SECONDS = 0.1; "
+    code = f"import sys; from experiments.tracking import follow; {times}; "
     words = [sys.executable, "-c", f"{code}sys.exit(follow.main(sys.argv[1:]))", str(run)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -185,7 +192,7 @@ def test_one_that_hangs_is_left_soon_after_the_training(
             process.kill()  # else leaving the block would wait for what hangs
         said = process.stdout.read()
     cure = "which does not answer (wandb login, or WANDB_MODE=offline)"
-    assert said == f"note: not all was sent to wandb, {cure}; later: python runs.py track {run}\n"
+    assert said == (f"note: not all was sent to wandb, {cure}; later: python runs.py track {run}\n" if says else "")
 
 
 def test_what_a_tracker_has_lost_is_sent_again(run: Path) -> None:
