@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from common.errors import UserError
+from common.errors import UserError, suggestion
 from common.text import shown
 from experiments.run_status import PLACES, State, Status, find, status_of
 from experiments.tracking.tracker import Name
@@ -22,8 +24,7 @@ class Options:
     """What is done with which runs."""
 
     words: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[COMMAND] [RUN ...]")] = ()
-    """list (the default), show, prune, export or track; then runs: a folder, "newest", a name or its start or end, a
-    pattern."""
+    """list (the default), show, prune, export or track; then runs: a folder, "newest", a name, its start or end."""
     env_id: str | None = None
     """Only this environment, as Waterworld-v1 or ALE/Pong-v5."""
     agent: str | None = None
@@ -71,12 +72,19 @@ class Options:
             raise UserError(f"--runs-dir {self.runs_dir}: no such folder")
 
     def selected(self) -> list[Status]:
-        """Return the runs that are meant, the oldest first; `UserError` where a named one is not there."""
+        """Return the runs that are meant, the oldest first.
+
+        Raises:
+            UserError: a named one is not there; no run has what an option asks for, but some have what is spelt alike.
+        """
         places = [Path(place) for place in PLACES] if self.runs_dir is None else [self.runs_dir]
         paths = find_all(places)
         if self.names:
             paths = list(dict.fromkeys(path for word in self.names for path in find(word, paths, self._commands)))
-        runs = [run for run in map(status_of, paths) if self._fits(run)]
+        known = [status_of(path) for path in paths]
+        runs = [run for run in known if self._fits(run)]
+        if not runs:
+            self._check_spelling(known)
         return sorted(runs, key=lambda run: (run.started, run.path.name))
 
     @property
@@ -91,6 +99,20 @@ class Options:
             and self.state in (None, run.state)
             and self.name in (None, run.name)
         )
+
+    def _check_spelling(self, known: Sequence[Status]) -> None:
+        for option, value, names in (
+            ("--env-id", self.env_id, [_game(run.env_id) for run in known]),
+            ("--agent", self.agent, [run.agent for run in known]),
+            ("--name", self.name, [run.name for run in known]),
+        ):
+            if (
+                value is None
+                or value in names
+                or not (hint := suggestion(_game(value), names)).startswith("did you mean")
+            ):
+                continue
+            raise UserError(shown(f"{option} {value}: no run here has it; {hint}"))
 
     @property
     def narrowed(self) -> bool:
@@ -107,6 +129,11 @@ class Options:
             found = f"{len(runs)} runs: {few}" + (", ..." if len(runs) > 3 else "") if runs else "no run"
             raise UserError(shown(f"python runs.py {self.command} takes one run, and these words mean {found}"))
         return runs[0]
+
+
+def _game(name: str) -> str:
+    """Return a name without namespace and version: two environments are not alike for ending in -v1."""
+    return re.sub(r"-v\d+$", "", name.split("/")[-1])
 
 
 def _names_of(env_id: str) -> tuple[str, ...]:

@@ -169,8 +169,9 @@ def _facts(run: Status, about: dict[str, Any]) -> Iterable[tuple[str, str]]:
     for warning in warnings if run.state == "damaged" else ():
         yield "warning", warning
     yield "started", f"{about.get('started') or '?'} ({age_text(run.age)} ago)"
-    where = f"{about.get('device', '?')}, {about.get('threads', '?')} threads"
-    yield "computed by", f"{about.get('engine', 'torch')} engine, {where}"
+    threads = about.get("threads")
+    where = f", {number_of(threads, 'thread')}" if isinstance(threads, int) else ""
+    yield "computed by", f"{about.get('engine', 'torch')} engine, {about.get('device', '?')}{where}"
     yield "commit", str(about.get("commit"))
     if isinstance(versions := about.get("versions"), dict):
         yield "versions", ", ".join(f"{key} {value}" for key, value in versions.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,15 @@ def test_the_list_and_its_filters(folder: Path, capsys: pytest.CaptureFixture[st
         assert {one["agent"] for one in json.loads(capsys.readouterr().out)} == expected, words
     runs.main(["--state", "running"])
     assert capsys.readouterr().out == "no such run\n"
+    for words, line in (
+        (["--agent", "d3qm"], "--agent d3qm: no run here has it; did you mean d3qn?"),
+        (
+            ["prune", "--env-id", "Waterwold-v1"],
+            "--env-id Waterwold-v1: no run here has it; did you mean Waterworld-v1?",
+        ),
+    ):
+        with pytest.raises(UserError, match=re.escape(line)):
+            runs.main(words)
     runs.main(["--format", "csv"])
     assert capsys.readouterr().out.count("\n") == 5
 
