@@ -101,18 +101,17 @@ class Options:
         )
 
     def _check_spelling(self, known: Sequence[Status]) -> None:
-        for option, value, names in (
-            ("--env-id", self.env_id, [_game(run.env_id) for run in known]),
-            ("--agent", self.agent, [run.agent for run in known]),
-            ("--name", self.name, [run.name for run in known]),
+        from agents.registry import AGENTS  # loads torch, and is needed here only
+
+        for option, value, names, right in (
+            ("--env-id", self.env_id, [_game(run.env_id) for run in known], []),
+            ("--agent", self.agent, [run.agent for run in known], AGENTS),
+            ("--name", self.name, [run.name for run in known], []),
         ):
-            if (
-                value is None
-                or value in names
-                or not (hint := suggestion(_game(value), names)).startswith("did you mean")
-            ):
+            if value is None or value in names or value in right:
                 continue
-            raise UserError(shown(f"{option} {value}: no run here has it; {hint}"))
+            if (hint := suggestion(_game(value), names)).startswith("did you mean"):
+                raise UserError(shown(f"{option} {value}: no run here has it; {hint}"))
 
     @property
     def narrowed(self) -> bool:

@@ -112,7 +112,7 @@ def test_the_list_and_its_filters(folder: Path, capsys: pytest.CaptureFixture[st
         (["--agent", "d3qm"], "--agent d3qm: no run here has it; did you mean d3qn?"),
         (
             ["prune", "--env-id", "Waterwold-v1"],
-            "--env-id Waterwold-v1: no run here has it; did you mean Waterworld-v1?",
+            "--env-id Waterwold-v1: no run here has it; did you mean Waterworld?",
         ),
     ):
         with pytest.raises(UserError, match=re.escape(line)):
