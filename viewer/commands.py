@@ -15,8 +15,8 @@ from viewer.drawing.canvas import MINUS
 from viewer.drawing.theme import DARK, LIGHT, Theme
 from viewer.learning import controls
 from viewer.panel_titles import PANEL_TITLES, WITHOUT_CONTENT
+from viewer.panels import PANELS
 from viewer.playing.clock import SPEEDS
-from viewer.playing.session import Session
 from viewer.view import View
 
 PANEL_KEYS = (*(f"f{number}" for number in (*range(1, 11), 12)), "c")  # F11 is full screen, as everywhere
@@ -105,37 +105,24 @@ def forward(view: View) -> None:
     if view.session.timeline.live:
         view.game.step()
     else:
-        look(view, view.session.timeline.cursor + 1)
+        view.look(view.session.timeline.cursor + 1)
 
 
 def back(view: View) -> None:
     """Pause and look one step back."""
-    look(view, view.session.timeline.cursor - 1)
+    view.look(view.session.timeline.cursor - 1)
 
 
 def page(view: View, sign: int) -> None:
     """Pause and look a second of play further back or on."""
     steps = max(1, round(PAGE_SECONDS / view.session.tick_seconds))
-    look(view, view.session.timeline.cursor + sign * steps)
-
-
-def look(view: View, number: int) -> None:
-    """Pause and look at a moment of the timeline, in both worlds if there are two."""
-    view.game.paused = True
-    ago = view.session.timeline.last - number
-    for session in sessions(view):
-        session.timeline.to(session.timeline.last - ago)
+    view.look(view.session.timeline.cursor + sign * steps)
 
 
 def to_live(view: View) -> None:
     """Look at the present."""
-    for session in sessions(view):
+    for session in view.sessions:
         session.timeline.to_live()
-
-
-def sessions(view: View) -> tuple[Session, ...]:
-    """Return the sessions that are shown."""
-    return (view.session,) if view.versus is None else view.versus.both
 
 
 def faster(view: View) -> None:
@@ -192,8 +179,6 @@ def all_panels(view: View) -> None:
 
 def has_content(view: View, name: str) -> bool:
     """Return whether a panel has something to show in this session."""
-    from viewer.panels import PANELS  # panels have commands
-
     return any(panel.name == name and panel.height(view) > 0 for panel in PANELS)
 
 
@@ -237,7 +222,7 @@ TIME = (
     Command("back", ("b", ","), "B  ,", "one step back (up to four minutes)", back, unscored, "back"),
     Command("page back", ("page up",), "PgUp", "a second back", lambda view: page(view, -1), unscored),
     Command("page on", ("page down",), "PgDn", "a second on", lambda view: page(view, +1), unscored),
-    Command("oldest", ("home",), "Home", "the oldest moment", lambda view: look(view, 0), unscored),
+    Command("oldest", ("home",), "Home", "the oldest moment", lambda view: view.look(0), unscored),
     Command("present", ("end",), "End", "the present", to_live, unscored),
     Command("faster", ("+", "=", "[+]"), f"+  {MINUS}", "faster, slower", faster, unscored, "speed"),
     Command("slower", ("-", "[-]"), MINUS, "", slower, unscored),

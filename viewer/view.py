@@ -90,6 +90,18 @@ class View:
         return self.versus or self.session
 
     @property
+    def sessions(self) -> tuple[Session, ...]:
+        """Return the sessions that are shown."""
+        return (self.session,) if self.versus is None else self.versus.both
+
+    def look(self, number: int) -> None:
+        """Pause and look at a moment of the timeline, in both worlds if there are two."""
+        self.game.paused = True
+        ago = self.session.timeline.last - number
+        for session in self.sessions:
+            session.timeline.to(session.timeline.last - ago)
+
+    @property
     def agent_name(self) -> str:
         """Return the agent's name; empty without an agent."""
         return self.session.policy.name if self.session.policy is not None else ""

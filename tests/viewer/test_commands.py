@@ -247,7 +247,7 @@ def test_world_and_bars_show_the_moment_looked_at(window: Window) -> None:
     before = picture(drawn(view))
     play(window, 60)
     now = picture(drawn(view))
-    commands.look(view, 0)
+    view.look(0)
     place = screen.layout(view).world
     inside = np.s_[round(place.y) + 60 : round(place.bottom), round(place.x) : round(place.right)]  # below the note
     assert np.array_equal(picture(drawn(view))[inside], before[inside])

@@ -6,7 +6,6 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from viewer import commands
 from viewer.drawing.canvas import MINUS, Area, Canvas
 from viewer.drawing.theme import Theme
 from viewer.panels.base import Drag
@@ -79,7 +78,7 @@ def press(view: View, area: Area, x: float, y: float) -> Drag:
     def follow(x: float, y: float) -> None:
         timeline, place = view.session.timeline, track(area)
         share = min(max((x - place.x) / place.w, 0.0), 1.0)
-        commands.look(view, timeline.first + round(share * (timeline.last - timeline.first)))
+        view.look(timeline.first + round(share * (timeline.last - timeline.first)))
 
     follow(x, y)
     return follow

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.text import number_of
-from viewer import commands
 from viewer.drawing.canvas import Area, Canvas
 from viewer.drawing.theme import Color, Theme
 from viewer.drawing.widgets import contains
@@ -164,7 +163,7 @@ class TruthPanel(Panel):
         stretch = stretch_of(view.session.timeline, zone.w, truth.gamma)
 
         def follow(x: float, y: float) -> None:
-            commands.look(view, stretch.number(zone, x))
+            view.look(stretch.number(zone, x))
 
         follow(x, y)
         return follow
