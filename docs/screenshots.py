@@ -75,7 +75,7 @@ def searched(view: View) -> View:
 
 def looking_back(view: View) -> View:
     """Look at the step a second ago."""
-    commands.look(view, view.session.timeline.last - 33)
+    view.look(view.session.timeline.last - 33)
     return view
 
 
