@@ -13,7 +13,7 @@ from pathlib import Path
 import pygame
 
 from common.files import PRETRAINED
-from viewer import commands, screen
+from viewer import screen
 from viewer.drawing.canvas import Fonts
 from viewer.drawing.theme import LIGHT, Theme
 from viewer.layout import natural_size

@@ -72,7 +72,7 @@ def test_truncation_does_not_cut_the_return(agent: str, n_step: int, tmp_path: P
         tmp_path,
         tiny.LOOP,
         agent,
-        total_timesteps=24_000 // (n_step + 1),
+        total_timesteps=16_000 // (n_step + 1),
         gamma=0.8,
         n_step=n_step,
         learning_rate=3e-3,
