@@ -33,11 +33,11 @@ def test_runs_that_are_stopped_by_a_signal_are_the_unbroken_ones(tmp_path: Path)
     assert found["kills"] == 2
 
 
-def test_runs_that_are_killed_sixteen_times_are_the_unbroken_ones(tmp_path: Path) -> None:
-    words = "--kills", "16", "--per-run", "8", "--moment", "mixed", "--steps", "2000", "--every", "0.3s"
+def test_runs_that_are_killed_two_dozen_times_are_the_unbroken_ones(tmp_path: Path) -> None:
+    words = "--kills", "24", "--per-run", "12", "--moment", "mixed", "--steps", "2000", "--every", "0.3s"
     code, found = soak(tmp_path, "--cases", "dqn/CartPole-v1", f"pqn/{kill.OWN}", *words)
     assert (code, [one["failed"] for one in found["results"]]) == (0, [[], []])
-    assert found["kills"] == 16
+    assert found["kills"] == 24
     for moment in "at_checkpoints", "in_resumes":
         assert sum(one[moment] for one in found["results"]) >= 2, moment
 
