@@ -134,12 +134,12 @@ def next_agent(view: View) -> None:
 
 
 def has_another(view: View) -> bool:
-    """Return whether there is a trained agent for this environment beside the one that plays; looked up once a step."""
+    """Return whether there is another trained agent for this environment; looked up every ten seconds."""
 
     def found() -> bool:
         return any(path != view.source for path in players.all_trained_in(view.env_id, view.runs_dir))
 
-    return view.cached("another agent", (view.source, view.session.total_steps), found)
+    return view.cached("another agent", (view.source, time.monotonic() // 10), found)
 
 
 def load(view: View, path: Path) -> None:
