@@ -150,6 +150,20 @@ def rows(path: Path) -> Iterator[dict[str, str]]:
             yield dict(zip(columns, cells(line), strict=False))
 
 
+def check_heading(path: Path, column: str) -> None:
+    """Check that a table's first line, where it is written already, names a column that such a table has.
+
+    Raises:
+        UserError: as `opened`, but for a missing file; or it does not.
+    """
+    if not os.path.lexists(path):
+        return
+    _, line = next(lines(path), (1, ""))
+    whole = line.endswith("\n") or len(line) >= LINE_BYTES // 4
+    if whole and column not in cells(line):
+        raise UserError(f"{path}: damaged, its first line names no column {column}")
+
+
 # ------------------------------------------------------------------ safetensors
 
 

@@ -18,13 +18,13 @@ import psutil
 from common.checked import AtMost, Name
 from common.errors import UserError, suggestion
 from common.lock import FILE, alive_processes
-from common.reading import checked, read_json, tensors
+from common.reading import check_heading, checked, read_json, tensors
 from common.settings import Between
 from common.text import shown
 from experiments import planned
 from learning import states
 from scores.finding import NEWEST, find_all, newest
-from scores.runs import CONFIG_FILE, Run, is_run, read_run
+from scores.runs import CONFIG_FILE, EVAL_FILE, METRICS_FILE, Run, is_run, read_run
 
 State = Literal["running", "stopped", "killed", "finished", "damaged"]
 STATES = get_args(State)
@@ -147,6 +147,8 @@ def status_of(path: Path) -> Status:
     try:
         about = _about(path)
         _check_agent(path / "agent")
+        for name in (METRICS_FILE, EVAL_FILE):
+            check_heading(path / name, "agent_steps")
     except UserError as error:
         why = str(error).removeprefix(f"{path}{os.sep}")
     run, _ = read_run(path)

@@ -172,7 +172,7 @@ def _facts(run: Status, about: dict[str, Any]) -> Iterable[tuple[str, str]]:
     threads = about.get("threads")
     where = f", {number_of(threads, 'thread')}" if isinstance(threads, int) else ""
     yield "computed by", f"{about.get('engine', 'torch')} engine, {about.get('device', '?')}{where}"
-    yield "commit", str(about.get("commit"))
+    yield "commit", str(about.get("commit") or "?")
     if isinstance(versions := about.get("versions"), dict):
         yield "versions", ", ".join(f"{key} {value}" for key, value in versions.items())
     yield "size", size_text(run.bytes)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from common.errors import UserError
-from common.reading import read_json
+from common.reading import check_heading, read_json
 from common.tail import Tail
 from common.text import shown
 from experiments.tracking import record
@@ -252,7 +252,8 @@ def films(run: Path) -> list[Path]:
 
 
 def catch_up(run: Path, say: Say, tracker: Tracker | None = None) -> bool:
-    """Send a run that ended, or the rest of it."""
+    """Send a run that ended, or the rest of it; `UserError` where its ``metrics.csv`` can't be read."""
+    check_heading(run / "metrics.csv", "agent_steps")  # else nothing of it would be sent, without a word
     follower = Follower(run, say, tracker)
     follower.over = True
     return follower.begin() and follower.finish("finished")
@@ -260,13 +261,18 @@ def catch_up(run: Path, say: Say, tracker: Tracker | None = None) -> bool:
 
 def main(argv: Sequence[str]) -> int:
     """Follow the run that the command line names until its training ends; with "ended" after it, it has."""
-    run, ended = Path(argv[0]), list[str]()
-    words = sys.stdin
+    run, say = Path(argv[0]), _own_output()
+    try:
+        whole = catch_up(run, say) if argv[1:] == ["ended"] else follow(run, say)
+    except UserError as error:
+        say(f"note: {error}")
+        whole = False
+    return 0 if whole else SAID
 
-    say = _own_output()
-    if argv[1:] == ["ended"]:
-        return 0 if catch_up(run, say) else SAID
-    follower = Follower(run, say)
+
+def follow(run: Path, say: Say) -> bool:
+    """Send what a run writes until standard input says that its training ended; return whether all was sent."""
+    follower, ended, words = Follower(run, say), list[str](), sys.stdin
 
     def wait() -> None:
         ended.append(words.read(100).strip())
@@ -285,12 +291,12 @@ def main(argv: Sequence[str]) -> int:
     with suppress(OSError, AttributeError):
         os.nice(10)  # the training comes first
     if not follower.begin():
-        return SAID
+        return False
     while not ended:
         follower.send()
         waiting.join(LOOK_SECONDS)
     status: Any = ended[0] if ended[0] in get_args(Status) else "killed"
-    return 0 if follower.finish(status) else SAID
+    return follower.finish(status)
 
 
 def _own_output() -> Say:
@@ -309,11 +315,6 @@ def _own_output() -> Say:
 
 if __name__ == "__main__":
     code = 1
-    try:
+    with suppress(BaseException):
         code = main(sys.argv[1:])
-    except UserError as found:
-        code = SAID
-        with suppress(OSError):
-            print(f"note: {found}", flush=True)
-    sys.stdout.flush()
     os._exit(code)  # at once, whatever threads and exit handlers a library left

@@ -65,6 +65,24 @@ def test_every_run_has_its_state(folder: Path) -> None:
     assert "config.json" in pqn.why
 
 
+@pytest.mark.parametrize("name", ["metrics.csv", "eval.csv"])
+@pytest.mark.parametrize("data", [bytes(range(7, 250)) * 900, b"\x93\n", b"x,y\n1,2\n"])
+def test_a_table_of_something_else_is_damage(folder: Path, name: str, data: bytes) -> None:
+    path = folder / "runs" / STOPPED
+    (path / name).write_bytes(data)
+    found = status_of(path)
+    assert (found.state, found.can_resume) == ("damaged", False)
+    assert found.why == f"{name}: damaged, its first line names no column agent_steps"
+
+
+def test_a_table_that_is_not_there_yet_is_none(folder: Path) -> None:
+    path = folder / "runs" / STOPPED
+    (path / "eval.csv").unlink(missing_ok=True)
+    for begun in ("", "agent_"):  # as a crash of the machine leaves it
+        (path / "metrics.csv").write_text(begun)
+        assert status_of(path).state == "stopped"
+
+
 def test_a_run_with_a_live_process_is_running_and_never_pruned(folder: Path) -> None:
     path = folder / "runs" / STOPPED
     (path / "live").mkdir()
@@ -216,6 +234,15 @@ def test_what_is_exported_can_be_played_and_resumed(folder: Path, tmp_path: Path
     runs.main(["export", STOPPED, "--out", "out/a.zip", "--overwrite"])
     with zipfile.ZipFile("out/a.zip") as archive:
         assert not [name for name in archive.namelist() if "/state/" in name]
+
+
+def test_of_a_damaged_run_what_is_not_known_is_said_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "runs" / STOPPED / "config.json").write_text("{")
+    runs.main(["show", STOPPED])
+    out = capsys.readouterr().out
+    assert "config.json: not readable as JSON" in out
+    assert re.search(r"^commit +\? *$", out, re.MULTILINE)
+    assert "None" not in out
 
 
 def test_a_damaged_run_is_packed_and_said_to_be_damaged(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

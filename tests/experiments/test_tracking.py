@@ -341,6 +341,15 @@ def test_a_damaged_run_is_said_to_be_that(run: Path) -> None:
     assert "wandb login" not in said[0]
 
 
+def test_rows_that_can_not_be_read_are_not_said_to_be_sent(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_fake(tmp_path, "", monkeypatch)
+    (run / "metrics.csv").write_bytes(bytes(range(255)))
+    with pytest.raises(UserError, match=r"^\S+metrics.csv: damaged, its first line names no column agent_steps$"):
+        runs.main(["track", str(run)])
+
+
 def test_a_killed_trainer_s_run_is_finished_by_the_process_beside_it(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

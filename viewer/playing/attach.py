@@ -43,6 +43,7 @@ from learning.networks import random_actions
 from learning.policy import NetworkPolicy, env_options, player
 from learning.runfolder import MILESTONES, Described, RunFolder
 from scores.finding import NEWEST, find_all, newest
+from scores.runs import read_run
 from viewer.playing.learning_curve import LearningCurve
 
 POLL_SECONDS = 0.25
@@ -121,7 +122,7 @@ class LiveAgent:
         self._evaluation: tuple[int, int] | None = None
         self._in_force: dict[str, str] = {}
         self._rejected = ""
-        self._is_training = self._was_training = False
+        self._is_training = self._was_training = self._is_finished = False
         self._last_heartbeat = -HEARTBEAT_SECONDS
         self.poll()
         self._use_newest()
@@ -202,8 +203,11 @@ class LiveAgent:
 
     def poll(self) -> None:
         """Read what is new in the run's folder; what can't be read yet is tried again the next time."""
-        self._is_training = live.is_training(self._folder.live)
+        before, self._is_training = self._is_training, live.is_training(self._folder.live)
         self._was_training |= self._is_training
+        if not self._is_training and (before or self._current is None):
+            found, _ = read_run(self.run)
+            self._is_finished = found is not None and found.finished
         now = time.monotonic()
         if self._is_training and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
             with suppress(OSError):  # deleted or read-only: what is there can be watched all the same
@@ -281,8 +285,9 @@ class LiveAgent:
         if self._is_training:
             is_live = self._current.stamp.folder == self._folder.live
             return f"live, {at}" if is_live else f"saved at {at}, waiting for live weights"
-        if states.exists(self._folder.state) and self._current.agent_steps < self.total_steps:
-            return f"the run was stopped at {at}"
+        if states.exists(self._folder.state) and not self._is_finished:
+            is_trained = self._current.agent_steps >= self.total_steps
+            return f"the run was stopped in its last evaluation, {at}" if is_trained else f"the run was stopped at {at}"
         return f"the run has ended, {at}" + (
             "" if self._current.agent_steps >= self.total_steps else f" of {self.total_steps:,}"
         )

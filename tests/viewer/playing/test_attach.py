@@ -26,6 +26,7 @@ from common.files import write_json
 from common.tail import Tail
 from learning import live
 from learning.checkpoint import MANIFEST, WEIGHTS
+from learning.evaluate import EpisodeResult
 from learning.live import REQUESTS, WATCHER
 from learning.runfolder import RunFolder
 from learning.trainer import Trainer
@@ -121,6 +122,7 @@ def test_the_newest_weights_play_and_the_status_names_them(run: Trainer) -> None
         (500, False, "the run has ended, step 500 of 2,000"),
         (500, True, "the run was stopped at step 500"),
         (2_000, False, "the run has ended, step 2,000"),
+        (2_000, True, "the run was stopped in its last evaluation, step 2,000"),
     ],
 )
 def test_a_run_that_is_not_in_training(steps: int, stopped: bool, text: str, run: Trainer) -> None:
@@ -134,6 +136,23 @@ def test_a_run_that_is_not_in_training(steps: int, stopped: bool, text: str, run
     assert agent.request("epsilon", 0.5) is False  # no trainer would apply it
     agent.close()
     assert not run.run_folder.live.exists()  # and nothing was written
+
+
+def test_whether_the_last_evaluation_was_made_is_seen_when_the_training_ends(run: Trainer) -> None:
+    with training(run):
+        publish(run, 2_000)
+        run.begin()
+        run.save_state()
+        agent = attached(run)
+    agent.poll()
+    assert agent.status().text == "the run was stopped in its last evaluation, step 2,000"
+    with training(run):  # resumed
+        agent.poll()
+        assert agent.status().text == "live, step 2,000"
+        run.run_folder.log_evaluation([EpisodeResult(0, 9.0, 9)], 2_000, 2_000, 0.05, "greedy")
+        run.run_folder.flush()
+    agent.poll()
+    assert agent.status().text == "the run has ended, step 2,000"
 
 
 def test_a_killed_run_without_an_agent(run: Trainer) -> None:
