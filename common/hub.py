@@ -66,6 +66,7 @@ def library() -> Any:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "critical")  # what it tries again is nobody's concern
+    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its transfers know neither our times nor Ctrl-C
     try:
         import huggingface_hub
     except ImportError:
@@ -202,6 +203,8 @@ def _fetched_before(place: Path) -> Path | None:
 
 def in_words(name: str, error: Exception) -> str:
     """Return in one line what went wrong between us and the hub, and what helps."""
+    if type(error) is RuntimeError and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # of a large file, which the library only names
     kinds = {one.__name__ for one in type(error).__mro__}
     status = _status(error)
     if isinstance(error, OSError) and error.filename and error.strerror and status is None:

@@ -17,7 +17,7 @@ NOTHING = -1.0  # agent steps, where a tracker has no row
 SAID = 9  # exit code of the process beside: the run is not tracked to its end, and a line has said so
 CURES = {
     "wandb": "wandb login, or WANDB_MODE=offline",
-    "trackio": "hf auth login, or unset TRACKIO_SPACE_ID",
+    "trackio": "check TRACKIO_DIR, or, for a Space, hf auth login",
     "mlflow": "check MLFLOW_TRACKING_URI",
 }
 

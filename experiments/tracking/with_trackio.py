@@ -9,7 +9,7 @@ from typing import Any
 
 import trackio
 
-from experiments.tracking.tracker import PROJECT, About, Lost, Status, Tracked
+from experiments.tracking.tracker import NOTHING, PROJECT, About, Lost, Status, Tracked
 
 LOSSES = ("could not be persisted", "may be dropped", "could be lost")  # in warnings, which is how it says so
 
@@ -45,7 +45,20 @@ class Trackio:
             auto_log_gpu=False,
             auto_log_cpu=False,
         )
-        return Tracked(self._run.name, self._run.url or f"trackio show --project {PROJECT}")
+        reached = NOTHING if known and not self._is_kept() else None
+        return Tracked(self._run.name, self._run.url or f"trackio show --project {PROJECT}", reached)
+
+    def _is_kept(self) -> bool:
+        """Return whether the run and its config are in this machine's file; trackio makes a new one where it is gone.
+
+        Its config goes into the file with a process's first rows, and never again.
+        """
+        if self._run.url:  # it is in a Space
+            return True
+        try:
+            return any(one.name == self._run.name and one.config for one in trackio.Api().runs(PROJECT))
+        except ValueError:  # there is no file
+            return False
 
     def log(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Take rows of metrics."""
@@ -65,3 +78,5 @@ class Trackio:
         """Send what is left."""
         self._run.finish()
         self._check()
+        if not self._is_kept():
+            raise Lost("its file was removed or damaged meanwhile")

@@ -490,6 +490,39 @@ def test_trackio_that_can_not_write_says_so(run: Path, tmp_path: Path, monkeypat
     assert known.rows == 0
 
 
+def test_trackio_s_file_that_is_gone_is_said_and_made_again(run: Path, tmp_path: Path) -> None:
+    """It makes another one, and goes on as if all were well."""
+    pytest.importorskip("trackio", reason="pip install -e '.[trackio]'")
+    code = f"""
+import time
+from pathlib import Path
+from experiments.tracking import follow, record
+run, file = Path({str(run)!r}), Path({str(tmp_path / "trackio" / "tidepool.db")!r})
+record.write(run, record.Record("trackio"))
+follower = follow.Follower(run, print)
+follower.begin()
+follower.send()
+for _ in range(100):
+    if file.exists() and file.stat().st_size and follower._tracker._is_kept():
+        break
+    time.sleep(0.1)
+file.unlink()
+with (run / "metrics.csv").open("a") as table:
+    table.write("120,5,6.0,0.25\\n")
+assert not follower.finish("finished")
+assert record.read(run).rows == 0
+assert follow.catch_up(run, print)
+from trackio.sqlite_storage import SQLiteStorage
+print([one["step"] for one in SQLiteStorage.get_logs("tidepool", run.name) if "wall_s" in one])
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TRACKIO_DIR": str(tmp_path / "trackio")}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "note: trackio has lost what it had (its file was removed or damaged meanwhile)" in done.stdout
+    (steps,) = (line for line in done.stdout.splitlines() if line.startswith("["))
+    assert {10, 20} <= set(json.loads(steps))
+
+
 def test_wandb_works_offline(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="pip install -e '.[wandb]'")
     for name, value in (("WANDB_MODE", "offline"), ("WANDB_DIR", str(tmp_path))):
