@@ -256,6 +256,16 @@ def test_a_damaged_run_is_packed_and_said_to_be_damaged(folder: Path, capsys: py
         assert not [name for name in archive.namelist() if name.endswith("tracking.json")]
 
 
+def test_weights_of_another_agent_are_not_packed(folder: Path) -> None:
+    agent = folder / "runs" / STOPPED / "agent"
+    data = bytearray((agent / "network.safetensors").read_bytes())
+    data[-1] ^= 1
+    (agent / "network.safetensors").write_bytes(data)
+    with pytest.raises(UserError, match=r"damaged, network.safetensors is not the one that manifest.json describes"):
+        runs.main(["export", STOPPED])
+    assert not list(folder.glob("*.zip"))
+
+
 def test_links_out_of_a_run_are_not_packed(folder: Path) -> None:
     secret = folder / "secret"
     secret.write_text("x")

@@ -330,6 +330,25 @@ def test_returns_of_n_steps_end_where_an_episode_does(browser: Browser, wheels: 
     assert still_open == 0
 
 
+def test_the_target_network_is_the_network_of_some_updates_ago(browser: Browser, wheels: Path) -> None:
+    browser.open(wheels, before="requestAnimationFrame = () => {}")
+    script = """
+    const { Learner, Network } = tidepool, network = Network.random(1, [4], 2, Math.random);
+    const settings = { gamma: 0.5, learningRate: 0.1, batch: 4, every: 1, starts: 1, targetPeriod: 3 };
+    const learner = new Learner(network, settings), values = [];
+    for (let k = 0; k < 5; k++) {
+      values.push([learner.updates, [...learner.target.qValues([1])], [...network.qValues([1])]]);
+      learner.add([1], k % 2, 1, [1]);
+    }
+    return values;
+    """
+    found = browser.run(script)
+    assert [updates for updates, _, _ in found] == [0, 1, 2, 3, 4]
+    targets, values = ([one[k] for one in found] for k in (1, 2))
+    assert targets == [values[0], values[0], values[0], values[3], values[3]]
+    assert len({str(one) for one in values}) == 5
+
+
 def test_a_step_that_is_not_learnt_from_ends_the_returns_before_it(browser: Browser, wheels: Path) -> None:
     browser.open(wheels, before="requestAnimationFrame = () => {}")
     script = """
