@@ -44,7 +44,7 @@ def test_the_optimal_q_values_of_the_corridor_are_learnt(agent: str, tmp_path: P
         tmp_path,
         tiny.CORRIDOR,
         agent,
-        total_timesteps=8_000,
+        total_timesteps=6_000,
         gamma=0.9,
         n_step=1,
         epsilon_final=0.5,
