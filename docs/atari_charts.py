@@ -55,7 +55,7 @@ def draw_atari(found: Sequence[Line] | None = None) -> Figure:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    scale = "; logarithmic above 100 %" if axes.get_xscale() != "linear" else ""
+    scale = "; logarithmic beyond 100 %" if axes.get_xscale() != "linear" else ""
     axes.set_xlabel(f"(score - random) / (human - random){scale}", fontsize=9)
     above = sum((one.level or 0.0) >= 1 for one in shown)
     title = f"{AGENT.upper()}, {millions(shown[0].frames)} frames on two CPU cores"
