@@ -136,13 +136,13 @@ class Handler(BaseHTTPRequestHandler):
             ]
             self._answer(200, json.dumps({"transfer": "basic", "objects": objects}).encode())
         elif match := re.fullmatch(r"/api/models/(.+)/commit/main", self.path.split("?")[0]):
-            files = self.server.repositories[match[1]]
+            repository = self.server.repositories[match[1]]
             for line in map(json.loads, body.decode().splitlines()):
                 about = line["value"]
                 if line["key"] == "file":
-                    files[about["path"]] = base64.b64decode(about["content"])
+                    repository[about["path"]] = base64.b64decode(about["content"])
                 elif line["key"] == "lfsFile":
-                    files[about["path"]] = self.server.large[about["oid"]]
+                    repository[about["path"]] = self.server.large[about["oid"]]
             answer = {"success": True, "commitOid": COMMIT, "commitUrl": f"{self.server.address}/{match[1]}/commit/1"}
             self._answer(200, json.dumps(answer).encode())
         else:
