@@ -27,6 +27,7 @@ from experiments import model_card
 from scores.runs import read_run
 from tests.scores.helpers import make_run
 
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the library's, for large files
 TOKEN, COMMIT = "hf_test", "0123456789abcdef0123456789abcdef01234567"
 MANIFEST, WEIGHTS = "agent/manifest.json", "agent/network.safetensors"
 
