@@ -7,6 +7,7 @@ import dataclasses
 import fnmatch
 import glob
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ Name = Annotated[str, AtMost(200)]
 Count = Annotated[int, Between(0, 10**15)]
 Return = Annotated[float, Between(-1e15, 1e15)]
 MOST_WARNINGS = 5  # of one file, line by line
+ENVIRONMENT = re.compile(r"(?:[\w.-]+/)?[A-Za-z][\w-]*-v\d+")  # how an environment's id looks, and no run's folder
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ def find_run(name: str, runs_dir: Path) -> Path:
             if not is_run(path):
                 raise UserError(f"{path}: not a run folder (it has neither {CONFIG_FILE} nor {EVAL_FILE})")
             return path
+    if ENVIRONMENT.fullmatch(name):
+        raise UserError(f"no run folder '{name}'; an environment is chosen by --env-id {name}")
     near = [path.name for parent in {Path(name).parent, runs_dir} for path in _entries(parent) if is_run(path)]
     hint = f"; {suggestion(Path(name).name, near)}" if near else f"; {runs_dir} holds no runs"
     raise UserError(f"no run folder '{name}'{hint}")
