@@ -24,7 +24,7 @@ from common.text import shown
 from experiments import planned
 from learning import states
 from scores.finding import NEWEST, find_all, newest
-from scores.runs import CONFIG_FILE, EVAL_FILE, METRICS_FILE, Run, is_run, read_run
+from scores.runs import CONFIG_FILE, ENVIRONMENT, EVAL_FILE, METRICS_FILE, Run, is_run, read_run
 
 State = Literal["running", "stopped", "killed", "finished", "damaged"]
 STATES = get_args(State)
@@ -105,6 +105,8 @@ def find(word: str, known: Sequence[Path], also: Sequence[str] = ()) -> list[Pat
     if found := matches or [path for path in known if path.name.endswith(word) or path.name.startswith(word)]:
         return found
     hint = suggestion(word, [*also, *(path.name for path in known)]) if known else "there are none here"
+    if ENVIRONMENT.fullmatch(word):
+        hint = f"those of an environment: python runs.py --env-id {shown(word, 80)}"
     raise UserError(f"no run '{shown(word, 80)}'; {hint}")
 
 

@@ -159,6 +159,7 @@ def test_show_prints_one_run_in_full(folder: Path, capsys: pytest.CaptureFixture
         (["prune"], "needs runs"),
         (["--whole"], "--whole belongs to python runs.py prune"),
         (["--runs-dir", "nowhere"], "no such folder"),
+        (["ALE/Pong-v5"], "no run 'ALE/Pong-v5'; those of an environment: python runs.py --env-id ALE/Pong-v5"),
         (["export", "best", "--out", "a.tar"], r"ends in \.zip"),
         (["prune", "best", "--whole"], "nobody is here to ask"),
     ],
