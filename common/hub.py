@@ -66,7 +66,7 @@ def library() -> Any:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "critical")  # what it tries again is nobody's concern
-    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its transfers know neither our times nor Ctrl-C
+    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its transfers do not know our time limit
     try:
         import huggingface_hub
     except ImportError:

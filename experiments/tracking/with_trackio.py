@@ -18,7 +18,7 @@ class Trackio:
     """A run there."""
 
     def __init__(self) -> None:
-        self._lost = ""
+        self._lost, self._sent = "", False
         show = warnings.showwarning
 
         def showwarning(message: Warning | str, *more: Any, **named: Any) -> None:
@@ -65,6 +65,7 @@ class Trackio:
         self._check()
         for row in rows:
             self._run.log(dict(row), step=int(row["agent_steps"]))
+        self._sent = True
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Take a table."""
@@ -78,5 +79,5 @@ class Trackio:
         """Send what is left."""
         self._run.finish()
         self._check()
-        if not self._is_kept():
+        if self._sent and not self._is_kept():
             raise Lost("its file was removed or damaged meanwhile")
