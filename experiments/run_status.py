@@ -105,7 +105,7 @@ def find(word: str, known: Sequence[Path], also: Sequence[str] = ()) -> list[Pat
     if found := matches or [path for path in known if path.name.endswith(word) or path.name.startswith(word)]:
         return found
     hint = suggestion(word, [*also, *(path.name for path in known)]) if known else "there are none here"
-    if ENVIRONMENT.fullmatch(word):
+    if ENVIRONMENT.fullmatch(word) and not hint.startswith("did you mean"):  # a run may be called best-v2
         hint = f"those of an environment: python runs.py --env-id {shown(word, 80)}"
     raise UserError(f"no run '{shown(word, 80)}'; {hint}")
 

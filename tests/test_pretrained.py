@@ -59,7 +59,7 @@ def test_it_scores_as_in_its_evaluation(folder: Path) -> None:
     assert policy.default_epsilon == float(rows[-1]["epsilon"])
     assert envs.protocol(policy.env_id, policy.protocol).name == rows[-1]["protocol"]
     # other seeds than those of its evaluation
-    episodes = 6 if envs.is_atari(policy.env_id) else 50  # a game of Pong takes 2000 steps
+    episodes = 12 if envs.is_atari(policy.env_id) else 50  # a game of Pong takes 2000 steps
     results = evaluate(
         policy, policy.env_id, episodes, policy.default_epsilon, seed=77, **getattr(policy, "env_options", {})
     )

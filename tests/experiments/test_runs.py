@@ -281,3 +281,8 @@ def test_texts() -> None:
     assert [run_table.age_text(n) for n in (30, 600, 7_300, 200_000)] == ["30 s", "10 min", "2 h", "2 days"]
     assert [run_table.count_text(n) for n in (None, 999, 800_000, 1_250_000)] == ["?", "999", "800k", "1.25M"]
     assert run_table.count_text(999_600) == "1,000k"
+
+
+def test_a_run_s_name_may_look_like_an_environment_s() -> None:
+    with pytest.raises(UserError, match="no run 'best-v3'; did you mean best-v2"):
+        find("best-v3", [Path("runs/best-v2")])
