@@ -125,7 +125,8 @@ class Lines:
         if time.monotonic() - self._last >= LINES_SECONDS:
             self._last = time.monotonic()
             for job in running[:MOST_FAILURES]:
-                self.print_line(f"{job.name}: {job.fraction:.0%} | {time_text(job.seconds_left())} left")
+                left = "finishing" if job.fraction >= 1 else f"{time_text(job.seconds_left())} left"
+                self.print_line(f"{job.name}: {job.fraction:.0%} | {left}")
             if len(running) > MOST_FAILURES:
                 self.print_line(f"and {len(running) - MOST_FAILURES} more; {counted(self.jobs)}")
 

@@ -264,6 +264,22 @@ def test_plain_lines(stub: Stub, tmp_path: Path) -> None:
     assert fourth.startswith("[2 of 2] CartPole-v1 dqn, seed 2: FAILED (error: the loss became nan); see ")
 
 
+def test_a_run_in_its_last_evaluation_is_not_said_to_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_view, "LINES_SECONDS", 0.0)
+    first, second = (Job(row) for row in plan_of(tmp_path).rows)
+    first.state = second.state = "running"
+    first.take({"total": 1_000, "agent_steps": "1000", "expected": 60.0})
+    second.take({"total": 1_000, "agent_steps": "500", "expected": 60.0})
+    console = Console(file=io.StringIO(), width=100)
+    Lines(console, [first, second], sweeping.outcome, lambda: 2).show([first, second])
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        f"{first.name}: 100% | finishing",
+        f"{second.name}: 50% | 60 s left",
+    ]
+    assert (live_view.cells(first)[5], live_view.cells(second)[5]) == ("finishing", "60 s")
+
+
 def test_a_table_in_a_terminal(stub: Stub, tmp_path: Path) -> None:
     stub.behave()
     stub.monkeypatch.setenv("STUB_SECONDS", "1.5")
