@@ -29,6 +29,13 @@ def counted(jobs: Iterable[Job]) -> str:
     return ", ".join(f"{counts[state]:,} {state}" for state in reversed(ORDER) if counts[state])
 
 
+def time_left(jobs: Iterable[Job], seconds: float | None) -> str:
+    """Return how long jobs will take: ``5 min left``, or ``finishing`` where only last evaluations are left."""
+    unfinished = [job for job in jobs if job.state in ("running", "waiting")]
+    at_the_end = unfinished and all(job.state == "running" and job.fraction >= 1 for job in unfinished)
+    return "finishing" if at_the_end else f"{time_text(seconds)} left"
+
+
 def cells(job: Job) -> list[str]:
     """Return a run's cells: name, state, progress, steps a second, last return, time left, where."""
     if job.state == "finished":
@@ -41,7 +48,7 @@ def cells(job: Job) -> list[str]:
         f"{job.fraction:.0%}",
         "-" if pace is None else f"{pace:,.0f}",
         "-" if job.last_return is None else f"{job.last_return:,.1f}",
-        "-" if left is None else "finishing" if job.fraction >= 1 else time_text(left),
+        "-" if left is None else time_left([job], left).removesuffix(" left"),
         job.where or "-",
     ]
 
@@ -81,9 +88,9 @@ class Lines:
         """Print a line, as it is."""
         self.console.print(Text(text), soft_wrap=True, highlight=False)
 
-    def left(self) -> float | None:
-        """Return the seconds until all are done."""
-        return seconds_left(self.jobs, self.places())
+    def left(self) -> str:
+        """Return how long it takes until all are done."""
+        return time_left(self.jobs, seconds_left(self.jobs, self.places()))
 
     @property
     def ended_count(self) -> int:
@@ -98,7 +105,7 @@ class Lines:
     def ended(self, job: Job) -> None:
         """Print how a run ended, and how long the rest will take."""
         text = f"[{self.ended_count} of {len(self.jobs)}] {self.outcome(job)}"
-        rest = f" | {time_text(self.left())} left in total" if self.ended_count < len(self.jobs) else ""
+        rest = f" | in total: {self.left()}" if self.ended_count < len(self.jobs) else ""
         self.print_line(text + rest)
 
     def stopping(self, count: int) -> None:
@@ -117,7 +124,7 @@ class Lines:
         self._looked = time.monotonic()  # looking at a hundred takes a moment too
         if not self._estimated and running and all(job.expected for job in running):
             self._estimated = True
-            self.print_line(f"all of it takes about {time_text(self.left())} from now")
+            self.print_line(f"all of it takes about {time_text(seconds_left(self.jobs, self.places()))} from now")
         self.show(running)
 
     def show(self, running: Sequence[Job]) -> None:
@@ -125,8 +132,7 @@ class Lines:
         if time.monotonic() - self._last >= LINES_SECONDS:
             self._last = time.monotonic()
             for job in running[:MOST_FAILURES]:
-                left = "finishing" if job.fraction >= 1 else f"{time_text(job.seconds_left())} left"
-                self.print_line(f"{job.name}: {job.fraction:.0%} | {left}")
+                self.print_line(f"{job.name}: {job.fraction:.0%} | {time_left([job], job.seconds_left())}")
             if len(running) > MOST_FAILURES:
                 self.print_line(f"and {len(running) - MOST_FAILURES} more; {counted(self.jobs)}")
 
@@ -160,7 +166,7 @@ class Screen(Lines):
         totals.add_row(
             Text(f"{counted(self.jobs)} |"),
             ProgressBar(total=1.0, completed=done, width=20),
-            Text(f"{done:.0%} | {time_text(self.left())} left"),
+            Text(f"{done:.0%} | {self.left()}"),
         )
         return above_typing(table(self.jobs, room), totals)
 

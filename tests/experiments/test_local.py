@@ -259,7 +259,8 @@ def test_plain_lines(stub: Stub, tmp_path: Path) -> None:
     first, second, third, fourth = console.file.getvalue().splitlines()
     assert first.startswith("CartPole-v1 dqn, seed 1: starts, its output is in ")
     assert second.startswith("[1 of 2] CartPole-v1 dqn, seed 1: mean score 100.00, 0 s | ")
-    assert second.endswith(" left in total")
+    assert " | in total: " in second
+    assert second.endswith(" left")
     assert third.startswith("CartPole-v1 dqn, seed 2: starts")
     assert fourth.startswith("[2 of 2] CartPole-v1 dqn, seed 2: FAILED (error: the loss became nan); see ")
 
@@ -278,6 +279,9 @@ def test_a_run_in_its_last_evaluation_is_not_said_to_be_done(tmp_path: Path, mon
         f"{second.name}: 50% | 60 s left",
     ]
     assert (live_view.cells(first)[5], live_view.cells(second)[5]) == ("finishing", "60 s")
+    assert live_view.time_left([first, second], 60.0) == "60 s left"
+    second.state = "finished"
+    assert live_view.time_left([first, second], 0.0) == "finishing"  # not "0 s left", which goes on for minutes
 
 
 def test_a_table_in_a_terminal(stub: Stub, tmp_path: Path) -> None:
