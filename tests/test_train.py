@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+import compare
+import play
 from agents.registry import AGENTS, VECTORS
 from common.errors import UserError
 from experiments import training
@@ -67,22 +69,20 @@ def test_a_first_run_prints_preflight_to_score_table(tmp_path: Path) -> None:
     assert "python compare.py" in done.stdout
     assert "\x1b" not in done.stdout  # not a terminal: plain lines
     assert {"config.json", "metrics.csv", "eval.csv", "agent"} <= {child.name for child in folder.iterdir()}
-    again = train("--runs-dir", tmp_path, *SHORT)
-    assert again.returncode == 0
+    assert main(["--runs-dir", str(tmp_path), *SHORT]) == 0
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_any_gymnasium_environment_can_be_trained(tmp_path: Path) -> None:
     words = ["--env-id", "CartPole-v1", "--agent", "dqn", "--num-envs", "4", "--seed", "3", "--hidden", "32,16"]
-    done = train(*words, "--runs-dir", tmp_path, *SHORT, "--total-timesteps", "3.2e3")
-    assert done.returncode == 0, done.stderr
+    assert main([*words, "--runs-dir", str(tmp_path), *SHORT, "--total-timesteps", "3.2e3"]) == 0
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("CartPole-v1__dqn__3__")
     config = json.loads((folder / "config.json").read_text())["config"]
     assert (config["hidden"], config["total_timesteps"]) == ([32, 16], 3_200)
 
 
-def test_atari_from_the_command_line(tmp_path: Path) -> None:
+def test_atari_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """1100 agent steps with the defaults of a CPU, and 240 with the preset of the Nature paper."""
     arguments = ["--eval-episodes", "1", "--evaluations", "1", "--device", "cpu"]
     arguments += ["--threads", "1", "--eval-max-steps", "100"]
@@ -95,11 +95,11 @@ def test_atari_from_the_command_line(tmp_path: Path) -> None:
     assert "human" in done.stdout
     nature = ["--preset", "nature", "--learning-starts", "200", "--capacity", "5000", "--protocol", "mnih2015"]
     nature += ["--total-timesteps", "240"]
-    done = train("ALE/Pong-v5", *arguments, *nature, "--runs-dir", tmp_path / "b")
-    assert done.returncode == 0, done.stderr
-    assert lines(done)[0] == "dqn on ALE/Pong-v5"
-    assert "device cpu, torch engine | replay 35 MB | network 1,687,206 parameters" in done.stdout
-    assert "protocol mnih2015 (Mnih et al. 2015, doi:10.1038/nature14236)" in done.stdout
+    assert main(["ALE/Pong-v5", *arguments, *nature, "--runs-dir", str(tmp_path / "b")]) == 0
+    said = capsys.readouterr().out
+    assert "dqn on ALE/Pong-v5\n" in said
+    assert "device cpu, torch engine | replay 35 MB | network 1,687,206 parameters" in said
+    assert "protocol mnih2015 (Mnih et al. 2015, doi:10.1038/nature14236)" in said
 
 
 def test_list_shows_every_agent_switch_preset_and_world() -> None:
@@ -193,6 +193,8 @@ def test_evaluations_on_the_way_are_planned_unless_asked_for(tmp_path: Path) -> 
         ),
         (["--agent", "dqn", "--noisey"], "unknown option '--noisey'; did you mean --noisy"),
         (["--frame-size", "10"], "--frame-size 10 is out of range; allowed: 20 to 210"),
+        (["--seed", "-1"], "--seed -1 is out of range; allowed: 0 to 4,294,967,295"),
+        (["--total-timesteps", "1e-5"], "Error parsing --total-timesteps: '1e-5' is not a whole number"),
     ],
 )
 def test_invalid_options_are_reported_in_one_line_and_no_folder_is_created(
@@ -228,21 +230,10 @@ def test_an_environments_warning_is_shown_once(tmp_path: Path) -> None:
     assert done.stderr.count("WARN: stepped without care") == 1
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--lr", "1e-3"], "unknown option '--lr'; did you mean --learning-rate?"),
-        (["--seed", "-1"], "--seed -1 is out of range; allowed: 0 to 4,294,967,295"),
-        (["--total-timesteps", "1e-5"], "Error parsing --total-timesteps: '1e-5' is not a whole number"),
-    ],
-)
-def test_a_mistyped_line_is_one_line_and_exit_code_2(words: list[str], message: str, tmp_path: Path) -> None:
-    done = train("--env-id", "CartPole-v1", *words, "--runs-dir", tmp_path)
-    assert (done.returncode, done.stderr) == (2, f"error: {message}\n")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_user_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    done = train("--env-id", "CartPole-v1", "--lr", "1e-3", "--runs-dir", tmp_path)
+    assert (done.returncode, done.stderr) == (2, "error: unknown option '--lr'; did you mean --learning-rate?\n")
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
     done = train("--runs-dir", tmp_path / "file", *SHORT)
     assert done.returncode == 2
@@ -337,28 +328,23 @@ def test_one_signal_ends_an_evaluation_that_would_not_end(number: signal.Signals
     assert not (folder / "eval.csv").exists()
 
 
-def test_a_film_of_an_endless_episode_ends(tmp_path: Path) -> None:
+def test_a_film_of_an_endless_episode_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--total-timesteps", "600", "--learning-starts", "600", "--eval-max-steps", "60"]
-    done = train("CliffWalking-v1", *arguments, "--eval-episodes", "5", "--runs-dir", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "evaluations cut episodes at 60 agent steps (asked for; --eval-max-steps)" in done.stdout
-    assert ", 5 of 5 episodes were cut at 60 steps)" in done.stdout
+    assert main(["CliffWalking-v1", *arguments, "--eval-episodes", "5", "--runs-dir", str(tmp_path)]) == 0
+    trained = capsys.readouterr().out
+    assert "evaluations cut episodes at 60 agent steps (asked for; --eval-max-steps)" in trained
+    assert ", 5 of 5 episodes were cut at 60 steps)" in trained
     (folder,) = tmp_path.iterdir()
     film = tmp_path / "a.png"
-    words = [sys.executable, str(ROOT / "play.py"), str(folder), "--record", str(film), "--episodes", "2"]
-    played = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert played.returncode == 0, played.stderr
-    assert f"{film}: 120 steps, 1 frame," in played.stdout
-    assert "cut at 120 steps, before the episode ended; --steps sets how many" in played.stdout
+    play.main([str(folder), "--record", str(film), "--episodes", "2"])
+    played = capsys.readouterr().out
+    assert f"{film}: 120 steps, 1 frame," in played
+    assert "cut at 120 steps, before the episode ended; --steps sets how many" in played
     assert film.exists()
-    table = subprocess.run(
-        [sys.executable, str(ROOT / "compare.py"), "--runs-dir", str(tmp_path), "--env-id", "CliffWalking-v1"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert "gymnasium-default cap=60" in table.stdout
-    assert "5 of 5 episodes were cut at 60 steps" in " ".join(table.stdout.split())
+    compare.main(["--runs-dir", str(tmp_path), "--env-id", "CliffWalking-v1"])
+    table = capsys.readouterr().out
+    assert "gymnasium-default cap=60" in table
+    assert "5 of 5 episodes were cut at 60 steps" in " ".join(table.split())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a screen")
