@@ -245,7 +245,10 @@ def _atari5(found: Sequence[Line]) -> str:
         f" the typical error of the estimate after 10 million frames, a factor of {fresh:.1f},"
         f" cross-validated on {estimate.fit.agents} published agents"
     )
-    return text + (f"; by seed {', '.join(map(percent, by_seed))})." if len(by_seed) > 1 else "; one seed).")
+    if len(by_seed) > 1:
+        return f"{text}; by seed {', '.join(map(percent, by_seed))})."
+    most = max(len(one.seeds) for one in five)
+    return f"{text}; {'one seed' if most == 1 else f'1 to {most} seeds a game'})."
 
 
 def _times(median: float, factor: float) -> float:

@@ -67,6 +67,10 @@ def test_the_estimate_of_five_games_has_an_interval_and_its_seeds(monkeypatch: p
     assert f"**{estimate.median:.0%}** ({low:.0%} to {high:.0%}".replace("%", " %") in text
     by_seed = [atari5.estimate(dict.fromkeys(atari5.GAMES, level)) for level in (0.5, 1.0)]
     assert ", ".join(f"{one.median:.0%}".replace("%", " %") for one in by_seed if one is not None) in text
+    first, *others = atari5.GAMES
+    single = [line(game, 0.5) for game in others]
+    assert summary(monkeypatch, line(first, 0.5), *single)[-1].endswith("; one seed).")
+    assert summary(monkeypatch, line(first, 0.5, 1.0), *single)[-1].endswith("; 1 to 2 seeds a game).")
     assert "Phoenix missing." in summary(monkeypatch, *(line(g, 0.5) for g in atari5.GAMES if g != "Phoenix"))[-1]
 
 
