@@ -247,8 +247,8 @@ def _atari5(found: Sequence[Line]) -> str:
     )
     if len(by_seed) > 1:
         return f"{text}; by seed {', '.join(map(percent, by_seed))})."
-    most = max(len(one.seeds) for one in five)
-    return f"{text}; {'one seed' if most == 1 else f'1 to {most} seeds a game'})."
+    counts = [len(one.seeds) for one in five]
+    return f"{text}; {'one seed' if max(counts) == 1 else f'{min(counts)} to {max(counts)} seeds a game'})."
 
 
 def _times(median: float, factor: float) -> float:
