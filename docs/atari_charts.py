@@ -58,7 +58,7 @@ def draw_atari(found: Sequence[Line] | None = None) -> Figure:
     scale = "; logarithmic beyond 100 %" if axes.get_xscale() != "linear" else ""
     axes.set_xlabel(f"(score - random) / (human - random){scale}", fontsize=9)
     above = sum((one.level or 0.0) >= 1 for one in shown)
-    title = f"{AGENT.upper()}, {millions(shown[0].frames)} frames on two CPU cores"
+    title = f"{AGENT.upper()}, {millions(shown[0].frames)} frames on a CPU"
     title += f": {above} of {counted(len(shown), 'game')}"
     figure.suptitle(f"{title} at human level", x=0.01, ha="left", fontsize=12, fontweight="bold")
     figure.legend(handles=_handles(shown), loc="outside lower left", ncols=3, frameon=False, fontsize=8)
