@@ -291,33 +291,33 @@ def atari_curves() -> str:
 
 
 def atari_replay(path: Path = RESULTS / "atari_replay.csv") -> str:
-    """Return what each agent reaches in the same time, as a section of its own; nothing before it was measured."""
+    """Return what each agent reaches in the same time, as a section of its own; nothing before two were measured."""
     found = lines(path)
-    if not found:
-        return ""
-    agents = list(dict.fromkeys(one.agent for one in found))
-    agents.sort(key=lambda agent: -statistics.fmean(one.level or 0.0 for one in found if one.agent == agent))
     cells = {(one.game, one.agent): one for one in found}
+    agents, games = list(dict.fromkeys(one.agent for one in found)), sorted({one.game for one in found})
+    if len(agents) < 2:
+        return ""
+    common = [game for game in games if all((game, agent) in cells for agent in agents)]  # means compare over these
+    means = {agent: statistics.fmean([cells[game, agent].level or 0.0 for game in common] or [0.0]) for agent in agents}
+    agents.sort(key=lambda agent: -means[agent])
     rows = []
-    for game in sorted({one.game for one in found}):
+    for game in games:
         row = [game, level_of("random", game), level_of("human", game)]
         for agent in agents:
             one = cells.get((game, agent))
             level = "" if one is None or one.level is None else f" ({percent(one.level)})"
             row.append("-" if one is None else f"{points(one.score.mean)}{level}, {one.frames / 4e6:.2g}M steps")
         rows.append(row)
-    means = []
-    for agent in agents:
-        levels = [one.level for one in found if one.agent == agent and one.level is not None]
-        means.append(f"{percent(statistics.fmean(levels))} over {counted(len(levels), 'game')}" if levels else "-")
-    rows.append(["**mean of human**", "", "", *means])
-    minutes = [time for one in found for time in one.minutes]
+    minutes = sorted({round(time) for one in found for time in one.minutes})
+    spent = " to ".join(str(count) for count in dict.fromkeys((minutes[0], minutes[-1])))
     seeds = sorted({len(one.seeds) for one in found})
-    best = agents[0]
     text = (
-        f"Each run had the same time: {min(minutes):.0f} to {max(minutes):.0f} minutes were used, evaluations included,"
-        f" {'one seed each' if seeds == [1] else f'{seeds[0]} to {seeds[-1]} seeds each'}. In brackets: of human."
-        f" Highest mean: `{best}`."
+        f"Each run had the same time: {spent} minutes were used,"
+        f" evaluations included, {'one seed each' if seeds == [1] else f'{seeds[0]} to {seeds[-1]} seeds each'}. In"
+        " brackets: of human."
     )
+    if common:
+        rows.append([f"**mean of {', '.join(common)}**", "", "", *(percent(means[agent]) for agent in agents)])
+        text += f" Highest mean: `{agents[0]}`."
     head = ["game", ">random", ">human", *(f">`{agent}`" for agent in agents)]
     return f"### At equal wall-clock time\n\n{text}\n\n{table(head, rows)}"
