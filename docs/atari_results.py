@@ -10,7 +10,7 @@ import csv
 import functools
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,6 +112,12 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" + "s" * (count != 1)
 
 
+def span(values: Iterable[int]) -> str:
+    """Return the least and the greatest, as ``27 to 43``; one number if they are equal."""
+    found = sorted(set(values))
+    return " to ".join(map(str, dict.fromkeys((found[0], found[-1]))))
+
+
 def atari_chart() -> str:
     """Return the chart as a link, with its numbers for those who can't see it; nothing before a game was measured."""
     found = charted()
@@ -160,7 +166,6 @@ def atari() -> str:
     rows = []
     for one in lines():
         interval = one.score.ci95
-        episodes, minutes = sorted(set(one.episodes)), sorted({round(time) for time in one.minutes})
         rows.append(
             [
                 one.game,
@@ -170,10 +175,10 @@ def atari() -> str:
                 "-" if one.level is None else percent(one.level),
                 "-" if interval is None else f"{points(interval[0])} to {points(interval[1])}",
                 ", ".join(map(points, one.seeds.values())),
-                " to ".join(str(count) for count in dict.fromkeys((episodes[0], episodes[-1]))),
+                span(one.episodes),
                 f"{one.agent}, {one.preset}",
                 millions(one.frames),
-                " to ".join(str(count) for count in dict.fromkeys((minutes[0], minutes[-1]))) + f", {one.device}",
+                f"{span(round(time) for time in one.minutes)}, {one.device}",
             ]
         )
     numbers = [">random", ">human", ">mean", ">of human", "95 %", "by seed", ">games played"]
@@ -297,8 +302,9 @@ def atari_replay(path: Path = RESULTS / "atari_replay.csv") -> str:
     agents, games = list(dict.fromkeys(one.agent for one in found)), sorted({one.game for one in found})
     if len(agents) < 2:
         return ""
-    common = [game for game in games if all((game, agent) in cells for agent in agents)]  # means compare over these
-    means = {agent: statistics.fmean([cells[game, agent].level or 0.0 for game in common] or [0.0]) for agent in agents}
+    levels = {key: one.level for key, one in cells.items() if one.level is not None}
+    common = [game for game in games if all((game, agent) in levels for agent in agents)]  # means compare over these
+    means = {agent: statistics.fmean([levels[game, agent] for game in common] or [0.0]) for agent in agents}
     agents.sort(key=lambda agent: -means[agent])
     rows = []
     for game in games:
@@ -308,8 +314,7 @@ def atari_replay(path: Path = RESULTS / "atari_replay.csv") -> str:
             level = "" if one is None or one.level is None else f" ({percent(one.level)})"
             row.append("-" if one is None else f"{points(one.score.mean)}{level}, {one.frames / 4e6:.2g}M steps")
         rows.append(row)
-    minutes = sorted({round(time) for one in found for time in one.minutes})
-    spent = " to ".join(str(count) for count in dict.fromkeys((minutes[0], minutes[-1])))
+    spent = span(round(time) for one in found for time in one.minutes)
     seeds = sorted({len(one.seeds) for one in found})
     text = (
         f"Each run had the same time: {spent} minutes were used,"

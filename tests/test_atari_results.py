@@ -153,6 +153,10 @@ def test_replay_agents_have_a_table_once_they_are_measured(tmp_path: Path) -> No
     assert "| Breakout | 1.7 | 30.5 | 1.7 (0 %), 0.1M steps | - |" in text
     assert "| Pong | -20.7 | 14.6 | 14.6 (100 %), 0.1M steps | -20.7 (0 %), 0.1M steps |" in text
     assert "| **mean of Pong** |  |  | 100 % | 0 % |" in text  # over what all have played
+    unknown = [row("Tetris", agent, 1, 5.0) for agent in ("dqn", "rainbow")]  # no human score, so not in the mean
+    more = atari_results.atari_replay(write(tmp_path / "unknown.csv", rows + unknown))
+    assert "| Tetris | - | - | 5.0, 0.1M steps | 5.0, 0.1M steps |" in more
+    assert "| **mean of Pong** |  |  | 100 % | 0 % |" in more
     apart = atari_results.atari_replay(write(tmp_path / "apart.csv", [rows[0], rows[2]]))
     assert "| Pong | -20.7 | 14.6 |" in apart
     assert "mean" not in apart
