@@ -97,7 +97,7 @@ def charted(path: Path = RESULTS / "atari.csv") -> list[Line]:
 
 def percent(value: float) -> str:
     """Return a normalised score, as ``112 %``."""
-    return f"{100 * value:,.0f} %"
+    return f"{100 * value:z,.0f} %"
 
 
 def spaced(game: str) -> str:
@@ -151,6 +151,11 @@ def random_play() -> str:
 def points(score: float) -> str:
     """Return a score: one decimal, none from a thousand on."""
     return one_decimal(score) if abs(score) < 1000 else f"{score:,.0f}"
+
+
+def length(line: Line) -> str:
+    """Return how long the runs of a line were, as ``0.43M steps in 21 min``."""
+    return f"{line.frames / 4e6:.2g}M steps in {span(round(time) for time in line.minutes)} min"
 
 
 def millions(frames: int) -> str:
@@ -312,14 +317,12 @@ def atari_replay(path: Path = RESULTS / "atari_replay.csv") -> str:
         for agent in agents:
             one = cells.get((game, agent))
             level = "" if one is None or one.level is None else f" ({percent(one.level)})"
-            row.append("-" if one is None else f"{points(one.score.mean)}{level}, {one.frames / 4e6:.2g}M steps")
+            row.append("-" if one is None else f"{points(one.score.mean)}{level}, {length(one)}")
         rows.append(row)
-    spent = span(round(time) for one in found for time in one.minutes)
     seeds = sorted({len(one.seeds) for one in found})
     text = (
-        f"Each run had the same time: {spent} minutes were used,"
-        f" evaluations included, {'one seed each' if seeds == [1] else f'{seeds[0]} to {seeds[-1]} seeds each'}. In"
-        " brackets: of human."
+        "In a cell: score (of human), agent steps, and what was used of the same budget, evaluations included;"
+        f" {'one seed each' if seeds == [1] else f'{seeds[0]} to {seeds[-1]} seeds each'}."
     )
     if common:
         rows.append([f"**mean of {', '.join(common)}**", "", "", *(percent(means[agent]) for agent in agents)])

@@ -44,8 +44,8 @@ def linked(paper: str) -> str:
 
 
 def one_decimal(value: float) -> str:
-    """Return a number as the tables show it; half is rounded up, as on paper."""
-    return str(Decimal(str(round(value, 6))).quantize(Decimal("0.1"), ROUND_HALF_UP))
+    """Return a number as the tables show it; half is rounded up, as on paper, and zero has no sign."""
+    return str(Decimal(str(round(value, 6))).quantize(Decimal("0.1"), ROUND_HALF_UP) + 0)
 
 
 def page_of(recipe: Recipe) -> str:
@@ -192,7 +192,7 @@ def pretrained() -> str:
     """Return the agents that ship, with the scores of their last evaluation and how they were trained."""
     rows = []
     for one in shipped.agents():
-        level = "" if one.level is None else f", {100 * one.level:,.0f} % of human"
+        level = "" if one.level is None else f", {100 * one.level:z,.0f} % of human"
         steps = f"{one.agent_steps:,} agent steps" + (f", {one.minutes:.0f} minutes" if one.minutes else "")
         preset = "" if one.preset == "default" else f", preset {one.preset}"
         rows.append(

@@ -132,7 +132,7 @@ def text(found: Sequence[Shipped], width: int | None = None) -> str:
 def cells(one: Shipped) -> tuple[str, ...]:
     """Return the cells of an agent's line, in the order of `COLUMNS`."""
     interval = "-" if one.ci95 is None else f"{one.ci95[0]:,.1f} to {one.ci95[1]:,.1f}"
-    level = "-" if one.level is None else f"{100 * one.level:,.0f} %"
+    level = "-" if one.level is None else f"{100 * one.level:z,.0f} %"
     preset = "" if one.preset in ("", "default") else f" {one.preset}"
     trained = f"{one.agent}{preset}, {one.agent_steps / 1e6:.3g}M steps"
     where = one.env_id.removeprefix("ALE/").removeprefix("tidepool/")

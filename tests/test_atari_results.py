@@ -147,19 +147,26 @@ def test_replay_agents_have_a_table_once_they_are_measured(tmp_path: Path) -> No
     assert atari_results.atari_replay(write(tmp_path / "one.csv", rows[:2])) == ""  # beside what?
     text = atari_results.atari_replay(write(tmp_path / "atari_replay.csv", rows))
     assert text.startswith("### At equal wall-clock time")
-    assert ": 30 minutes were used, evaluations included, one seed each" in text
+    assert "; one seed each. Highest" in text
     assert "Highest mean: `dqn`." in text
     assert "| game | random | human | `dqn` | `rainbow` |" in text
-    assert "| Breakout | 1.7 | 30.5 | 1.7 (0 %), 0.1M steps | - |" in text
-    assert "| Pong | -20.7 | 14.6 | 14.6 (100 %), 0.1M steps | -20.7 (0 %), 0.1M steps |" in text
+    assert "| Breakout | 1.7 | 30.5 | 1.7 (0 %), 0.1M steps in 30 min | - |" in text
+    assert "| Pong | -20.7 | 14.6 | 14.6 (100 %), 0.1M steps in 30 min | -20.7 (0 %), 0.1M steps in 30 min |" in text
     assert "| **mean of Pong** |  |  | 100 % | 0 % |" in text  # over what all have played
     unknown = [row("Tetris", agent, 1, 5.0) for agent in ("dqn", "rainbow")]  # no human score, so not in the mean
     more = atari_results.atari_replay(write(tmp_path / "unknown.csv", rows + unknown))
-    assert "| Tetris | - | - | 5.0, 0.1M steps | 5.0, 0.1M steps |" in more
+    assert "| Tetris | - | - | 5.0, 0.1M steps in 30 min | 5.0, 0.1M steps in 30 min |" in more
     assert "| **mean of Pong** |  |  | 100 % | 0 % |" in more
     apart = atari_results.atari_replay(write(tmp_path / "apart.csv", [rows[0], rows[2]]))
     assert "| Pong | -20.7 | 14.6 |" in apart
     assert "mean" not in apart
+
+
+def test_zero_has_no_sign() -> None:
+    """Rainbow's -20.82 in Pong, where random play has -20.7, was "-0 %" of human."""
+    assert atari_results.percent(-0.0034) == "0 %"
+    assert atari_results.percent(-0.0051) == "-1 %"
+    assert (atari_results.points(-0.04), atari_results.points(-0.05)) == ("0.0", "-0.1")
 
 
 def test_every_run_s_curve_ends_in_its_score() -> None:

@@ -39,7 +39,7 @@ class RandomPlay:
     @property
     def percent(self) -> str:
         """Return how much of a human chance is, by the reference."""
-        return "" if self.normalised is None else f"chance is {100 * self.normalised:.1f} % of human"
+        return "" if self.normalised is None else f"chance is {100 * self.normalised:z.1f} % of human"
 
 
 def measured(game: str) -> RandomPlay | None:
