@@ -326,6 +326,6 @@ def atari_replay(path: Path = RESULTS / "atari_replay.csv") -> str:
     )
     if common:
         rows.append([f"**mean of {', '.join(common)}**", "", "", *(percent(means[agent]) for agent in agents)])
-        text += f" Highest mean: `{agents[0]}`."
+        text += f" Highest mean over the games that all have played: `{agents[0]}`."
     head = ["game", ">random", ">human", *(f">`{agent}`" for agent in agents)]
     return f"### At equal wall-clock time\n\n{text}\n\n{table(head, rows)}"

@@ -148,7 +148,7 @@ def test_replay_agents_have_a_table_once_they_are_measured(tmp_path: Path) -> No
     text = atari_results.atari_replay(write(tmp_path / "atari_replay.csv", rows))
     assert text.startswith("### At equal wall-clock time")
     assert "; one seed each. Highest" in text
-    assert "Highest mean: `dqn`." in text
+    assert "Highest mean over the games that all have played: `dqn`." in text
     assert "| game | random | human | `dqn` | `rainbow` |" in text
     assert "| Breakout | 1.7 | 30.5 | 1.7 (0 %), 0.1M steps in 30 min | - |" in text
     assert "| Pong | -20.7 | 14.6 | 14.6 (100 %), 0.1M steps in 30 min | -20.7 (0 %), 0.1M steps in 30 min |" in text
