@@ -24,6 +24,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"--runs-dir {options.runs_dir}: no such folder")
     # here: --help and typos should not wait for SciPy, matplotlib
     from scores import chart, curves, figure, selection, table, versus
+    from scores.atari.normalization import game_of
 
     for path in filter(None, (options.plot, options.curves)):
         chart.check_path(path)
@@ -34,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
         check_output("--report", options.report, HTML, overwrite=True)
     imports.load(options.imports)
     env_id = options.env_id
-    if env_id is not None and not env_id.startswith("ALE/"):  # those are full ids, and must not need the emulator
+    if env_id is not None and not game_of(env_id):  # ALE/Pong-v5 is a full id, and must not need the emulator
         import envs  # here, because it takes a second
 
         env_id = envs.resolve_typed(env_id)

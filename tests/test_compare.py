@@ -207,6 +207,7 @@ def test_mixed_protocols_need_an_option(atari_runs: Path, capsys: pytest.Capture
     [
         (["--games", "Pnog"], "unknown Atari game 'Pnog'; did you mean Pong"),
         (["--env-id", "ALE/Pnog-v5"], "unknown Atari game 'ALE/Pnog-v5'; did you mean"),
+        (["--env-id", "ALE/Pong-v55"], "unknown environment 'ALE/Pong-v55'; did you mean ALE/Pong-v5?"),
         (["--agents", " , "], "--agents ' , ': expected comma-separated names"),
         (["--at-frames", "5"], "--at-frames 5 is out of range"),
         (["--protocol", "machado"], "did you mean machado2018"),
