@@ -18,13 +18,13 @@ from docs.atari_results import (
     counted,
     level_of,
     millions,
-    percent,
     read_curves,
     spaced,
 )
 from scores.atari import chart, curves, normalization
 from scores.atari.normalization import human_or_none, published
 from scores.atari.published import load
+from scores.atari.table import percent
 from scores.stats import student_interval
 
 BESIDE = "dqn"  # the published agent in the chart, at 200 million frames

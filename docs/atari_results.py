@@ -18,6 +18,7 @@ from docs.results import RESULTS, one_decimal, table
 from scores.atari import atari5, measured, normalization
 from scores.atari.normalization import human_or_none, published
 from scores.atari.published import load
+from scores.atari.table import percent
 from scores.stats import Interval, student_interval
 
 AGENT, PRESET = "pqn", "cpu"
@@ -93,11 +94,6 @@ def charted(path: Path = RESULTS / "atari.csv") -> list[Line]:
     ours = [one for one in lines(path) if (one.agent, one.preset) == (AGENT, PRESET) and one.level is not None]
     longest = max((one.frames for one in ours), default=0)
     return [one for one in ours if one.frames == longest]
-
-
-def percent(value: float) -> str:
-    """Return a normalised score, as ``112 %``."""
-    return f"{100 * value:z,.0f} %"
 
 
 def spaced(game: str) -> str:
@@ -177,7 +173,7 @@ def atari() -> str:
                 level_of("random", one.game),
                 level_of("human", one.game),
                 points(one.score.mean),
-                "-" if one.level is None else percent(one.level),
+                percent(one.level),
                 "-" if interval is None else f"{points(interval[0])} to {points(interval[1])}",
                 ", ".join(map(points, one.seeds.values())),
                 span(one.episodes),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from common.files import ROOT
 from learning.recipe import Recipe
 from scores import references, shipped
+from scores.atari.table import percent
 
 RESULTS = ROOT / "results"
 RESULTS_TABLE: dict[str, Any] = runpy.run_path(str(ROOT / "benchmarks" / "results_table.py"))
@@ -192,7 +193,7 @@ def pretrained() -> str:
     """Return the agents that ship, with the scores of their last evaluation and how they were trained."""
     rows = []
     for one in shipped.agents():
-        level = "" if one.level is None else f", {100 * one.level:z,.0f} % of human"
+        level = "" if one.level is None else f", {percent(one.level)} of human"
         steps = f"{one.agent_steps:,} agent steps" + (f", {one.minutes:.0f} minutes" if one.minutes else "")
         preset = "" if one.preset == "default" else f", preset {one.preset}"
         rows.append(

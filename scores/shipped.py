@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.files import PRETRAINED
 from common.reading import rows, tensors
 from scores.atari import normalization
+from scores.atari.table import percent
 from scores.references import metric
 from scores.runs import METRICS_FILE, Run, read_runs
 from scores.stats import student_interval
@@ -132,8 +133,7 @@ def text(found: Sequence[Shipped], width: int | None = None) -> str:
 def cells(one: Shipped) -> tuple[str, ...]:
     """Return the cells of an agent's line, in the order of `COLUMNS`."""
     interval = "-" if one.ci95 is None else f"{one.ci95[0]:,.1f} to {one.ci95[1]:,.1f}"
-    level = "-" if one.level is None else f"{100 * one.level:z,.0f} %"
     preset = "" if one.preset in ("", "default") else f" {one.preset}"
     trained = f"{one.agent}{preset}, {one.agent_steps / 1e6:.3g}M steps"
     where = one.env_id.removeprefix("ALE/").removeprefix("tidepool/")
-    return (f"{one.name}", where, f"{one.mean:,.1f}", interval, level, str(one.episodes), trained)
+    return (f"{one.name}", where, f"{one.mean:,.1f}", interval, percent(one.level), str(one.episodes), trained)

@@ -14,6 +14,7 @@ from docs import ablations, atari_charts, atari_results, results
 from docs.atari_results import Line
 from scores.atari import atari5
 from scores.atari.normalization import published
+from scores.atari.table import percent
 
 RESULTS = ROOT / "results"
 TWENTY = (
@@ -164,8 +165,8 @@ def test_replay_agents_have_a_table_once_they_are_measured(tmp_path: Path) -> No
 
 def test_zero_has_no_sign() -> None:
     """Rainbow's -20.82 in Pong, where random play has -20.7, was "-0 %" of human."""
-    assert atari_results.percent(-0.0034) == "0 %"
-    assert atari_results.percent(-0.0051) == "-1 %"
+    assert percent(-0.0034) == "0 %"
+    assert percent(-0.0051) == "-1 %"
     assert (atari_results.points(-0.04), atari_results.points(-0.05)) == ("0.0", "-0.1")
 
 

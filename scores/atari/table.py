@@ -107,7 +107,7 @@ def percent(value: float | None) -> str:
         return "-"
     if 0.995 <= value < 1:
         return f"{math.floor(1000 * value) / 10:.1f} %"
-    return f"{value:,.0%}".replace("-0%", "0%").replace("%", " %")
+    return f"{100 * value:z,.0f} %"
 
 
 def _cell_dict(cell: Cell) -> dict[str, Any]:
