@@ -9,7 +9,7 @@ The same command, run again, continues where it stopped.
 
 from __future__ import annotations
 
-from common.program import interrupts_raise, run  # first: from here on Ctrl-C ends it with one line
+from common.program import end_imports, run  # first: from here on Ctrl-C ends it with one line
 
 # isort: split
 import shlex
@@ -36,7 +36,7 @@ def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER) -> int:
     Returns:
         0: every run is finished; 1: a run failed; 130: stopped by Ctrl-C.
     """
-    interrupts_raise()
+    end_imports()
     plan = read_command_line(argv, description=__doc__)
     console = Console()
     record(plan)

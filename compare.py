@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.program import run  # first: from here on Ctrl-C ends it with one line
+from common.program import end_imports, run  # first: from here on Ctrl-C ends it with one line
 
 # isort: split
 import os
@@ -26,6 +26,7 @@ def main(argv: Sequence[str]) -> None:
     from scores import chart, curves, figure, selection, table, versus
     from scores.atari.normalization import game_of
 
+    end_imports()
     for path in filter(None, (options.plot, options.curves)):
         chart.check_path(path)
     atari = options.agents, options.at_frames, options.games, options.protocol, options.mix_protocols

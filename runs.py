@@ -10,7 +10,7 @@ Examples:
 
 from __future__ import annotations
 
-from common.program import interrupts_raise, run  # first: from here on Ctrl-C ends it with one line
+from common.program import end_imports, run  # first: from here on Ctrl-C ends it with one line
 
 # isort: split
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from experiments.run_options import Options
 
 def main(argv: Sequence[str]) -> int:
     """Do what the command line says; return 0, or 1 where a person said no or what was exported is damaged."""
-    interrupts_raise()
+    end_imports()
     return managing.manage(cli.parse(Options, argv, prog="runs.py", description=__doc__))
 
 

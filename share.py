@@ -6,7 +6,7 @@ It sends agent, settings and scores, with a card that is made from them: score, 
 
 from __future__ import annotations
 
-from common.program import interrupts_raise, run  # first: from here on Ctrl-C ends it with one line
+from common.program import end_imports, run  # first: from here on Ctrl-C ends it with one line
 
 # isort: split
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     """Share what the command line names; return 0."""
     with waiting("loading"):
         from experiments import sharing  # with PyTorch
-    interrupts_raise()
+    end_imports()
     sharing.share(cli.parse(sharing.Options, argv, prog="share.py", description=__doc__))
     return 0
 

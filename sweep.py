@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.program import interrupts_raise, run  # first: from here on Ctrl-C ends it with one line
+from common.program import end_imports, run  # first: from here on Ctrl-C ends it with one line
 
 # isort: split
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from experiments import sweeping
 
 def main(argv: Sequence[str]) -> int:
     """Run all that the command line plans, and report; return 0, 1 when a run failed, 130 when stopped by Ctrl-C."""
-    interrupts_raise()
+    end_imports()
     return sweeping.main(argv)
 
 

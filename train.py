@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.program import interrupts_raise, run  # first: from here on Ctrl-C ends it with one line
+from common.program import end_imports, run  # first: from here on Ctrl-C ends it with one line
 
 # isort: split
 import signal
@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
         from agents.catalogue import print_catalogue
         from experiments import resuming, training
         from experiments.command_line import asked, given, printed, read_command_line, wants_many, with_resume
-    interrupts_raise()
+    end_imports()
     console = Console()
     if "--list" in argv:
         print_catalogue(console)

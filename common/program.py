@@ -6,6 +6,7 @@ The programs import it first, and it imports nothing slow: from here on Ctrl-C e
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import signal
@@ -46,22 +47,28 @@ def run(main: Callable[[Sequence[str]], int | None], outlives_output: bool = Fal
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:  # `compare.py | head` closes our output early; that is no error
+        if outlives_output:  # writing to it never fails: this is another pipe, or a connection
+            raise
         sys.stderr.close()
         code = 0
     sys.exit(code)
 
 
-def leave_at_once_on_interrupt() -> None:
-    """Let Ctrl-C end the program at once, with a line, while modules are imported; until `interrupts_raise`.
+def begin_imports() -> None:
+    """Let Ctrl-C end the program at once, with a line, while modules are imported; until `end_imports`.
 
     Nothing is lost then, and an exception inside the import of an extension becomes whatever it makes of it.
     """
+    gc.disable()  # modules are no garbage: to look for some among them takes a sixth of the start
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else someone wants it to be ignored
         signal.signal(signal.SIGINT, _leave)
 
 
-def interrupts_raise() -> None:
-    """Let Ctrl-C raise `KeyboardInterrupt` again: all modules are there."""
+def end_imports() -> None:
+    """Let Ctrl-C raise `KeyboardInterrupt` again: all modules that are slow to import are there."""
+    if not gc.isenabled() and is_program():
+        gc.enable()
+        gc.freeze()  # nor will they be
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -107,4 +114,4 @@ def undying(stream: Any) -> Any:
 
 
 if is_program():
-    leave_at_once_on_interrupt()
+    begin_imports()

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from typing import Any, Literal
 
 import gymnasium
@@ -71,6 +73,8 @@ class ForeignProcesses(AsyncVectorEnv):
         started = [partial(_begin, os.getpid(), lane, spec, maker) for lane, maker in enumerate(makers)]
         super().__init__(started, context=METHOD, worker=_serve, autoreset_mode=AutoresetMode.DISABLED)
         _without_names(self.error_queue)
+        # at the program's end, multiprocessing sends them a signal that they ignore, and waits
+        Finalize(self, _kill, [self.processes], exitpriority=1)
         self.frame_stack = frame_stack if self.single_observation_space.dtype == np.uint8 else 1
 
     def step(self, actions: NDArray[np.int64]) -> tuple[Any, ...]:
@@ -79,8 +83,10 @@ class ForeignProcesses(AsyncVectorEnv):
         return self.recv()
 
     def send(self, actions: NDArray[np.int64]) -> None:
-        """Let all environments step; `recv` returns what that brought."""
-        self.step_async(actions)
+        """Let all environments step; `recv` returns what that brought, or raises what prevented it."""
+        with suppress(OSError):  # a pipe without another end: its process ended between two steps
+            self.step_async(actions)
+        self._state = AsyncState.WAITING_STEP
 
     def recv(self) -> tuple[Any, ...]:
         """Return what the actions sent brought, as `step` does.
@@ -123,8 +129,7 @@ class ForeignProcesses(AsyncVectorEnv):
         self._state = AsyncState.DEFAULT  # steps in progress are not waited for
         if failed or terminate or not all(process.is_alive() for process in self.processes):
             terminate = True
-            for process in self.processes:
-                process.kill()  # they ignore politer signals
+            _kill(self.processes)  # they ignore politer signals
         super().close_extras(timeout, terminate)
 
     def _raise_if_errors(self, successes: Iterable[bool]) -> None:
@@ -145,6 +150,11 @@ class ForeignProcesses(AsyncVectorEnv):
 def in_processes(vec: VectorEnv[Any, Any, Any]) -> bool:
     """Whether environments have processes of their own."""
     return isinstance(vec, ForeignProcesses)
+
+
+def _kill(processes: Iterable[BaseProcess]) -> None:
+    for process in processes:
+        process.kill()
 
 
 def _without_names(queue: Any) -> None:

@@ -55,6 +55,20 @@ def features(encoder: Convolutions | Impala, obs: Tensor) -> Tensor:
     return compiled(convolutions)(obs, layers, tuple(encoder.strides))  # type: ignore[no-any-return]
 
 
+def spare_the_compiler() -> None:
+    """Keep torch's optimizers from importing its compiler, a third of a program's start, only to be left alone by it.
+
+    Where torch tells the compiler in another way, nothing changes.
+    """
+    kind = torch.optim.Optimizer
+    for method in (kind.add_param_group, kind.load_state_dict, kind.state_dict):
+        left_alone = getattr(method, "__wrapped__", method)
+        left_alone.__dict__.setdefault("__dynamo_disable", left_alone)
+
+
+spare_the_compiler()
+
+
 @functools.cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of tensors, compiled for each shape that it meets."""

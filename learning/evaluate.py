@@ -286,7 +286,8 @@ class _Lanes:
 
     def receive(self, results: dict[int, EpisodeResult]) -> None:
         """Take what the actions brought, if any were sent; add the episodes that ended to ``results``."""
-        for group, lanes, actions in self._sent:
+        sent, self._sent = self._sent, []  # after a fault nothing is waited for a second time
+        for group, lanes, actions in sent:
             answer = group.recv() if hasattr(group, "send") else group.step(actions)
             self.obs[lanes], reward, terminated, truncated, _ = answer
             self.returns[lanes] += reward
@@ -295,7 +296,6 @@ class _Lanes:
             over = self.playing[lanes] & (self.lengths[lanes] >= self.cap)
             if (done := terminated | truncated | over).any():
                 self._end(group, lanes, done, over & ~(terminated | truncated), results)
-        self._sent = []
 
     def _end(
         self,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -407,6 +408,12 @@ class RAdam(torch.optim.RAdam):
                 radam(*arrays, group["lr"] * size, *group["betas"], group["eps"], adaptive)
 
 
+class Adam(torch.optim.Adam):
+    """torch's Adam, arXiv:1412.6980; torch's own step loads its compiler first: see `spare_the_compiler`."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
 def radam_sizes(step: float, beta1: float, beta2: float) -> tuple[float, bool]:
     """Return the factor of the learning rate, and whether the step is divided by the root of the mean square."""
     correction1, correction2 = 1 - beta1**step, 1 - beta2**step
@@ -483,7 +490,7 @@ def make_optimizer(network: nn.Module, config: LearnerConfig, rate: Tensor | Non
     device = parameters[0].device.type
     fused = device != "mps"  # one kernel instead of a dozen: 6 times faster on a CPU
     captured = rate is not None and device == "cuda"
-    return torch.optim.Adam(parameters, lr, eps=config.optimizer_epsilon, fused=fused, capturable=captured)
+    return Adam(parameters, lr, eps=config.optimizer_epsilon, fused=fused, capturable=captured)
 
 
 # ------------------------------------------------------------------ what is measured on the way

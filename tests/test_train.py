@@ -217,17 +217,21 @@ def test_resume_rejects_other_settings_and_incomplete_configs(tmp_path: Path) ->
         main(["--resume", str(tmp_path)])
 
 
-def test_an_environments_warning_is_shown_once(tmp_path: Path) -> None:
+def test_an_environments_warning_is_shown_once_and_torchs_compiler_is_not_loaded(tmp_path: Path) -> None:
     program = (
-        "import sys, train; from common.program import run; from tests import tiny; tiny.register(); run(train.main)"
+        "import atexit, sys, train; from common.program import run; from tests import tiny; tiny.register();"
+        "atexit.register(lambda: print(*sys.modules)); run(train.main)"
     )
-    words = ["tidepool-tests/Warner-v0", "--num-envs", "4", "--runs-dir", str(tmp_path), *SHORT]
+    words = ["tidepool-tests/Warner-v0", "--num-envs", "4", "--engine", "torch", "--runs-dir", str(tmp_path), *SHORT]
     done = subprocess.run(
         [sys.executable, "-c", program, *words], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("made without care") == 1
     assert done.stderr.count("WARN: stepped without care") == 1
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "torch" in loaded
+    assert "torch._dynamo" not in loaded
 
 
 def test_a_user_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

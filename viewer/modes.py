@@ -19,7 +19,7 @@ import envs
 from common import imports
 from common.errors import UserError
 from common.kernels import unless_compiling
-from common.program import interrupts_raise
+from common.program import end_imports
 from common.signals import ALL, on_signal
 from common.text import number_of
 from common.waiting import waiting
@@ -53,11 +53,11 @@ def play(options: Options) -> int:
     imports.load(options.imports)
     with ExitStack() as stack:
         if options.film is not None:
-            interrupts_raise()
+            end_imports()
             return film_training(options, stack)
         with waiting(unless_compiling("loading the agent")):
             agent, source, named = open_player(options, stack)
-        interrupts_raise()  # all that is slow to import is there
+        end_imports()  # all that is slow to import is there
         env_id = envs.resolve(named or (agent.env_id if agent else None) or envs.DEFAULT_ENV)
         rules = players.rules_for(env_id, agent, options.env_kwargs)
         if options.export_html is not None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gc
+import io
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -58,10 +61,44 @@ def test_interrupt_while_modules_are_imported_is_one_line(script: str, module: s
 def test_an_ignored_interrupt_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        program.leave_at_once_on_interrupt()
+        program.begin_imports()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+        gc.enable()
+
+
+@posix
+def test_garbage_is_collected_again_once_all_modules_are_there() -> None:
+    """Also where Ctrl-C is ignored, as behind nohup."""
+    text = """
+import gc, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.modules["__main__"].__file__ = sys.argv[1]
+from common import program
+print(gc.isenabled())
+program.end_imports()
+print(gc.isenabled())
+"""
+    words = [sys.executable, "-c", text, str(ROOT / "train.py")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.stdout.split() == ["False", "True"], done.stderr
+    for name in ("train.py", "viewer/modes.py", "compare.py", "runs.py", "sweep.py", "ablate.py", "share.py"):
+        assert " end_imports()\n" in (ROOT / name).read_text(), name
+
+
+def test_a_broken_pipe_that_is_not_the_output_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one to an environment's process: to end without a word would look like the end of the work."""
+
+    def main(words: Sequence[str]) -> int:
+        raise BrokenPipeError(errno.EPIPE, "to somebody else")
+
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.StringIO())
+    with pytest.raises(BrokenPipeError):
+        program.run(main, outlives_output=True)
+    with pytest.raises(SystemExit, match="0"):
+        program.run(main)
 
 
 @posix

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import pytest
 
 import envs
 import tests.envs.odd  # noqa: F401, registers environments
+import train
+from agents.policy import RandomPolicy
 from common.errors import UserError
 from envs.factory import make
 from envs.foreign import ForeignVector
@@ -26,7 +29,7 @@ from envs.hanging import WATCHDOG
 from envs.processes import ForeignProcesses
 from learning.config import FamilyConfig
 from learning.episodes import Episodes
-from learning.evaluate import Evaluator, longest_episode
+from learning.evaluate import Evaluator, Progress, longest_episode
 from learning.policy import env_options
 from tests.envs.test_foreign import ROOT, TINY, program
 from viewer.playing.clock import longest_episode as window_limit
@@ -39,6 +42,15 @@ def processes() -> Iterator[None]:
     envs.PROCESSES.wanted = "yes"
     yield
     envs.PROCESSES.wanted = "no"
+
+
+KILLED = r"CartPole-v1: environment 2 of \d+: its process ended, killed by signal 9"
+
+
+def kill(vec: Any, lane: int) -> None:
+    """End an environment's process as a system without memory does, and wait until it is gone."""
+    os.kill(vec.processes[lane].pid, signal.SIGKILL)
+    vec.processes[lane].join()
 
 
 def idle(vec: Any, steps: int) -> None:
@@ -109,17 +121,53 @@ def test_a_fault_in_a_process_is_the_same_line() -> None:
     vec.close()
 
 
-def test_a_killed_process_is_named_and_the_others_end() -> None:
+@pytest.mark.parametrize("between_steps", [False, True])  # the pipe breaks while it is read, or while it is written
+def test_a_killed_process_is_named_and_the_others_end(between_steps: bool) -> None:
     vec = envs.make_vec("CartPole-v1", 2, seed=1, action_repeat=2)
     assert isinstance(vec, ForeignProcesses)
     for name in (signal.SIGINT, signal.SIGTERM):  # as Ctrl-C and a cluster send to all: the program decides
         os.kill(vec.processes[1].pid or 0, name)
     vec.step(np.zeros(2, np.int64))
-    os.kill(vec.processes[1].pid or 0, signal.SIGKILL)
-    with pytest.raises(envs.EnvironmentFault, match=r"CartPole-v1: environment 2 of 2: its process ended, .*signal 9"):
-        idle(vec, 2)
+    if not between_steps:
+        os.kill(vec.processes[1].pid or 0, signal.SIGSTOP)
+        vec.send(np.zeros(2, np.int64))
+    kill(vec, 1)
+    if between_steps:
+        vec.send(np.zeros(2, np.int64))
+    with pytest.raises(envs.EnvironmentFault, match=KILLED):
+        vec.recv()
     vec.close()
     assert not any(process.is_alive() for process in vec.processes)
+
+
+def test_a_process_killed_in_an_evaluation_is_named() -> None:
+    evaluator = Evaluator("CartPole-v1", {"action_repeat": 2})
+
+    def watch(progress: Progress) -> None:
+        if progress.steps >= 32:  # the second step of 16
+            kill(evaluator.groups[0], 1)
+
+    with pytest.raises(envs.EnvironmentFault, match=KILLED):
+        evaluator.evaluate(RandomPolicy(2), 20, epsilon=0.0, watch=watch)
+    evaluator.close()
+
+
+def test_a_run_whose_process_is_killed_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = count(1)
+    send = ForeignProcesses.send
+
+    def killing(vec: ForeignProcesses, actions: Any) -> None:
+        if vec.num_envs == 8 and next(sent) == 120:  # in training: an evaluation has 16
+            kill(vec, 1)
+        send(vec, actions)
+
+    monkeypatch.setattr(ForeignProcesses, "send", killing)
+    words = ("CartPole-v1", "--action-repeat", "2", *TINY, "--env-processes", "yes", "--runs-dir", str(tmp_path))
+    with pytest.raises(UserError, match=KILLED + r"; saved at \d+ agent steps, resume with .*; its episodes will"):
+        train.main(words)
+    monkeypatch.undo()
+    (run,) = tmp_path.iterdir()
+    assert train.main(["--resume", str(run)]) == 0
 
 
 def test_processes_end_without_a_word_when_the_program_is_killed() -> None:
@@ -129,6 +177,13 @@ def test_processes_end_without_a_word_when_the_program_is_killed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=100, cwd=ROOT)
     assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")  # and all have ended: their ends of it are closed
+
+
+def test_a_program_ends_that_closes_nothing() -> None:
+    text = "import envs, tests.envs.odd; envs.PROCESSES.wanted = 'yes'; vec = envs.make_vec('odd/Odd-v0', 2, seed=1)"
+    text += "; vec.itself = vec"  # not collected before the end
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=100, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_one_that_hangs_in_its_process_is_ended() -> None:
