@@ -16,7 +16,7 @@ from common.reading import rows
 from common.text import significant, time_text
 
 RESULTS = ROOT / "results"
-FILES = ("waterworld.csv", "family.csv", "cartpole.csv", "atari.csv")
+FILES = ("waterworld.csv", "family.csv", "cartpole.csv", "lunarlander.csv", "atari.csv")
 # In this file d3qn has the name of its time (see results/README.md).
 FORMER_NAMES = {"waterworld.csv": {"dqn": "d3qn"}}
 LEAST_SHARE = 0.75  # of the measured agent steps that a run must have, for what was measured to say something of it

@@ -203,8 +203,3 @@ def test_an_ablation_is_read_back_from_its_episodes(tmp_path: Path, monkeypatch:
     assert text.endswith("](/docs/ablation_btr.png)")
     assert ablations.draw("btr").axes
     assert ablations.ablation("rainbow") == ""
-
-
-def test_lunarlander_has_a_section_once_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "lines", lambda name: [])
-    assert results.lunarlander() == ""
