@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.files import ROOT
-from docs import ablations, atari_charts, atari_results, results
+from docs import ablations, atari_charts, atari_results
 from docs.atari_results import Line
 from scores.atari import atari5
 from scores.atari.normalization import published

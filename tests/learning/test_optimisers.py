@@ -12,7 +12,7 @@ from torch import Tensor
 
 from learning import learner as optimisers
 from learning.config import ReplayConfig
-from learning.learner import CentredRMSProp, RAdam, make_optimizer
+from learning.learner import Adam, CentredRMSProp, RAdam, make_optimizer
 
 
 def test_centred_rmsprop_against_its_formula() -> None:
@@ -32,7 +32,7 @@ def test_centred_rmsprop_against_its_formula() -> None:
 
 def test_optimisers_by_name() -> None:
     network = torch.nn.Linear(2, 2)
-    kinds = {"adam": torch.optim.Adam, "radam": RAdam, "rmsprop": CentredRMSProp}
+    kinds = {"adam": Adam, "radam": RAdam, "rmsprop": CentredRMSProp}
     for name, kind in kinds.items():
         optimizer = make_optimizer(network, ReplayConfig(optimizer=name, learning_rate=0.25))  # type: ignore[arg-type]
         assert type(optimizer) is kind
@@ -69,6 +69,19 @@ def trained(optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Paramete
             parameter.grad = torch.randn(parameter.shape, generator=draws)
         optimizer.step()
     return [parameter.detach() for parameter in parameters]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_adam_is_torchs_with_its_state(fused: bool) -> None:
+    ours, theirs = weights(), weights()
+    one, other = Adam(ours, 0.01, eps=1e-4, fused=fused), torch.optim.Adam(theirs, 0.01, eps=1e-4, fused=fused)
+    for mine, torchs in zip(trained(one, ours, 3), trained(other, theirs, 3), strict=True):
+        assert torch.equal(mine, torchs)
+    assert not torch.equal(ours[0], weights()[0])
+    resumed = Adam(ours, 0.01, eps=1e-4, fused=fused)
+    resumed.load_state_dict(copy.deepcopy(other.state_dict()))
+    for mine, torchs in zip(trained(resumed, ours, 2), trained(other, theirs, 2), strict=True):
+        assert torch.equal(mine, torchs)
 
 
 @pytest.mark.parametrize("steps", [3, 20])  # the first five are without the mean square
