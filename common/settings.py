@@ -71,10 +71,14 @@ def ranges(config: Any) -> dict[str, Between]:
 
 
 def check_given(config: Any, given: Iterable[str]) -> None:
-    """Raise ``UserError`` for the first field that was given and has no effect beside the others."""
+    """Raise ``UserError`` for the first field that was given and has no effect beside the others.
+
+    A switch that was given as off is what it would be without the other: ``--no-noisy --no-noisy-epsilon``.
+    """
     needs = _marked(config, Needs)
     for name in given:
-        if (need := needs.get(name)) and getattr(config, need.field) not in need.values:
+        need = needs.get(name)
+        if need and getattr(config, name) is not False and getattr(config, need.field) not in need.values:
             now = getattr(config, need.field)
             now = f"{option_name(need.field)} is {now}" if not isinstance(now, bool) else "which is off"
             raise UserError(f"{option_name(name)} has no effect without {need}; {now}")

@@ -207,6 +207,16 @@ def test_invalid_options_are_reported_in_one_line_and_no_folder_is_created(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_switch_may_be_turned_off_together_with_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    off = ["--no-noisy", "--no-noisy-epsilon"]
+    assert main(["CartPole-v1", "--agent", "btr", "--print-config", *off]) == 0
+    printed = capsys.readouterr().out
+    config = json.loads(printed[printed.index("{") :])["config"]
+    assert (config["noisy"], config["noisy_epsilon"]) == (False, False)
+    with pytest.raises(UserError, match="--noisy-epsilon has no effect without --noisy; which is off"):
+        main(["CartPole-v1", "--agent", "btr", "--print-config", "--no-noisy", "--noisy-epsilon"])
+
+
 def test_resume_rejects_other_settings_and_incomplete_configs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="own settings; leave out --seed, --gamma"):
         main(["--resume", "x", "--seed", "3", "--gamma=0.5"])
