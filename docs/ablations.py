@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from docs.results import RESULTS
 from experiments import ablation_chart, ablation_table
 from experiments.ablation import Ablation, VariantScore
+from experiments.ablation_plan import read_command_line
 from experiments.variants import FULL
 from scores.references import metric
 from scores.stats import bootstrap_interval
@@ -35,7 +36,9 @@ def read(path: Path) -> Ablation | None:
         runs[row["variant"]][int(row["seed"])].append(row)
     first = rows[0]
     full = _means(runs[FULL])
-    others = [_variant(name, seeds, full) for name, seeds in runs.items() if name != FULL]
+    plan = read_command_line([first["env_id"], "--agent", first["agent"], "--preset", first["preset"]])
+    typed = {one.name: " ".join(one.changes) for one in plan.variants}
+    others = [_variant(name, seeds, full, typed[name]) for name, seeds in runs.items() if name != FULL]
     others.sort(key=lambda one: (one.difference is None, one.difference.mean if one.difference else 0.0, one.name))
     steps = sorted({int(row["agent_steps"]) for row in rows})
     episodes = sorted({len(episodes) for seeds in runs.values() for episodes in seeds.values()})
@@ -57,13 +60,13 @@ def _means(seeds: Seeds) -> dict[int, float]:
     return {seed: statistics.fmean(float(row["episode_return"]) for row in rows) for seed, rows in seeds.items()}
 
 
-def _variant(name: str, seeds: Seeds, full: Mapping[int, float]) -> VariantScore:
+def _variant(name: str, seeds: Seeds, full: Mapping[int, float], changes: str = "") -> VariantScore:
     scores, is_full = _means(seeds), name == FULL
     pairs = [] if is_full else [score - full[seed] for seed, score in scores.items() if seed in full]
     first = [rows[0] for rows in seeds.values()]
     return VariantScore(
         name=name,
-        changes="",
+        changes=changes,
         is_full=is_full,
         scores=scores,
         score=bootstrap_interval(list(scores.values())) if scores else None,
