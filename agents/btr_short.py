@@ -25,5 +25,6 @@ RECIPE = member(
     switches=btr.RECIPE.switches,
     presets={"short": Preset("BTR tuned here for 10 to 40 million frames", "atari", {**SHORT, **btr.RECIPE.switches})},
     vectors=btr.VECTORS,
+    general=btr.GENERAL,
     control=SLOWER_TARGET,
 )

@@ -128,6 +128,7 @@ def member(
     vectors: Mapping[str, Any] | None = None,
     worlds: Mapping[str, Any] | None = None,
     control: Mapping[str, Any] | None = None,
+    general: Mapping[str, Any] | None = None,
     presets: Mapping[str, Preset] | None = None,
 ) -> Recipe:
     """Return DQN with some of its switches on.
@@ -140,12 +141,14 @@ def member(
         vectors: further settings where observations are vectors.
         worlds: further ones for this project's worlds, in the preset "default".
         control: further ones for small tasks.
+        general: further ones for any other vectors.
         presets: further ones.
     """
     plain = {**switches, **(vectors or {})}
     control = {**CONTROL, **plain, **CONTROL_FOR_ALL, **(control or {})}
     # their n-step returns are the kind of environment's, whatever the agent itself has
-    general, tabular = ({**one, **plain, "n_step": one["n_step"]} for one in (GENERAL, TABULAR))
+    others, tabular = ({**one, **plain, "n_step": one["n_step"]} for one in (GENERAL, TABULAR))
+    general = {**others, **(general or {})}
     pictures = {**PICTURES, **switches}
     own = {"paper": Preset("as published, for a GPU", "atari", {**(published or {}), **switches})}
     return Recipe(
