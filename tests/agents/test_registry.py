@@ -62,6 +62,13 @@ def test_numbered_states_are_learnt_from_one_step_whatever_the_agent_has() -> No
         assert presets["general"].settings["n_step"] == 3
 
 
+def test_btrs_layers_on_other_vectors_come_before_the_fractions() -> None:
+    for agent in ("btr", "btr_short"):  # one narrow layer before and one behind them never landed on LunarLander
+        general = AGENTS[agent].presets["general"].settings
+        assert (general["hidden"], general["head_hidden"]) == (AGENTS["dqn"].presets["general"].settings["hidden"], ())
+        assert general["head"] == "implicit_quantile"
+
+
 def test_what_is_tabular() -> None:
     for env_id, expected in (("FrozenLake-v1", True), ("Taxi-v4", True), ("Blackjack-v1", True), ("Acrobot-v1", False)):
         assert envs.is_tabular(env_id) == expected
