@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,21 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
-from common.files import map_array
 from common.kernels import cached_njit
-from common.reading import checked
-from common.settings import Between
+from learning import replay_state
 from learning.config import ReplayConfig, linear
-from learning.states import PIECE_BYTES, Saved, Saving, States
+from learning.states import Saved, Saving, States
 from learning.sum_tree import PRIORITY_BYTES, SumTree
-from learning.transfer import Present, Result, send
+from learning.transfer import LatePriorities, Present, Result, send
 
 kernel = cached_njit(nogil=True)
 
 TORCH_TYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.float32): torch.float32}
-# files of a state: the replay, priorities that are still to be set, counters; and where format 1 had observations
-REPLAY, LATE, COUNTERS = "replay.safetensors", "late.safetensors", "experience.json"
-OBSERVATIONS = "observations.npy"
 RECORD_BYTES = 8 + 4 + 4 + 1  # action, reward, discount and the mark beside each observation
 
 
@@ -58,14 +51,6 @@ class Picks(NamedTuple):
 
     arrays: Mapping[str, NDArray[Any]]  # rows of what lies there, and the little that comes from the host
     index: NDArray[np.int64] | None = None  # type: ignore[assignment]  # as in `Batch`
-
-
-class Late(NamedTuple):
-    """Priorities of an update, on their way from the device."""
-
-    index: NDArray[np.int64]  # type: ignore[assignment]  # (B,)
-    priority: Result  # (B,)
-    cursor: NDArray[np.int64]  # (N,) slot of each present observation when the batch was drawn
 
 
 class Draws(NamedTuple):
@@ -202,7 +187,7 @@ class Replay:
         self.opened = np.zeros(num_envs, np.int64)  # records that each ring has ever got; number i lies in i % slots
         self.filled = 0  # slots in use in the longest ring
         self._envs = np.arange(num_envs)
-        self._base = self._envs * self.slots
+        self.base = self._envs * self.slots  # where each ring begins
         # exactly the transitions that can be sampled have a priority
         self.sum_tree = None
         if priority_exponent is not None:
@@ -249,7 +234,7 @@ class Replay:
             rings: (E,) only these environments, of which the others are (E, ...) then; None: all.
         """
         envs = self._envs if rings is None else rings
-        here = self._base[envs] + self.cursor[envs]
+        here = self.base[envs] + self.cursor[envs]
         self.action[here], self.reward[here], self.discount[here] = action, reward, discount
         self.acted[here] = True
         if self.sum_tree is not None:
@@ -274,7 +259,7 @@ class Replay:
             self.obs[torch.from_numpy(here)] = torch.from_numpy(kept).to(self.obs)
         if self.sum_tree is not None:
             # what was written over; of stacks, the record that now became one of the oldest (see `_whole`)
-            self.sum_tree.drop(self._base[envs] + (self.cursor[envs] + self.stack - 1) % self.slots)
+            self.sum_tree.drop(self.base[envs] + (self.cursor[envs] + self.stack - 1) % self.slots)
 
     def sample(
         self, batch_size: int, rng: np.random.Generator, importance_exponent: float = 0.0, uniform_share: float = 0.0
@@ -430,99 +415,11 @@ class Replay:
             out = self._gathered[role] = self.obs.new_empty((len(index), *self.obs.shape[1:]))
         return torch.index_select(self.obs, 0, torch.from_numpy(index).to(self.obs.device), out=out)
 
-    @property
-    def held(self) -> Tensor:
-        """The observations (or newest frames) in use, (N, filled, ...), without copying."""
-        rings = self.obs[: self.num_envs * self.slots].view(self.num_envs, self.slots, *self.obs.shape[1:])
-        return rings[:, : self.filled]
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that `load` needs beside the observations, without the slots never used."""
-        used: Any = slice(None)
-        if self.filled < self.slots:
-            used = (self._base[:, None] + np.arange(self.filled)).ravel()
-        arrays = {name: getattr(self, name)[used] for name in ("action", "reward", "discount", "acted")}
-        if self.sum_tree is not None:
-            powers = self.sum_tree.powers[: len(self.acted)]
-            arrays |= {"power": powers[used], "largest_power": np.array([self.sum_tree.largest])}
-        return {**arrays, "cursor": self.cursor.copy(), "opened": self.opened.copy()}
-
-    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Restore all but the observations; the replay must have the same capacity and environments."""
-        self.filled = len(state["acted"]) // self.num_envs
-        used = (self._base[:, None] + np.arange(self.filled)).ravel()
-        for name in ("action", "reward", "discount", "acted"):
-            getattr(self, name)[used] = state[name]
-        self.cursor[:] = state["cursor"]
-        # the oldest states lack it: as if the rings had just come round
-        self.opened[:] = state.get("opened", self.cursor + 1 + self.slots * (self.filled == self.slots))
-        if self.sum_tree is not None:
-            powers = np.zeros(len(self.acted))
-            powers[used] = state["power"]
-            self.sum_tree.load(powers, float(state["largest_power"][0]))
-        self._check()
-
-    def _check(self) -> None:
-        """Raise `ValueError` for records that no run can have written: compiled loops don't look where they read."""
-        fits = {
-            "cursor": (self.cursor >= -1) & (self.cursor < self.slots),
-            "action": self.action >= 0,
-            "reward": np.isfinite(self.reward),
-            "discount": (self.discount >= 0) & (self.discount <= 1),
-        }
-        if self.sum_tree is not None:
-            fits["power"] = np.isfinite(self.sum_tree.powers) & (self.sum_tree.powers >= 0)
-            fits["largest_power"] = np.array([math.isfinite(self.sum_tree.largest) and self.sum_tree.largest >= 0])
-        for name, fit in fits.items():
-            if not fit.all():
-                raise ValueError(f"its replay's {name} is impossible in {np.count_nonzero(~fit):,} records")
-        if not 0 <= self.filled <= self.slots:
-            raise ValueError(f"its replay has {self.filled:,} records an environment, not at most {self.slots:,}")
-
-    @property
-    def record_bytes(self) -> int:
-        """Bytes of what is kept of an observation."""
-        return self.obs[0].numel() * self.obs.element_size()
-
-    def take(self, first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the observations of records ``first`` to ``end`` (N,), the end excluded, ring by ring."""
-        index = torch.from_numpy(self._places(first, end))
-        taken: NDArray[Any] = self.obs.index_select(0, index.to(self.obs.device)).cpu().numpy()
-        return taken
-
-    def put(self, first: NDArray[np.int64], end: NDArray[np.int64], records: NDArray[Any]) -> None:
-        """Take back what `take` returned; of those that were written over since, nothing."""
-        kept = np.maximum(first, np.maximum(self.opened - self.slots, 0))
-        if (kept > first).any():
-            chosen = [np.arange(begin, stop) >= least for begin, stop, least in zip(first, end, kept, strict=True)]
-            records = records[np.concatenate(chosen)]
-        places = self._places(np.minimum(kept, end), end)
-        if self.obs.device.type == "cpu":
-            self.obs.numpy()[places] = records
-        else:
-            self.obs.index_copy_(
-                0, torch.from_numpy(places).to(self.obs.device), torch.from_numpy(records).to(self.obs)
-            )
-
-    def _places(self, first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return where the records with these numbers lie, ring by ring."""
-        rings = zip(self._base, first, end, strict=True)
-        return np.concatenate([base + np.arange(begin, stop) % self.slots for base, begin, stop in rings])
-
 
 def _record(space: spaces.Box, stack: int) -> tuple[int, ...]:
     """Return the shape of what is stored of one observation."""
     planes = space.shape[0] // stack  # 1, or the colours of a frame
     return space.shape if stack == 1 else space.shape[1:] if planes == 1 else (planes, *space.shape[1:])
-
-
-@dataclasses.dataclass(frozen=True)
-class Counters:
-    """What ``experience.json`` holds."""
-
-    steps: Annotated[int, Between(0, 10**11)]
-    updates_due: Annotated[float, Between(0, 10**9)]
-    starts: Annotated[int, Between(0, 10**12)]
 
 
 class ReplayExperience:
@@ -552,7 +449,7 @@ class ReplayExperience:
         self.steps = 0  # agent steps
         self.updates_due = 0.0  # updates that the replay ratio asks for and that are still to be made
         self._present: Present | None = None  # where observations are on the device already
-        self._late: Late | None = None
+        self._late: LatePriorities | None = None  # of the update before, which are still to be set
 
     @staticmethod
     def bytes_needed(config: ReplayConfig, space: spaces.Box, stack: int) -> int:
@@ -638,7 +535,7 @@ class ReplayExperience:
             assert index is not None
             if self._late is not None:
                 self._set_late()
-            self._late = Late(index, Result(priority), self.replay.cursor.copy())
+            self._late = LatePriorities(index, Result(priority), self.replay.cursor.copy())
 
     def _set_late(self) -> None:
         """Set the priorities that came late, but of records that are others by now."""
@@ -661,55 +558,21 @@ class ReplayExperience:
 
     def save(self, into: Saving) -> None:
         """Add the replay and its counters to a state."""
-        replay = self.replay
-        into.add_arrays(REPLAY, replay.state())
-        into.add_records(replay.opened, replay.slots, replay.record_bytes, replay.take)
-        if self._late is not None:
-            into.add_arrays(LATE, {**self._late._asdict(), "priority": self._late.priority.numpy()})
-        counters = {"steps": self.steps, "updates_due": self.updates_due, "starts": self.starts}
-        into.add_json(COUNTERS, counters)
+        counters = replay_state.Counters(self.steps, self.updates_due, self.starts)
+        replay_state.save(self.replay, self._late, counters, into)
 
     def write_ahead(self, states: States) -> None:
         """Write what has come since the last state, where it is much, so that the next one need not."""
-        replay = self.replay
-        states.write_records(replay.opened, replay.slots, replay.record_bytes, replay.take, least=PIECE_BYTES)
+        replay_state.write_ahead(self.replay, states)
 
     def load(self, saved: Saved, states: States | None = None) -> None:
         """Restore what `save` added; the next states of ``states`` write only what is new."""
-        replay = self.replay
-        replay.load(saved.arrays(REPLAY))
-        if OBSERVATIONS in saved:
-            load_observations(saved.folder / OBSERVATIONS, replay)
-        saved.records(replay.put, replay.num_envs, replay.slots, tuple(replay.obs.shape[1:]))
-        if states is not None:
-            states.go_on_from(saved, replay.opened)
-        if LATE in saved:
-            late = saved.arrays(LATE)
-            index, records = late["index"], len(replay.acted)
-            if index.dtype != np.int64 or not ((index >= 0) & (index < records)).all():
-                raise ValueError(f"{LATE} names records beyond the {records:,} there are")
-            if late["priority"].shape != index.shape or late["cursor"].shape != replay.cursor.shape:
-                raise ValueError(f"{LATE} is another replay's")
-            self._late = Late(index, Result(torch.from_numpy(late["priority"].copy())), late["cursor"])
-        path, counters = saved.folder / COUNTERS, saved.json(COUNTERS)
-        if isinstance(counters, dict):  # older states have other names for them
-            counters = {{"lived": "steps", "owed": "updates_due"}.get(key, key): one for key, one in counters.items()}
-            counters = {"starts": self.starts, **counters}
-        found: Counters = checked(path, counters, Counters)
+        self._late = replay_state.load(self.replay, saved, states)
         config = self.config
-        if found.updates_due > 1 + config.num_envs * config.replay_ratio / config.batch_size:
-            raise UserError(f"{path}: damaged, {found.updates_due:,g} updates are due, more than a step brings")
+        most_due = 1 + config.num_envs * config.replay_ratio / config.batch_size
+        found = replay_state.load_counters(saved, self.starts, most_due)
         self.steps, self.updates_due, self.starts = found.steps, found.updates_due, found.starts
 
     def refill(self, steps: int) -> None:
         """Begin empty after so many agent steps: as many as at the start are taken before it is sampled again."""
         self.steps, self.starts = steps, steps + self.config.learning_starts
-
-
-def load_observations(path: Path, replay: Replay) -> None:
-    """Fill a replay with the observations of a state of format 1, which lie ring by ring."""
-    held, wanted = map_array(path), replay.held
-    if held.shape != tuple(wanted.shape) or held.dtype.itemsize != wanted.element_size():
-        raise UserError(f"{path}: damaged, its observations have shape {held.shape}, not {tuple(wanted.shape)}")
-    for mine, theirs in zip(wanted, held, strict=True):
-        mine.copy_(torch.from_numpy(np.array(theirs)))  # ring by ring: the file may be as large as memory

@@ -6,7 +6,7 @@ On the CPU all of it works too, at once and by copying: so tests run there what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -105,6 +105,14 @@ class Result:
         self._arrived.synchronize()
         array: NDArray[Any] = self._copy.numpy()
         return array
+
+
+class LatePriorities(NamedTuple):
+    """Priorities of an update, on their way from the device."""
+
+    index: NDArray[np.int64]  # type: ignore[assignment]  # (B,) records
+    priority: Result  # (B,)
+    cursor: NDArray[np.int64]  # (N,) slot of each present observation when the batch was drawn
 
 
 class Present:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from learning import replay_state
 from learning.config import ReplayConfig
 from learning.replay import Batch, Replay, ReplayExperience
 from learning.sum_tree import ADDED, SumTree
@@ -154,7 +155,7 @@ def test_priorities_are_stored_for_the_records_they_belong_to() -> None:
     assert set(powers[~updated]) == {0.0, 1.0}
     assert priorities_of(experience.replay).largest == batch.obs.max().item() + ADDED
     world.play(experience, 1, ends=0.0)
-    newest = experience.replay._base + experience.replay.cursor - 1
+    newest = experience.replay.base + experience.replay.cursor - 1
     assert set(priorities_of(experience.replay).powers[newest]) == {batch.obs.max().item() + ADDED}
 
 
@@ -198,7 +199,14 @@ def test_without_prioritized_there_is_no_sum_tree() -> None:
         assert batch.weight.tolist() == [1.0] * 16
         experience.updated(batch, torch.full((16,), torch.nan))
     assert experience.replay.sum_tree is None
-    assert sorted(experience.replay.state()) == ["acted", "action", "cursor", "discount", "opened", "reward"]
+    assert sorted(replay_state.arrays(experience.replay)) == [
+        "acted",
+        "action",
+        "cursor",
+        "discount",
+        "opened",
+        "reward",
+    ]
 
 
 def test_bytes_needed_includes_the_sum_tree() -> None:

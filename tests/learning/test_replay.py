@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
+from learning import replay_state
 from learning.replay import Batch, Replay
 
 SPACE = spaces.Box(-np.inf, np.inf, (1,), np.float32)
@@ -154,9 +155,9 @@ def test_each_observation_is_stored_once() -> None:
 def test_state_and_load_round_trip() -> None:
     replay = two_episodes(3, False)
     other = Replay(100, 1, SPACE, 3)
-    other.load(replay.state())
+    replay_state.restore(other, replay_state.arrays(replay))
     first, end = np.zeros(1, np.int64), replay.opened
-    other.put(first, end, replay.take(first, end))
+    replay_state.put(other, first, end, replay_state.take(replay, first, end))
     assert all_transitions(other) == all_transitions(replay)
     for one in (replay, other):
         one.add(np.array([1]), np.array([5.0]), np.array([GAMMA]), column(52))

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from learning import states
+from learning import replay_state, states
 from learning.runfolder import RunFolder
 from learning.states import COUNTERS, MANIFEST, Piece, Saved, States
 from learning.trainer import Trainer
@@ -458,7 +458,7 @@ def test_a_state_of_the_first_format_loads(tmp_path: Path) -> None:
     assert saved is not None
     for name in saved.files or ():
         shutil.copy(saved.folder / name, folder / name)
-    np.save(folder / "observations.npy", run.experience.replay.held.numpy())  # type: ignore[attr-defined]
+    np.save(folder / "observations.npy", replay_state.held(run.experience.replay).numpy())  # type: ignore[attr-defined]
     shutil.rmtree(saved.folder)
     shutil.rmtree(folder / "records")
     again = Trainer(run.plan, RunFolder(run.run_folder.path))
