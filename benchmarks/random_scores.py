@@ -12,8 +12,9 @@ frame, and at most 5 minutes.
 
 It can be stopped at any time, also by kill -9, and goes on where it was: a row is written after every 10 games, and
 one with fewer than --games is continued, unless its library versions are others (then it is measured anew). A game's
-actions come from fixed seeds, one an episode, and so do sticky actions, so every row can be repeated. It is the plain
-emulator, without the frames that agents see.
+actions come from fixed seeds, one an episode, and so do sticky actions, so every row can be repeated. So protocols that
+differ in nothing but the length of a game share its games: it is played once, and each takes the score where it cuts.
+It is the plain emulator, without the frames that agents see.
 """
 
 from __future__ import annotations
@@ -53,6 +54,10 @@ COLUMNS = (
 Row = dict[str, str]
 
 
+Episode = tuple[float, int]
+"""Its score, and its number of actions."""
+
+
 class Rules(NamedTuple):
     """What of a protocol concerns random play."""
 
@@ -72,18 +77,19 @@ def rules(protocol: str) -> Rules:
 
 
 class Player:
-    """Plays a game at random, under the rules of a protocol."""
+    """Plays a game at random, under the rules of protocols that play it `alike`."""
 
-    def __init__(self, env_id: str, protocol: str) -> None:
-        self.env_id, self.rules = env_id, rules(protocol)
+    def __init__(self, env_id: str, protocols: Sequence[str]) -> None:
+        self.env_id, self.rules = env_id, rules(protocols[0])
+        self.caps = {protocol: rules(protocol).frame_cap for protocol in protocols}
         self.ale: Any = emulator.emulator(self.rules.sticky)
         self.ale.setInt("random_seed", EVALUATION_SEED)
-        self.ale.setInt("max_num_frames_per_episode", self.rules.frame_cap)
+        self.ale.setInt("max_num_frames_per_episode", max(self.caps.values()))
         emulator.load(self.ale, env_id)
         self.actions = self.ale.getMinimalActionSet()
 
-    def play(self, episode: int) -> tuple[float, int]:
-        """Return the score and the number of actions of one episode."""
+    def play(self, episode: int) -> dict[str, Episode]:
+        """Return the score and the number of actions of one episode, by each of the protocols."""
         draws, ale = episode_generator(EVALUATION_SEED, "evaluation", episode), self.ale
         if self.rules.sticky:  # the emulator draws then, and would go on from the episode before
             ale.setInt("random_seed", int(episode_seed(EVALUATION_SEED, "evaluation", 0, episode)) % 2**31)
@@ -92,12 +98,22 @@ class Player:
         fire = [action for action in self.actions if action.name == "FIRE" and self.rules.fire]
         for frame in range(int(draws.integers(self.rules.noops + 1))):
             ale.act(fire[0] if fire and frame == 0 else 0)
-        score, count = 0.0, 0
+        score, count, cut = 0.0, 0, dict.fromkeys(self.caps.values(), (0.0, 0))
         while not (ale.game_over() or ale.game_truncated()):
             action = self.actions[draws.integers(len(self.actions))]
-            score += sum(ale.act(action) for _ in range(self.rules.frames))
             count += 1
-        return score, count
+            for _ in range(self.rules.frames):
+                score += ale.act(action)
+                frames = ale.getEpisodeFrameNumber()
+                cut |= {cap: (score, count) for cap in cut if frames <= cap}
+        return {protocol: cut[cap] for protocol, cap in self.caps.items()}
+
+
+@functools.cache
+def alike(env_id: str, protocol: str) -> Rules:
+    """Return a protocol's rules but for the length of a game; where these are equal, the same games are played."""
+    there = rules(protocol)
+    return there._replace(frame_cap=0, fire=there.fire and "fire" in emulator.action_names(env_id))
 
 
 # ------------------------------------------------------------------ the file
@@ -144,7 +160,7 @@ def played(row: Row | None, now: str) -> int:
     return int(row["episodes"]) if row is not None and row["versions"] == now else 0
 
 
-def joined(before: Row | None, env_id: str, protocol: str, episodes: Sequence[tuple[float, int]], cpu_s: float) -> Row:
+def joined(before: Row | None, env_id: str, protocol: str, episodes: Sequence[Episode], cpu_s: float) -> Row:
     """Return the row of a game after some more episodes: count, mean, deviation and interval of all of them."""
     now, about = versions()
     old = played(before, now)
@@ -187,22 +203,35 @@ def seconds_left(left: Sequence[tuple[str, str]], wanted: int, path: Path = RESU
     pace: dict[str, float] = {}
     for (env_id, _), row in rows.items():
         pace[env_id] = max(float(row["cpu_s"]) / int(row["episodes"]), pace.get(env_id, 0.0))
-    return sum((wanted - played(rows.get(pair), now)) * pace.get(pair[0], SECONDS) for pair in left)
+    games: dict[tuple[str, Rules], int] = {}  # those that are shared are played once
+    for env_id, protocol in left:
+        game = env_id, alike(env_id, protocol)
+        games[game] = max(wanted - played(rows.get((env_id, protocol)), now), games.get(game, 0))
+    return sum(count * pace.get(env_id, SECONDS) for (env_id, _), count in games.items())
 
 
-def measure(env_id: str, protocol: str, wanted: int, path: Path = RESULTS) -> Row:
-    """Play a game until its row has so many episodes; the row is written after every few of them."""
-    player, rows = Player(env_id, protocol), read(path)
-    row = rows.get((env_id, protocol))
+def measure(env_id: str, protocols: Sequence[str], wanted: int, path: Path = RESULTS) -> dict[str, Row]:
+    """Play a game until its rows by protocols that play it `alike` have so many episodes; return them.
+
+    They are written after every few episodes. The one that has fewest is played first, so that the others join it.
+    """
     now, _ = versions()
-    while (done := played(row, now)) < wanted:
-        began = time.process_time()
-        episodes = [player.play(episode) for episode in range(done, min(done + CHUNK, wanted))]
-        row = joined(row, env_id, protocol, episodes, time.process_time() - began)
-        rows = {**read(path), (env_id, protocol): row}  # read anew: another process may have added rows
-        write(rows, path)
-    assert row is not None
-    return row
+    while True:
+        rows = {protocol: read(path).get((env_id, protocol)) for protocol in protocols}
+        counts = {protocol: played(row, now) for protocol, row in rows.items()}
+        done = min(counts.values())
+        if done >= wanted:
+            return {protocol: row for protocol, row in rows.items() if row is not None}
+        behind = [protocol for protocol, count in counts.items() if count == done]
+        end = min(done + CHUNK, wanted, *(count for count in counts.values() if count > done))
+        player, began = Player(env_id, behind), time.process_time()
+        episodes = [player.play(episode) for episode in range(done, end)]
+        cpu_s = time.process_time() - began  # of games that are shared, each row has all of it
+        new = {
+            (env_id, protocol): joined(rows[protocol], env_id, protocol, [one[protocol] for one in episodes], cpu_s)
+            for protocol in behind
+        }
+        write({**read(path), **new}, path)  # read anew: another process may have added rows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -219,12 +248,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not options.missing and left and versions()[1]["commit"].endswith("+"):
         print("error: code differs from its commit, and rows of such code are not taken; commit it first")
         return 2
-    for env_id, protocol in [] if options.missing else left:
-        row = measure(env_id, protocol, options.wanted)
-        print(
-            f"{env_id:28} {protocol:14} {float(row['mean']):12,.1f} ({row['episodes']} games, {row['cpu_s']} s)",
-            flush=True,
-        )
+    while left and not options.missing:
+        env_id, protocol = left[0]
+        same = [one for one in options.protocols if alike(env_id, one) == alike(env_id, protocol)]
+        for protocol, row in measure(env_id, same, options.wanted).items():
+            left = [pair for pair in left if pair != (env_id, protocol)]
+            print(
+                f"{env_id:28} {protocol:14} {float(row['mean']):12,.1f} ({row['episodes']} games, {row['cpu_s']} s)",
+                flush=True,
+            )
     return 0
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import random_scores
-from benchmarks.random_scores import Player, joined, measure, missing, read, seconds_left, versions, write
+from benchmarks.random_scores import Player, alike, joined, measure, missing, read, seconds_left, versions, write
 
 GAME = "ALE/Breakout-v5"  # random games of it take a hundred actions
 
@@ -20,9 +20,9 @@ def without_time(row: dict[str, str]) -> dict[str, str]:
 def test_a_row_that_is_continued_is_that_of_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random_scores, "CHUNK", 2)
     parts, once = tmp_path / "parts.csv", tmp_path / "once.csv"
-    measure(GAME, "dqn_zoo", 3, parts)
-    assert measure(GAME, "dqn_zoo", 7, parts) == read(parts)[GAME, "dqn_zoo"]
-    measure(GAME, "dqn_zoo", 7, once)
+    measure(GAME, ["dqn_zoo"], 3, parts)
+    assert measure(GAME, ["dqn_zoo"], 7, parts) == {"dqn_zoo": read(parts)[GAME, "dqn_zoo"]}
+    measure(GAME, ["dqn_zoo"], 7, once)
     first, second = (read(path)[GAME, "dqn_zoo"] for path in (parts, once))
     for name, value in without_time(first).items():
         if name in ("mean", "standard_deviation", "ci95_low", "ci95_high", "mean_length"):
@@ -54,17 +54,49 @@ def test_what_is_missing_and_how_long_it_takes(tmp_path: Path) -> None:
     write({(GAME, "dqn_zoo"): row}, path)
     left = missing(["Breakout", "Pong"], ["dqn_zoo"], 2, path)
     assert left == [("ALE/Pong-v5", "dqn_zoo")]
-    left = missing(["Breakout"], ["dqn_zoo", "mnih2015"], 5, path)
-    assert left == [(GAME, "dqn_zoo"), (GAME, "mnih2015")]
+    left = missing(["Breakout"], ["dqn_zoo", "machado2018"], 5, path)
+    assert left == [(GAME, "dqn_zoo"), (GAME, "machado2018")]
     assert seconds_left(left, 5, path) == pytest.approx(3 * 2 + 5 * 2)
+    left = missing(["Breakout"], ["dqn_zoo", "mnih2015"], 5, path)  # the first three of these come by the way
+    assert seconds_left(left, 5, path) == pytest.approx(5 * 2)
 
 
 @pytest.mark.parametrize("protocol", random_scores.PROTOCOLS)
 def test_an_episode_depends_on_nothing_but_its_number(protocol: str) -> None:
-    player = Player(GAME, protocol)
+    player = Player(GAME, [protocol])
     both = [player.play(0), player.play(1)]
-    assert Player(GAME, protocol).play(1) == both[1]
+    assert Player(GAME, [protocol]).play(1) == both[1]
     assert both[0] != both[1]
+
+
+def test_protocols_that_play_alike() -> None:
+    """The same no-ops, actions and no sticky ones; where a game knows no FIRE, without that too."""
+    assert alike(GAME, "dqn_zoo") == alike(GAME, "mnih2015")
+    assert alike("ALE/MsPacman-v5", "dqn_zoo") == alike("ALE/MsPacman-v5", "gallici2024")
+    others = ("gallici2024", "machado2018", "clark2024", "mnih2015-10hz")
+    assert len({alike(GAME, protocol) for protocol in ("dqn_zoo", *others)}) == 5
+
+
+def test_a_game_that_is_shared_is_that_of_each_protocol_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut at frames 201 and 330, in the midst of an action, and not at all."""
+    names, real = ("mnih2015", "dqn_zoo", "gallici2024"), random_scores.rules
+    caps = dict(zip(names, (201, 330, 100_000), strict=True))
+    monkeypatch.setattr(random_scores, "rules", lambda name: real("dqn_zoo")._replace(frame_cap=caps[name]))
+    both = Player(GAME, names)
+    for episode in range(4):
+        assert both.play(episode) == {name: Player(GAME, [name]).play(episode)[name] for name in names}
+    assert len({both.play(3)[name] for name in names}) == 3
+
+
+def test_a_row_that_is_behind_catches_up_before_games_are_shared(tmp_path: Path) -> None:
+    path, alone = tmp_path / "random.csv", tmp_path / "alone.csv"
+    measure(GAME, ["dqn_zoo"], 2, path)
+    measure(GAME, ["dqn_zoo", "mnih2015"], 4, path)
+    for protocol in ("dqn_zoo", "mnih2015"):
+        measure(GAME, [protocol], 4, alone)
+        found, expected = (read(one)[GAME, protocol] for one in (path, alone))
+        assert found["episodes"] == "4"
+        assert float(found["mean"]) == pytest.approx(float(expected["mean"]), abs=2e-3)
 
 
 @pytest.mark.parametrize(
