@@ -12,11 +12,11 @@ from __future__ import annotations
 from common.program import end_imports, run  # first: from here on Ctrl-C ends it with one line
 
 # isort: split
-import shlex
 from collections.abc import Sequence
 
 from rich.console import Console
 
+from common.commands import command
 from common.lock import locked
 from experiments import sweeping
 from experiments.ablate import print_plan, record, report
@@ -47,7 +47,7 @@ def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER) -> int:
         engine = Local(plan.jobs, plan.out, trainer, extra, set_children)
         if not sweeping.execute(console, jobs, Queue(job for job in jobs if job.state == "waiting"), engine):
             print_line(console, "stopped; continue with")
-            print_line(console, f"  python ablate.py {shlex.join(argv)}")
+            print_line(console, f"  {command('ablate.py', *argv)}")
             return sweeping.INTERRUPTED
         report(console, plan)
     return 0 if all(job.state == "finished" for job in jobs) else 1

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from common.commands import command
 from common.errors import UserError
 from common.signals import end_with_parent
 from common.text import number_of
@@ -66,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
         training.print_line(
             console, f"stopped at {number_of(trainer.agent_steps, 'agent step')}; everything is saved. Resume with"
         )
-        training.print_line(console, f"  python train.py --resume {trainer.run_folder.path}")
+        training.print_line(console, f"  {command('train.py', '--resume', trainer.run_folder.path)}")
         return 128 + (trainer.stop_signal or signal.SIGINT)
     training.report(trainer, console)
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from common.commands import command, typed
 from common.errors import UserError
 from common.text import number_of
 from common.waiting import waiting
@@ -109,7 +110,8 @@ def export(options: Options) -> int:
         print(f"note: {run.path} is damaged, and packed as it is: {run.why}")
         return 1
     if (run.path / "agent").is_dir():
-        print(f"unpack and play it:  python -m zipfile -e {path} . && python play.py {run.path.resolve().name}")
+        unpack = typed("python", "-m", "zipfile", "-e", path, ".")
+        print(f"unpack and play it:  {unpack} && {command('play.py', run.path.resolve().name)}")
     return 0
 
 

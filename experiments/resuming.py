@@ -16,6 +16,7 @@ from rich.console import Console
 import envs
 from agents import recipe
 from common import imports
+from common.commands import command
 from common.errors import UserError
 from common.reading import checked
 from common.text import number_of
@@ -153,7 +154,7 @@ def _check(
         if _trained(folder) >= done:
             raise UserError(
                 f"{path}: it is finished, and its state was not kept; start a new run from its network:"
-                f" python train.py {folder.config['env_id']} --from {path}"
+                f" {command('train.py', folder.config['env_id'], '--from', path)}"
             )
         if total is not None or "from" in folder.config:
             raise UserError(f"{path}: no saved state here, it was killed before the first; start a new run")

@@ -13,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from common.commands import command
 from common.errors import UserError
 from common.reading import read_json
 from common.text import number_of, shown, significant, time_text
@@ -196,13 +197,13 @@ def _evaluations(run: Status) -> RenderableType | None:
 def next_commands(run: Status) -> Iterable[tuple[str, str]]:
     """Yield what can be done with a run, and the command for it."""
     if run.state == "running":
-        yield "watch it", f"python play.py --attach {run.path}"
+        yield "watch it", command("play.py", "--attach", run.path)
     elif run.can_resume:
-        yield "go on", f"python train.py --resume {run.path}"
+        yield "go on", command("train.py", "--resume", run.path)
     if (run.path / "agent").is_dir():
-        yield "play", f"python play.py {run.path}"
-        yield "share", f"python share.py push {run.path} OWNER/NAME"
-    yield "pack", f"python runs.py export {run.path}"
+        yield "play", command("play.py", run.path)
+        yield "share", command("share.py", "push", run.path, "OWNER/NAME")
+    yield "pack", command("runs.py", "export", run.path)
 
 
 def print_runs(runs: Sequence[Status], form: str, console: Console) -> None:

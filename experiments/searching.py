@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from common.commands import command
 from common.errors import UserError
 from common.files import write_json
 from common.text import number_of
@@ -205,7 +206,7 @@ class Search:
         if importances := self.importances():
             shares = ", ".join(f"{name.replace('_', '-')} {share:.0%}" for name, share in importances.items())
             lines.append(f"importance of each setting (fANOVA, share of the scores' variance): {shares}")
-        lines.append(f"train it with other seeds: python train.py --config {path} --seed 2")
+        lines.append(f"train it with other seeds: {command('train.py', '--config', path, '--seed', 2)}")
         return lines
 
 

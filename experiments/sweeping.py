@@ -5,7 +5,6 @@ Nothing here loads PyTorch: the plan is made in a process of its own, so that th
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from common import imports
+from common.commands import command, typed
 from common.errors import UserError
 from common.files import write_bytes
 from common.lock import FILE as LOCK
@@ -63,8 +63,8 @@ def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER, apart: bool = Tr
     if options.slurm is not None:
         slurm.write(found, options.slurm)
         print_line(console, f"{number_of(len(found.plan.rows), 'run')}: {found.about}, in {found.plan.out}")
-        print_line(console, f"submit them with: sbatch {options.slurm}")
-        print_line(console, f"their result:     python sweep.py --status {found.plan.out}")
+        print_line(console, f"submit them with: {typed('sbatch', options.slurm)}")
+        print_line(console, f"their result:     {command('sweep.py', '--status', found.plan.out)}")
         return 0
     return run_all(found, options, console, argv, trainer)
 
@@ -103,7 +103,7 @@ def run_all(
                 done = execute(console, jobs, Queue(left), engine)
             if not done:
                 print_line(console, "stopped; everything is saved. Continue with")
-                print_line(console, f"  python sweep.py {shlex.join(argv)}")
+                print_line(console, f"  {command('sweep.py', *argv)}")
                 return INTERRUPTED
         report(console, found.plan, options.plot, jobs)
     return 1 if any(job.state != "finished" for job in jobs) else 0
@@ -129,7 +129,7 @@ def search(
     lines = source.report()
     if not done:
         print_line(console, "stopped; everything is saved. Continue with")
-        print_line(console, f"  python sweep.py {shlex.join(argv)}")
+        print_line(console, f"  {command('sweep.py', *argv)}")
         return INTERRUPTED
     report(console, plan.read(found.plan.out, run=False), options.plot, source.jobs)
     for line in lines:
@@ -243,7 +243,7 @@ def report(console: Console, one: Plan, picture: Path | None = None, jobs: Itera
     print_line(console, f"\ntable:      {one.out / 'sweep.md'}")
     print_line(console, f"runs:       {one.out / 'sweep.csv'}")
     print_line(console, f"picture:    {picture}")
-    print_line(console, f"compare it: python compare.py --runs-dir {one.out}")
+    print_line(console, f"compare it: {command('compare.py', '--runs-dir', one.out)}")
 
 
 def status(folder: Path, console: Console) -> int:

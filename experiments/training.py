@@ -19,6 +19,7 @@ from rich.console import Console
 import envs
 from agents import recipe
 from common import imports
+from common.commands import command, typed
 from common.errors import UserError
 from common.files import PRETRAINED, ROOT
 from common.kernels import Cache
@@ -348,10 +349,10 @@ def report(trainer: Trainer, console: Console) -> None:
     if any(not row.get("refused") for row in Tail(folder / "events.csv").rows()):
         print_line(console, f"note: this run was changed by hand while it trained; see {folder / 'events.csv'}")
     print("\n" + scores.as_text([table], width, color=console.is_terminal))
-    print_line(console, f"\nwatch it:    python play.py {folder}")
+    print_line(console, f"\nwatch it:    {command('play.py', folder)}")
     if trainer.run_folder.state.exists():
         megabytes = sum(path.stat().st_size for path in trainer.run_folder.state.rglob("*") if path.is_file()) / 1e6
-        more = f"--total-timesteps {2 * trainer.plan.config.total_timesteps}"
-        print_line(console, f"go on:       python train.py --resume {folder} {more}  (state/: {megabytes:,.0f} MB)")
-    print_line(console, f"compare it:  python compare.py --runs-dir {folder.parent}")
-    print_line(console, f"its curves:  tensorboard --logdir {folder.parent}")
+        further = command("train.py", "--resume", folder, "--total-timesteps", 2 * trainer.plan.config.total_timesteps)
+        print_line(console, f"go on:       {further}  (state/: {megabytes:,.0f} MB)")
+    print_line(console, f"compare it:  {command('compare.py', '--runs-dir', folder.parent)}")
+    print_line(console, f"its curves:  {typed('tensorboard', '--logdir', folder.parent)}")

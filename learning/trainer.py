@@ -17,6 +17,7 @@ from torch import Tensor
 
 import envs
 from common import memory
+from common.commands import command
 from common.errors import UserError
 from common.text import number_of
 from learning import checkpoint, fingerprints
@@ -164,7 +165,7 @@ class Trainer:
         self._check_losses()
         self._save_all()
         anew = "; its episodes will begin anew" if self.episodes.abandoned else ""
-        resume = f"python train.py --resume {self.run_folder.path}"
+        resume = command("train.py", "--resume", self.run_folder.path)
         return UserError(f"{fault}; saved at {number_of(self.agent_steps, 'agent step')}, resume with {resume}{anew}")
 
     def _save_hung(self, what: str) -> None:

@@ -48,7 +48,8 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def test_a_first_run_prints_preflight_to_score_table(tmp_path: Path) -> None:
-    done = train("--runs-dir", tmp_path, *SHORT)
+    runs = tmp_path / "my runs"
+    done = train("--runs-dir", runs, *SHORT)
     assert done.returncode == 0, done.stderr
     first, preset, device, rules, about, second, *_ = lines(done)
     assert first == f"{VECTORS} on tidepool/Waterworld-v1"
@@ -60,17 +61,18 @@ def test_a_first_run_prints_preflight_to_score_table(tmp_path: Path) -> None:
     assert re.fullmatch(
         r"about \d+ s, of them \d+ s for evaluations \(9 x 1 episodes on the way, 5 at the end\)", about
     )
-    (folder,) = tmp_path.iterdir()
+    (folder,) = runs.iterdir()
     assert folder.name.startswith(f"tidepool-Waterworld-v1__{VECTORS}__1__")
     assert str(folder) in second
     assert "evaluation at 3,200 agent steps: mean return" in done.stdout
     assert "karpathy" in done.stdout.lower()  # the references are in the table of the run
-    assert f"python play.py {folder}" in done.stdout
-    assert "python compare.py" in done.stdout
+    assert f"watch it:    python play.py '{folder}'\n" in done.stdout  # it can be typed as it stands
+    assert f"compare it:  python compare.py --runs-dir '{runs}'\n" in done.stdout
+    assert f"its curves:  tensorboard --logdir '{runs}'\n" in done.stdout
     assert "\x1b" not in done.stdout  # not a terminal: plain lines
     assert {"config.json", "metrics.csv", "eval.csv", "agent"} <= {child.name for child in folder.iterdir()}
-    assert main(["--runs-dir", str(tmp_path), *SHORT]) == 0
-    assert len(list(tmp_path.iterdir())) == 2
+    assert main(["--runs-dir", str(runs), *SHORT]) == 0
+    assert len(list(runs.iterdir())) == 2
 
 
 def test_any_gymnasium_environment_can_be_trained(tmp_path: Path) -> None:

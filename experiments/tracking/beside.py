@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from common.commands import command
 from common.errors import UserError
 from common.files import ROOT
 from experiments.tracking import record
@@ -101,7 +102,8 @@ class _Process:
                 say(line.strip()[:300])
             code = self._process.wait()
             if code not in (0, SAID) and not self._killed:
-                say(f"note: {name} ended by itself ({code}) and tracks no further; later: python runs.py track {run}")
+                later = command("runs.py", "track", run)
+                say(f"note: {name} ended by itself ({code}) and tracks no further; later: {later}")
 
         self._killed = False
         self._listener = threading.Thread(target=listen, name="tracking", daemon=True)
@@ -150,6 +152,7 @@ def _end(process: _Process, status: Status, say: Say, patience: float) -> None:
         say(f"waiting up to {patience:.0f} s for {process.name} (Ctrl-C leaves it to itself)")
         if not process.ends_within(max(patience - (time.monotonic() - began), 0.0)):
             process.kill()
-            say(f"note: {process.name} did not end in time, and was ended; later: python runs.py track {process.run}")
+            later = command("runs.py", "track", process.run)
+            say(f"note: {process.name} did not end in time, and was ended; later: {later}")
     except KeyboardInterrupt:
         say(f"{process.name} goes on by itself")

@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+from common.commands import command
 from common.errors import UserError
 from common.reading import check_heading, read_json
 from common.tail import Tail
@@ -91,7 +92,7 @@ class Follower:
 
     @property
     def _later(self) -> str:
-        return f"later: python runs.py track {self.run}"
+        return f"later: {command('runs.py', 'track', self.run)}"
 
     def begin(self) -> bool:
         """Begin to track the run, or go on; return False, and say why, where that is not possible."""

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from common.commands import command
 from common.errors import UserError
 from viewer.playing import players
 
@@ -171,7 +172,7 @@ def keep(view: View) -> str:
     if learner is None or not learner.unsaved:
         return ""
     try:
-        return f"the agent that learnt here is saved: python play.py {learner.save_run(view.runs_dir)}"
+        return f"the agent that learnt here is saved: {command('play.py', learner.save_run(view.runs_dir))}"
     except (UserError, OSError) as error:
         return f"the agent that learnt here could not be saved: {error}"
 
