@@ -9,7 +9,7 @@ The same command, run again, continues where it stopped.
 
 from __future__ import annotations
 
-from common.program import end_imports, run  # first: from here on Ctrl-C ends it with one line
+from common.program import end_imports, outlive_output, run  # first: from here on Ctrl-C ends it with one line
 
 # isort: split
 from collections.abc import Sequence
@@ -39,6 +39,7 @@ def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER) -> int:
     end_imports()
     plan = read_command_line(argv, description=__doc__)
     console = Console()
+    outlive_output()
     record(plan)
     with locked(plan.out, sweeping.ORPHANS_SECONDS) as set_children:
         jobs = sweeping.jobs_of(plan.runs, retry=True)
@@ -54,4 +55,4 @@ def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER) -> int:
 
 
 if __name__ == "__main__":
-    run(main, outlives_output=True)
+    run(main)

@@ -17,4 +17,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    run(main, outlives_output=True)
+    run(main)

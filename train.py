@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.program import end_imports, run  # first: from here on Ctrl-C ends it with one line
+from common.program import end_imports, outlive_output, run  # first: from here on Ctrl-C ends it with one line
 
 # isort: split
 import signal
@@ -55,6 +55,7 @@ def main(argv: Sequence[str]) -> int:
     extends = "total_timesteps" in given(argv)
     if options.rescale and not (options.resume and extends):
         raise UserError("--rescale belongs to --resume RUN --total-timesteps N")
+    outlive_output()
     if options.resume:
         total = config.total_timesteps if extends else None
         wanted = resuming.named(options.resume, "--resume", options.runs_dir)
@@ -74,4 +75,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    run(main, outlives_output=True)
+    run(main)

@@ -331,7 +331,7 @@ def train_here(folder: Path, words: list[str]) -> None:
     sys.path.insert(0, str(folder))
     code: Any = 1
     try:
-        run(train.main, outlives_output=True)
+        run(train.main)
     except SystemExit as stop:
         code = stop.code or 0
     except BaseException as error:

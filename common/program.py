@@ -12,46 +12,80 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 from common.errors import UserError
 from common.quiet import warnings_once
 
 INTERRUPTED = 128 + signal.SIGINT
 CLOSED = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)  # nobody will ever read what is printed
+_running = False  # whether `run` was called
 
 
-def run(main: Callable[[Sequence[str]], int | None], outlives_output: bool = False) -> None:
-    """Run a program's ``main(argv)`` and leave: 0 done, 2 a user's error, 130 Ctrl-C.
+def run(main: Callable[[Sequence[str]], int | None]) -> None:
+    """Run a program's ``main(argv)`` and leave: 0 done, 2 a user's error, 130 Ctrl-C, 1 output that can't be written.
 
-    ``outlives_output``: whether it goes on, silently, when its output is closed, as by ``| head`` or with a terminal.
+    An output that was closed, as by ``| head``, ends it quietly; see `outlive_output` for what goes on all the same.
     """
+    global _running
     warnings_once()
-    if outlives_output:
-        sys.stdout, sys.stderr = (undying(stream) for stream in (sys.stdout, sys.stderr))
+    _running, sys.stderr = True, undying(sys.stderr)
+    code: str | int | None
     try:
-        code = main(sys.argv[1:])
+        code = _result(main)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `compare.py | head` closes our output early; that is no error
+        if _is_undying(sys.stdout):  # writing to it never fails: this is another pipe, or a connection
+            raise
+        _discard_output()
+        code = 0
+    except OSError as error:
+        if not _is_of_output(error):
+            raise
+        _discard_output()
+        print(f"error: what is printed can't be written: {error.strerror}", file=sys.stderr)
+        code = 1
+    finally:
+        _running = False
+    if _Undying.failed is not None:
+        print(f"note: some of what was printed is lost: {_Undying.failed.strerror}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _result(main: Callable[[Sequence[str]], int | None]) -> str | int | None:
+    """Return the exit code of a program; its errors are printed, one line each."""
+    try:
+        return main(sys.argv[1:])
+    except SystemExit as leaving:  # after --help
+        if isinstance(leaving.__context__, BrokenPipeError):  # how rich leaves
+            raise leaving.__context__ from None
+        return leaving.code
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        code = 2
+        return 2
     except (MemoryError, RuntimeError) as error:
         from common import memory  # psutil, seldom needed
 
         if not memory.ran_out(error):
             raise
         print(f"error: out of memory, {memory.where(error)}; {memory.in_use()}", file=sys.stderr)
-        code = 2
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        code = INTERRUPTED
-    except BrokenPipeError:  # `compare.py | head` closes our output early; that is no error
-        if outlives_output:  # writing to it never fails: this is another pipe, or a connection
-            raise
-        sys.stderr.close()
-        code = 0
-    sys.exit(code)
+        return INTERRUPTED
+
+
+def outlive_output() -> None:
+    """Go on from here when the output is closed, or its disk is full: what is done now is kept elsewhere.
+
+    Only in a program: a test or a notebook has an output of its own.
+    """
+    if _running and not _is_undying(sys.stdout):
+        sys.stdout = undying(sys.stdout)
 
 
 def begin_imports() -> None:
@@ -87,15 +121,18 @@ def _leave(number: int, frame: FrameType | None) -> None:
 class _Undying(io.FileIO):
     """A file that swallows what can't be written to it."""
 
+    failed: ClassVar[OSError | None] = None
+    """Why something is lost that somebody may still want to read."""
+
     def write(self, data: bytes) -> int:  # type: ignore[override]
         """Write, or don't."""
         try:
             return os.write(self.fileno(), data)
         except OSError as error:
-            if error.errno in CLOSED:  # also for what libraries write themselves
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, self.fileno())
-                os.close(nowhere)
+            if error.errno in CLOSED:
+                _discard(self.fileno())  # also what libraries write themselves
+            else:
+                _Undying.failed = error
             return len(data)  # on a full disk later lines may be written again
 
 
@@ -111,6 +148,34 @@ def undying(stream: Any) -> Any:
     terminal = raw.isatty()
     buffered = io.BufferedWriter(raw)  # type: ignore[type-var]  # as of any raw file
     return io.TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=terminal or stream.line_buffering)
+
+
+def _is_undying(stream: Any) -> bool:
+    return isinstance(getattr(getattr(stream, "buffer", None), "raw", None), _Undying)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether an error came from printing: then it comes again."""
+    if error.filename is not None or sys.stdout is None:
+        return False
+    try:
+        print(flush=True)
+    except OSError as again:
+        return again.errno == error.errno
+    return False
+
+
+def _discard_output() -> None:
+    """Let what is still to be written go nowhere: it would fail again at the very end."""
+    with suppress(OSError, ValueError, AttributeError):  # there is none, or it is no file
+        _discard(sys.stdout.fileno())
+
+
+def _discard(number: int) -> None:
+    """Let all that is written to an open file go nowhere from now on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 if is_program():

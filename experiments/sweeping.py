@@ -20,6 +20,7 @@ from common.errors import UserError
 from common.files import write_bytes
 from common.lock import FILE as LOCK
 from common.lock import alive_processes, locked
+from common.program import outlive_output
 from common.text import number_of, time_text
 from common.waiting import waiting
 from experiments import live_view, plan, slurm, sweep_options, sweep_report, sweep_results
@@ -55,6 +56,7 @@ def main(argv: Sequence[str], trainer: Sequence[str] = TRAINER, apart: bool = Tr
         chart.check_path(options.plot)
     found = plan_apart(argv, console) if apart else planned_here(argv)
     imports.IMPORTED[:] = dict.fromkeys((*imports.IMPORTED, *found.imports))  # for the command lines of the runs
+    outlive_output()
     plan.prepare(found.plan)
     if options.row is not None:
         if options.row > len(found.plan.rows):

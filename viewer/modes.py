@@ -19,7 +19,7 @@ import envs
 from common import imports
 from common.errors import UserError
 from common.kernels import unless_compiling
-from common.program import end_imports
+from common.program import end_imports, outlive_output
 from common.signals import ALL, on_signal
 from common.text import number_of
 from common.waiting import waiting
@@ -49,6 +49,7 @@ def play(options: Options) -> int:
     """Do what the options ask for; return 0, or 128 + the number of the signal that ended it: 130 for Ctrl-C."""
     if options.list:
         return list_agents()
+    outlive_output()
     check_pygame()
     imports.load(options.imports)
     with ExitStack() as stack:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import gc
-import io
 import os
 import signal
 import subprocess
@@ -87,18 +86,23 @@ print(gc.isenabled())
         assert " end_imports()\n" in (ROOT / name).read_text(), name
 
 
-def test_a_broken_pipe_that_is_not_the_output_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_pipe_that_is_not_the_output_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Such as one to an environment's process: to end without a word would look like the end of the work."""
 
     def main(words: Sequence[str]) -> int:
         raise BrokenPipeError(errno.EPIPE, "to somebody else")
 
-    for name in ("stdout", "stderr"):
-        monkeypatch.setattr(sys, name, io.StringIO())
-    with pytest.raises(BrokenPipeError):
-        program.run(main, outlives_output=True)
-    with pytest.raises(SystemExit, match="0"):
-        program.run(main)
+    def outlives(words: Sequence[str]) -> int:
+        program.outlive_output()
+        return main(words)
+
+    with (tmp_path / "stdout").open("w") as out, (tmp_path / "stderr").open("w") as err:
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", err)
+        with pytest.raises(SystemExit, match="0"):
+            program.run(main)
+        with pytest.raises(BrokenPipeError):
+            program.run(outlives)
 
 
 @posix
@@ -135,20 +139,58 @@ def test_output_on_a_full_disk_comes_back(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (tmp_path / "log").read_text() == "kept\n"
 
 
+full_disk = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+TRAINING = (
+    "CartPole-v1 --agent dqn --total-timesteps 1500 --learning-starts 500 --capacity 2000 --eval-episodes 1"
+    " --evaluations 1 --runs-dir"
+)
+
+
+@full_disk
+@pytest.mark.parametrize(
+    "words", ["compare.py --agents rainbow", "runs.py", "train.py --list", "play.py --list", "sweep.py --help"]
+)
+def test_what_is_asked_for_and_can_t_be_printed_is_an_error(words: str, tmp_path: Path) -> None:
+    """Such as `train.py --print-config > settings.json` on a full disk."""
+    script, *options = words.split()
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / script), *options], stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: what is printed can't be written: No space left on device\n",
+    )
+
+
+@posix
+@pytest.mark.parametrize("words", ["compare.py --agents rainbow", "train.py --list", "sweep.py --help"])
+def test_what_is_asked_for_and_nobody_reads_is_no_error(words: str) -> None:
+    """As in `train.py --list | head -1`; rich would leave with 1."""
+    script, *options = words.split()
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, str(ROOT / script), *options]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@full_disk
+def test_a_training_that_can_t_print_is_whole_and_says_that_lines_are_lost(tmp_path: Path) -> None:
+    words = [sys.executable, str(ROOT / "train.py"), *TRAINING.split(), str(tmp_path)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "note: some of what was printed is lost: No space left on device\n")
+    (run,) = tmp_path.iterdir()
+    assert (run / "agent" / "manifest.json").exists()
+
+
 @posix
 @pytest.mark.parametrize("error", [errno.EPIPE, errno.EIO])
 def test_training_goes_on_when_nobody_reads(error: int, tmp_path: Path) -> None:
     """`train.py | head -1`: the pipe is closed after a line. EIO: its terminal is closed."""
-    words = "CartPole-v1 --agent dqn --total-timesteps 1500 --learning-starts 500 --capacity 2000 --eval-episodes 1"
-    command = [
-        sys.executable,
-        str(ROOT / "train.py"),
-        *words.split(),
-        "--evaluations",
-        "1",
-        "--runs-dir",
-        str(tmp_path),
-    ]
+    command = [sys.executable, str(ROOT / "train.py"), *TRAINING.split(), str(tmp_path)]
     if error == errno.EPIPE:
         training = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert training.stdout is not None
