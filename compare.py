@@ -27,8 +27,9 @@ def main(argv: Sequence[str]) -> None:
     from scores.atari.normalization import game_of
 
     end_imports()
-    for path in filter(None, (options.plot, options.curves)):
-        chart.check_path(path)
+    for option, path in (("--plot", options.plot), ("--curves", options.curves)):
+        if path is not None:
+            chart.check_path(path, option)
     atari = options.agents, options.at_frames, options.games, options.protocol, options.mix_protocols
     if options.report is not None:
         if options.versus:

@@ -24,7 +24,11 @@ ARRAY_BYTES = 2**40  # of a file of one's own, as large as its replay
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data`` in one step; a crash leaves the old file or the new one."""
+    """Replace ``path`` by ``data`` in one step; a crash leaves the old file or the new one.
+
+    Raises:
+        OSError: it can't be written; ``filename`` says what.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -34,6 +38,10 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
+    except OSError as error:
+        error.filename = str(path)  # of a full disk nobody says which file it was, and the one beside is ours
+        error.filename2 = None
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

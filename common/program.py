@@ -22,6 +22,7 @@ from common.quiet import warnings_once
 
 INTERRUPTED = 128 + signal.SIGINT
 CLOSED = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)  # nobody will ever read what is printed
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM)  # no fault of ours
 _running = False  # whether `run` was called
 
 
@@ -44,11 +45,15 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         _discard_output()
         code = 0
     except OSError as error:
-        if not _is_of_output(error):
+        if _is_of_output(error):
+            _discard_output()
+            print(f"error: what is printed can't be written: {error.strerror}", file=sys.stderr)
+            code = 1
+        elif error.filename is not None and error.errno in DISK:  # the last resort: no option is named
+            print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+            code = 2
+        else:
             raise
-        _discard_output()
-        print(f"error: what is printed can't be written: {error.strerror}", file=sys.stderr)
-        code = 1
     finally:
         _running = False
     if _Undying.failed is not None:

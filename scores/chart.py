@@ -31,15 +31,15 @@ LEGEND = {"run": "your runs", "pretrained": "pretrained agents", "human": "human
 rcParams["text.parse_math"] = False  # a $ in an agent's name begins no formula
 
 
-def check_path(path: Path) -> None:
+def check_path(path: Path, option: str = "--plot") -> None:
     """Raise ``UserError`` unless ``path`` can be written as a chart; called before any work is done."""
     if path.suffix.lower().lstrip(".") not in FORMATS:
         allowed = ", ".join("." + name for name in FORMATS)
-        raise UserError(f"--plot {path}: the extension '{path.suffix}' is not known; allowed: {allowed}")
+        raise UserError(f"{option} {path}: the extension '{path.suffix}' is not known; allowed: {allowed}")
     if not os.path.isdir(path.parent):  # `Path.is_dir` raises for a name that is too long
-        raise UserError(f"--plot {path}: no folder {path.parent}")
+        raise UserError(f"{option} {path}: no folder {path.parent}")
     if os.path.isdir(path):
-        raise UserError(f"--plot {path}: is a folder")
+        raise UserError(f"{option} {path}: is a folder")
 
 
 def height(comparisons: Sequence[Comparison]) -> float:
@@ -76,15 +76,15 @@ def save(comparisons: Sequence[Comparison], path: Path) -> None:
     write(draw(comparisons), path)
 
 
-def write(figure: Figure, path: Path) -> None:
+def write(figure: Figure, path: Path, option: str = "--plot") -> None:
     """Write a figure in the format of ``path``'s extension; raise ``UserError`` if that fails."""
-    check_path(path)
+    check_path(path, option)
     data = io.BytesIO()
     figure.savefig(data, format=path.suffix.lower().lstrip("."), dpi=150)
     try:
         write_bytes(path, data.getvalue())
     except OSError as error:
-        raise UserError(f"--plot {path}: can't be written ({error.strerror})") from None
+        raise UserError(f"{option} {path}: can't be written ({error.strerror})") from None
 
 
 def _panel(axes: Axes, one: Comparison) -> None:

@@ -83,4 +83,4 @@ def _panel(axes: Axes, env_id: str, found: Sequence[Line]) -> None:
 
 def save(runs: Sequence[Run], path: Path) -> None:
     """Write the figure in the format of ``path``'s extension; raise `UserError` if that fails."""
-    chart.write(draw(runs), path)
+    chart.write(draw(runs), path, "--curves")

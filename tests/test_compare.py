@@ -114,6 +114,7 @@ def test_without_runs_it_shows_the_references_and_how_to_train(tmp_path: Path) -
         (["ALE/Boxing-v5"], "no run folder 'ALE/Boxing-v5'; an environment is chosen by --env-id ALE/Boxing-v5"),
         (["--plot", "scores.xyz"], "allowed: .png, .pdf, .svg"),
         (["--plot", "no/such/folder/scores.png"], "no folder"),
+        (["--curves", "no/such/folder/curves.png"], "--curves no/such/folder/curves.png: no folder"),
     ],
 )
 def test_invalid_input_is_one_line_and_nothing_is_printed(words: list[str], fault: str, tmp_path: Path) -> None:

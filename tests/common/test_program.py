@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from common import program
+from common.files import write_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
@@ -161,6 +162,27 @@ def test_what_is_asked_for_and_can_t_be_printed_is_an_error(words: str, tmp_path
         1,
         "error: what is printed can't be written: No space left on device\n",
     )
+
+
+def test_a_file_that_can_t_be_written_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Wherever it happens, as at the end of a sweep whose disk has become full; other faults are ours."""
+    path = tmp_path / "sweep.csv"
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def report(words: Sequence[str]) -> None:
+        write_bytes(path, b"data")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SystemExit, match="2"):
+        program.run(report)
+    assert capsys.readouterr().err == f"error: {path}: No space left on device\n"
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        program.run(lambda words: os.remove(path))
 
 
 @posix
