@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -71,8 +72,8 @@ class Mp4:
         """Pass one frame to the encoder."""
         try:
             self._writer.send(np.ascontiguousarray(frame))
-        except (OSError, StopIteration) as error:
-            raise UserError(f"the film can't be written: {first_line(error)}") from None
+        except (OSError, StopIteration):  # a broken pipe
+            raise OSError(errno.EIO, "ffmpeg has ended; why, it said itself") from None
 
     def close(self) -> None:
         """Let the encoder write its index and exit."""
@@ -125,8 +126,12 @@ def check(path: Path, overwrite: bool) -> str:
         temporary.write_bytes(b"")
         temporary.unlink()
     except OSError as error:
-        raise UserError(f"--record {path}: can't be written ({error.strerror})") from None
+        raise _unwritable(path, error) from None
     return kind
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"--record {path}: can't be written ({error.strerror})")
 
 
 def _temporary(path: Path) -> Path:
@@ -154,7 +159,7 @@ def film(
 ) -> Iterator[Callable[[Frame], None]]:
     """Open a film, yield the function that adds a frame, and complete the film whatever happens inside.
 
-    The file gets its name when it is complete; without a frame there is no file.
+    The file gets its name when it is complete; without a frame, or where one can't be written, there is no file.
 
     Args:
         path: of the file.
@@ -166,20 +171,24 @@ def film(
         keep_fps: a gif that is too large gets fewer pixels, and not fewer frames.
         tell: receives how far that is.
     """
-    temporary, frames = _temporary(path), 0
+    temporary, frames, whole = _temporary(path), 0, True
     try:
         writer = open_film(temporary, kind, size, fps)
 
         def add(frame: Frame) -> None:
-            nonlocal frames
-            writer.add(frame)
+            nonlocal frames, whole
+            try:
+                writer.add(frame)
+            except OSError as error:
+                whole = False
+                raise _unwritable(path, error) from None
             frames += 1
 
         try:
             yield add
         finally:
             writer.close()
-            if frames:
+            if frames and whole:
                 try:
                     said, smaller = notes if notes is not None else [], kind == ".gif" and notes is not None
                     if sound is not None and (why := sound.put_into(temporary)):
@@ -189,7 +198,7 @@ def film(
                 finally:  # the film is complete: whoever stops this has it without sound, or large
                     os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"--record {path}: can't be written ({error.strerror})") from None
+        raise _unwritable(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
 

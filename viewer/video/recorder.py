@@ -44,7 +44,7 @@ class Recorder:
         """Add as many pictures as are due after ``seconds`` more.
 
         Raises:
-            UserError: the film can't be written any more; what was written stays.
+            UserError: the film can't be written any more; there is no file of it then.
         """
         if self.path is None:
             return

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import importlib.util
 import io
+import itertools
 import signal
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from viewer.drawing import water
 from viewer.drawing.theme import Theme
 from viewer.video import record
 from viewer.video.gif import Gif
+from viewer.video.recorder import Recorder
 
 SMALL = (656, 362)
 
@@ -189,6 +192,33 @@ def test_overwrite_replaces_a_file(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old"  # until the new one is complete
     record.record(view(), path, steps=1)
     assert Image.open(io.BytesIO(path.read_bytes())).size == screen.layout(view()).size
+
+
+@pytest.mark.parametrize("kind", [".gif", ".mp4"])
+def test_a_disk_that_becomes_full_is_said_and_no_half_film_stays(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while a window is filmed, where the error must not end the window: it is the user's."""
+    if kind == ".mp4":
+        pytest.importorskip("imageio_ffmpeg", reason="pip install -e '.[video]'")
+    writer = Gif if kind == ".gif" else record.Mp4
+    added, add, path = itertools.count(), writer.add, tmp_path / f"a{kind}"
+
+    def full(self: Any, frame: Any) -> None:
+        if next(added) == 2:
+            if kind == ".mp4":
+                self._writer.close()  # as ffmpeg does
+            else:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        add(self, frame)
+
+    monkeypatch.setattr(writer, "add", full)
+    recorder, surface = Recorder(), pygame.Surface(SMALL)
+    recorder.start(path, SMALL)
+    with pytest.raises(UserError, match=r"can't be written \((No space left|ffmpeg has ended)"):
+        recorder.capture(surface, 0.5)  # five frames
+    recorder.stop()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_encoder_is_reported_before_playing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
