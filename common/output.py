@@ -33,9 +33,9 @@ def check_output(option: str, path: Path, kinds: Sequence[str], overwrite: bool)
         raise UserError(f"{option} {path}: can't be written ({error.strerror})") from None
 
 
-def write_output(option: str, path: Path, text: str) -> int:
-    """Write a text in one step; return its size in bytes."""
-    data = text.encode()
+def write_output(option: str, path: Path, what: str | bytes) -> int:
+    """Write a text, or bytes, in one step; return the size in bytes."""
+    data = what.encode() if isinstance(what, str) else what
     try:
         write_bytes(path, data)
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import Patch
 
-from common.errors import UserError
-from common.files import write_bytes
+from common.output import check_output, write_output
 from scores.rows import Comparison, Row
 from scores.table import decimals
 
-FORMATS = ("png", "pdf", "svg")
+KINDS = (".png", ".pdf", ".svg")
 # Kinds differ in colour and in hatching, and each label names its kind: colour alone is not enough.
 STYLES = {
     "run": ("#4a90d9", ""),
@@ -32,14 +30,8 @@ rcParams["text.parse_math"] = False  # a $ in an agent's name begins no formula
 
 
 def check_path(path: Path, option: str = "--plot") -> None:
-    """Raise ``UserError`` unless ``path`` can be written as a chart; called before any work is done."""
-    if path.suffix.lower().lstrip(".") not in FORMATS:
-        allowed = ", ".join("." + name for name in FORMATS)
-        raise UserError(f"{option} {path}: the extension '{path.suffix}' is not known; allowed: {allowed}")
-    if not os.path.isdir(path.parent):  # `Path.is_dir` raises for a name that is too long
-        raise UserError(f"{option} {path}: no folder {path.parent}")
-    if os.path.isdir(path):
-        raise UserError(f"{option} {path}: is a folder")
+    """Raise ``UserError`` unless ``path`` can be written as a chart, before any work is done; its folder is made."""
+    check_output(option, path, KINDS, overwrite=True)
 
 
 def height(comparisons: Sequence[Comparison]) -> float:
@@ -81,10 +73,7 @@ def write(figure: Figure, path: Path, option: str = "--plot") -> None:
     check_path(path, option)
     data = io.BytesIO()
     figure.savefig(data, format=path.suffix.lower().lstrip("."), dpi=150)
-    try:
-        write_bytes(path, data.getvalue())
-    except OSError as error:
-        raise UserError(f"{option} {path}: can't be written ({error.strerror})") from None
+    write_output(option, path, data.getvalue())
 
 
 def _panel(axes: Axes, one: Comparison) -> None:

@@ -113,8 +113,8 @@ def test_without_runs_it_shows_the_references_and_how_to_train(tmp_path: Path) -
         (["tidepool-Waterworld-v1__dqn__1__2020"], "no run folder 'tidepool-Waterworld-v1__dqn__1__2020'; runs"),
         (["ALE/Boxing-v5"], "no run folder 'ALE/Boxing-v5'; an environment is chosen by --env-id ALE/Boxing-v5"),
         (["--plot", "scores.xyz"], "allowed: .png, .pdf, .svg"),
-        (["--plot", "no/such/folder/scores.png"], "no folder"),
-        (["--curves", "no/such/folder/curves.png"], "--curves no/such/folder/curves.png: no folder"),
+        (["--plot", "/dev/null/scores.png"], "--plot /dev/null/scores.png: can't be written"),
+        (["--curves", "/dev/null/curves.png"], "--curves /dev/null/curves.png: can't be written"),
     ],
 )
 def test_invalid_input_is_one_line_and_nothing_is_printed(words: list[str], fault: str, tmp_path: Path) -> None:

@@ -152,9 +152,14 @@ def test_every_file_format(found: list[Comparison], extension: str, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("name", "fault"),
-    [("scores.jpgg", "allowed: .png, .pdf, .svg"), ("scores", "allowed: .png"), ("none/scores.png", "no folder")],
+    [
+        ("scores.jpgg", "allowed: .png, .pdf, .svg"),
+        ("scores", "allowed: .png"),
+        ("file/scores.png", "can't be written"),
+    ],
 )
 def test_invalid_chart_paths_are_rejected(name: str, fault: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match=re.escape(fault)):
         chart.check_path(tmp_path / name)
     (tmp_path / "folder.png").mkdir()
