@@ -41,6 +41,7 @@ def write(run: Path, repo_id: str, folder: Path, say: Say, film: bool = True) ->
 
     Raises:
         UserError: the run has no agent, was not evaluated, or is damaged.
+        OSError: the folder can't be written.
     """
     files = agent_files(run / "agent", "agent/")
     if not files:
@@ -53,20 +54,17 @@ def write(run: Path, repo_id: str, folder: Path, say: Say, film: bool = True) ->
     manifest = json.loads(files["agent/manifest.json"])
     if manifest.get("env_id") != found.env_id:
         raise UserError(f"{run}: its agent is one of {shown(str(manifest.get('env_id')), 60)}, not of {found.env_id}")
-    try:
-        for name, data in files.items():
-            write_bytes(folder / name, data)
-        for name in TABLES:
-            if os.path.lexists(run / name):
-                write_bytes(folder / name, read_file(run / name, TABLE_BYTES))
-        about = _about(run)
-        write_json(folder / "config.json", about)
-        with waiting("drawing the learning curve"):
-            curve = _curve(found, folder)
-        pictures = [*curve, *(_films(run, found.env_id, folder, say) if film else [])]
-        write_bytes(folder / "README.md", card(found, about, repo_id, pictures, wall_seconds(run)).encode())
-    except OSError as error:
-        raise UserError(f"{folder}: can't be written ({error.strerror})") from None
+    for name, data in files.items():
+        write_bytes(folder / name, data)
+    for name in TABLES:
+        if os.path.lexists(run / name):
+            write_bytes(folder / name, read_file(run / name, TABLE_BYTES))
+    about = _about(run)
+    write_json(folder / "config.json", about)
+    with waiting("drawing the learning curve"):
+        curve = _curve(found, folder)
+    pictures = [*curve, *(_films(run, found.env_id, folder, say) if film else [])]
+    write_bytes(folder / "README.md", card(found, about, repo_id, pictures, wall_seconds(run)).encode())
 
 
 def _about(run: Path) -> dict[str, Any]:
