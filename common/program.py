@@ -34,7 +34,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     global _running
     warnings_once()
     _running, sys.stderr = True, undying(sys.stderr)
-    code: str | int | None
+    code: str | int | None = 0
     try:
         code = _result(main)
         if sys.stdout is not None:
@@ -43,12 +43,11 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         if _is_undying(sys.stdout):  # writing to it never fails: this is another pipe, or a connection
             raise
         _discard_output()
-        code = 0
     except OSError as error:
         if _is_of_output(error):
             _discard_output()
             print(f"error: what is printed can't be written: {error.strerror}", file=sys.stderr)
-            code = 1
+            code = code or 1
         elif error.filename is not None and error.errno in DISK:  # the last resort: no option is named
             print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
             code = 2
