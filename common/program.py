@@ -33,7 +33,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """
     global _running
     warnings_once()
-    _running, sys.stderr = True, undying(sys.stderr)
+    _running, _Undying.failed, sys.stderr = True, None, undying(sys.stderr)
     code: str | int | None = 0
     try:
         code = _result(main)
