@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from common.files import ROOT
+from common.machine import memory_limit
 
 SAYS_SO = re.compile(r"out of memory|can't allocate memory|not enough memory|alloc_cpu|bad_alloc", re.IGNORECASE)
 
@@ -30,8 +31,10 @@ def where(error: BaseException) -> str:
 
 def in_use(device: str = "cpu") -> str:
     """Return how much memory this process and all of them use, in words."""
-    used, whole = psutil.Process().memory_info().rss, psutil.virtual_memory()
+    used, whole, limit = psutil.Process().memory_info().rss, psutil.virtual_memory(), memory_limit()
     text = f"this program {used / 1e9:.1f} GB, all programs {whole.used / 1e9:.1f} of {whole.total / 1e9:.1f} GB"
+    if limit < whole.total:
+        text += f", and no more than {limit / 1e9:.1f} GB are allowed here"
     torch = sys.modules.get("torch")
     if device.startswith("cuda") and torch is not None:
         free, total = torch.cuda.mem_get_info()

@@ -55,6 +55,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             raise
     finally:
         _running = False
+        gc.unfreeze()  # libraries count what is left of them at the end, and ale-py's says so in twenty lines
     if _Undying.failed is not None:
         print(f"note: some of what was printed is lost: {_Undying.failed.strerror}", file=sys.stderr)
     sys.exit(code)

@@ -23,6 +23,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 from numpy.typing import NDArray
 
+from common.machine import cores
 from envs.foreign import EnvironmentFault, kept_of_info
 from envs.hanging import WATCHDOG
 
@@ -51,11 +52,6 @@ class Processes:
 
 PROCESSES = Processes()
 """The program's own: it says once how many cores it may use."""
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ForeignProcesses(AsyncVectorEnv):

@@ -12,11 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
-import psutil
-
 from common import imports
 from common.errors import UserError
 from common.files import ROOT
+from common.machine import cores, free_memory
 from common.text import number_of
 from experiments import planned
 from experiments.execution import Ended, Job
@@ -116,13 +115,6 @@ def _tail(file: IO[bytes], most: int) -> bytes:
 # ------------------------------------------------------------------ how many at a time
 
 
-def cores() -> int:
-    """Return the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def fitting_jobs(runs: int, run_bytes: float, gpu: bool = False) -> tuple[int, str]:
     """Return how many runs at a time this machine's cores and free memory allow, and why, in words.
 
@@ -134,7 +126,7 @@ def fitting_jobs(runs: int, run_bytes: float, gpu: bool = False) -> tuple[int, s
     Raises:
         UserError: not even one fits.
     """
-    free = psutil.virtual_memory().available * SAFE_SHARE
+    free = free_memory() * SAFE_SHARE
     by_memory = int(free / run_bytes)
     if by_memory < 1:
         raise UserError(

@@ -20,12 +20,13 @@ from common.errors import UserError
 from common.files import write_bytes
 from common.lock import FILE as LOCK
 from common.lock import alive_processes, locked
+from common.machine import cores
 from common.program import outlive_output
 from common.text import number_of, time_text
 from common.waiting import waiting
 from experiments import live_view, plan, slurm, sweep_options, sweep_report, sweep_results
 from experiments.execution import Engine, Execution, Job, Queue, Source
-from experiments.local import PROCESS_BYTES, TRAINER, Local, cores, fitting_jobs
+from experiments.local import PROCESS_BYTES, TRAINER, Local, fitting_jobs
 from experiments.plan import Plan, Planned
 from experiments.sweep_options import Options
 from scores import chart

@@ -8,7 +8,6 @@ read; tests hold both to float32 rounding.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from common import machine
 from common.errors import UserError
 from envs import MaskedBox
 from learning.blas import ALIGNMENT, aligned
@@ -51,7 +51,7 @@ from learning.replay import Batch, Draws, ReplayExperience
 from learning.signals import SIGNALS, claim, post
 
 # beside the first thread's
-SPARE_CORES = len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) - 1
+SPARE_CORES = machine.cores() - 1
 
 
 def keep_to_one_core() -> None:

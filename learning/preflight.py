@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
-import psutil
 import torch
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
 import envs
+from common import machine
 from common.errors import UserError
 from common.kernels import Cache, unless_compiling
 from common.waiting import waiting
@@ -24,8 +24,9 @@ from learning.networks import count_parameters, gains_from_threads
 from learning.plan import Plan
 from learning.trainer import Trainer
 
-ALL_CORES = torch.get_num_threads()  # before anyone has set another number
-SAFE_SHARE = 0.9  # of the free memory; the rest is for everything that is not the replay
+ALL_CORES = min(torch.get_num_threads(), machine.cores())  # before anyone has set another number
+SAFE_SHARE = 0.9  # of the free memory; the rest is for everything that is not the replay,
+LEAST_REST = 300_000_000  # bytes: emulators, threads, evaluations take 230 MB later; but half where less is free
 REHEARSAL_STEPS = 1_000  # agent steps that are timed at least
 REHEARSAL_SECONDS = 2.0  # and at most so long, after kernels are compiled
 LONGEST_REHEARSAL = 15.0  # where a budget depends on it
@@ -184,13 +185,13 @@ def place(needed: int, capacity: int | None, device: str) -> str:
     """Return where ``needed`` bytes of experience fit: with the learner, else with the host; `UserError` if nowhere."""
     if device == "cuda" and needed <= torch.cuda.mem_get_info()[0] * SAFE_SHARE:
         return device
-    check_memory(needed, capacity, psutil.virtual_memory().available)
+    check_memory(needed, capacity, machine.free_memory())
     return "cpu" if device == "cuda" else device  # MPS shares the host's memory
 
 
 def check_memory(needed: int, capacity: int | None, free: int) -> None:
     """Raise `UserError` when ``needed`` bytes are too many, with the capacity that would fit if it is a replay's."""
-    usable = int(free * SAFE_SHARE)
+    usable = int(free - min(max(free * (1 - SAFE_SHARE), LEAST_REST), free / 2))
     if needed <= usable:
         return
     remedy = f"--capacity {usable * capacity // needed} would fit" if capacity else "take fewer --rollout-steps"

@@ -50,7 +50,7 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[str]:
 def test_a_first_run_prints_preflight_to_score_table(tmp_path: Path) -> None:
     runs = tmp_path / "my runs"
     done = train("--runs-dir", runs, *SHORT)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     first, preset, device, rules, about, second, *_ = lines(done)
     assert first == f"{VECTORS} on tidepool/Waterworld-v1"
     assert preset.startswith(
@@ -89,7 +89,7 @@ def test_atari_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     arguments = ["--eval-episodes", "1", "--evaluations", "1", "--device", "cpu"]
     arguments += ["--threads", "1", "--eval-max-steps", "100"]
     done = train("ALE/Pong-v5", *arguments, "--total-timesteps", "1100", "--runs-dir", tmp_path / "a")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")  # ale-py counts at the end what of it is left
     assert lines(done)[0] == "pqn on ALE/Pong-v5"
     assert "preset cpu: the small network of 2013" in done.stdout
     assert "1,100 agent steps = 4,400 frames | protocol dqn_zoo" in done.stdout

@@ -19,11 +19,12 @@ from rich.console import Console
 
 from common.errors import UserError
 from common.lock import FILE, locked
+from common.machine import cores
 from common.text import time_text
 from experiments import live_view, plan, sweeping
 from experiments.execution import Execution, Job, Queue, seconds_left
 from experiments.live_view import Lines, Screen
-from experiments.local import PROCESS_BYTES, Local, cores, fitting_jobs, last_line
+from experiments.local import PROCESS_BYTES, Local, fitting_jobs, last_line
 from experiments.plan import Plan
 from tests.experiments.stub import Stub, plan_of, stub
 

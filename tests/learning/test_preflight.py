@@ -89,13 +89,21 @@ def test_a_replay_that_does_not_fit_is_rejected_with_the_size_that_would() -> No
     space = spaces.Box(-1, 1, (152,), np.float32)
     free = 10**9
     with pytest.raises(
-        UserError, match=r"would take 6\.2 GB and 0\.9 GB can be used; --capacity (\d+) would fit"
+        UserError, match=r"would take 6\.2 GB and 0\.7 GB can be used; --capacity (\d+) would fit"
     ) as error:
         check_memory(Replay.bytes_needed(10**7, space), 10**7, free)
     largest = int(str(error.value).split("--capacity ")[1].split()[0])
     check_memory(Replay.bytes_needed(largest, space), largest, free)
     with pytest.raises(UserError):
         check_memory(Replay.bytes_needed(largest + 10, space), largest + 10, free)
+
+
+@pytest.mark.parametrize(("free", "usable"), [(10 * 10**9, 9 * 10**9), (10**9, 700_000_000), (200_000_000, 10**8)])
+def test_what_is_left_for_all_the_rest(free: int, usable: int) -> None:
+    """A tenth, but 0.3 GB where that is more, as in a small container, and half of what is hardly anything."""
+    check_memory(usable, 1_000, free)
+    with pytest.raises(UserError, match=f"and {usable / 1e9:,.1f} GB can be used; --capacity [0-9]+ would fit"):
+        check_memory(usable + 1, 1_000, free)
 
 
 def test_a_run_with_too_large_a_replay_never_starts() -> None:

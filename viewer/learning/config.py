@@ -6,12 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import psutil
 from gymnasium import spaces
 
 import envs
 from agents.registry import recipe as recipe_of
 from common.errors import UserError
+from common.machine import free_memory
 from common.settings import validate
 from learning.checkpoint import MANIFEST, config_from, load_agent, read_manifest
 from learning.config import LearnerConfig, ReplayConfig, RolloutConfig
@@ -39,7 +39,7 @@ def single_env_config(recipe: Recipe, config: LearnerConfig, space: spaces.Box) 
         one = dataclasses.replace(one, rollout_steps=steps, minibatches=parts)
     if isinstance(config, ReplayConfig):
         record = recipe.experience.bytes_needed(config, space, 1) / config.capacity
-        room = int(min(MAX_REPLAY_BYTES, psutil.virtual_memory().available / 2) / record)
+        room = int(min(MAX_REPLAY_BYTES, free_memory() / 2) / record)
         capacity = min(config.capacity, max(room, MIN_CAPACITY))
         learning_starts = min(config.learning_starts, MAX_LEARNING_STARTS)
         one = dataclasses.replace(one, capacity=capacity, learning_starts=learning_starts)
