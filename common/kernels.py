@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core import config as numba_config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.dispatcher import Dispatcher
 from numba.core.extending import _Intrinsic
+
+from common import scratch
+
+SETTINGS: Any = numba_config
 
 
 @functools.cache  # a module imports before its first kernel what its kernels call
@@ -48,7 +53,14 @@ class Cache(FunctionCache):
     misses = 0  # functions that this process had to compile, over all caches
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)  # type: ignore[no-untyped-call]
+        """Raise `RuntimeError` where there is no folder that it can be written to."""
+        try:
+            super().__init__(function)  # type: ignore[no-untyped-call]
+        except RuntimeError:  # neither beside the code nor in the user's home
+            if SETTINGS.CACHE_DIR or (place := scratch.folder()) is None:
+                raise
+            SETTINGS.CACHE_DIR = str(place / "kernels")
+            super().__init__(function)  # type: ignore[no-untyped-call]
         self._cache_file = IndexDataCacheFile(  # type: ignore[no-untyped-call]
             self._cache_path, self._impl.filename_base, sources(function.__module__)
         )
@@ -82,7 +94,8 @@ def cached_njit(**options: Any) -> Any:  # untyped, as numba's is: kernels are t
 
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = njit(**options)(function)
-        dispatcher._cache = Cache(function)  # as numba's own ``enable_caching`` does
+        with suppress(RuntimeError):  # then it is compiled at every start
+            dispatcher._cache = Cache(function)  # as numba's own ``enable_caching`` does
         return dispatcher
 
     return compiled

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
 
+from common import scratch
 from common.errors import UserError
 from common.quiet import warnings_once
 
@@ -98,6 +99,7 @@ def begin_imports() -> None:
 
     Nothing is lost then, and an exception inside the import of an extension becomes whatever it makes of it.
     """
+    scratch.for_libraries()
     gc.disable()  # modules are no garbage: to look for some among them takes a sixth of the start
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else someone wants it to be ignored
         signal.signal(signal.SIGINT, _leave)

@@ -48,6 +48,32 @@ def test_a_truncated_cache_file_is_compiled_again_and_replaced(ending: str, star
         assert output(start, cache) == "42 0"
 
 
+NOWHERE = """
+from numba.core.caching import CacheImpl, UserProvidedCacheLocator
+CacheImpl._locator_classes = [UserProvidedCacheLocator]
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX users")
+def test_where_neither_code_nor_home_can_be_written_to(start: list[str], tmp_path: Path) -> None:
+    """It was a traceback of numba's, in a container whose user does not own the code. Without any folder, no cache."""
+    (tmp_path / "program.py").write_text(NOWHERE + PROGRAM)
+    (tmp_path / "tmp").mkdir()
+
+    def run(temporary: Path) -> str:
+        words = {**os.environ, "TMPDIR": str(temporary)}
+        words.pop("NUMBA_CACHE_DIR", None)
+        done = subprocess.run(start, capture_output=True, text=True, env=words, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.strip()
+
+    assert run(tmp_path / "tmp") == "42 1"
+    assert run(tmp_path / "tmp") == "42 0"
+    (tmp_path / "tmp" / f"tidepool-{os.getuid()}").chmod(0o777)
+    assert run(tmp_path / "tmp") == "42 0"  # it is not counted, and not loaded
+    assert len(list((tmp_path / "tmp").rglob("*.nbi"))) == 1
+
+
 CALLED = {
     "a kernel": "@cached_njit()\ndef called(x):\n    return x + SUMMAND\n",
     "a kernel of a kernel": "from third import called\n\n@cached_njit()\ndef unused(x):\n    return x\n",
