@@ -39,9 +39,10 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        error.filename = str(path)  # of a full disk nobody says which file it was, and the one beside is ours
-        error.filename2 = None
-        raise
+        if error.errno is None:
+            raise
+        # of a full disk nobody says which file it was, and the one beside is ours
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         beside.unlink(missing_ok=True)
 

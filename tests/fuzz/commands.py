@@ -48,7 +48,7 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
     "compare.py": {
         "--runs-dir": ("/nowhere/at/all", "/dev/null", "a" * 5_000, ESCAPES),
         "--format": ("xml", "", "Table"),
-        "--plot": ("chart.xyz", "/nowhere/at/all/chart.png", "chart"),
+        "--plot": ("chart.xyz", "/dev/null/chart.png", "chart"),
         "--at-frames": ("x", "1", "-5", "9" * 40),
         "--games": ("Pnog", "", ",", ESCAPES),
         "--agents": ("dqm", "", ","),
@@ -100,7 +100,7 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
         "--jobs": ("0", "1025", "x"),
         "--plan": ("/nowhere/at/all", "/dev/null", "/proc/1/mem", "a" * 5_000, ESCAPES),
         "--status": ("/nowhere/at/all", "/dev/null", "a" * 5_000, ESCAPES),
-        "--plot": ("chart.xyz", "/nowhere/at/all/chart.png"),
+        "--plot": ("chart.xyz", "/dev/null/chart.png"),
         "--row": ("1", "0", "x"),
         "--study": ("sqlite:///x.db",),
         "--slurm": ("/nowhere/at/all/x.sh",),
