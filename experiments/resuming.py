@@ -16,7 +16,7 @@ from rich.console import Console
 import envs
 from agents import recipe
 from common import imports
-from common.commands import command
+from common.commands import command, typed
 from common.errors import UserError
 from common.reading import checked
 from common.text import number_of
@@ -162,7 +162,7 @@ def _check(
     with checkpoint.saved_counters(saved) as counters:
         steps, evaluated = counters["agent_steps"], not counters.get("evaluation_due", False)
         if total is None and steps >= done and evaluated:
-            raise UserError(f"{path}: it is finished; extend it with --resume {path} --total-timesteps N")
+            raise UserError(f"{path}: it is finished; extend it with {typed('--resume', path, '--total-timesteps', 'N')}")
         if total is not None and total <= steps:
             raise UserError(
                 f"--total-timesteps {total}: {path} has {number_of(steps, 'agent step')} already; take more"
