@@ -162,7 +162,8 @@ def _check(
     with checkpoint.saved_counters(saved) as counters:
         steps, evaluated = counters["agent_steps"], not counters.get("evaluation_due", False)
         if total is None and steps >= done and evaluated:
-            raise UserError(f"{path}: it is finished; extend it with {typed('--resume', path, '--total-timesteps', 'N')}")
+            extended = typed("--resume", path, "--total-timesteps", "N")
+            raise UserError(f"{path}: it is finished; extend it with {extended}")
         if total is not None and total <= steps:
             raise UserError(
                 f"--total-timesteps {total}: {path} has {number_of(steps, 'agent step')} already; take more"
