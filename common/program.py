@@ -24,7 +24,6 @@ from common.quiet import warnings_once
 INTERRUPTED = 128 + signal.SIGINT
 CLOSED = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)  # nobody will ever read what is printed
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM)  # no fault of ours
-_running = False  # whether `run` was called
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
@@ -32,9 +31,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
 
     An output that was closed, as by ``| head``, ends it quietly; see `outlive_output` for what goes on all the same.
     """
-    global _running
     warnings_once()
-    _running, _Undying.failed, sys.stderr = True, None, undying(sys.stderr)
+    _Undying.failed, sys.stderr = None, undying(sys.stderr)
     code: str | int | None = 0
     try:
         code = _result(main)
@@ -55,7 +53,6 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         else:
             raise
     finally:
-        _running = False
         gc.unfreeze()  # libraries count what is left of them at the end, and ale-py's says so in twenty lines
     if _Undying.failed is not None:
         print(f"note: some of what was printed is lost: {_Undying.failed.strerror}", file=sys.stderr)
@@ -90,7 +87,7 @@ def outlive_output() -> None:
 
     Only in a program: a test or a notebook has an output of its own.
     """
-    if _running and not _is_undying(sys.stdout):
+    if is_program() and not _is_undying(sys.stdout):
         sys.stdout = undying(sys.stdout)
 
 

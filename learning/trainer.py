@@ -165,8 +165,8 @@ class Trainer:
         self._check_losses()
         self._save_all()
         anew = "; its episodes will begin anew" if self.episodes.abandoned else ""
-        resume = command("train.py", "--resume", self.run_folder.path)
-        return UserError(f"{fault}; saved at {number_of(self.agent_steps, 'agent step')}, resume with {resume}{anew}")
+        resume = command("train.py", "--resume", self.run_folder.path) + anew
+        return UserError(f"{fault}; saved at {number_of(self.agent_steps, 'agent step')}, resume with {resume}")
 
     def _save_hung(self, what: str) -> None:
         """Raise the error for the user, after saving, while the main thread hangs in an environment for good."""

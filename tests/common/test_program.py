@@ -97,6 +97,7 @@ def test_a_broken_pipe_that_is_not_the_output_is_an_error(monkeypatch: pytest.Mo
         program.outlive_output()
         return main(words)
 
+    monkeypatch.setattr(program, "is_program", lambda: True)
     with (tmp_path / "stdout").open("w") as out, (tmp_path / "stderr").open("w") as err:
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stderr", err)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import UserError
+from common.output import check_output
 from common.signals import ALL, on_signal
 from envs import drawing
 from viewer import screen
@@ -111,22 +112,10 @@ def check(path: Path, overwrite: bool) -> str:
     Raises:
         UserError: an unknown kind, an existing file, a folder that can't be made or written to, or no encoder.
     """
+    check_output("--record", path, tuple(DEFAULT_STEPS), overwrite)
     kind = path.suffix.lower()
-    if kind not in DEFAULT_STEPS:
-        raise UserError(f"--record {path}: unknown kind '{path.suffix}'; allowed: {', '.join(DEFAULT_STEPS)}")
-    if os.path.isdir(path):  # `Path.is_dir` raises for a name that is too long
-        raise UserError(f"--record {path}: is a folder")
-    if os.path.exists(path) and not overwrite:
-        raise UserError(f"--record {path}: the file exists; --overwrite replaces it")
     if kind == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
         raise UserError(VIDEO_HINT)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(path)
-        temporary.write_bytes(b"")
-        temporary.unlink()
-    except OSError as error:
-        raise _unwritable(path, error) from None
     return kind
 
 
