@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from common import scratch
 from common.errors import UserError
+from common.printable import print_all
 from common.quiet import warnings_once
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -32,6 +33,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     An output that was closed, as by ``| head``, ends it quietly; see `outlive_output` for what goes on all the same.
     """
     warnings_once()
+    print_all(sys.stdout)
     _Undying.failed, sys.stderr = None, undying(sys.stderr)
     code: str | int | None = 0
     try:
