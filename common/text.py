@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def time_text(seconds: float | None) -> str:
     """Return a time in words as coarse as it deserves; "?" where it is not known."""
@@ -21,6 +23,12 @@ def significant(value: float, digits: int = 3) -> str:
 def number_of(count: int, noun: str) -> str:
     """Return a number and what is counted: ``1 frame``, ``2,000 frames``."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return names in a row, the first of many: ``a, b and 3 more``; semicolons where a name has a comma itself."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ("; " if any("," in one for one in names) else ", ").join(names[:most]) + more
 
 
 def shown(text: str, most: int | None = None) -> str:

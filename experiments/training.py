@@ -342,7 +342,7 @@ def report(trainer: Trainer, console: Console) -> None:
     import scores  # here, because it takes half a second, and the training should begin
 
     folder = trainer.run_folder.path
-    table = scores.comparison(trainer.plan.env_id, folder.parent, PRETRAINED)
+    table = scores.comparison(trainer.plan.env_id, folder.parent, PRETRAINED, folder)
     if left_out := trainer.learner.left_out:
         print_line(console, f"note: {left_out:,} updates were left out, their loss or gradient NaN or infinite")
     width = console.width if console.is_terminal else None

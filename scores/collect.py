@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from common.text import listed, number_of
 from scores import references
 from scores.atari import normalization
 from scores.atari import rows as atari_rows
@@ -18,15 +19,31 @@ from scores.runs import Episode, Run, read_humans, read_run, read_runs
 from scores.stats import bootstrap_interval, student_interval
 
 FEW_SEEDS = 5  # the bootstrap interval of fewer seeds is too narrow
+MOST_OTHERS = 10  # rows of other runs below a training
 
 
-def comparison(env_id: str, runs_dir: Path | str = "runs", pretrained_dir: Path | str | None = None) -> Comparison:
+def comparison(
+    env_id: str, runs_dir: Path | str = "runs", pretrained_dir: Path | str | None = None, run: Path | None = None
+) -> Comparison:
     """Return the comparison of one environment (its full id), e.g. to print after training.
 
+    With ``run``, the folder of one, the rows of other runs are only the best; a remark says how many are left out.
     Warnings about files that could not be read are among the remarks.
     """
     (found,), warnings = comparisons(Path(runs_dir), Path(pretrained_dir) if pretrained_dir else None, env_id)
+    if run is not None:
+        found = _around(found, run)
     return dataclasses.replace(found, remarks=[*found.remarks, *warnings])
+
+
+def _around(found: Comparison, run: Path) -> Comparison:
+    others = [row for row in found.rows if row.kind == "run" and run not in row.folders]
+    left_out = {id(row) for row in others[MOST_OTHERS:]}
+    if not left_out:
+        return found
+    remark = f"{number_of(len(left_out), 'more row')} of other runs: compare.py shows all, runs.py lists them."
+    kept = [row for row in found.rows if id(row) not in left_out]
+    return dataclasses.replace(found, rows=kept, remarks=[*found.remarks, remark])
 
 
 def comparisons(
@@ -167,6 +184,7 @@ def _run_row(run: Run, metric: Metric, group: Group, siblings: list[Run]) -> Row
         note="; ".join(notes),
         frames=run.frames,
         unfinished=not group.finished,
+        folders=(run.path,),
     )
 
 
@@ -198,6 +216,7 @@ def _seeds_row(group: Group, metric: Metric) -> Row:
         protocol=runs[0].episodes[0].protocol,
         note=note,
         frames=runs[0].frames,
+        folders=tuple(run.path for run in runs),
     )
 
 
@@ -275,15 +294,9 @@ def _remarks(env_id: str, runs: list[Run], groups: Sequence[Group], rows: list[R
     few = sorted({group.label for group in finished if 1 < len(group.runs) < FEW_SEEDS})
     if single:
         remarks.append(
-            f"One seed of {_few(single)}: another seed may score very differently, so this does not show that one"
+            f"One seed of {listed(single)}: another seed may score very differently, so this does not show that one"
             " agent or setting is better than another. Train with --seed 2, 3, ... too."
         )
     if few:
-        remarks.append(f"Fewer than {FEW_SEEDS} seeds of {_few(few)}: the true interval is wider than the one shown.")
+        remarks.append(f"Fewer than {FEW_SEEDS} seeds of {listed(few)}: the true interval is wider than the one shown.")
     return remarks
-
-
-def _few(labels: Sequence[str]) -> str:
-    """Return some labels as text, a handful of them."""
-    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
-    return ("; " if any("," in one for one in labels) else ", ").join(labels[:5]) + more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 from common.text import shown
@@ -28,6 +29,7 @@ class Row:
     human_normalised: float | None = None  # 0: random play, 1: human; None: not Atari, or no human score
     record_normalised: float | None = None  # 0: random play, 1: the human world record
     unfinished: bool = False  # a run that is not trained to its end
+    folders: tuple[Path, ...] = ()  # of its runs
 
     def __post_init__(self) -> None:
         for name in ("name", "env_id", "protocol", "note"):  # they hold the names of folders

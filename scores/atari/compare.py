@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from common.errors import UserError, unknown
-from common.text import number_of
+from common.text import listed, number_of
 from scores.atari import aggregates, atari5, measured, normalization, protocol_notes
 from scores.atari import columns as atari_columns
 from scores.atari.aggregates import Aggregates
@@ -176,7 +176,7 @@ def _different_games(players: Sequence[Column]) -> list[str]:
         groups.setdefault(frozenset(column.normalised()), []).append(column.name)
     if len(groups) < 2:
         return []
-    parts = [f"{', '.join(names)} over {len(games)}" for games, names in groups.items()]
+    parts = [f"{listed(names)} over {len(games)}" for games, names in groups.items()]
     return [f"Aggregates are over different games: {'; '.join(parts)}. Compare these players game by game."]
 
 
@@ -192,14 +192,12 @@ def _seeds(players: Sequence[Column]) -> list[str]:
     few = [name for name, sizes in counts.items() if sizes and 1 < min(sizes) < FEW_SEEDS]
     if single:
         found.append(
-            f"A single run (seed) in a game: {', '.join(single)}. Another seed may score very differently, so there is"
+            f"A single run (seed) in a game: {listed(single)}. Another seed may score very differently, so there is"
             " no interval, and this does not show that one agent or setting is better than another. Train with"
             " --seed 2, 3, ... too."
         )
     if few:
-        found.append(
-            f"Fewer than {FEW_SEEDS} seeds of {', '.join(few)}: the true intervals are wider than those shown."
-        )
+        found.append(f"Fewer than {FEW_SEEDS} seeds of {listed(few)}: the true intervals are wider than those shown.")
     if any(column.kind == "agent" for column in players):
         found.append("Published agents have one score per game, so there are no intervals over their runs.")
     return found

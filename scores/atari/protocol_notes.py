@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from common.text import listed
 from scores.atari import normalization
 from scores.atari.published import Agent
 
@@ -87,7 +88,7 @@ def millions(frames: int) -> str:
 
 
 def _names(players: Iterable[EvaluationConditions]) -> str:
-    return ", ".join(one.name for one in players)
+    return listed([one.name for one in players])
 
 
 def _mixed(players: Sequence[EvaluationConditions]) -> list[str]:

@@ -42,6 +42,22 @@ def test_remarks_on_a_single_run(tmp_path: Path) -> None:
     assert "One seed of dqn: another seed may score very differently" in remarks
 
 
+def test_below_a_training_only_the_best_of_many_other_runs_are_shown(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path, [float(place)], time=f"20261123-1015{place}", config={"learning_rate": place / 100})
+        for place in range(10, 40)
+    ]
+    make_run(tmp_path, [2.0], seed=2, config={"learning_rate": 0.1})
+    found = comparison(V1, tmp_path, run=runs[0])
+    rows = [row for row in found.rows if row.kind == "run"]
+    # the best ten, its own row and the mean of its seeds, 10 and 2
+    assert [row.mean for row in rows] == [*range(39, 29, -1), 10.0, 6.0]
+    assert found.remarks[-1] == "20 more rows of other runs: compare.py shows all, runs.py lists them."
+    assert "; dqn, learning-rate 0.15 and 24 more: another seed may" in " ".join(found.remarks)
+    everything = comparison(V1, tmp_path)
+    assert len(everything.rows) == len(found.rows) + 20
+
+
 def test_seeds_are_averaged_with_equal_weight(tmp_path: Path) -> None:
     make_run(tmp_path, [10.0] * 9 + [20.0], seed=1)  # mean 11, from ten episodes
     make_run(tmp_path, [30.0], seed=2)
