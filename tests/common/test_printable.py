@@ -62,8 +62,8 @@ def test_a_program_prints_any_path(encoding: str) -> None:
     assert b"/" in done.stdout
 
 
-def test_the_table_of_scores_has_signs_that_ascii_lacks() -> None:
-    words = [sys.executable, "compare.py", "--games", "Pong"]
+def test_the_table_of_scores_has_signs_that_ascii_lacks(tmp_path: Path) -> None:
+    words = [sys.executable, "compare.py", "--games", "Pong", "--runs-dir", str(tmp_path)]
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(words, env=env, cwd=ROOT, capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
