@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from common.errors import UserError  # noqa: E402
 from common.files import write_bytes  # noqa: E402
+from common.text import number_of  # noqa: E402
 from experiments.planned import finished, wall_seconds  # noqa: E402
 from scores.runs import find_runs  # noqa: E402
 
@@ -171,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = final_rows(folder)
         mean = statistics.fmean(float(row["episode_return"]) for row in rows)
         print(f"added: {folder.name}: mean {mean:.2f} over {len(rows)} episodes")
-    print(f"{len(taken)} runs in {options.results}; now: python docs/generate.py")
+    print(f"{number_of(len(taken), 'run')} in {options.results}; now: python docs/generate.py")
     return 0
 
 
