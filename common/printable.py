@@ -28,8 +28,11 @@ def nearest(character: str) -> str:
     if name.startswith("BOX DRAWINGS"):
         straight = " AND " not in name
         return "-" if straight and name.endswith("HORIZONTAL") else "|" if straight and "VERTICAL" in name else "+"
-    decomposed = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return NEAREST.get(character) or decomposed or "?"
+    parts = unicodedata.normalize("NFKD", character).replace("\N{FRACTION SLASH}", "/")
+    plain = parts.encode("ascii", "ignore").decode()
+    if plain.isdecimal():  # 10 with a small 2 would be 102
+        return "?"
+    return NEAREST.get(character) or plain or "?"
 
 
 def _nearest(error: UnicodeError) -> tuple[str | bytes, int]:

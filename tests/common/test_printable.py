@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""What an output's encoding lacks is printed as its nearest; without it `--help > file` ends with a traceback."""
+"""What an output's encoding lacks is printed as its nearest; without it a table of scores ends with a traceback."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def printed(text: str, encoding: str) -> bytes:
     ("text", "encoding", "expected"),
     [
         ("╭─┼─╮ │ ╰", "ascii", b"+-+-+ | +"),
-        ("½ ± 3 × λ → …", "ascii", b"12 +- 3 x lambda -> ..."),
+        ("½ ± 3 × λ → …", "ascii", b"1/2 +- 3 x lambda -> ..."),
+        ("10²", "ascii", b"10?"),
         ("½ ± 3 × λ → …", "cp1252", b"\xbd \xb1 3 \xd7 lambda -> \x85"),
         ("Łukasz, José, 日本", "ascii", b"?ukasz, Jose, ??"),
         ("Łukasz, José, 日本 →", "utf-8", "Łukasz, José, 日本 →".encode()),
