@@ -14,6 +14,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector import VectorEnv
 
 from common import imports
@@ -44,6 +45,11 @@ OTHERWISE = {
     "mode": "give --mode",
     "difficulty": "give --difficulty",
 }
+# Gymnasium's own advice does not install it where there is no wheel: swig is not found in an isolated build
+BOX2D = (
+    'Box2D is not installed: pip install "gymnasium[box2d]"; Python 3.14 has no wheel of it and needs a C++ compiler: '
+    'pip install swig setuptools, then pip install --no-build-isolation "gymnasium[box2d]"'
+)
 # Between these the discounted returns of good and bad swimmers lie, for discounts up to 0.98.
 RETURNS = {"Waterworld-v0": (-4.0, 8.0), "Waterworld-v1": (-4.0, 8.0)}
 
@@ -256,7 +262,8 @@ def make(
             # what Gymnasium's checker would warn of, in every environment anew, `foreign` checks in each step
             env = gymnasium.make(name, disable_env_checker=True, **options)
     except FAULTS as error:  # of the environment's own constructor: anything
-        reason = " ".join(str(error).split()) or type(error).__name__
+        needs_box2d = isinstance(error, DependencyNotInstalled) and "box2d" in str(error).lower()
+        reason = BOX2D if needs_box2d else " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{name} can't be made{_with(options)}: {reason}") from error
     if is_world(name):
         return env

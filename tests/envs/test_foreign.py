@@ -228,6 +228,17 @@ def test_an_atari_game_made_by_gymnasiums_wrappers_is_the_same_game() -> None:
     assert lost > 0
 
 
+def test_missing_box2d_is_said_with_commands_that_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gymnasium's "pip install swig" fails on Python 3.14: pip builds where swig is not."""
+    monkeypatch.setitem(sys.modules, "Box2D", None)  # as if it were not installed
+    for module in [name for name in sys.modules if name.startswith("gymnasium.envs.box2d")]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(UserError, match=r"^LunarLander-v3 can't be made: Box2D is .* --no-build-isolation") as caught:
+        envs.make("LunarLander-v3")
+    assert 'pip install "gymnasium[box2d]"' in str(caught.value)
+    assert len(str(caught.value)) <= 300
+
+
 def test_env_kwargs_reach_the_environment_and_name_the_protocol() -> None:
     config = FamilyConfig(env_kwargs=("gain=2.5", "name=b"))
     env = envs.make("odd/Kwargs-v0", **env_options("odd/Kwargs-v0", config, evaluation=True))
