@@ -354,8 +354,21 @@ def test_the_workflow_runs_the_gate() -> None:
     assert ran[1:] == [command for command in gate() if command.startswith("pytest")]
     for system in ("ubuntu", "macos", "windows"):
         assert f"{system}-latest" in text
-    oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=")
-    assert f'python: ["{oldest}", "3.14"]' in text
+    oldest, newest = pythons()
+    assert f'python: ["{oldest}", "{newest}"]' in text
+
+
+def pythons() -> tuple[str, str]:
+    """Return the oldest and the newest Python that pip installs the project for."""
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    match = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", wanted)
+    assert match
+    return f"3.{match[1]}", f"3.{int(match[2]) - 1}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_pages_name_the_versions_of_python(page: str) -> None:
+    assert "Python {} to {}".format(*pythons()) in (ROOT / page).read_text(encoding="utf-8")
 
 
 def test_pre_commit_runs_the_gate() -> None:

@@ -177,7 +177,7 @@ def test_the_runs_of_a_killed_sweep_are_stopped_and_saved(tmp_path: Path) -> Non
         "signal.signal(signal.SIGTERM, lambda number, frame: (open(sys.argv[1], 'w').write('saved'), os._exit(0)))\n"
         "end_with_parent()\n"
         "print('ready', flush=True)\n"
-        "time.sleep(60)\n"
+        "for _ in range(600):\n    time.sleep(0.1)  # a signal just before a sleep waits for its end\n"
     )
     saved = tmp_path / "saved"
     driver = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -276,11 +277,12 @@ def test_the_notice_of_slurm_saves_the_run_and_puts_the_task_back(tmp_path: Path
     (tmp_path / "sweep.py").write_text(
         "import signal, sys, time\n"
         "signal.signal(signal.SIGUSR1, lambda *a: (open('saved', 'w').write(' '.join(sys.argv)), sys.exit(138)))\n"
-        "open('ready', 'w').close()\ntime.sleep(60)\n"
+        "open('ready', 'w').close()\n"
+        "for _ in range(600):\n    time.sleep(0.1)  # a signal just before a sleep waits for its end\n"
     )
     file = tmp_path / "array.sh"
-    text = slurm.script(Planned(plan_of(tmp_path / "out")), file).replace(str(ROOT), str(tmp_path))
-    file.write_text(text)
+    text = slurm.script(Planned(plan_of(tmp_path / "out")), file)
+    file.write_text(text.replace(f"cd {shlex.quote(str(ROOT))}\n", f"cd {tmp_path}\n"))
     environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
     environment |= {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_JOB_ID": "77"}
     process = subprocess.Popen(["bash", str(file)], env=environment)
