@@ -13,8 +13,9 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, ClassVar
 
 from common import scratch
@@ -22,8 +23,10 @@ from common.errors import UserError
 from common.printable import print_all
 from common.quiet import warnings_once
 
+OLDEST = (3, 11)  # version of Python
 INTERRUPTED = 128 + signal.SIGINT
 CLOSED = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)  # nobody will ever read what is printed
+CURE = f': activate Tidepool\'s environment, or pip install -e "{Path(__file__).resolve().parent.parent}"'
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM)  # no fault of ours
 
 
@@ -79,6 +82,11 @@ def _result(main: Callable[[Sequence[str]], int | None]) -> str | int | None:
             raise
         print(f"error: out of memory, {memory.where(error)}; {memory.in_use()}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if (line := _missing(error)) is None:
+            raise
+        print(line, file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -117,6 +125,37 @@ def is_program() -> bool:
     """Whether one of the programs runs, and not a test or a notebook."""
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     return file is not None and Path(file).resolve().parent == Path(__file__).resolve().parent.parent
+
+
+def explain_environment() -> None:
+    """End the program with a line where this Python is too old, or a package is missing: no environment is active."""
+    if sys.version_info < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        print(f"error: Python {needed} or newer is needed; {sys.executable} is {_version()}{CURE}", file=sys.stderr)
+        sys.exit(2)
+    sys.excepthook = _end_where_missing
+
+
+def _end_where_missing(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show an error that nothing caught; the imports at the top of a program are outside of `run`."""
+    line = _missing(error) if isinstance(error, ModuleNotFoundError) else None
+    if line is None:
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(line, file=sys.stderr, flush=True)
+    os._exit(2)
+
+
+def _missing(error: ModuleNotFoundError) -> str | None:
+    """Return what to say of a package that this Python does not have; None: something else is wrong."""
+    name = (error.name or "").partition(".")[0]
+    if not name or name in sys.modules or find_spec(name) is not None:
+        return None
+    return f"error: {name} is not installed in {sys.executable} (Python {_version()}){CURE}"
+
+
+def _version() -> str:
+    return ".".join(map(str, sys.version_info[:3]))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -185,4 +224,5 @@ def _discard(number: int) -> None:
 
 
 if is_program():
+    explain_environment()
     begin_imports()

@@ -18,7 +18,7 @@ from rich.console import Console
 
 import envs
 from agents import recipe
-from common import imports
+from common import imports, installed
 from common.commands import command, typed
 from common.errors import UserError
 from common.files import PRETRAINED, ROOT
@@ -250,7 +250,8 @@ def print_plan(console: Console, plan: Plan, preset: str) -> None:
     print_line(console, f"preset {preset}: {agent.presets[preset].about} ({more}--list shows all agents and switches)")
     if found := measured_before(plan, preset):
         print_line(console, f"measured: {found}")
-    for note in plan.config.notes():
+    notes = [*plan.config.notes(), *(f"{package} is installed: pip install -e ." for package in installed.unfit())]
+    for note in notes:
         print_line(console, f"note: {note}")
 
 

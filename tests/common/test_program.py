@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,6 +56,40 @@ def test_interrupt_while_modules_are_imported_is_one_line(script: str, module: s
     words = [sys.executable, "-c", INTERRUPTED, module, str(ROOT / script)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    "script", ["train.py", "play.py", "compare.py", "runs.py", "sweep.py", "ablate.py", "share.py"]
+)
+def test_a_missing_package_is_one_line(program_name: str) -> None:
+    """A new terminal, where the environment is not active."""
+    words = [sys.executable, "-S", str(ROOT / f"{program_name}.py")]  # without site-packages
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    *progress, line = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert f" is not installed in {sys.executable} (Python 3." in line
+    assert line.endswith(f'activate Tidepool\'s environment, or pip install -e "{ROOT}"')
+    assert all(said.startswith("loading") for said in progress)
+
+
+def test_an_old_python_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["requires-python"].startswith(f">={'.'.join(map(str, program.OLDEST))},")
+    monkeypatch.setattr(program, "OLDEST", (9, 9))
+    with pytest.raises(SystemExit) as left:
+        program.explain_environment()
+    assert left.value.code == 2
+    assert f"error: Python 9.9 or newer is needed; {sys.executable} is 3." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["numpy.nothing", "common.nothing", "common", None])
+def test_a_fault_of_our_own_keeps_its_traceback(name: str | None) -> None:
+    def main(argv: Sequence[str]) -> int:
+        raise ModuleNotFoundError("No module", name=name)
+
+    with pytest.raises(ModuleNotFoundError, match="No module"):
+        program.run(main)
 
 
 @posix
