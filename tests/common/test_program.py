@@ -58,12 +58,10 @@ def test_interrupt_while_modules_are_imported_is_one_line(script: str, module: s
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
-@pytest.mark.parametrize(
-    "script", ["train.py", "play.py", "compare.py", "runs.py", "sweep.py", "ablate.py", "share.py"]
-)
-def test_a_missing_package_is_one_line(program_name: str) -> None:
+@pytest.mark.parametrize("name", ["train", "play", "compare", "runs", "sweep", "ablate", "share"])
+def test_a_missing_package_is_one_line(name: str) -> None:
     """A new terminal, where the environment is not active."""
-    words = [sys.executable, "-S", str(ROOT / f"{program_name}.py")]  # without site-packages
+    words = [sys.executable, "-S", str(ROOT / f"{name}.py")]  # without site-packages
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     *progress, line = done.stderr.splitlines()
