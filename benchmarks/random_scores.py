@@ -37,14 +37,13 @@ from envs.protocols import ATARI, FRAME_SKIP, MINUTE
 from learning.config import episode_generator, episode_seed
 from learning.evaluate import EVALUATION_SEED
 from learning.runfolder import provenance
+from scores.atari.measured import RESULTS, TEN_HZ
 from scores.atari.normalization import BASELINES, LONG, env_id_of, find_game
 from scores.atari.published import load
 from scores.stats import around
 
 GAMES, CHUNK = 100, 10
 SECONDS = 0.4  # of a core that a game takes about, where nothing is known of it
-RESULTS = Path(__file__).resolve().parent.parent / "results" / "random.csv"
-TEN_HZ = "mnih2015-10hz"
 # the default order: what compare.py uses first, then the default of our trainings
 PROTOCOLS = ("dqn_zoo", "machado2018", TEN_HZ, "mnih2015", "gallici2024", "clark2024")
 COLUMNS = (

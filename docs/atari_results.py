@@ -140,7 +140,19 @@ def random_play() -> str:
         games = f"{fewest} games each"
     return (
         f"Of {len(found)} games ({games}, protocol `{measured.PROTOCOL}`) {len(differing)} differ, about"
-        f" {len(found) / 20:.0f} would by luck; most of all {'; '.join(most)}."
+        f" {len(found) / 20:.0f} would by luck; most of all {'; '.join(most)}. {ten_hz()}"
+    )
+
+
+def ten_hz() -> str:
+    """Return how many of the games of Mnih et al. 2015 differ when random play is theirs."""
+    games = sorted(load().scores["random_mnih2015"])
+    pairs = [(measured.measured(game), measured.measured(game, measured.TEN_HZ)) for game in games]
+    both = [(ours, theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
+    ours, theirs = (sum(one.differs for one in column) for column in zip(*both, strict=True))
+    return (
+        f"Of the {len(both)} games of Mnih et al. {theirs} differ when actions are chosen as theirs were, at 10 Hz for at"
+        f" most 5 minutes, and {ours} by the rules of our agents."
     )
 
 

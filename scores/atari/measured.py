@@ -15,6 +15,7 @@ from scores.atari.published import load
 
 RESULTS = ROOT / "results" / "random.csv"  # made by `python -m benchmarks.random_scores`
 PROTOCOL = "dqn_zoo"
+TEN_HZ = "mnih2015-10hz"  # a choice every sixth frame, at most 5 minutes, as the reference was measured
 LISTED = 5  # games named in a remark
 
 
@@ -42,13 +43,13 @@ class RandomPlay:
         return "" if self.normalised is None else f"chance is {100 * self.normalised:z.1f} % of human"
 
 
-def measured(game: str) -> RandomPlay | None:
+def measured(game: str, protocol: str = PROTOCOL) -> RandomPlay | None:
     """Return what was measured in a game; None if nothing was, or the table has no random play of it."""
-    return _read(RESULTS).get(game)
+    return _read(RESULTS, protocol).get(game)
 
 
 @lru_cache
-def _read(path: Path) -> dict[str, RandomPlay]:
+def _read(path: Path, protocol: str) -> dict[str, RandomPlay]:
     if not path.exists():
         return {}
     references = load().scores[normalization.BASELINES[normalization.LONG].random]
@@ -56,7 +57,7 @@ def _read(path: Path) -> dict[str, RandomPlay]:
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             game = normalization.game_of(row["env_id"])
-            if row["protocol"] == PROTOCOL and game in references:
+            if row["protocol"] == protocol and game in references:
                 mean, interval = float(row["mean"]), (float(row["ci95_low"]), float(row["ci95_high"]))
                 normalised = normalization.human_or_none(mean, game, normalization.LONG)
                 found[game] = RandomPlay(game, mean, interval, int(row["episodes"]), references[game], normalised)
