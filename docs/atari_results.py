@@ -151,8 +151,8 @@ def ten_hz() -> str:
     both = [(ours, theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
     ours, theirs = (sum(one.differs for one in column) for column in zip(*both, strict=True))
     return (
-        f"Of the {len(both)} games of Mnih et al. {theirs} differ when actions are chosen as theirs were, at 10 Hz for at"
-        f" most 5 minutes, and {ours} by the rules of our agents."
+        f"Of the {len(both)} games of Mnih et al. {theirs} differ when actions are chosen as theirs were, at 10 Hz for"
+        f" at most 5 minutes, and {ours} by the rules of our agents."
     )
 
 
