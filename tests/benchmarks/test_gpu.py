@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -80,4 +79,22 @@ def test_all_stages_end_in_time_whatever_happens(tmp_path: Path, monkeypatch: py
     # had the first two taken all of their time
     assert gpu.SECONDS - gpu.TESTS - gpu.TABLE > 240
     assert gpu.SECONDS < 9 * 60
-    assert sys.executable
+
+
+def test_the_published_agent_gets_all_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As much as one command on a lent machine may take, start and last evaluation included."""
+    ran: list[tuple[str, list[str], float]] = []
+
+    def stage(log: gpu.Log, name: str, words: list[str], limit: float) -> bool:
+        ran.append((name, words, limit))
+        return True
+
+    monkeypatch.setattr(gpu, "stage", stage)
+    assert gpu.main(["--out", str(tmp_path), "--seconds", "590", "--stages", "paper"]) == 0
+    ((name, words, limit),) = ran
+    assert (name, words[:2]) == ("paper", ["train.py", "ALE/Breakout-v5"])
+    assert {"--agent=pqn", "--preset=paper", "--device=cuda"} < set(words)
+    (budget,) = (float(word.removeprefix("--budget=").removesuffix("s")) for word in words if "--budget" in word)
+    assert 550 < budget < limit < 600
+    assert not gpu.main(["--out", str(tmp_path), "--seconds", "590", "--stages", "paper", "--rehearse"])
+    assert {path.name for path in tmp_path.iterdir()} == {"results.json", "figures.csv", "paper.zip"}
