@@ -55,7 +55,9 @@ def train(env_id: str = envs.DEFAULT_ENV, *, progress: bool = True, **settings: 
     """
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
     options, config = read_command_line([env_id, *words(settings)])
-    console = Console(quiet=not progress, force_jupyter=False)  # plain lines, as in a log
+    # A notebook gets plain lines, as a log does: it calls itself a terminal, and can't go back to a line.
+    terminal = False if Console().is_jupyter else None
+    console = Console(quiet=not progress, force_jupyter=False, force_terminal=terminal)
     trainer = training.start(options, config, console)
     total, frames_per_step = config.total_timesteps, trainer.rules.frames_per_step
     with ExitStack() as stack:

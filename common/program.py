@@ -24,6 +24,8 @@ from common.printable import print_all
 from common.quiet import warnings_once
 
 OLDEST = (3, 11)  # version of Python
+NOTEBOOK = "inline" in os.environ.get("MPLBACKEND", "")
+"""Whether this is a notebook, or a command of one: so ipykernel says it, in Jupyter, VS Code and Colab."""
 INTERRUPTED = 128 + signal.SIGINT
 CLOSED = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)  # nobody will ever read what is printed
 CURE = f': activate Tidepool\'s environment, or pip install -e "{Path(__file__).resolve().parent.parent}"'
@@ -107,6 +109,9 @@ def begin_imports() -> None:
     Nothing is lost then, and an exception inside the import of an extension becomes whatever it makes of it.
     """
     scratch.for_libraries()
+    os.environ["MPLBACKEND"] = (
+        "agg"  # charts are files; another one may be wanted in a notebook, and not be installed here
+    )
     gc.disable()  # modules are no garbage: to look for some among them takes a sixth of the start
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else someone wants it to be ignored
         signal.signal(signal.SIGINT, _leave)

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from common.redrawn import above_typing
+from common.redrawn import above_typing, can_redraw
 from common.text import number_of, shown, time_text
 from experiments.execution import REFRESH_SECONDS, Job, State, seconds_left
 
@@ -176,7 +176,7 @@ def live_view(
     console: Console, jobs: list[Job], outcome: Callable[[Job], str], places: Callable[[], int]
 ) -> Iterator[Lines]:
     """Show runs while they are executed: as a table in a terminal, as lines elsewhere."""
-    if not console.is_terminal:
+    if not can_redraw(console):
         yield Lines(console, jobs, outcome, places)
         return
     screen = Screen(console, jobs, outcome, places)

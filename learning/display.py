@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
-from common.redrawn import above_typing
+from common.redrawn import above_typing, can_redraw
 from common.text import number_of, time_text
 from learning.evaluate import EpisodeResult, cut_text
 
@@ -288,5 +288,5 @@ def display(
 
     ``frames_per_step`` above 1 shows emulator frames too; ``counters`` lets it say where the run is at any time.
     """
-    kind = LivePanel if console.is_terminal else PlainLines
+    kind = LivePanel if can_redraw(console) else PlainLines
     return kind(console, total_timesteps, start, frames_per_step, counters)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from common.redrawn import above_typing
+from common.redrawn import above_typing, can_redraw
 
 
 class Tell:
@@ -45,7 +45,7 @@ class _Progress(Progress):
 def bar(title: str, total: int) -> Iterator[Tell]:
     """Show a bar of ``total`` steps in a terminal, and remove it at the end; elsewhere nothing is written."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not can_redraw(console):
         yield nobody
         return
     columns = TextColumn("{task.description}"), BarColumn(None), TaskProgressColumn(), TimeRemainingColumn()
