@@ -68,6 +68,8 @@ def _resumed(folder: RunFolder, console: Console, total: int | None, rescale: bo
     agent, config = plan.recipe, plan.config
     states = States(folder.state)
     saved = _check(folder, states, config, total, lambda line: print_line(console, f"note: {line}"))
+    if total == config.total_timesteps and not rescale:
+        total = None  # it is that long already
     kept = saved is None or _holds_experience(saved)
     described: Described = checked(path / "config.json", about, Described)
     ray = apex.connected(described.actors, cluster)
@@ -228,7 +230,8 @@ def _described(
 
 def _extension(before: LearnerConfig, plan: Plan, rescale: bool) -> str:
     """Return in one line how long the run is now, and what its schedules do."""
-    steps = f"extended from {before.total_timesteps:,} to {plan.config.total_timesteps:,} agent steps"
+    verb = "extended" if plan.config.total_timesteps > before.total_timesteps else "shortened"
+    steps = f"{verb} from {before.total_timesteps:,} to {plan.config.total_timesteps:,} agent steps"
     over = plan.config.schedule_steps
     if rescale:
         return f"{steps}; the learning rate now falls over {over:,} of them"

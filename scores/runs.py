@@ -260,8 +260,10 @@ def _training_notes(config: dict[str, Any]) -> Iterator[str]:
     if events:
         stretched = any(one.get("rescaled") for one in events)
         refilled = any(one.get("exact") is False for one in events)
+        planned, total = events[0].get("from_total"), events[-1].get("to_total")
+        shorter = isinstance(planned, int) and isinstance(total, int) and total < planned
         yield (
-            f"planned for {shown(str(events[0].get('from_total'))[:1000], 40)} agent steps, then extended"
+            f"planned for {shown(str(planned)[:1000], 40)} agent steps, then {'shortened' if shorter else 'extended'}"
             + (", its schedules stretched" if stretched else "")
             + (", its replay filled anew" if refilled else "")
         )

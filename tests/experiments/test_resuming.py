@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -61,6 +62,27 @@ def test_of_two_that_resume_a_run_at_once_one_is_refused_before_it_cuts_the_logs
     assert metrics.read_bytes() != rows
     assert second.run(RecordingWatcher())
     assert not (run_folder / "live").exists()
+
+
+def test_a_stopped_run_is_shortened_and_the_length_that_it_has_changes_nothing(tmp_path: Path) -> None:
+    run = trainer(tmp_path, CARTPOLE)
+    watcher = RecordingWatcher(stop_at=1_200)
+    watcher.trainer = run
+    assert not run.run(watcher)
+    planned, folder = run.plan.config.total_timesteps, run.run_folder.path
+    evaluated = {"evaluations": run.plan.evaluations, "eval_episodes": 2}
+    run.run_folder.update({"config": as_json(run.plan.config), "device": "cpu", "threads": 1, **evaluated})
+    printed = io.StringIO()
+    for total in (planned, planned - 40):
+        again = resume(folder, Console(file=printed, width=300), total)
+        again.run_folder.claim.release()
+        told = f"shortened from {planned:,} to {planned - 40:,} agent steps; schedules as they were"
+        assert (told in printed.getvalue()) == (total < planned)
+        assert ("extended" in about(folder)) == (total < planned)
+    assert "extended" not in printed.getvalue()
+    found, _ = read_run(folder)
+    assert found is not None
+    assert found.notes == (f"planned for {planned} agent steps, then shortened",)
 
 
 # ------------------------------------------------------------------ extending
