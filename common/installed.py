@@ -16,9 +16,13 @@ def unfit() -> list[str]:
 
     One that is missing is not among them: what needs it says so.
     """
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    try:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        needed = [Requirement(text) for text in project["dependencies"]]
+    except (OSError, KeyError, ValueError):  # a conflict of two versions in it, say: no reason not to train
+        return []
     found = []
-    for wanted in map(Requirement, project["dependencies"]):
+    for wanted in needed:
         with suppress(metadata.PackageNotFoundError):
             version = metadata.version(wanted.name)
             if not wanted.specifier.contains(version, prereleases=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -35,3 +36,13 @@ def test_a_version_that_is_not_wanted_is_said_before_the_training(monkeypatch: p
     plan = Plan("CartPole-v1", dqn, dqn.config(**dqn.presets["control"].settings), 1)
     training.print_plan(Console(file=printed, width=300), plan, "control")
     assert "note: ale-py 0.12.0 (wanted: <0.13,>=0.12.1) is installed: pip install -e ." in printed.getvalue()
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< HEAD\n", "", '[project]\ndependencies = ["==="]\n', None])
+def test_a_damaged_pyproject_is_no_reason_not_to_train(
+    text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if text is not None:
+        (tmp_path / "pyproject.toml").write_text(text)
+    monkeypatch.setattr(installed, "ROOT", tmp_path)
+    assert installed.unfit() == []
