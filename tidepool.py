@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,6 +21,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+# The names of our packages are plain: openai-agents, which may be installed beside, has one called agents too.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+# isort: split
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray

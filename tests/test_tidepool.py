@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,17 @@ def test_episodes_are_the_same_again(swimmer: tidepool.Agent) -> None:
     assert all(one.episode_length == 1000 for one in first)
     assert np.mean([one.episode_return for one in first]) > 15
     assert swimmer.play(1, seed=7) != swimmer.play(1, seed=8)
+
+
+def test_another_package_of_one_of_our_names_does_not_hide_ours(tmp_path: Path) -> None:
+    """`agents` of openai-agents, installed beside: it is found before what an editable install adds."""
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "__init__.py").write_text("raise RuntimeError('the other one')\n")
+    code = "import tidepool; print(tidepool.load('pretrained/waterworld'))"
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "<d3qn for tidepool/Waterworld-v1>\n", done.stderr
 
 
 def test_scores_are_a_table_of_text_of_markdown_and_of_rows(tmp_path: Path) -> None:
