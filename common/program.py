@@ -5,6 +5,7 @@ The programs import it first, and it imports nothing slow: from here on Ctrl-C e
 
 from __future__ import annotations
 
+import builtins
 import errno
 import gc
 import io
@@ -127,9 +128,13 @@ def end_imports() -> None:
 
 
 def is_program() -> bool:
-    """Whether one of the programs runs, and not a test or a notebook."""
+    """Whether one of the programs runs, and not a test or a notebook, which may ``%run`` one."""
     file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return file is not None and Path(file).resolve().parent == Path(__file__).resolve().parent.parent
+    return (
+        file is not None
+        and Path(file).resolve().parent == Path(__file__).resolve().parent.parent
+        and not hasattr(builtins, "__IPYTHON__")
+    )
 
 
 def explain_environment() -> None:
@@ -189,7 +194,7 @@ class _Undying(io.FileIO):
 def undying(stream: Any) -> Any:
     """Return a stream like this one of standard output, whose writing never fails."""
     try:
-        assert stream is not None
+        assert isinstance(stream, io.TextIOWrapper)
         number = stream.fileno()
     except (AssertionError, OSError, ValueError):  # none at all, or not a file: a notebook's
         return stream

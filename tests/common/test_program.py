@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import gc
+import io
 import os
 import signal
 import subprocess
@@ -141,6 +143,23 @@ def test_a_broken_pipe_that_is_not_the_output_is_an_error(monkeypatch: pytest.Mo
 
 
 @posix
+class Cell(io.TextIOBase):
+    """What a notebook's cell prints to: with the number of a file, and not one itself."""
+
+    def fileno(self) -> int:
+        return 1
+
+
+def test_a_notebook_can_run_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``%run train.py``: its output and its settings are the notebook's."""
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(ROOT / "train.py"), raising=False)
+    assert program.is_program()
+    monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
+    assert not program.is_program()
+    cell = Cell()
+    assert program.undying(cell) is cell
+
+
 def test_output_that_is_closed_swallows_what_is_printed() -> None:
     reading, writing = os.pipe()
     raw = open(writing, "w", encoding="utf-8")  # noqa: SIM115
