@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -52,42 +52,53 @@ def measured(game: str, protocol: str = PROTOCOL) -> RandomPlay | None:
 def _read(path: Path, protocol: str) -> dict[str, RandomPlay]:
     if not path.exists():
         return {}
-    references = load().scores[normalization.BASELINES[normalization.LONG].random]
+    baseline = normalization.protocol(protocol).baseline
+    references = load().scores[normalization.BASELINES[baseline].random]
     found = {}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             game = normalization.game_of(row["env_id"])
             if row["protocol"] == protocol and game in references:
                 mean, interval = float(row["mean"]), (float(row["ci95_low"]), float(row["ci95_high"]))
-                normalised = normalization.human_or_none(mean, game, normalization.LONG)
+                normalised = normalization.human_or_none(mean, game, baseline)
                 found[game] = RandomPlay(game, mean, interval, int(row["episodes"]), references[game], normalised)
     return found
 
 
-def remarks(games: Sequence[str]) -> list[str]:
-    """Return a remark on the games where the reference's random play is not what was measured, if there are any."""
-    found = [one for one in map(measured, games) if one is not None]
+def remarks(games: Sequence[str], protocols: Iterable[str] = ()) -> list[str]:
+    """Return on which games the reference's random play is not what was measured, a remark a protocol.
+
+    Args:
+        games: of the table.
+        protocols: of its players; where none of them was measured, it is `PROTOCOL`.
+    """
+    known = [name for name in sorted(set(protocols)) if _read(RESULTS, name)]
+    return [remark for name in known or [PROTOCOL] if (remark := _remark(games, name))]
+
+
+def _remark(games: Sequence[str], protocol: str) -> str:
+    found = [one for game in games if (one := measured(game, protocol)) is not None]
     differing = [one for one in found if one.differs]
     if not differing:
-        return []
+        return ""
     if len(games) == 1:
         (one,) = differing
         more = f": {one.percent}" if one.percent else ""
-        return [
-            f"Random play of {one.game}, measured here (protocol {PROTOCOL}, {number_of(one.episodes, 'game')}):"
+        return (
+            f"Random play of {one.game}, measured here (protocol {protocol}, {number_of(one.episodes, 'game')}):"
             f" {_points(one)}; the reference says {one.reference:,.6g}, outside of that 95 % interval{more}."
-        ]
+        )
     differing.sort(key=lambda one: -abs(one.normalised or 0.0))
     named = "; ".join(
         f"{one.game} {_points(one)}, reference {one.reference:,.6g}" + (f" ({one.percent})" if one.percent else "")
         for one in differing[:LISTED]
     )
     rest = f"; and {len(differing) - LISTED} more" if len(differing) > LISTED else ""
-    return [
-        f"Random play measured here (results/random.csv, protocol {PROTOCOL}) differs from the reference's by more than"
+    return (
+        f"Random play measured here (results/random.csv, protocol {protocol}) differs from the reference's by more than"
         f" its 95 % interval in {len(differing)} of {len(found)} games (one in twenty would by luck), so 0 % is not"
         f" chance there: {named}{rest}."
-    ]
+    )
 
 
 def _points(one: RandomPlay) -> str:

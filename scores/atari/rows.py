@@ -46,7 +46,7 @@ def remarks(game: str, rows: Sequence[Row]) -> list[str]:
             found.append(f"{game} has no human score in the baseline of {base.description}.")
     if any(row.human_normalised is not None for row in rows):
         found += protocol_notes.remarks(_players(rows))
-    found += measured.remarks([game])
+    found += measured.remarks([game], [row.protocol for row in rows if row.kind != "reference"])
     if any(row.name == normalization.RECORD for row in rows):
         found.append(f"{normalization.RECORD}: not measured under a controlled protocol.")
     return found
