@@ -25,13 +25,13 @@ import functools
 import io
 import math
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.files import write_bytes
+from common.program import run
 from envs import emulator
 from envs.protocols import ATARI, FRAME_SKIP, MINUTE
 from learning.config import episode_generator, episode_seed
@@ -260,4 +260,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)
