@@ -132,7 +132,9 @@ class RayFleet:
                 chunk: Chunk = self.ray.get(ready[0])
             except self.ray.exceptions.RayTaskError as error:
                 raise UserError(f"actor {number}: {_first_line(error.cause)}") from None
-            except self.ray.exceptions.RayError:  # it died, or its node
+            except self.ray.exceptions.RayError as error:  # it died, or its node
+                if getattr(error, "actor_init_failed", False):  # another one would fail too
+                    raise UserError(f"actor {number} can't start: {_last_line(error)}") from None
                 self._replace(number)
                 continue
             self._ask(number)
@@ -167,3 +169,8 @@ class RayFleet:
 
 def _first_line(error: object) -> str:
     return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+
+
+def _last_line(error: object) -> str:
+    """Return what an error in another process was, behind its traceback."""
+    return str(error).strip().splitlines()[-1].removeprefix("common.errors.UserError: ")

@@ -40,8 +40,9 @@ def test_an_environment_that_fails_is_one_line(cluster: Any) -> None:
     actors = ActorPlan(planned.env_id, planned.recipe, config, 1, 1)  # type: ignore[arg-type]
     fleet = RayFleet(ray, actors, print)
     fleet.start({}, 0, 1.0)
-    with pytest.raises(Exception, match="no_such"):
+    with pytest.raises(UserError, match=r"^actor 0 can't start: CartPole-v1 can't be made with no_such=1: .*no_such"):
         fleet.next()
+    assert fleet.lost == 0
     fleet.close()
 
 
