@@ -110,9 +110,8 @@ def begin_imports() -> None:
     Nothing is lost then, and an exception inside the import of an extension becomes whatever it makes of it.
     """
     scratch.for_libraries()
-    os.environ["MPLBACKEND"] = (
-        "agg"  # charts are files; another one may be wanted in a notebook, and not be installed here
-    )
+    # charts are files; what a notebook asks for may not be installed here
+    os.environ["MPLBACKEND"] = "agg"
     gc.disable()  # modules are no garbage: to look for some among them takes a sixth of the start
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else someone wants it to be ignored
         signal.signal(signal.SIGINT, _leave)
