@@ -10,6 +10,10 @@ import pytest
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 # also for the programs that tests start: with tests running in parallel, a second thread would only compete for a core
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# what rich makes of a terminal shall not depend on where the tests run: in Emacs, a notebook, a CI service
+os.environ["TERM"] = "xterm-256color"
+os.environ.pop("FORCE_COLOR", None)
+os.environ["MPLBACKEND"] = "agg"
 
 import numpy as np
 import torch
