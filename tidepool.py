@@ -35,6 +35,7 @@ import scores as score_tables
 from agents import load_policy
 from common.errors import UserError
 from common.files import PRETRAINED
+from common.program import NOTEBOOK
 from experiments import training
 from experiments.command_line import read_command_line
 from experiments.plan import words
@@ -61,8 +62,7 @@ def train(env_id: str = envs.DEFAULT_ENV, *, progress: bool = True, **settings: 
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
     options, config = read_command_line([env_id, *words(settings)])
     # A notebook gets plain lines, as a log does: it calls itself a terminal, and can't go back to a line.
-    terminal = False if Console().is_jupyter else None
-    console = Console(quiet=not progress, force_jupyter=False, force_terminal=terminal)
+    console = Console(quiet=not progress, force_jupyter=False, force_terminal=False if NOTEBOOK else None)
     trainer = training.start(options, config, console)
     total, frames_per_step = config.total_timesteps, trainer.rules.frames_per_step
     with ExitStack() as stack:

@@ -85,11 +85,6 @@ def _result(main: Callable[[Sequence[str]], int | None]) -> str | int | None:
             raise
         print(f"error: out of memory, {memory.where(error)}; {memory.in_use()}", file=sys.stderr)
         return 2
-    except ModuleNotFoundError as error:
-        if (line := _missing(error)) is None:
-            raise
-        print(line, file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -146,13 +141,15 @@ def explain_environment() -> None:
 
 
 def _end_where_missing(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show an error that nothing caught; the imports at the top of a program are outside of `run`."""
+    """Show an error that nothing caught: also of the imports at the top of a program, which are outside of `run`."""
     line = _missing(error) if isinstance(error, ModuleNotFoundError) else None
     if line is None:
         sys.__excepthook__(kind, error, trace)
         return
     print(line, file=sys.stderr, flush=True)
-    os._exit(2)
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    os._exit(2)  # after a hook Python leaves with 1
 
 
 def _missing(error: ModuleNotFoundError) -> str | None:

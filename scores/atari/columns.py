@@ -168,7 +168,7 @@ def _of_group(group: Group) -> Column:
 
 def _note(runs: Sequence[Run], conditions: EvaluationConditions) -> str:
     """Return the note of a column of runs: protocol, length of the training, seeds."""
-    protocols = [f"{name} ({normalization.protocol(name).description})" for name in conditions.protocol.split(" + ")]
+    protocols = [f"{name} ({normalization.protocol(name).description})" for name in conditions.protocols]
     seeds = sorted({run.seed for run in runs})
     steps = sorted({run.agent_steps for run in runs})
     trained = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"

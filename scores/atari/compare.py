@@ -149,8 +149,8 @@ def remarks(columns: Sequence[Column], games: Sequence[str]) -> list[str]:
     found = protocol_notes.remarks([column.conditions for column in players])
     found += _no_human(players, games) + _different_games(players) + _seeds(players) + _improvements(players)
     found += [remark for column in players for remark in _atari5(column)]
-    ours = [column.conditions.protocol for column in players if not column.conditions.published]
-    found += measured.remarks(games, [name for names in ours for name in names.split(" + ")])
+    ours = [column.conditions for column in players if not column.conditions.published]
+    found += measured.remarks(games, [name for one in ours for name in one.protocols])
     return [*found, f"{normalization.RECORD}: not measured under a controlled protocol."]
 
 

@@ -26,7 +26,12 @@ class EvaluationConditions:
     @property
     def mixed(self) -> bool:
         """Return whether one column has runs with several protocols."""
-        return " + " in self.protocol
+        return len(self.protocols) > 1
+
+    @property
+    def protocols(self) -> list[str]:
+        """Return the names of its protocols."""
+        return self.protocol.split(" + ")
 
 
 def of_protocol(name: str, protocol_names: Iterable[str], frames: Iterable[int]) -> EvaluationConditions:
